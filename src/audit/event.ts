@@ -1,0 +1,83 @@
+// One audit event as the gateway records it, and the two interfaces the log stands behind.
+// Columns and stages follow the audit record of the design: intent before the engine sees a call, complete after it.
+
+/**
+ * - `intent`: decision stored before a byte goes to the engine
+ * - `stream-open`: the engine answered the head of a long call
+ * - `complete`: the outcome, also of calls that never reached the engine (401, 400, 403)
+ * - `gateway`: start, stop, configuration, identity, token and policy changes
+ */
+export type AuditStage = 'intent' | 'stream-open' | 'complete' | 'gateway';
+export type AuditDecision = 'allow' | 'deny' | 'error' | 'unauthenticated';
+
+/** What a caller of the recorder gives. `at` is in microseconds since the epoch, UTC. */
+export interface AuditEvent {
+  readonly at: number;
+  readonly stage: AuditStage;
+  /** UUIDv7, also sent to the caller as `Dockgate-Audit-Id`. */
+  readonly auditId: string;
+  readonly subject?: string | undefined;
+  readonly issuer?: string | undefined;
+  readonly tenant?: string | undefined;
+  readonly tokenId?: string | undefined;
+  /** Caller's address without port, `unix:<name>` for unix sockets. */
+  readonly source?: string | undefined;
+  /** User-Agent, at most 256 characters. */
+  readonly client?: string | undefined;
+  readonly action: string;
+  readonly operationId?: string | undefined;
+  readonly class?: string | undefined;
+  readonly apiVersion?: string | undefined;
+  /** `kind/name` as asked. */
+  readonly resource?: string | undefined;
+  readonly resourceId?: string | undefined;
+  readonly decision: AuditDecision;
+  readonly code?: string | undefined;
+  readonly rule?: string | undefined;
+  readonly policyRev?: string | undefined;
+  readonly status?: number | undefined;
+  readonly durationUs?: number | undefined;
+  readonly bytesIn?: number | undefined;
+  readonly bytesOut?: number | undefined;
+  /** Reasons, redacted body, changes made by plugins, annotations. Already redacted: stored as it is. */
+  readonly detail?: Readonly<Record<string, unknown>> | undefined;
+}
+
+/** A stored event: `seq` is gapless, `prev` and `hash` chain it to the one before (hex). */
+export interface AuditRow extends AuditEvent {
+  readonly seq: number;
+  readonly prev: string;
+  readonly hash: string;
+}
+
+export interface Recorder {
+  /** Resolves once the event is on disk (group commit). Rejects with GatewayError `audit-unwritable`. */
+  record(event: AuditEvent): Promise<void>;
+  /** Queues the event behind earlier ones; written with the next group. Never throws; failures surface in `healthy`. */
+  append(event: AuditEvent): void;
+  /** False once a write failed, true again after one succeeded. */
+  readonly healthy: boolean;
+  /** Writes what is queued and closes the log. */
+  close(): Promise<void>;
+}
+
+export interface AuditFilter {
+  readonly subject?: string;
+  readonly tenant?: string;
+  /** Exact action or `container.*`. */
+  readonly action?: string;
+  readonly decision?: AuditDecision;
+  /** Microseconds since the epoch, inclusive. */
+  readonly since?: number;
+  /** Only rows with `seq` greater than this one. */
+  readonly afterSeq?: number;
+  /** Newest first; at most this many rows. */
+  readonly limit: number;
+}
+
+export interface AuditReader {
+  list(filter: AuditFilter): readonly AuditRow[];
+  /** All rows of one call, in order. */
+  byAuditId(auditId: string): readonly AuditRow[];
+  close(): void;
+}

@@ -1,0 +1,89 @@
+// The words other rooms use for a call to the Engine API once it has been classified and decoded.
+// Pure data: no I/O, no clock. Names follow the Engine API reference.
+
+/** JSON as the gateway holds it. Integers beyond 2^53 are bigint, so that numbers stay exact. Objects have no prototype. */
+export type Json = null | boolean | number | bigint | string | readonly Json[] | JsonObject;
+export interface JsonObject {
+  readonly [key: string]: Json | undefined;
+}
+
+export type OperationClass = 'read' | 'write' | 'admin';
+export type StreamKind = 'none' | 'response' | 'upload' | 'upload+response' | 'hijack' | 'h2c';
+export type Risk = 'leaks' | 'egress' | 'escalates' | 'global';
+export type ResourceKind =
+  | 'system'
+  | 'container'
+  | 'exec'
+  | 'image'
+  | 'distribution'
+  | 'build'
+  | 'volume'
+  | 'network'
+  | 'plugin'
+  | 'swarm'
+  | 'node'
+  | 'service'
+  | 'task'
+  | 'secret'
+  | 'config'
+  | 'debug'
+  | 'podman';
+
+/** One row of the table of Engine API operations. */
+export interface Operation {
+  /** Docker's own operation id (`ContainerCreate`), or our name where Docker has none. */
+  readonly id: string;
+  readonly method: string;
+  /** Path template without the version, e.g. `/containers/{id}/json`. */
+  readonly path: string;
+  readonly action: string;
+  readonly resource: ResourceKind;
+  readonly class: OperationClass;
+  readonly stream: StreamKind;
+  /** Name of the body's schema, `tar` for an opaque upload, undefined where no body belongs. */
+  readonly body: string | undefined;
+  readonly risk: readonly Risk[];
+  /** False for rows that are known but never sent on (removed, debug, podman, OPTIONS). */
+  readonly served: boolean;
+  /** First API version with this operation, minor number (`1.40` is 40). */
+  readonly firstMinor: number;
+}
+
+/** What a request line addresses: the result of `classify`. */
+export interface Target {
+  readonly operation: Operation;
+  /** The operation's action; `image.import` where `POST /images/create` imports. */
+  readonly action: string;
+  /** `1.43`, or undefined when the caller sent no version prefix. */
+  readonly apiVersion: string | undefined;
+  /** Path parameters, percent-decoded once. */
+  readonly path: Readonly<Record<string, string>>;
+  /** Query parameters in their canonical spelling, in the order received; single-valued ones have one element. */
+  readonly query: Readonly<Record<string, readonly string[]>>;
+}
+
+/** One object a call touches, by the name the caller used. */
+export interface ResourceRef {
+  readonly kind: ResourceKind;
+  /** As asked: a name, an id or id prefix, an image reference in its canonical form. Empty for the whole kind (lists). */
+  readonly name: string;
+  /** Where it was named: `path.id`, `query.container`, `HostConfig.NetworkMode`, `HostConfig.Binds[0]`. */
+  readonly at: string;
+  /** The main object of the call, one it creates, or another it uses. */
+  readonly role: 'target' | 'creates' | 'uses';
+  /** Full id as the engine knows it, once resolved; undefined if not resolved or not existing. */
+  readonly id?: string;
+  /** Name as the engine knows it, once resolved. */
+  readonly resolvedName?: string;
+  /** Labels of the existing object, once resolved. */
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+/** A judged call: everything that will be rendered to the engine, and nothing else. */
+export interface EngineCall extends Target {
+  /** Decoded JSON body in canonical spelling; undefined when there is none or when it streams through unread. */
+  readonly body: Json | undefined;
+  /** The body is a tar stream that passes through unread. */
+  readonly opaque: boolean;
+  readonly resources: readonly ResourceRef[];
+}

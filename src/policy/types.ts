@@ -1,0 +1,56 @@
+// The words of the decision: who asks, what is asked, what was decided and why.
+// Pure data. The document forms (Policy, Binding) live in policy.ts.
+import type { ErrorCode } from '../errors.ts';
+import type { EngineCall } from '../engine/types.ts';
+
+/** The authenticated caller as policy sees it (NIST SP 800-162). */
+export interface Principal {
+  readonly subject: string;
+  readonly issuer: string;
+  readonly tenant?: string;
+  readonly groups: readonly string[];
+  /** Names of policies bound to the identity itself. Bindings may add more. */
+  readonly policies: readonly string[];
+  /** `jti` of the token, undefined on an identity-bound socket. */
+  readonly tokenId?: string;
+  /** Token scopes: a ceiling of action patterns (`container.list`, `container.*`, `class:read`); undefined means none set. */
+  readonly scope?: readonly string[];
+  /** Milliseconds since the epoch after which the credentials end; undefined on a bound socket. */
+  readonly expiresAt?: number;
+  readonly channel: 'bearer' | 'basic' | 'socket' | 'mtls' | 'local';
+  readonly claims: Readonly<Record<string, unknown>>;
+}
+
+export interface DecisionInput {
+  readonly principal: Principal;
+  readonly call: EngineCall;
+  /** Address of the caller, without port; `unix` for unix sockets. */
+  readonly source: string;
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+}
+
+export interface Reason {
+  readonly code: ErrorCode;
+  readonly policy?: string;
+  readonly rule?: string;
+  /** Field of the request that decided, `HostConfig.Privileged`. */
+  readonly field?: string;
+  /** One sentence without final period: field, value, what would be allowed. */
+  readonly message: string;
+}
+
+/** What the gateway must also do when it lets the call pass. */
+export interface Obligations {
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+export interface Decision {
+  readonly effect: 'allow' | 'deny';
+  /** First reason is the one to show. An allow names its rule. */
+  readonly reasons: readonly Reason[];
+  readonly policyIds: readonly string[];
+  /** `policy/rule` that decided. */
+  readonly rule?: string;
+  readonly obligations: Obligations;
+}
