@@ -1,0 +1,99 @@
+// The settings as the rest of the program sees them: complete, absolute, frozen.
+import type { EngineAddress } from '../proxy/types.ts';
+
+/** PEM files of a certificate chain and its key, absolute paths. */
+export interface TlsFiles {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** HTTPS on TCP. Without `tls` the certificate of the private CA is used. Port 0 asks the system for a free one. */
+export interface HttpsListener {
+  readonly kind: 'https';
+  readonly host: string;
+  readonly port: number;
+  readonly tls?: TlsFiles;
+}
+
+/** A unix socket. With `identity` every caller on it is that identity and needs no token. */
+export interface UnixListener {
+  readonly kind: 'unix';
+  readonly path: string;
+  /** Permission bits of the socket file. */
+  readonly mode: number;
+  readonly identity?: string;
+}
+
+/** Plain HTTP, loopback only. */
+export interface HttpListener {
+  readonly kind: 'http';
+  readonly host: string;
+  readonly port: number;
+}
+
+export type Listener = HttpsListener | UnixListener | HttpListener;
+
+export interface PluginSetting {
+  /** Absolute path of the module, or a bare name as written (a shipped plugin or a package). */
+  readonly use: string;
+  /** Tells two uses of one module apart in reasons and the audit. */
+  readonly name?: string;
+  /** Handed to the plugin's own schema. */
+  readonly config: unknown;
+}
+
+/** Every bound a caller can run into. Bytes and milliseconds, as the names say. */
+export interface Limits {
+  readonly headBytes: number;
+  readonly bodyBytes: number;
+  readonly headTimeoutMs: number;
+  readonly bodyTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly drainTimeoutMs: number;
+  readonly connections: number;
+  readonly connectionsPerIp: number;
+  readonly auditQueue: number;
+}
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+
+/** Files of the TLS client side towards a `tcp` engine, absolute paths. */
+export interface EngineTlsFiles {
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+  readonly servername?: string;
+}
+
+export interface Config {
+  /** Where the engine is. Its `tls` holds file contents once `readEngineAddress` has read them. */
+  readonly engine: EngineAddress;
+  readonly engineTls?: EngineTlsFiles;
+  /** Data folder, absolute. */
+  readonly data: string;
+  readonly listen: readonly Listener[];
+  readonly plugins: readonly PluginSetting[];
+  readonly limits: Limits;
+  readonly log: { readonly level: LogLevel };
+  /** `iss` of the tokens this gateway issues. */
+  readonly issuer: string;
+  /** `aud` a token must name. */
+  readonly audience: string;
+  /** Further names and addresses for the private CA's server certificate. */
+  readonly hostNames: readonly string[];
+  /** Engine API versions served, `1.N`. Without `max`: the newest one the operation table knows. */
+  readonly apiVersions: { readonly min: string; readonly max?: string };
+  /** A listener of its own for `/metrics`, open to whoever reaches it; without it only operators can read them. */
+  readonly metrics?: { readonly listen: HttpListener | HttpsListener };
+}
+
+/** One fault, where it stands and what would be right. */
+export interface ConfigProblem {
+  /** From 1. */
+  readonly line: number;
+  /** From 1. */
+  readonly column: number;
+  /** `listen[0].unix`; empty for the file as a whole. */
+  readonly path: string;
+  readonly message: string;
+}
