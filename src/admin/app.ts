@@ -1,0 +1,260 @@
+// The admin HTTP API under /dockgate/v1: routes and their words. Who may call is decided at the door, what happens in services.
+// Errors are RFC 9457 problems; each answer names its audit id.
+import { type Context, Hono } from 'hono';
+import { GatewayError } from '../errors.ts';
+import { splitDocuments } from './documents.ts';
+import { parseDuration } from './duration.ts';
+import * as input from './input.ts';
+import { problemOf } from './problems.ts';
+import type { AdminCaller, AdminServices, ChangeContext } from './services.ts';
+import { tailStream } from './tail.ts';
+import { auditView, documentView, foldCalls, identityView, tokenView } from './views.ts';
+
+/** Where the API is mounted on every listener that serves it. */
+export const ADMIN_PREFIX = '/dockgate/v1';
+
+/** What the gateway hands to `app.fetch(request, env)`. */
+export interface AdminEnv {
+  Bindings: { readonly caller?: AdminCaller };
+  Variables: { context: ChangeContext };
+}
+
+export interface AdminOptions {
+  /** Who calls. Default: `caller` of the bindings. */
+  readonly callerOf?: (c: Context<AdminEnv>) => AdminCaller | undefined;
+  /** Aborted when the gateway stops; ends tails. */
+  readonly stopping?: AbortSignal;
+  /** Tails open at once. Default 32: each polls the log. */
+  readonly maxTails?: number;
+  /** Told of faults that are ours. */
+  readonly onFault?: (error: unknown, auditId: string) => void;
+}
+
+const AUDIT_HEADER = 'Dockgate-Audit-Id';
+
+const problemResponse = (c: Context<AdminEnv>, error: unknown, auditId: string): Response => {
+  const problem = problemOf(error, new URL(c.req.url).pathname, auditId);
+  return new Response(JSON.stringify(problem), {
+    status: problem.status,
+    headers: {
+      'content-type': 'application/problem+json',
+      'cache-control': 'no-store',
+      [AUDIT_HEADER]: auditId,
+      ...(problem.status === 401 ? { 'www-authenticate': 'Bearer realm="dockgate"' } : {}),
+    },
+  });
+};
+
+/**
+ * The admin API as a Hono app; paths begin with `ADMIN_PREFIX`. Pure web standards: `app.fetch(request, { caller })`.
+ */
+export const createAdminApp = (services: AdminServices, options: AdminOptions = {}): Hono<AdminEnv> => {
+  const callerOf = options.callerOf ?? ((c: Context<AdminEnv>) => c.env?.caller);
+  const maxTails = options.maxTails ?? 32;
+  const never = new AbortController().signal;
+  let tails = 0;
+
+  const app = new Hono<AdminEnv>().basePath(ADMIN_PREFIX);
+
+  app.use('*', async (c, next) => {
+    const auditId = services.newAuditId();
+    const by = callerOf(c);
+    const call = { action: 'admin.request', resource: `${c.req.method} ${c.req.path}`.slice(0, 256) };
+    if (by === undefined) {
+      const error = new GatewayError('token-missing', 'the admin API needs an operator token');
+      await services.recordRefusal(
+        { by: { subject: '', operator: false }, auditId },
+        { ...call, code: error.code, status: 401, message: error.message },
+      );
+      return problemResponse(c, error, auditId);
+    }
+    if (!by.operator) {
+      const error = new GatewayError('admin-forbidden', `${by.subject} is no operator; the admin API needs one`);
+      await services.recordRefusal(
+        { by, auditId },
+        { ...call, code: error.code, status: error.status, message: error.message },
+      );
+      return problemResponse(c, error, auditId);
+    }
+    c.set('context', { by, auditId });
+    await next();
+    c.res.headers.set(AUDIT_HEADER, auditId);
+    c.res.headers.set('cache-control', 'no-store');
+    return undefined;
+  });
+
+  app.onError((error, c) => {
+    const auditId = c.get('context')?.auditId ?? services.newAuditId();
+    if (!(error instanceof GatewayError)) options.onFault?.(error, auditId);
+    return problemResponse(c, error, auditId);
+  });
+  // Registered below the door, so that strangers learn nothing about which routes exist.
+  app.notFound((c) =>
+    problemResponse(
+      c,
+      new GatewayError('not-found', `there is no ${c.req.method} ${c.req.path.slice(0, 200)} here`),
+      c.get('context')?.auditId ?? services.newAuditId(),
+    ),
+  );
+
+  const body: typeof input.parseBody = (type, request) => input.parseBody(type, request);
+
+  // identities
+  app.get('/identities', (c) => {
+    input.parseQuery(input.noQuery, c.req.url);
+    return c.json({ identities: services.listIdentities().map(identityView) });
+  });
+  app.post('/identities', async (c) => {
+    const made = await services.createIdentity(await body(input.newIdentity, c.req.raw), c.get('context'));
+    return c.json(identityView(made), 201);
+  });
+  app.get('/identities/:name', (c) => c.json(identityView(services.showIdentity(c.req.param('name')))));
+  app.delete('/identities/:name', async (c) => {
+    await services.deleteIdentity(c.req.param('name'), c.get('context'));
+    return c.body(null, 204);
+  });
+  for (const [verb, disabled] of [
+    ['disable', true],
+    ['enable', false],
+  ] as const) {
+    app.post(`/identities/:name/${verb}`, async (c) => {
+      await body(input.noQuery, c.req.raw);
+      return c.json(identityView(await services.setIdentityDisabled(c.req.param('name'), disabled, c.get('context'))));
+    });
+  }
+
+  // tokens
+  app.get('/tokens', (c) => {
+    const { identity } = input.parseQuery(input.tokenQuery, c.req.url);
+    const now = services.now();
+    return c.json({
+      tokens: services.listTokens(identity === undefined ? {} : { identity }).map((token) => tokenView(token, now)),
+    });
+  });
+  app.post('/tokens', async (c) => {
+    const { identity, ttl, scope } = await body(input.newToken, c.req.raw);
+    const { token, record } = await services.createToken(
+      { identity, ttlMs: parseDuration(ttl) ?? 0, scope },
+      c.get('context'),
+    );
+    return c.json({ token, ...tokenView(record, services.now()) }, 201);
+  });
+  app.delete('/tokens/:id', async (c) =>
+    c.json(tokenView(await services.revokeToken(c.req.param('id'), c.get('context')), services.now())),
+  );
+
+  // policies
+  app.get('/policies', (c) => {
+    const { revision, documents } = services.listPolicies();
+    return c.json({ revision, documents: documents.map(documentView) });
+  });
+  app.post('/policies', async (c) => {
+    const { sources } = await body(input.applyDocuments, c.req.raw);
+    const context = c.get('context');
+    let documents: ReturnType<typeof splitDocuments>;
+    try {
+      documents = splitDocuments(sources);
+    } catch (error) {
+      if (error instanceof GatewayError) {
+        await services.recordRefusal(context, {
+          action: 'policy.apply',
+          code: error.code,
+          status: error.status,
+          message: error.message.slice(0, 1000),
+        });
+      }
+      throw error;
+    }
+    return c.json(await services.applyPolicies(documents, context));
+  });
+  app.get('/policies/:name', (c) => {
+    const found = services.showPolicy(c.req.param('name'));
+    return c.json({ ...documentView(found), source: found.source });
+  });
+  app.get('/policies/:name/history', (c) =>
+    c.json({
+      history: services
+        .policyHistory(c.req.param('name'))
+        .map((document) => ({ ...documentView(document), source: document.source })),
+    }),
+  );
+  app.delete('/policies/:name', async (c) =>
+    c.json(await services.deletePolicy(c.req.param('name'), c.get('context'))),
+  );
+  app.post('/explain', async (c) => {
+    const { as, request } = await body(input.explainRequest, c.req.raw);
+    const { method, target } = request;
+    return c.json(
+      await services.explain(as, { method, target, ...(request.body === undefined ? {} : { body: request.body }) }),
+    );
+  });
+
+  // plugins
+  app.get('/plugins', (c) => c.json({ plugins: services.listPlugins() }));
+
+  // audit
+  app.get('/audit', (c) => {
+    const {
+      after,
+      last: _last,
+      limit,
+      fold,
+      ...filter
+    } = input.parseQuery(input.auditQuery(services.now()), c.req.url);
+    const folds = fold === 'true';
+    // A call has up to three rows: ask for enough that the folded list can still fill its limit.
+    const rows = services.listAudit(
+      { ...defined(filter), ...(after === undefined ? {} : { afterSeq: after }), limit: folds ? limit * 3 : limit },
+      c.get('context').by,
+    );
+    return c.json({ events: (folds ? foldCalls(rows).slice(0, limit) : rows).map(auditView) });
+  });
+  app.get('/audit/tail', (c) => {
+    const {
+      after,
+      last,
+      limit: _limit,
+      fold: _fold,
+      since: _since,
+      ...filter
+    } = input.parseQuery(input.auditQuery(services.now()), c.req.url);
+    if (tails >= maxTails) throw new GatewayError('too-many-connections', `${maxTails} tails are open already`);
+    const { by } = c.get('context');
+    const end = services.auditEnd();
+    const matching = defined(filter);
+    // Reading the log is itself audited; that row is the first one a tail from the end shows.
+    const earlier = last ? services.listAudit({ ...matching, limit: last }, by) : services.listAudit({ limit: 1 }, by);
+    const from = after ?? (last ? Math.max(0, Math.min(end, (earlier.at(-1)?.seq ?? end + 1) - 1)) : end);
+    tails += 1;
+    const signals = [options.stopping ?? never, by.signal ?? never, c.req.raw.signal];
+    const stream = tailStream(services, matching, from, AbortSignal.any(signals), () => {
+      tails -= 1;
+    });
+    return new Response(stream, { headers: { 'content-type': 'application/x-ndjson' } });
+  });
+  app.get('/audit/:id', (c) => {
+    const rows = services.showAudit(c.req.param('id'), c.get('context').by);
+    return c.json({ auditId: c.req.param('id'), events: rows.map(auditView) });
+  });
+
+  // operations
+  app.get('/status', async (c) => c.json(await services.status()));
+  app.get(
+    '/metrics',
+    async () =>
+      new Response(await services.metrics(), {
+        headers: { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' },
+      }),
+  );
+  app.post('/reload', async (c) => {
+    await body(input.noQuery, c.req.raw);
+    return c.json(await services.reload(c.get('context')));
+  });
+  return app;
+};
+
+/** Leaves keys without value out, as filters expect them. */
+const defined = <T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } =>
+  Object.fromEntries(Object.entries(value).filter(([, inner]) => inner !== undefined)) as {
+    [K in keyof T]: Exclude<T[K], undefined>;
+  };

@@ -1,0 +1,431 @@
+// The admin services over the stores: check, record in the audit, change, acknowledge - in this order.
+// A change whose audit row cannot be written does not happen.
+import type { AuditFilter, AuditReader, AuditRow, Recorder } from '../audit/event.ts';
+import { GatewayError, type ErrorCode, statusOf } from '../errors.ts';
+import { nearest } from '../config/nearest.ts';
+import type { IdentityRecord, IdentityStore, TokenRecord, TokenStore } from '../identity/stores.ts';
+import type { PolicyStore, StoredDocument } from '../policy/store.ts';
+import type {
+  AdminCaller,
+  AdminServices,
+  ChangeContext,
+  ExplainInput,
+  Explanation,
+  NewDocument,
+  PluginInfo,
+} from './services.ts';
+
+/** What the services are joined from. */
+export interface AdminParts {
+  readonly identities: IdentityStore;
+  readonly tokens: TokenStore;
+  /** Signs a token and stores its record in `tokens`. */
+  readonly issuer: {
+    issue(request: {
+      identity: IdentityRecord;
+      ttlMs: number;
+      scope?: readonly string[];
+      issuedBy: string;
+    }): Promise<{ token: string; record: TokenRecord }> | { token: string; record: TokenRecord };
+  };
+  /** Makes a revocation effective in this process at once. */
+  readonly revocations: { revoke(id: string, at: number): void };
+  readonly policies: PolicyStore;
+  /**
+   * Judges a whole set as it would be in force.
+   * @throws {GatewayError} `input-invalid` when any document is at fault
+   */
+  compile(documents: readonly NewDocument[]): unknown;
+  /** Policies the program brings along; their names cannot be taken. */
+  builtIn?(): readonly NewDocument[];
+  explain?(input: ExplainInput): Explanation | Promise<Explanation>;
+  /** The set has changed: put the new one in force. Called before the change is acknowledged. */
+  onPoliciesChanged(): void | Promise<void>;
+  /** An identity was changed or deleted: forget what was cached of it. */
+  onIdentityChanged?(name: string): void;
+  readonly reader: AuditReader;
+  readonly recorder: Recorder;
+  plugins(): readonly PluginInfo[];
+  metrics(): Promise<string>;
+  /** Further facts for `status`: version, engine, listeners. */
+  status?(): Readonly<Record<string, unknown>> | Promise<Readonly<Record<string, unknown>>>;
+  reload(): Promise<Readonly<Record<string, unknown>> | undefined>;
+  /** Longest life of a token, in ms. Default: 7 days. */
+  readonly maxTtlMs?: number;
+  /** Milliseconds since the epoch. */
+  now(): number;
+  /** UUIDv7. */
+  newAuditId(): string;
+}
+
+const MAX_TTL_MS = 7 * 86_400_000;
+
+interface Change<T> {
+  readonly action: string;
+  readonly resource: string;
+  readonly detail?: Readonly<Record<string, unknown>>;
+  /** Refuses what cannot be done, before anything is recorded as allowed. */
+  check(): void;
+  perform(): T | Promise<T>;
+  /** What only the outcome knows, recorded as a second row before the change is acknowledged. */
+  outcome?(result: T): { readonly resourceId: string };
+}
+
+/** Joins stores, issuer, recorder and reader into the services behind the admin API. */
+export const createAdminServices = (parts: AdminParts): AdminServices => {
+  const { identities, tokens, policies, recorder, reader } = parts;
+  const startedAt = parts.now();
+  const maxTtlMs = parts.maxTtlMs ?? MAX_TTL_MS;
+
+  const record = (
+    context: ChangeContext,
+    event: {
+      action: string;
+      resource?: string | undefined;
+      resourceId?: string;
+      decision: 'allow' | 'deny' | 'error';
+      code?: string;
+      status?: number;
+      detail?: Readonly<Record<string, unknown>> | undefined;
+    },
+  ): Promise<void> =>
+    recorder.record({
+      at: parts.now() * 1000,
+      stage: 'gateway',
+      auditId: context.auditId,
+      subject: context.by.subject,
+      issuer: context.by.issuer,
+      tenant: context.by.tenant,
+      tokenId: context.by.tokenId,
+      source: context.by.source,
+      client: context.by.client,
+      ...event,
+    });
+
+  const refused = (context: ChangeContext, action: string, resource: string, error: unknown): Promise<void> => {
+    const code: ErrorCode = error instanceof GatewayError ? error.code : 'internal';
+    return record(context, {
+      action,
+      resource,
+      decision: 'error',
+      code,
+      status: statusOf(code),
+      detail: { message: error instanceof GatewayError ? error.message.slice(0, 1000) : 'unexpected fault' },
+    });
+  };
+
+  /** Changes run one after the other: between check and change nobody else changes anything. */
+  let last: Promise<unknown> = Promise.resolve();
+  const change = <T>(context: ChangeContext, what: Change<T>): Promise<T> => {
+    const run = async (): Promise<T> => {
+      try {
+        what.check();
+      } catch (error) {
+        await refused(context, what.action, what.resource, error);
+        throw error;
+      }
+      await record(context, { action: what.action, resource: what.resource, decision: 'allow', detail: what.detail });
+      try {
+        const result = await what.perform();
+        if (what.outcome) {
+          const { action, resource, detail } = what;
+          await record(context, { action, resource, decision: 'allow', detail, ...what.outcome(result) });
+        }
+        return result;
+      } catch (error) {
+        await refused(context, what.action, what.resource, error);
+        throw error;
+      }
+    };
+    const result = last.then(run);
+    last = result.catch(() => undefined);
+    return result;
+  };
+
+  const showIdentity = (name: string): IdentityRecord => {
+    const found = identities.get(name);
+    if (found) return found;
+    const meant = nearest(
+      name,
+      identities.list().map((identity) => identity.name),
+    );
+    throw new GatewayError('not-found', `there is no identity ${name}${meant ? `; did you mean ${meant}?` : ''}`);
+  };
+
+  const showToken = (id: string): TokenRecord => {
+    const found = tokens.get(id);
+    if (!found) throw new GatewayError('not-found', `there is no token ${id}`);
+    return found;
+  };
+
+  const builtIn = (): (StoredDocument & { builtIn: boolean })[] =>
+    (parts.builtIn?.() ?? []).map((document) => ({
+      ...document,
+      revision: 0,
+      deleted: false,
+      at: 0,
+      by: 'dockgate',
+      builtIn: true,
+    }));
+
+  const listPolicies = (): { revision: number; documents: (StoredDocument & { builtIn?: boolean })[] } => {
+    const { revision, documents } = policies.current();
+    return { revision, documents: [...builtIn(), ...documents] };
+  };
+
+  const showPolicy = (name: string) => {
+    const { documents } = listPolicies();
+    const found = documents.find((document) => document.name === name);
+    if (found) return found;
+    const meant = nearest(
+      name,
+      documents.map((document) => document.name),
+    );
+    throw new GatewayError('not-found', `there is no policy ${name}${meant ? `; did you mean ${meant}?` : ''}`);
+  };
+
+  const checkPolicyNames = (names: readonly string[]): void => {
+    const known = listPolicies()
+      .documents.filter((document) => document.kind === 'Policy')
+      .map((document) => document.name);
+    for (const name of names) {
+      if (known.includes(name)) continue;
+      const meant = nearest(name, known);
+      throw new GatewayError(
+        'input-invalid',
+        `there is no policy ${name}${meant ? `; did you mean ${meant}?` : `; known: ${known.join(', ') || 'none'}`}`,
+      );
+    }
+  };
+
+  const audited = (by: AdminCaller, detail: Readonly<Record<string, unknown>>): void =>
+    recorder.append({
+      at: parts.now() * 1000,
+      stage: 'gateway',
+      auditId: parts.newAuditId(),
+      subject: by.subject,
+      issuer: by.issuer,
+      tenant: by.tenant,
+      tokenId: by.tokenId,
+      source: by.source,
+      client: by.client,
+      action: 'audit.read',
+      decision: 'allow',
+      detail,
+    });
+
+  return {
+    createIdentity: (input, context) =>
+      change(context, {
+        action: 'identity.create',
+        resource: `identity/${input.name}`,
+        detail: { tenant: input.tenant, groups: input.groups, policies: input.policies },
+        check() {
+          if (identities.get(input.name))
+            throw new GatewayError('conflict', `there already is an identity ${input.name}`);
+          checkPolicyNames(input.policies);
+        },
+        perform() {
+          const { tenant } = input;
+          identities.insert({
+            name: input.name,
+            ...(tenant === undefined ? {} : { tenant }),
+            groups: input.groups,
+            policies: input.policies,
+            disabled: false,
+            createdAt: parts.now(),
+          });
+          parts.onIdentityChanged?.(input.name);
+          return showIdentity(input.name);
+        },
+      }),
+    listIdentities: () => identities.list(),
+    showIdentity,
+    setIdentityDisabled: (name, disabled, context) =>
+      change(context, {
+        action: disabled ? 'identity.disable' : 'identity.enable',
+        resource: `identity/${name}`,
+        check: () => showIdentity(name),
+        perform() {
+          identities.setDisabled(name, disabled);
+          parts.onIdentityChanged?.(name);
+          return showIdentity(name);
+        },
+      }),
+    deleteIdentity: (name, context) =>
+      change(context, {
+        action: 'identity.delete',
+        resource: `identity/${name}`,
+        check: () => showIdentity(name),
+        perform() {
+          const now = parts.now();
+          const live = tokens.list({ identity: name }).filter((token) => token.revokedAt === undefined);
+          identities.delete(name);
+          // The store revokes the rows; this process must forget them too.
+          for (const token of live) parts.revocations.revoke(token.id, now);
+          parts.onIdentityChanged?.(name);
+        },
+      }),
+
+    createToken: (input, context) =>
+      change(context, {
+        action: 'token.create',
+        resource: `identity/${input.identity}`,
+        detail: { ttlMs: input.ttlMs, scope: input.scope },
+        check() {
+          if (showIdentity(input.identity).disabled) {
+            throw new GatewayError('conflict', `identity ${input.identity} is disabled; enable it first`);
+          }
+          if (input.ttlMs > maxTtlMs) {
+            throw new GatewayError('input-invalid', `ttl is longer than the longest allowed, ${maxTtlMs / 3_600_000}h`);
+          }
+        },
+        perform: () =>
+          parts.issuer.issue({
+            identity: showIdentity(input.identity),
+            ttlMs: input.ttlMs,
+            ...(input.scope === undefined ? {} : { scope: input.scope }),
+            issuedBy: context.by.subject,
+          }),
+        outcome: ({ record: { id } }) => ({ resourceId: id }),
+      }),
+    listTokens: (filter) => tokens.list(filter),
+    revokeToken: (id, context) =>
+      change(context, {
+        action: 'token.revoke',
+        resource: `token/${id}`,
+        check: () => showToken(id),
+        perform() {
+          const now = parts.now();
+          tokens.revoke(id, now);
+          parts.revocations.revoke(id, now);
+          return showToken(id);
+        },
+      }),
+
+    listPolicies,
+    showPolicy,
+    policyHistory(name) {
+      const history = policies.history(name);
+      return history.length > 0 ? history : [showPolicy(name)];
+    },
+    applyPolicies(documents, context) {
+      const changed: { kind: string; name: string; change: 'created' | 'changed' | 'unchanged' }[] = [];
+      return change(context, {
+        action: 'policy.apply',
+        resource: `policy/${documents.map((document) => document.name).join(',')}`.slice(0, 256),
+        detail: { documents: documents.map(({ kind, name }) => `${kind}/${name}`) },
+        check() {
+          const reserved = new Set(builtIn().map((document) => document.name));
+          const current = policies.current().documents;
+          for (const { kind, name, source } of documents) {
+            if (reserved.has(name))
+              throw new GatewayError('conflict', `${name} is a built-in policy; give yours another name`);
+            const before = current.find((document) => document.name === name);
+            if (before && before.kind !== kind) {
+              throw new GatewayError('conflict', `${name} is a ${before.kind}; delete it first or choose another name`);
+            }
+            changed.push({
+              kind,
+              name,
+              change: !before ? 'created' : before.source === source ? 'unchanged' : 'changed',
+            });
+          }
+          const given = new Set(documents.map((document) => document.name));
+          parts.compile([...current.filter((document) => !given.has(document.name)), ...documents]);
+        },
+        async perform() {
+          const fresh = documents.filter((_, index) => changed[index]?.change !== 'unchanged');
+          if (fresh.length === 0) return { revision: policies.current().revision, documents: changed };
+          const revision = policies.apply(fresh, context.by.subject, parts.now());
+          await parts.onPoliciesChanged();
+          return { revision, documents: changed };
+        },
+      });
+    },
+    deletePolicy: (name, context) =>
+      change(context, {
+        action: 'policy.delete',
+        resource: `policy/${name}`,
+        check() {
+          if (showPolicy(name).builtIn) throw new GatewayError('conflict', `${name} is built in and cannot be deleted`);
+          const users = identities.list().filter((identity) => identity.policies.includes(name));
+          if (users.length > 0) {
+            const some = users
+              .slice(0, 5)
+              .map((identity) => identity.name)
+              .join(', ');
+            throw new GatewayError(
+              'conflict',
+              `${name} is bound to ${some}${users.length > 5 ? ` and ${users.length - 5} more` : ''}; change them first`,
+            );
+          }
+          parts.compile(policies.current().documents.filter((document) => document.name !== name));
+        },
+        async perform() {
+          const revision = policies.remove(name, context.by.subject, parts.now());
+          await parts.onPoliciesChanged();
+          return { revision };
+        },
+      }),
+    async explain(as, request) {
+      const identity = showIdentity(as);
+      if (!parts.explain) throw new GatewayError('not-found', 'this gateway cannot explain decisions');
+      return parts.explain({ as: identity, request });
+    },
+
+    listPlugins: () => parts.plugins(),
+    listAudit(filter, by) {
+      const rows = reader.list(filter);
+      audited(by, { read: 'list', ...filter });
+      return rows;
+    },
+    showAudit(auditId, by) {
+      const rows = reader.byAuditId(auditId);
+      audited(by, { read: 'show', auditId });
+      if (rows.length === 0) throw new GatewayError('not-found', `the audit has no call ${auditId}`);
+      return rows;
+    },
+    auditAfter(filter) {
+      // The reader gives the newest rows: ask for more until nothing between them and `afterSeq` is left out.
+      for (let limit = filter.limit; ; limit *= 4) {
+        const rows: readonly AuditRow[] = reader.list({ ...filter, limit } satisfies AuditFilter);
+        if (rows.length < limit || limit >= 1_000_000) return [...rows].sort((a, b) => a.seq - b.seq);
+      }
+    },
+    auditEnd: () => reader.list({ limit: 1 })[0]?.seq ?? 0,
+
+    async status() {
+      const { revision, documents } = policies.current();
+      return {
+        ...(await parts.status?.()),
+        startedAt: new Date(startedAt).toISOString(),
+        policyRevision: revision,
+        policies: documents.length,
+        identities: identities.list().length,
+        plugins: parts.plugins().length,
+        auditHealthy: recorder.healthy,
+        auditSeq: reader.list({ limit: 1 })[0]?.seq ?? 0,
+      };
+    },
+    metrics: () => parts.metrics(),
+    reload: (context) =>
+      change(context, {
+        action: 'gateway.reload',
+        resource: 'gateway/config',
+        check() {},
+        perform: async () => (await parts.reload()) ?? {},
+      }),
+    recordRefusal: (context, { action, resource, code, status, message }) =>
+      record(context, {
+        action,
+        resource,
+        decision: code === 'admin-forbidden' ? 'deny' : 'error',
+        code,
+        status,
+        detail: { message },
+      }),
+    newAuditId: () => parts.newAuditId(),
+    now: () => parts.now(),
+  };
+};

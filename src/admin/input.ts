@@ -1,0 +1,158 @@
+// What admin callers may send: query parameters and JSON bodies, each with a schema and every fault told at once.
+import { z } from 'zod';
+import { GatewayError } from '../errors.ts';
+import { IDENTITY_NAME, IDENTITY_NAME_RULE } from '../identity/names.ts';
+import { DURATION_RULE, MOMENT_RULE, parseDuration, parseMoment } from './duration.ts';
+import { InputError } from './problems.ts';
+
+/** Body of an admin call; policy sets are the largest. */
+export const MAX_ADMIN_BODY_BYTES = 4 * 1024 * 1024;
+
+const name = z
+  .string({ error: 'must be an identity name' })
+  .regex(IDENTITY_NAME, { error: `is no identity name: ${IDENTITY_NAME_RULE}` });
+/** Tenants, groups, policies: what may follow in a `kind/name` and in `${principal.x}`. */
+const label = z.string({ error: 'must be text' }).regex(/^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$/, {
+  error: 'use 1 to 128 letters, digits, dot, underscore, colon, at and hyphen, beginning with a letter or digit',
+});
+const labels = z.array(label, { error: 'must be a list of names' }).max(100, { error: 'at most 100' });
+
+export const newIdentity = z.strictObject({
+  name,
+  tenant: label.optional(),
+  groups: labels.default([]),
+  policies: labels.default([]),
+});
+
+export const newToken = z.strictObject({
+  identity: name,
+  ttl: z
+    .string({ error: DURATION_RULE })
+    .refine((value) => parseDuration(value) !== undefined, { error: DURATION_RULE })
+    .default('1h'),
+  scope: z
+    .array(
+      z.string({ error: 'must be text' }).regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/, {
+        error: 'is no scope: 1 to 128 printable characters without space, quote or backslash',
+      }),
+    )
+    .min(1, { error: 'an empty scope allows nothing; leave it out for no ceiling' })
+    .max(100, { error: 'at most 100 scopes' })
+    .optional(),
+});
+
+export const applyDocuments = z.strictObject({
+  sources: z
+    .array(z.strictObject({ name: z.string().max(256).default('input'), text: z.string({ error: 'must be text' }) }), {
+      error: 'must be a list of { name, text }',
+    })
+    .min(1, { error: 'needs at least one { name, text }' })
+    .max(1000, { error: 'at most 1000 files' }),
+});
+
+export const explainRequest = z.strictObject({
+  as: name,
+  request: z.strictObject({
+    method: z.string().regex(/^[A-Z]{1,16}$/, { error: 'must be an HTTP method in capitals' }),
+    target: z
+      .string({ error: 'must be a path' })
+      .startsWith('/', { error: 'must be a path that begins with /' })
+      .max(8192),
+    body: z.unknown().optional(),
+  }),
+});
+
+const MAX_AUDIT_LIMIT = 10_000;
+const whole = (most: number, fallback: number) =>
+  z
+    .string()
+    .default(String(fallback))
+    .refine((value) => /^[0-9]{1,15}$/.test(value) && Number(value) <= most, {
+      error: `must be a whole number from 0 to ${most}`,
+    })
+    .transform(Number);
+
+export const auditQuery = (now: number) =>
+  z.strictObject({
+    subject: z.string().min(1).max(256).optional(),
+    tenant: z.string().min(1).max(256).optional(),
+    action: z
+      .string()
+      .regex(/^[a-z][a-z0-9.-]*(\.\*)?$/, { error: 'must be an action such as container.create, or container.*' })
+      .optional(),
+    decision: z
+      .enum(['allow', 'deny', 'error', 'unauthenticated'], {
+        error: 'must be one of allow, deny, error, unauthenticated',
+      })
+      .optional(),
+    since: z
+      .string()
+      .refine((value) => parseMoment(value, now) !== undefined, { error: MOMENT_RULE })
+      .transform((value) => (parseMoment(value, now) ?? 0) * 1000)
+      .optional(),
+    limit: whole(MAX_AUDIT_LIMIT, 50),
+    after: whole(Number.MAX_SAFE_INTEGER, 0).optional(),
+    last: whole(1000, 0).optional(),
+    fold: z.enum(['true', 'false'], { error: 'must be true or false' }).default('false'),
+  });
+
+export const tokenQuery = z.strictObject({ identity: name.optional() });
+export const noQuery = z.strictObject({});
+
+/** @throws {InputError} with every fault */
+export const parseInput = <T>(type: z.ZodType<T>, value: unknown): T => {
+  const result = type.safeParse(value);
+  if (result.success) return result.data;
+  throw new InputError(
+    result.error.issues.map((issue) => ({
+      path: issue.path
+        .map((step) => (typeof step === 'number' ? `[${step}]` : String(step)))
+        .join('.')
+        .replaceAll('.[', '['),
+      message:
+        issue.code === 'unrecognized_keys'
+          ? `unknown ${issue.keys.length > 1 ? 'keys' : 'key'} ${issue.keys.join(', ')}`
+          : issue.message,
+    })),
+  );
+};
+
+/** @throws {GatewayError} `query-ambiguous` for a repeated parameter */
+export const parseQuery = <T>(type: z.ZodType<T>, url: string): T => {
+  const query: Record<string, string> = Object.create(null) as Record<string, string>;
+  for (const [key, value] of new URL(url).searchParams) {
+    if (Object.hasOwn(query, key)) throw new GatewayError('query-ambiguous', `query parameter ${key} was given twice`);
+    query[key] = value;
+  }
+  return parseInput(type, { ...query });
+};
+
+/**
+ * Reads a JSON body. The content type must be JSON: a page in somebody's browser cannot send that across sites unasked.
+ *
+ * @throws {GatewayError} `content-type-unsupported`, `body-too-large`, `body-malformed`; {InputError}
+ */
+export const parseBody = async <T>(type: z.ZodType<T>, request: Request): Promise<T> => {
+  const contentType = request.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase();
+  if (contentType !== 'application/json') {
+    throw new GatewayError('content-type-unsupported', 'send a JSON body with Content-Type: application/json');
+  }
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  if (request.body) {
+    for await (const chunk of request.body as ReadableStream<Uint8Array> & AsyncIterable<Uint8Array>) {
+      length += chunk.byteLength;
+      if (length > MAX_ADMIN_BODY_BYTES) {
+        throw new GatewayError('body-too-large', `the body is larger than ${MAX_ADMIN_BODY_BYTES} bytes`);
+      }
+      chunks.push(chunk);
+    }
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks)));
+  } catch (error) {
+    throw new GatewayError('body-malformed', 'the body is not JSON', { cause: error });
+  }
+  return parseInput(type, value);
+};

@@ -1,0 +1,126 @@
+// What the admin API offers, as an interface: every change names who asked, and is in the audit before it is acknowledged.
+// The routes are in app.ts, the implementation over the stores in create-services.ts.
+import type { AuditFilter, AuditRow } from '../audit/event.ts';
+import type { IdentityRecord, TokenRecord } from '../identity/stores.ts';
+import type { StoredDocument } from '../policy/store.ts';
+import type { Decision } from '../policy/types.ts';
+
+/** Who calls the admin API. The gateway establishes it; the local socket's caller is the operator of the machine. */
+export interface AdminCaller {
+  readonly subject: string;
+  /** Only operators get past the door. */
+  readonly operator: boolean;
+  readonly issuer?: string | undefined;
+  readonly tenant?: string | undefined;
+  readonly tokenId?: string | undefined;
+  /** Address without port, `unix:admin` for the local socket. */
+  readonly source?: string | undefined;
+  /** User-Agent, at most 256 characters. */
+  readonly client?: string | undefined;
+  /** Aborted when the credentials end; ends a tail. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The caller on the data folder's unix socket: its file mode has already decided. */
+export const LOCAL_OPERATOR: AdminCaller = Object.freeze({ subject: 'local', operator: true, source: 'unix:admin' });
+
+/** A change carries the id it is audited under; the caller receives it. */
+export interface ChangeContext {
+  readonly by: AdminCaller;
+  readonly auditId: string;
+}
+
+export interface NewIdentity {
+  readonly name: string;
+  readonly tenant?: string | undefined;
+  readonly groups: readonly string[];
+  readonly policies: readonly string[];
+}
+
+export interface NewToken {
+  readonly identity: string;
+  readonly ttlMs: number;
+  readonly scope?: readonly string[] | undefined;
+}
+
+/** One loaded plugin, as `dockgate plugin list` shows it. */
+export interface PluginInfo {
+  readonly name: string;
+  readonly version: string;
+  readonly description: string;
+  readonly actions: readonly string[];
+  /** `mutate`, `validate`, in this order. */
+  readonly phases: readonly string[];
+  /** Module as the settings name it. */
+  readonly use?: string;
+}
+
+/** A policy document on its way in: its text and where its kind and name were read from. */
+export interface NewDocument {
+  readonly kind: 'Policy' | 'Binding';
+  readonly name: string;
+  readonly source: string;
+}
+
+/** An Engine API request to be explained rather than sent. */
+export interface ExplainInput {
+  /** Identity to judge as. */
+  readonly as: IdentityRecord;
+  readonly request: { readonly method: string; readonly target: string; readonly body?: unknown };
+}
+
+export interface Explanation {
+  readonly decision: Decision;
+  /** The decision path for people, several lines. */
+  readonly text: string;
+  /** The decision path as data: each rule, why it did not match, the nearest change that would allow. */
+  readonly steps?: unknown;
+}
+
+export interface AdminServices {
+  createIdentity(input: NewIdentity, context: ChangeContext): Promise<IdentityRecord>;
+  listIdentities(): readonly IdentityRecord[];
+  /** @throws {GatewayError} `not-found` */
+  showIdentity(name: string): IdentityRecord;
+  setIdentityDisabled(name: string, disabled: boolean, context: ChangeContext): Promise<IdentityRecord>;
+  deleteIdentity(name: string, context: ChangeContext): Promise<void>;
+
+  createToken(input: NewToken, context: ChangeContext): Promise<{ token: string; record: TokenRecord }>;
+  listTokens(filter: { identity?: string }): readonly TokenRecord[];
+  revokeToken(id: string, context: ChangeContext): Promise<TokenRecord>;
+
+  listPolicies(): { revision: number; documents: readonly (StoredDocument & { builtIn?: boolean })[] };
+  /** @throws {GatewayError} `not-found` */
+  showPolicy(name: string): StoredDocument & { builtIn?: boolean };
+  policyHistory(name: string): readonly StoredDocument[];
+  applyPolicies(
+    documents: readonly NewDocument[],
+    context: ChangeContext,
+  ): Promise<{
+    revision: number;
+    documents: readonly { kind: string; name: string; change: 'created' | 'changed' | 'unchanged' }[];
+  }>;
+  deletePolicy(name: string, context: ChangeContext): Promise<{ revision: number }>;
+  explain(as: string, request: ExplainInput['request']): Promise<Explanation>;
+
+  listPlugins(): readonly PluginInfo[];
+  listAudit(filter: AuditFilter, by: AdminCaller): readonly AuditRow[];
+  showAudit(auditId: string, by: AdminCaller): readonly AuditRow[];
+  /** Rows after `afterSeq`, oldest first; reads nothing into the audit. */
+  auditAfter(filter: AuditFilter & { afterSeq: number }): readonly AuditRow[];
+  /** Sequence number of the newest row, 0 when the log is empty. */
+  auditEnd(): number;
+
+  status(): Promise<Readonly<Record<string, unknown>>>;
+  /** Prometheus text format. */
+  metrics(): Promise<string>;
+  reload(context: ChangeContext): Promise<Readonly<Record<string, unknown>>>;
+
+  /** Records a call that was turned away or failed before a service could. */
+  recordRefusal(
+    context: ChangeContext,
+    refusal: { action: string; resource?: string; code: string; status: number; message: string },
+  ): Promise<void>;
+  newAuditId(): string;
+  now(): number;
+}

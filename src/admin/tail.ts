@@ -1,0 +1,82 @@
+// The audit as it grows: one JSON object a line, for as long as the caller stays.
+import type { AuditFilter } from '../audit/event.ts';
+import type { AdminServices } from './services.ts';
+import { auditView } from './views.ts';
+
+/** How soon a new row is seen. */
+const POLL_MS = 200;
+/** An empty line this often shows that the other end is still there. */
+const HEARTBEAT_MS = 15_000;
+/** Rows asked for at a time. */
+const BATCH = 500;
+
+const sleep = (ms: number, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener('abort', done);
+  });
+
+/**
+ * Streams rows with `seq` above `from`, oldest first, as NDJSON. Ends when the signal does or the caller goes away.
+ *
+ * @param from sequence number already seen
+ */
+export const tailStream = (
+  services: AdminServices,
+  filter: Omit<AuditFilter, 'limit' | 'afterSeq'>,
+  from: number,
+  signal: AbortSignal,
+  onEnd: () => void,
+): ReadableStream<Uint8Array> => {
+  const encoder = new TextEncoder();
+  const gone = new AbortController();
+  const ends = AbortSignal.any([signal, gone.signal]);
+  let seen = from;
+  let quietSince = services.now();
+  let ended = false;
+  const end = () => {
+    if (!ended) onEnd();
+    ended = true;
+  };
+  return new ReadableStream<Uint8Array>(
+    {
+      // One pull answers with one batch, so a slow reader holds one batch and no more.
+      async pull(controller) {
+        try {
+          while (!ends.aborted) {
+            const rows = services.auditAfter({ ...filter, afterSeq: seen, limit: BATCH });
+            const last = rows.at(-1);
+            if (last) {
+              seen = last.seq;
+              quietSince = services.now();
+              controller.enqueue(encoder.encode(rows.map((row) => `${JSON.stringify(auditView(row))}\n`).join('')));
+              return;
+            }
+            if (services.now() - quietSince >= HEARTBEAT_MS) {
+              quietSince = services.now();
+              controller.enqueue(encoder.encode('\n'));
+              return;
+            }
+            await sleep(POLL_MS, ends);
+          }
+          end();
+          controller.close();
+        } catch (error) {
+          end();
+          controller.error(error);
+        }
+      },
+      cancel() {
+        gone.abort();
+        end();
+      },
+    },
+    { highWaterMark: 1 },
+  );
+};

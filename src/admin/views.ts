@@ -1,0 +1,65 @@
+// The JSON an admin caller receives: records with times in RFC 3339 and stable key names.
+import type { AuditRow } from '../audit/event.ts';
+import type { IdentityRecord, TokenRecord } from '../identity/stores.ts';
+import type { StoredDocument } from '../policy/store.ts';
+
+const time = (ms: number): string => new Date(ms).toISOString();
+
+/** Microseconds since the epoch as RFC 3339 with six digits. */
+export const microTime = (us: number): string => {
+  const ms = Math.floor(us / 1000);
+  return `${new Date(ms).toISOString().slice(0, -1)}${String(us - ms * 1000).padStart(3, '0')}Z`;
+};
+
+export const identityView = (record: IdentityRecord) => ({
+  name: record.name,
+  tenant: record.tenant ?? null,
+  groups: record.groups,
+  policies: record.policies,
+  disabled: record.disabled,
+  createdAt: time(record.createdAt),
+});
+
+export const tokenView = (record: TokenRecord, now: number) => ({
+  id: record.id,
+  identity: record.identity,
+  scope: record.scope ?? null,
+  state: record.revokedAt !== undefined ? 'revoked' : record.expiresAt <= now ? 'expired' : 'valid',
+  issuedAt: time(record.issuedAt),
+  expiresAt: time(record.expiresAt),
+  revokedAt: record.revokedAt === undefined ? null : time(record.revokedAt),
+  issuedBy: record.issuedBy,
+});
+
+export const documentView = (document: StoredDocument & { builtIn?: boolean }) => ({
+  kind: document.kind,
+  name: document.name,
+  revision: document.revision,
+  builtIn: document.builtIn ?? false,
+  deleted: document.deleted,
+  at: document.builtIn ? null : time(document.at),
+  by: document.by,
+});
+
+/** One audit row; `at` as text, everything else as recorded. */
+export const auditView = (row: AuditRow) => ({ ...row, at: microTime(row.at) });
+
+/**
+ * One line for each call: of the rows with one audit id the newest stands for all, and takes the columns it lacks from the earlier ones.
+ * @param rows newest first
+ */
+export const foldCalls = (rows: readonly AuditRow[]): AuditRow[] => {
+  const calls = new Map<string, AuditRow>();
+  for (const row of rows) {
+    const newer = calls.get(row.auditId);
+    if (newer === undefined) {
+      calls.set(row.auditId, row);
+      continue;
+    }
+    const filled = Object.fromEntries(
+      Object.entries(newer).filter(([, value]) => value !== undefined && value !== null),
+    );
+    calls.set(row.auditId, { ...row, ...filled } as AuditRow);
+  }
+  return [...calls.values()];
+};
