@@ -195,32 +195,39 @@ const readEngine = (section: SectionReader, files: Files, faults: Fault[]) => {
 export const problemText = (problem: ConfigProblem, file: string): string =>
   `${file}:${problem.line}:${problem.column}: ${problem.path === '' ? '' : `${problem.path}: `}${problem.message}`;
 
+const readSettings = (file: string): { source: string } | { problem: string } => {
+  try {
+    return { source: new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(file)) };
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === 'ENOENT') return { problem: 'there is no such file' };
+    if (code === 'EISDIR') return { problem: 'it is a folder' };
+    if (code === 'EACCES') return { problem: 'it may not be read' };
+    if (error instanceof TypeError && code !== undefined && code.startsWith('ERR_ENCODING'))
+      return { problem: 'it is not UTF-8 text' };
+    if (error instanceof TypeError && code === undefined) return { problem: 'it is not UTF-8 text' };
+    return { problem: `it cannot be read (${code ?? 'unknown error'})` };
+  }
+};
+
+const judgeFile = (file: string): { config?: Config; problems: readonly ConfigProblem[] } => {
+  const read = readSettings(file);
+  if ('problem' in read) return { problems: [{ line: 1, column: 1, path: '', message: read.problem }] };
+  return parseConfig(read.source, { baseDir: dirname(resolve(file)), exists: existsSync });
+};
+
+/** Every fault of a settings file, also that it is not there. */
+export const checkConfig = (file: string): readonly ConfigProblem[] => judgeFile(file).problems;
+
 /**
  * Reads and judges a settings file, and that the files it names exist.
  *
  * @throws {GatewayError} `config-invalid`, its message one fault per line
  */
 export const loadConfig = (file: string): Config => {
-  let source: string;
-  try {
-    source = new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(file));
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    const why =
-      code === 'ENOENT'
-        ? 'there is no such file'
-        : code === 'EISDIR'
-          ? 'it is a folder'
-          : code === 'EACCES'
-            ? 'it may not be read'
-            : error instanceof TypeError
-              ? 'it is not UTF-8 text'
-              : `it cannot be read (${code ?? 'unknown error'})`;
-    throw new GatewayError('config-invalid', `${file}: ${why}`, { cause: error });
-  }
-  const { config, problems } = parseConfig(source, { baseDir: dirname(resolve(file)), exists: existsSync });
+  const { config, problems } = judgeFile(file);
   if (config) return config;
-  throw new GatewayError('config-invalid', problems.map((problem) => problemText(problem, basename(file))).join('\n'));
+  throw new GatewayError('config-invalid', problems.map((problem) => problemText(problem, file)).join('\n'));
 };
 
 /**

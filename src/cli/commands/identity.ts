@@ -1,0 +1,137 @@
+// dockgate identity: who may call, in which tenant and groups, under which policies.
+import { Command } from 'commander';
+import { IDENTITY_NAME, IDENTITY_NAME_RULE } from '../../identity/names.ts';
+import { print, printJson, sheet, shortTime, table, usageError } from '../output.ts';
+import { collect, examples, gatewayOf, optionsOf, segment } from './common.ts';
+
+interface IdentityView {
+  readonly name: string;
+  readonly tenant: string | null;
+  readonly groups: readonly string[];
+  readonly policies: readonly string[];
+  readonly disabled: boolean;
+  readonly createdAt: string;
+}
+
+/** A name that cannot be one is a usage error, before any gateway is asked. */
+export const checkName = (name: string): string => {
+  if (!IDENTITY_NAME.test(name)) throw usageError(`"${name}" is no identity name: ${IDENTITY_NAME_RULE}`);
+  return name;
+};
+
+const showSheet = (identity: IdentityView): string =>
+  sheet([
+    ['name', identity.name],
+    ['tenant', identity.tenant],
+    ['groups', identity.groups],
+    ['policies', identity.policies],
+    ['state', identity.disabled ? 'disabled' : 'enabled'],
+    ['created', shortTime(identity.createdAt)],
+  ]);
+
+const create = (): Command =>
+  new Command('create')
+    .description('create an identity')
+    .argument('<name>', 'name of the identity, the subject of its tokens')
+    .option('--tenant <tenant>', 'tenant it belongs to')
+    .option('--group <group>', 'group it is in; may be given more than once', collect)
+    .option('--policy <policy>', 'policy bound to it; may be given more than once', collect)
+    .addHelpText(
+      'after',
+      examples(
+        'dockgate identity create ci --policy baseline',
+        'dockgate identity create alice --tenant red --group oncall --policy operator',
+      ),
+    )
+    .action(
+      async (name: string, options: { tenant?: string; group?: string[]; policy?: string[] }, command: Command) => {
+        checkName(name);
+        const { tenant, group, policy } = options;
+        const made = await (await gatewayOf(command)).call<IdentityView>('POST', '/identities', {
+          name,
+          ...(tenant === undefined ? {} : { tenant }),
+          groups: group ?? [],
+          policies: policy ?? [],
+        });
+        if (optionsOf(command).json) await printJson(made);
+        else await print(`identity ${made.name} created`);
+      },
+    );
+
+const list = (): Command =>
+  new Command('list')
+    .alias('ls')
+    .description('list all identities')
+    .addHelpText('after', examples('dockgate identity list', 'dockgate identity list --json'))
+    .action(async (_options: object, command: Command) => {
+      const { identities } = await (await gatewayOf(command)).call<{ identities: IdentityView[] }>(
+        'GET',
+        '/identities',
+      );
+      if (optionsOf(command).json) return printJson(identities);
+      return print(
+        table(
+          ['NAME', 'TENANT', 'GROUPS', 'POLICIES', 'STATE', 'CREATED'],
+          identities.map((one) => [
+            one.name,
+            one.tenant,
+            one.groups.join(','),
+            one.policies.join(','),
+            one.disabled ? 'disabled' : 'enabled',
+            shortTime(one.createdAt),
+          ]),
+        ),
+      );
+    });
+
+const show = (): Command =>
+  new Command('show')
+    .description('show one identity')
+    .argument('<name>', 'name of the identity')
+    .addHelpText('after', examples('dockgate identity show ci'))
+    .action(async (name: string, _options: object, command: Command) => {
+      const identity = await (await gatewayOf(command)).call<IdentityView>(
+        'GET',
+        `/identities/${segment(checkName(name))}`,
+      );
+      if (optionsOf(command).json) await printJson(identity);
+      else await print(showSheet(identity));
+    });
+
+const toggle = (verb: 'disable' | 'enable', description: string): Command =>
+  new Command(verb)
+    .description(description)
+    .argument('<name>', 'name of the identity')
+    .addHelpText('after', examples(`dockgate identity ${verb} ci`))
+    .action(async (name: string, _options: object, command: Command) => {
+      const identity = await (await gatewayOf(command)).call<IdentityView>(
+        'POST',
+        `/identities/${segment(checkName(name))}/${verb}`,
+        {},
+      );
+      if (optionsOf(command).json) await printJson(identity);
+      else await print(`identity ${name} ${verb}d`);
+    });
+
+const remove = (): Command =>
+  new Command('delete')
+    .alias('rm')
+    .description('delete an identity and revoke its tokens')
+    .argument('<name>', 'name of the identity')
+    .addHelpText('after', examples('dockgate identity delete ci'))
+    .action(async (name: string, _options: object, command: Command) => {
+      await (await gatewayOf(command)).call('DELETE', `/identities/${segment(checkName(name))}`);
+      if (optionsOf(command).json) await printJson({ name, deleted: true });
+      else await print(`identity ${name} deleted`);
+    });
+
+export const identityCommand = (): Command =>
+  new Command('identity')
+    .description('create, list, disable and delete identities')
+    .addCommand(create())
+    .addCommand(list())
+    .addCommand(show())
+    .addCommand(toggle('disable', 'refuse an identity from its next request on, tokens included'))
+    .addCommand(toggle('enable', 'let a disabled identity call again'))
+    .addCommand(remove())
+    .addHelpText('after', examples('dockgate identity create ci --policy baseline', 'dockgate identity list'));
