@@ -1,0 +1,112 @@
+// The two shipped plugins, door by door; beside each denial its nearest allowed neighbour.
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import type { AdmissionRequest, Plugin, PluginContext, Verdict } from '../../src/admission/plugin.ts';
+import bindMounts from '../../plugins/bind-mounts.ts';
+import noPrivileged from '../../plugins/no-privileged.ts';
+
+const request = (action: string, body: unknown): AdmissionRequest =>
+  ({ operation: { action, class: 'write' }, body, query: {}, path: {}, resources: [] }) as unknown as AdmissionRequest;
+
+const context = (config: unknown): PluginContext<never> =>
+  ({ config, annotate() {}, log() {}, signal: new AbortController().signal }) as never;
+
+const verdict = (plugin: Plugin<never>, action: string, body: unknown, settings: unknown = {}): Verdict => {
+  const config = plugin.config?.parse(settings) ?? {};
+  return plugin.validate?.(request(action, body), context(config)) as Verdict;
+};
+
+describe('no-privileged', () => {
+  for (const [action, body, expected] of [
+    ['container.create', { HostConfig: { Privileged: true } }, 'deny'],
+    ['container.create', { HostConfig: { Privileged: false } }, 'pass'],
+    ['container.create', { HostConfig: { PidMode: 'host' } }, 'deny'],
+    ['container.create', { HostConfig: { PidMode: '' } }, 'pass'],
+    ['container.create', { HostConfig: { NetworkMode: 'host' } }, 'deny'],
+    ['container.create', { HostConfig: { NetworkMode: 'none' } }, 'pass'],
+    ['container.create', {}, 'pass'],
+    ['container.exec.create', { Privileged: true }, 'deny'],
+    ['container.exec.create', { Privileged: false }, 'pass'],
+  ] as const) {
+    it(`${action} ${JSON.stringify(body)} is ${expected}`, () => {
+      assert.equal(verdict(noPrivileged as Plugin<never>, action, body).kind, expected);
+    });
+  }
+});
+
+describe('bind-mounts', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'dg-binds-'));
+  const root = join(dir, 'ci');
+  mkdirSync(join(root, 'sub'), { recursive: true });
+  mkdirSync(join(dir, 'ci2'));
+  symlinkSync('/etc', join(root, 'out'));
+  after(() => rmSync(dir, { recursive: true, force: true }));
+  const settings = { roots: [root, { path: join(root, 'fixed'), readOnly: true }] };
+  const create = (HostConfig: unknown) => ['container.create', { HostConfig }] as const;
+  const inline = (Options: unknown) =>
+    create({ Mounts: [{ Type: 'volume', Target: '/x', VolumeOptions: { DriverConfig: { Name: 'local', Options } } }] });
+
+  for (const [title, [action, body], expected] of [
+    ['a bind of the root itself', create({ Binds: [`${root}:/x`] }), 'pass'],
+    ['a bind below it', create({ Binds: [`${root}/sub:/x`] }), 'pass'],
+    ['a bind of what begins alike', create({ Binds: [`${dir}/ci2:/x`] }), 'deny'],
+    ['a bind that climbs out', create({ Binds: [`${root}/../ci2:/x`] }), 'deny'],
+    ['a bind of /', create({ Binds: ['/:/x'] }), 'deny'],
+    ['a bind through a link out of the root', create({ Binds: [`${root}/out:/x`] }), 'deny'],
+    ['a bind below such a link', create({ Binds: [`${root}/out/ssl:/x`] }), 'deny'],
+    ['a named volume', create({ Binds: ['data:/x'] }), 'pass'],
+    ['a writable bind of a read-only root', create({ Binds: [`${root}/fixed:/x`] }), 'deny'],
+    ['a read-only bind of it', create({ Binds: [`${root}/fixed:/x:ro`] }), 'pass'],
+    ['a Mount of /', create({ Mounts: [{ Type: 'bind', Source: '/', Target: '/x' }] }), 'deny'],
+    ['a Mount below the root', create({ Mounts: [{ Type: 'bind', Source: root, Target: '/x' }] }), 'pass'],
+    ['an inline volume bound to /', inline({ type: 'none', o: 'bind', device: '/' }), 'deny'],
+    ['an inline volume bound below the root', inline({ type: 'none', o: 'bind', device: root }), 'pass'],
+    ['an inline tmpfs volume', inline({ type: 'tmpfs', device: 'tmpfs' }), 'pass'],
+    [
+      'a volume bound to /',
+      ['volume.create', { Name: 'v', DriverOpts: { type: 'none', o: 'bind', device: '/' } }],
+      'deny',
+    ],
+    ['a plain volume', ['volume.create', { Name: 'v' }], 'pass'],
+    [
+      'a service that mounts /',
+      [
+        'service.create',
+        { TaskTemplate: { ContainerSpec: { Mounts: [{ Type: 'bind', Source: '/', Target: '/x' }] } } },
+      ],
+      'deny',
+    ],
+  ] as const) {
+    it(`${title}: ${expected}`, () => {
+      const result = verdict(bindMounts as Plugin<never>, action, body, settings);
+      assert.equal(result.kind, expected, JSON.stringify(result));
+    });
+  }
+
+  it('makes a writable bind of a read-only root read-only when told to', () => {
+    const config = (bindMounts as Plugin<never>).config?.parse({
+      roots: [{ path: '/srv/ci', readOnly: true }],
+      writable: 'make-read-only',
+    });
+    const changes = bindMounts.mutate(
+      request('container.create', { HostConfig: { Binds: ['/srv/ci/a:/x:z'] } }),
+      context(config) as never,
+    );
+    assert.deepEqual(changes, [{ op: 'replace', path: '/body/HostConfig/Binds/0', value: '/srv/ci/a:/x:ro,z' }]);
+  });
+
+  for (const wrong of [
+    {},
+    { roots: 'x' },
+    { roots: ['relative'] },
+    { roots: [], more: 1 },
+    { roots: [{ path: '/a', readonly: true }] },
+  ]) {
+    it(`refuses the settings ${JSON.stringify(wrong)}`, () => {
+      assert.throws(() => (bindMounts as Plugin<never>).config?.parse(wrong));
+    });
+  }
+});
