@@ -1,0 +1,395 @@
+// The gateway (PEP): one path for ordinary, streaming and upgraded requests. Steps 2 to 6 are judge.ts; here are
+// 7 (record), 8 (send), 9 (respond) and 10 (record), the Hono app they hang in, and the upgrade handler beside it.
+// Importing this starts nothing; listeners belong to runtime, the stores to main.
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { getRequestListener } from '@hono/node-server';
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
+import { type Context, Hono } from 'hono';
+import { classify, upgradesOn } from './engine/classify.ts';
+import { renderBody } from './engine/render-body.ts';
+import { renderTarget } from './engine/render-target.ts';
+import { type ErrorCode, GatewayError } from './errors.ts';
+import { AUDIT_ID_HEADER, rawRefusal, reasonOf, refusalOf, sendRefusal } from './gateway/answer.ts';
+import { type Arrival, type Channel, headerValues, nodeArrival, webArrival } from './gateway/arrival.ts';
+import { type Judged, judge } from './gateway/judge.ts';
+import type { GatewayParts } from './gateway/parts.ts';
+import { narrowHeaders, respondVersion } from './gateway/respond.ts';
+import { asGatewayError, decisionOf, Trace } from './gateway/trace.ts';
+import { nodeCaller } from './proxy/caller-node.ts';
+import { socketCaller } from './proxy/caller-socket.ts';
+import { webCaller } from './proxy/caller-web.ts';
+import { forwardedRequestHeaders } from './proxy/headers.ts';
+import { spliceHijack } from './proxy/hijack.ts';
+import type { CallerEnd, EngineRequest, Outcome } from './proxy/types.ts';
+
+/** What node-server puts into the context; absent when the app is called through `fetch` alone. */
+interface Bindings {
+  incoming?: IncomingMessage;
+  outgoing?: ServerResponse;
+  channel?: Channel;
+  source?: string;
+}
+export type GatewayEnv = { Bindings: Bindings };
+
+export interface Gateway {
+  readonly app: Hono<GatewayEnv>;
+  /** Web-standard handler: everything but upgrades. */
+  fetch(request: Request, bindings?: Bindings): Response | Promise<Response>;
+  /** `request` listener for node:http and node:https servers. */
+  onRequest(incoming: IncomingMessage, outgoing: ServerResponse, channel: Channel): void;
+  /** `checkContinue` listener: the call is judged before the caller is told to go on. */
+  onCheckContinue(incoming: IncomingMessage, outgoing: ServerResponse, channel: Channel): void;
+  /** `upgrade` listener. `body` are the Content-Length bytes of the request, `rest` what followed them. */
+  onUpgrade(incoming: IncomingMessage, socket: Duplex, readBody: ReadUpgradeBody, channel: Channel): void;
+  /** Whether a request that asks for an upgrade is on a route that hijacks; all others stay ordinary requests. */
+  wantsUpgrade(incoming: IncomingMessage): boolean;
+  /** Records a head that could not be read and returns the answer to write. */
+  onUnreadable(code: ErrorCode, message: string, channel: Channel, source: string): string;
+  /** Calls under way. */
+  readonly active: number;
+  /** Refuses new calls, waits for ordinary ones up to `graceMs`, then ends the streams. */
+  drain(graceMs: number): Promise<void>;
+}
+
+/** Reads exactly the announced body of an upgrade request; `rest` are bytes that came behind it. */
+export type ReadUpgradeBody = (length: number) => Promise<{ body: Uint8Array; rest: Uint8Array }>;
+
+/** Largest body of a request that upgrades (exec start's JSON), in bytes. */
+const UPGRADE_BODY_BYTES = 64 * 1024;
+
+/** Joins the rooms into the gateway. `own` is mounted beside the Engine API: health, keys, admin. */
+export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>) => void = () => {}): Gateway {
+  const active = new Set<AbortController>();
+  let stopping = false;
+  let idle: (() => void) | undefined;
+
+  const enter = (): AbortController => {
+    const controller = new AbortController();
+    active.add(controller);
+    parts.meter.started();
+    return controller;
+  };
+  const leave = (controller: AbortController) => {
+    active.delete(controller);
+    if (active.size === 0) idle?.();
+  };
+
+  /** Records a refusal, then answers it: a caller never hears of a denial that is not in the audit. */
+  async function refuse(trace: Trace, caller: CallerEnd, thrown: unknown): Promise<void> {
+    let error = asGatewayError(thrown);
+    if (error.code === 'internal')
+      parts.log.error({ err: thrown, auditId: trace.auditId }, 'a call could not be judged');
+    const decision = decisionOf(error);
+    const field = trace.decision?.effect === 'deny' ? trace.decision.reasons[0]?.field : undefined;
+    try {
+      if (error.code !== 'audit-unwritable') {
+        await parts.recorder.record(
+          trace.event('complete', decision, { code: error.code, message: error.message, field, status: error.status }),
+        );
+      }
+    } catch (unwritable) {
+      error = asGatewayError(unwritable);
+    }
+    const challenge = error.status === 401 ? parts.authenticator.challengeFor(error) : undefined;
+    sendRefusal(caller, refusalOf(error, trace.auditId, challenge), trace.arrival.method);
+    finish(trace, decision, error.status);
+  }
+
+  const finish = (trace: Trace, decision: 'allow' | 'deny' | 'error' | 'unauthenticated', status: number) =>
+    parts.meter.finished({
+      action: trace.target?.action ?? 'unknown',
+      decision,
+      status,
+      durationUs: trace.durationUs(),
+    });
+
+  /** Steps 2 to 7: the judged call, its intent on disk. */
+  async function admit(trace: Trace): Promise<Judged> {
+    if (stopping) throw new GatewayError('shutting-down', 'the gateway is stopping, try again in a moment');
+    const judged = await judge(trace, parts);
+    await parts.recorder.record(trace.event('intent', 'allow'));
+    return judged;
+  }
+
+  /** The outcome of a call whose intent is on disk. It is queued, not awaited: a lost one is closed at the next start. */
+  const complete = (trace: Trace, outcome: Outcome) => {
+    parts.recorder.append(trace.event('complete', 'allow', outcome));
+    finish(trace, 'allow', outcome.status);
+  };
+
+  const engineFailed = (trace: Trace, caller: CallerEnd, thrown: unknown) => {
+    const error = asGatewayError(thrown);
+    parts.recorder.append(
+      trace.event('complete', 'allow', { code: error.code, message: error.message, status: error.status }),
+    );
+    sendRefusal(caller, refusalOf(error, trace.auditId), trace.arrival.method);
+    finish(trace, 'error', error.status);
+  };
+
+  async function handle(arrival: Arrival, caller: CallerEnd): Promise<void> {
+    const controller = enter();
+    const trace = new Trace(arrival, parts);
+    try {
+      let judged: Judged;
+      try {
+        judged = await admit(trace);
+      } catch (refused) {
+        await refuse(trace, caller, refused);
+        return;
+      }
+      try {
+        const { call } = judged;
+        const request = engineRequestOf(judged, arrival);
+        const marked = markedCaller(caller, trace, parts.apiVersions.maxMinor);
+        if (call.action === 'system.version') {
+          complete(trace, await respondVersion(request, marked, parts));
+          return;
+        }
+        const long = call.operation.stream !== 'none';
+        complete(
+          trace,
+          await parts.engine.forward(request, marked, {
+            signal: controller.signal,
+            ...(long
+              ? { onHead: (status: number) => parts.recorder.append(trace.event('stream-open', 'allow', { status })) }
+              : {}),
+          }),
+        );
+      } catch (failed) {
+        engineFailed(trace, caller, failed);
+      }
+    } catch (unexpected) {
+      // Reached only when answering itself failed: the caller is gone or the socket broke.
+      parts.log.error({ err: unexpected, auditId: trace.auditId }, 'a call could not be answered');
+      caller.abort();
+    } finally {
+      leave(controller);
+    }
+  }
+
+  async function handleUpgrade(arrival: Arrival, socket: Duplex, rest: () => Uint8Array): Promise<void> {
+    const controller = enter();
+    const trace = new Trace(arrival, parts);
+    const caller = socketCallerOnce(socket);
+    try {
+      let judged: Judged;
+      let protocol: string;
+      try {
+        judged = await admit(trace);
+        protocol = protocolOf(judged, arrival);
+      } catch (refused) {
+        await refuse(trace, caller(), refused);
+        return;
+      }
+      try {
+        const answer = await parts.engine.upgrade(engineRequestOf(judged, arrival), protocol, {
+          signal: controller.signal,
+        });
+        if (answer.kind === 'answer') {
+          complete(trace, await answer.deliver(markedCaller(caller(), trace, parts.apiVersions.maxMinor)));
+          return;
+        }
+        parts.recorder.append(trace.event('stream-open', 'allow', { status: 101 }));
+        socket.write(upgradeHead(answer.reason, answer.headers, protocol, trace.auditId), 'latin1');
+        const early = rest();
+        if (early.length > 0) socket.unshift(early);
+        parts.meter.streamOpened();
+        try {
+          const moved = await spliceHijack(socket, answer.socket, { signal: controller.signal });
+          complete(trace, { status: 101, ...moved });
+        } finally {
+          parts.meter.streamClosed();
+        }
+      } catch (failed) {
+        engineFailed(trace, caller(), failed);
+      }
+    } catch (unexpected) {
+      parts.log.error({ err: unexpected, auditId: trace.auditId }, 'an upgraded call could not be answered');
+      socket.destroy();
+    } finally {
+      leave(controller);
+    }
+  }
+
+  const app = new Hono<GatewayEnv>();
+  own(app);
+  app.all('*', (c: Context<GatewayEnv>) => {
+    const { incoming, outgoing, channel } = c.env ?? {};
+    if (incoming !== undefined && outgoing !== undefined && channel !== undefined) {
+      const onContinue = continues.get(incoming);
+      void handle(nodeArrival(incoming, channel, onContinue), nodeCaller(outgoing));
+      return RESPONSE_ALREADY_SENT;
+    }
+    const { caller, response } = webCaller();
+    const at = channel ?? { kind: 'tcp', name: 'fetch' };
+    void handle(webArrival(c.req.raw, at, c.env?.source ?? 'unknown'), caller);
+    return response;
+  });
+
+  const continues = new WeakMap<IncomingMessage, () => void>();
+  const listeners = new WeakMap<Channel, (incoming: IncomingMessage, outgoing: ServerResponse) => unknown>();
+  const listenerFor = (channel: Channel) => {
+    let listener = listeners.get(channel);
+    if (listener === undefined) {
+      listener = getRequestListener((request, env) => app.fetch(request, { ...(env as Bindings), channel }), {
+        hostname: 'dockgate',
+        overrideGlobalObjects: false,
+        autoCleanupIncoming: false,
+      });
+      listeners.set(channel, listener);
+    }
+    return listener;
+  };
+
+  const onRequest: Gateway['onRequest'] = (incoming, outgoing, channel) => {
+    // Nothing routes by Host, and real clients send empty or odd ones: the app sees one fixed name.
+    incoming.headers.host = 'dockgate';
+    void listenerFor(channel)(incoming, outgoing);
+  };
+
+  return {
+    app,
+    fetch: (request, bindings) => app.fetch(request, bindings),
+    onRequest,
+    onCheckContinue(incoming, outgoing, channel) {
+      continues.set(incoming, () => outgoing.writeContinue());
+      onRequest(incoming, outgoing, channel);
+    },
+    onUpgrade(incoming, socket, readBody, channel) {
+      let early: Uint8Array = new Uint8Array(0);
+      const length = Number(headerValues(incoming.rawHeaders, 'content-length')[0] ?? 0);
+      const arrival: Arrival = {
+        ...nodeArrival(incoming, channel),
+        body: {
+          present: true,
+          async readAll(maxBytes) {
+            if (incoming.headers['transfer-encoding'] !== undefined || !Number.isSafeInteger(length)) {
+              throw new GatewayError(
+                'request-malformed',
+                'a request that upgrades must announce its body by Content-Length',
+              );
+            }
+            if (length > Math.min(maxBytes, UPGRADE_BODY_BYTES)) {
+              throw new GatewayError('body-too-large', `the body is larger than ${UPGRADE_BODY_BYTES} bytes`);
+            }
+            const read = await readBody(length);
+            early = read.rest;
+            return read.body;
+          },
+          stream() {
+            throw new GatewayError('upgrade-not-allowed', 'an upload cannot upgrade its connection');
+          },
+        },
+      };
+      void handleUpgrade(arrival, socket, () => early);
+    },
+    wantsUpgrade(incoming) {
+      try {
+        return upgradesOn(classify(incoming.method ?? '', incoming.url ?? '')) !== 'none';
+      } catch {
+        return false;
+      }
+    },
+    onUnreadable(code, message, channel, source) {
+      const arrival: Arrival = { method: '', target: '', rawHeaders: [], channel, source, body: NO_BODY };
+      const trace = new Trace(arrival, parts);
+      const error = new GatewayError(code, message);
+      parts.recorder.append(trace.event('complete', 'error', { code, message, status: error.status }));
+      parts.meter.started();
+      finish(trace, 'error', error.status);
+      return rawRefusal(code, message, trace.auditId);
+    },
+    get active() {
+      return active.size;
+    },
+    async drain(graceMs) {
+      stopping = true;
+      if (active.size > 0) {
+        const drained = new Promise<void>((resolve) => {
+          idle = resolve;
+        });
+        let timer: ReturnType<typeof setTimeout> | undefined;
+        await Promise.race([drained, new Promise<void>((resolve) => (timer = setTimeout(resolve, graceMs)))]);
+        clearTimeout(timer);
+      }
+      for (const controller of active) controller.abort();
+      // Ended streams report their byte counts on the way out; a moment is enough.
+      for (let i = 0; i < 50 && active.size > 0; i++) await new Promise((resolve) => setTimeout(resolve, 20));
+    },
+  };
+}
+
+const NO_BODY: Arrival['body'] = {
+  present: false,
+  readAll: () => Promise.resolve(new Uint8Array(0)),
+  stream: () => {
+    throw new GatewayError('body-not-allowed', 'there is no body');
+  },
+};
+
+/** Step 8's request: everything in it comes from the judged value, but for the headers on the allow list. */
+function engineRequestOf({ call }: Judged, arrival: Arrival): EngineRequest {
+  const headers = forwardedRequestHeaders(arrival.rawHeaders, call);
+  const method = call.operation.method;
+  const target = renderTarget(call);
+  if (call.opaque) {
+    if (!arrival.body.present) return { method, target, headers, body: undefined };
+    headers.push('Content-Type', 'application/x-tar');
+    return { method, target, headers, body: arrival.body.stream() };
+  }
+  const body = renderBody(call);
+  if (body !== undefined) headers.push('Content-Type', 'application/json');
+  return { method, target, headers, body };
+}
+
+/** Adds the audit id, and what plugins warned of, to the engine's answer. */
+function markedCaller(caller: CallerEnd, trace: Trace, maxMinor: number): CallerEnd {
+  return {
+    head(status, reason, headers) {
+      const marked = [...narrowHeaders(headers, maxMinor), AUDIT_ID_HEADER, trace.auditId];
+      for (const warning of trace.warnings) marked.push('Dockgate-Warning', warning.replace(/[^\x20-\x7e]/g, '?'));
+      caller.head(status, reason, marked);
+    },
+    write: (chunk) => caller.write(chunk),
+    onDrain: (resume) => caller.onDrain(resume),
+    end: () => caller.end(),
+    abort: () => caller.abort(),
+    onGone: (gone) => caller.onGone(gone),
+  };
+}
+
+/** The protocol a judged call may upgrade to; the engine hears this word, not the caller's. */
+function protocolOf({ call }: Judged, arrival: Arrival): string {
+  const asked = headerValues(arrival.rawHeaders, 'upgrade');
+  switch (upgradesOn(call)) {
+    case 'h2c':
+      if (asked.length !== 1 || asked[0] !== 'h2c') {
+        throw new GatewayError('upgrade-not-allowed', `${call.action} upgrades to h2c only`);
+      }
+      return 'h2c';
+    case 'hijack':
+      return call.operation.method === 'GET' ? 'websocket' : 'tcp';
+    case 'none':
+      throw new GatewayError('upgrade-not-allowed', `${call.action} does not upgrade its connection`);
+  }
+}
+
+function upgradeHead(reason: string, headers: readonly string[], protocol: string, auditId: string): string {
+  let head = `HTTP/1.1 101 ${reason === '' ? reasonOf(101) : reason}\r\n`;
+  for (let i = 0; i + 1 < headers.length; i += 2) {
+    if (/^(connection|upgrade)$/i.test(headers[i] as string)) continue;
+    head += `${headers[i]}: ${headers[i + 1]}\r\n`;
+  }
+  return `${head}Connection: Upgrade\r\nUpgrade: ${protocol}\r\n${AUDIT_ID_HEADER}: ${auditId}\r\n\r\n`;
+}
+
+/** The raw socket is taken for a refusal only when one is due: an upgraded one must keep its bytes. */
+function socketCallerOnce(socket: Duplex): () => CallerEnd {
+  let made: CallerEnd | undefined;
+  socket.on('error', () => socket.destroy());
+  return () => {
+    made ??= socketCaller(socket);
+    return made;
+  };
+}

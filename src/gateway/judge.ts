@@ -1,0 +1,141 @@
+// Steps 2 to 6 of a call: authenticate, classify, decode, decide, admit. The result is the judged value or a refusal.
+// What these steps mean stands in their own rooms; here is only their order and what flows between them.
+import { toCall } from '../engine/call.ts';
+import { classify } from '../engine/classify.ts';
+import { bodyKindOf, decodeBody } from '../engine/decode.ts';
+import { renderBody } from '../engine/render-body.ts';
+import { renderTarget } from '../engine/render-target.ts';
+import type { EngineCall, JsonObject, Target } from '../engine/types.ts';
+import { GatewayError } from '../errors.ts';
+import { decide } from '../policy/evaluate.ts';
+import type { PrincipalPolicies } from '../policy/compile.ts';
+import type { Decision, Principal } from '../policy/types.ts';
+import { resolveReferences } from '../proxy/resolve.ts';
+import { EMPTY_BODY, headerValues } from './arrival.ts';
+import type { GatewayParts } from './parts.ts';
+import type { Trace } from './trace.ts';
+
+/** Largest body an operation without one may carry before it is refused, in bytes: enough to see what it is. */
+const STRAY_BODY_BYTES = 64 * 1024;
+
+/** A call that may be sent: judged, changed by plugins where they wanted to, and judged again. */
+export interface Judged {
+  readonly call: EngineCall;
+  readonly principal: Principal;
+}
+
+/**
+ * Judges an arrival. Everything learned on the way is left in the trace, also when it ends in a refusal.
+ *
+ * @throws {GatewayError} the refusal, with the code of the step that refused
+ */
+export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> {
+  const { arrival } = trace;
+  const authenticated =
+    arrival.channel.identity === undefined
+      ? parts.authenticator.authenticate(arrival.rawHeaders)
+      : parts.authenticator.bound(arrival.channel.identity);
+  const principal = authenticated instanceof Promise ? await authenticated : authenticated;
+  trace.principal = principal;
+
+  const target = classify(arrival.method, arrival.target, parts.apiVersions);
+  trace.target = target;
+
+  const set = parts.policies();
+  const policies = set.forPrincipal(principal);
+  trace.policyRevision = set.revision;
+
+  // A caller with no rule for the action at all is told before its body is read: an upload is never taken in vain.
+  if (!policies.mayAllow(target.action)) throwDenial(trace, judgeCall(trace, policies, toCall(target, undefined)));
+
+  let call = await decodeCall(trace, target, parts);
+  trace.call = call;
+  call = await resolve(call, policies, parts);
+  trace.call = call;
+  const decision = judgeCall(trace, policies, call);
+  if (decision.effect === 'deny') throwDenial(trace, decision);
+  call = withObligations(call, decision);
+  trace.call = call;
+
+  const plugins = parts.plugins();
+  if (plugins.concerns(call.action)) {
+    const admitted = await plugins.admit(call, {
+      auditId: trace.auditId,
+      principal,
+      source: arrival.source,
+      at: trace.atMs,
+      async rejudge(changed) {
+        const again = await resolve(rebuild(call, changed), policies, parts);
+        trace.call = again;
+        const verdict = judgeCall(trace, policies, again);
+        if (verdict.effect === 'deny') throwDenial(trace, verdict);
+        return withObligations(again, verdict);
+      },
+    });
+    call = admitted.call;
+    trace.call = call;
+    trace.changes = admitted.changes;
+    trace.annotations = admitted.annotations;
+    trace.warnings = admitted.warnings;
+  }
+  return { call, principal };
+}
+
+async function decodeCall(trace: Trace, target: Target, parts: GatewayParts): Promise<EngineCall> {
+  const { body, rawHeaders } = trace.arrival;
+  const kind = bodyKindOf(target.operation);
+  if (kind === 'opaque') return toCall(target, undefined);
+  if (!body.present) return toCall(target, decodeBody(target, headerValues(rawHeaders, 'content-type'), EMPTY_BODY));
+  const limits = parts.limits();
+  const bytes = await body.readAll(kind === 'json' ? limits.bodyBytes : STRAY_BODY_BYTES, limits.bodyTimeoutMs);
+  return toCall(
+    target,
+    decodeBody(target, headerValues(rawHeaders, 'content-type'), bytes, { maxBytes: limits.bodyBytes }),
+  );
+}
+
+/** Reads a changed call as the engine would: rendered, classified and decoded again, so that no plugin can smuggle a form. */
+function rebuild(call: EngineCall, changed: { body: EngineCall['body']; query: EngineCall['query'] }): EngineCall {
+  const rendered = renderTarget({ ...call, query: changed.query });
+  const target = classify(call.operation.method, rendered);
+  if (target.operation !== call.operation || target.action !== call.action) {
+    throw new GatewayError('plugin-failed', 'a plugin changed what the call does, so it is denied');
+  }
+  const bytes = renderBody({ operation: call.operation, body: changed.body });
+  if (bytes === undefined) return toCall(target, undefined);
+  return toCall(target, decodeBody(target, ['application/json'], bytes));
+}
+
+async function resolve(call: EngineCall, policies: PrincipalPolicies, parts: GatewayParts): Promise<EngineCall> {
+  const open = policies.needsResolution(call);
+  return open.length === 0 ? call : resolveReferences(call, open, parts.engine);
+}
+
+function judgeCall(trace: Trace, policies: PrincipalPolicies, call: EngineCall): Decision {
+  const decision = decide(policies, {
+    principal: trace.principal as Principal,
+    call,
+    source: trace.arrival.source,
+    at: trace.atMs,
+  });
+  trace.decision = decision;
+  return decision;
+}
+
+function throwDenial(trace: Trace, decision: Decision): never {
+  trace.decision = decision;
+  const reason = decision.reasons[0];
+  throw new GatewayError(reason?.code ?? 'operation-not-allowed', reason?.message ?? 'no policy allows this operation');
+}
+
+/** Stamps what the deciding rules oblige the gateway to add. */
+function withObligations(call: EngineCall, decision: Decision): EngineCall {
+  const { labels } = decision.obligations;
+  if (labels === undefined || typeof call.body !== 'object' || call.body === null || Array.isArray(call.body))
+    return call;
+  const body = call.body as JsonObject;
+  const stamped: Record<string, unknown> = Object.create(null);
+  Object.assign(stamped, body);
+  stamped.Labels = Object.freeze(Object.assign(Object.create(null), body.Labels ?? {}, labels));
+  return toCall(call, Object.freeze(stamped) as JsonObject);
+}

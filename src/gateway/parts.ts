@@ -1,0 +1,44 @@
+// What the gateway is joined from. main builds these once; tests and embedders may bring their own.
+import type { PluginChain } from '../admission/chain.ts';
+import type { AuditEvent, Recorder } from '../audit/event.ts';
+import type { EngineCall, Json } from '../engine/types.ts';
+import type { Authenticator } from '../identity/authenticate.ts';
+import type { Logger } from '../log.ts';
+import type { PolicySet } from '../policy/compile.ts';
+import type { EngineClient } from '../proxy/engine-client.ts';
+
+export interface GatewayLimits {
+  /** Largest JSON body, in bytes. */
+  readonly bodyBytes: number;
+  /** Longest time for a JSON body to arrive, in ms. */
+  readonly bodyTimeoutMs: number;
+}
+
+/** What the gateway tells the metrics. Each call is cheap and never throws. */
+export interface GatewayMeter {
+  started(): void;
+  finished(call: { action: string; decision: AuditEvent['decision']; status: number; durationUs: number }): void;
+  streamOpened(): void;
+  streamClosed(): void;
+}
+
+export interface GatewayParts {
+  readonly authenticator: Authenticator;
+  /** The policy set in force; replaced as a whole on change. */
+  policies(): PolicySet;
+  /** The plugin chain in force; replaced as a whole on reload. */
+  plugins(): PluginChain;
+  readonly recorder: Recorder;
+  readonly engine: EngineClient;
+  limits(): GatewayLimits;
+  /** Served API versions as minor numbers: `1.40` is 40. */
+  readonly apiVersions: { readonly minMinor: number; readonly maxMinor: number };
+  /** Removes secrets from what the audit keeps. */
+  redact(call: EngineCall): { body: Json | undefined; query: Readonly<Record<string, readonly string[]>> };
+  /** Milliseconds since the epoch. */
+  now(): number;
+  /** UUIDv7. */
+  newAuditId(): string;
+  readonly log: Logger;
+  readonly meter: GatewayMeter;
+}

@@ -1,0 +1,136 @@
+// What is known of one call while it goes through the steps, and the audit events made from it.
+// Redaction happens here, once, before anything is handed to the recorder.
+import type { PluginChange } from '../admission/chain.ts';
+import type { AuditDecision, AuditEvent, AuditStage } from '../audit/event.ts';
+import type { EngineCall, Target } from '../engine/types.ts';
+import { GatewayError } from '../errors.ts';
+import type { Decision, Principal } from '../policy/types.ts';
+import { type Arrival, headerValues } from './arrival.ts';
+import type { GatewayParts } from './parts.ts';
+
+/** Longest User-Agent kept, in characters. */
+const MAX_CLIENT = 256;
+
+export class Trace {
+  readonly auditId: string;
+  readonly arrival: Arrival;
+  readonly #parts: GatewayParts;
+  readonly #startedAt: number;
+  readonly #startedMs: number;
+  principal: Principal | undefined;
+  target: Target | undefined;
+  call: EngineCall | undefined;
+  decision: Decision | undefined;
+  policyRevision: string | undefined;
+  changes: readonly PluginChange[] = [];
+  annotations: Readonly<Record<string, string>> = {};
+  warnings: readonly string[] = [];
+
+  constructor(arrival: Arrival, parts: GatewayParts) {
+    this.arrival = arrival;
+    this.#parts = parts;
+    this.auditId = parts.newAuditId();
+    this.#startedAt = parts.now() * 1000;
+    this.#startedMs = performance.now();
+  }
+
+  durationUs(): number {
+    return Math.round((performance.now() - this.#startedMs) * 1000);
+  }
+
+  /** Milliseconds since the epoch at which the call arrived. */
+  get atMs(): number {
+    return this.#startedAt / 1000;
+  }
+
+  /** The audit event for a stage. `decision` is what was decided, not how the engine answered. */
+  event(
+    stage: AuditStage,
+    decision: AuditDecision,
+    outcome: {
+      code?: string | undefined;
+      message?: string | undefined;
+      field?: string | undefined;
+      status?: number;
+      bytesIn?: number;
+      bytesOut?: number;
+      end?: string;
+    } = {},
+  ): AuditEvent {
+    const { principal, target, call, arrival } = this;
+    const main = call?.resources[0];
+    return {
+      at: stage === 'intent' ? this.#startedAt : this.#startedAt + this.durationUs(),
+      stage,
+      auditId: this.auditId,
+      subject: principal?.subject,
+      issuer: principal?.issuer,
+      tenant: principal?.tenant,
+      tokenId: principal?.tokenId,
+      source: arrival.source,
+      client: headerValues(arrival.rawHeaders, 'user-agent')[0]?.slice(0, MAX_CLIENT),
+      action: target?.action ?? 'unknown',
+      operationId: target?.operation.id,
+      class: target?.operation.class,
+      apiVersion: target?.apiVersion,
+      resource: main === undefined ? undefined : main.name === '' ? main.kind : `${main.kind}/${main.name}`,
+      resourceId: main?.id,
+      decision,
+      code: outcome.code,
+      rule: this.decision?.rule,
+      policyRev: this.policyRevision,
+      status: outcome.status,
+      durationUs: stage === 'intent' ? undefined : this.durationUs(),
+      bytesIn: outcome.bytesIn,
+      bytesOut: outcome.bytesOut,
+      detail: this.#detail(stage, decision, outcome),
+    };
+  }
+
+  #detail(
+    stage: AuditStage,
+    decision: AuditDecision,
+    outcome: { message?: string | undefined; field?: string | undefined; end?: string },
+  ): Readonly<Record<string, unknown>> | undefined {
+    const detail: Record<string, unknown> = {};
+    if (outcome.message !== undefined) detail.message = outcome.message;
+    if (outcome.field !== undefined) detail.field = outcome.field;
+    if (outcome.end !== undefined && outcome.end !== 'complete') detail.end = outcome.end;
+    const { call, target } = this;
+    // The request is kept once: with the intent of a call that changes something, or with the one row of a refused one.
+    const isFirstRow = stage === 'intent' || (stage === 'complete' && decision !== 'allow');
+    if (isFirstRow) {
+      if (call !== undefined && (call.operation.class !== 'read' || decision !== 'allow')) {
+        const kept = this.#parts.redact(call);
+        if (kept.body !== undefined) detail.body = kept.body;
+        if (Object.keys(kept.query).length > 0) detail.query = kept.query;
+        if (call.resources.length > 1) {
+          detail.resources = call.resources.map((r) => ({ kind: r.kind, name: r.name, at: r.at, id: r.id }));
+        }
+      }
+      if (target === undefined) {
+        detail.method = this.arrival.method.slice(0, 32);
+        // The path is kept as asked, without the query: that may hold secrets and nothing has read it.
+        detail.path = (this.arrival.target.split('?', 1)[0] ?? '').slice(0, 512);
+      }
+      if (this.arrival.channel.identity !== undefined) detail.listener = this.arrival.channel.name;
+      if (this.changes.length > 0) detail.changes = this.changes;
+      if (Object.keys(this.annotations).length > 0) detail.annotations = this.annotations;
+      if (this.warnings.length > 0) detail.warnings = this.warnings;
+    }
+    return Object.keys(detail).length === 0 ? undefined : detail;
+  }
+}
+
+/** Decision word of a refusal: who is not known, what is not allowed, what could not be done. */
+export function decisionOf(error: GatewayError): AuditDecision {
+  if (error.status === 401) return 'unauthenticated';
+  if (error.status >= 500 || error.code === 'request-malformed' || error.code === 'request-timeout') return 'error';
+  return 'deny';
+}
+
+/** Anything thrown as a GatewayError; what is not one is our own fault and says nothing about itself to the caller. */
+export const asGatewayError = (error: unknown): GatewayError =>
+  error instanceof GatewayError
+    ? error
+    : new GatewayError('internal', 'the gateway failed while judging the call', { cause: error });

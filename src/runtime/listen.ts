@@ -1,0 +1,253 @@
+// Step 1: sockets. Opens HTTPS, unix and loopback HTTP listeners, with limits on heads, slow senders and connections.
+// It hands requests on and judges nothing. TLS 1.2 or newer, ALPN http/1.1 (docker clients do not speak HTTP/2 here).
+import { chmodSync, existsSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
+import http, { type IncomingMessage, type ServerResponse } from 'node:http';
+import https from 'node:https';
+import net, { type AddressInfo, type Socket } from 'node:net';
+import { dirname } from 'node:path';
+import type { Duplex } from 'node:stream';
+import type { Listener } from '../config/types.ts';
+import { type ErrorCode, GatewayError } from '../errors.ts';
+import type { Channel } from '../gateway/arrival.ts';
+import type { Logger } from '../log.ts';
+import { runtime } from './runtime.ts';
+
+/** Keep-alive connections wait this long for their next request, in ms: Go clients keep theirs for 30 s and more. */
+const KEEP_ALIVE_MS = 75_000;
+/** How often connections are looked over for late heads, in ms. */
+const CHECK_MS = 1_000;
+/** TCP keep-alive probes start after this long, in ms, so that a stream that idles for hours notices a dead peer. */
+const TCP_KEEP_ALIVE_MS = 60_000;
+
+/** What takes the requests: the gateway, or the admin app. */
+export interface Handlers {
+  onRequest(incoming: IncomingMessage, outgoing: ServerResponse, channel: Channel): void;
+  onCheckContinue(incoming: IncomingMessage, outgoing: ServerResponse, channel: Channel): void;
+  onUpgrade(
+    incoming: IncomingMessage,
+    socket: Duplex,
+    readBody: (length: number) => Promise<{ body: Uint8Array; rest: Uint8Array }>,
+    channel: Channel,
+  ): void;
+  wantsUpgrade(incoming: IncomingMessage): boolean;
+  /** Records a head that could not be read; returns the answer to write. */
+  onUnreadable(code: ErrorCode, message: string, channel: Channel, source: string): string;
+}
+
+export interface ListenLimits {
+  readonly headBytes: number;
+  readonly headTimeoutMs: number;
+  readonly connections: number;
+  readonly connectionsPerIp: number;
+}
+
+export interface TlsMaterial {
+  readonly cert: string;
+  readonly key: string;
+}
+
+export interface RunningListener {
+  readonly listener: Listener;
+  readonly channel: Channel;
+  /** Port actually bound; undefined on unix sockets. */
+  readonly port: number | undefined;
+  /** New connections use the new certificate; open ones go on with the old. */
+  updateTls(tls: TlsMaterial): void;
+  /** Stops accepting; connections without a request end at once. */
+  stop(): void;
+  /** Ends every connection still open. */
+  close(): Promise<void>;
+}
+
+/** @throws {GatewayError} `config-invalid` when the address cannot be bound */
+export async function listen(
+  listener: Listener,
+  handlers: Handlers,
+  limits: ListenLimits,
+  log: Logger,
+  tls?: TlsMaterial,
+): Promise<RunningListener> {
+  const channel = channelOf(listener);
+  const options: http.ServerOptions & { shouldUpgradeCallback?: (incoming: IncomingMessage) => boolean } = {
+    maxHeaderSize: limits.headBytes,
+    headersTimeout: limits.headTimeoutMs,
+    // Uploads and streams may last for hours: only heads and judged bodies have a time limit, the latter of their own.
+    requestTimeout: 0,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    connectionsCheckingInterval: CHECK_MS,
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
+    insecureHTTPParser: false,
+    requireHostHeader: false,
+    // Everything that is not a hijack stays an ordinary request: its Upgrade header is ignored and the next bytes on
+    // the connection are the next request.
+    shouldUpgradeCallback: (incoming) => handlers.wantsUpgrade(incoming),
+  };
+  const server =
+    listener.kind === 'https'
+      ? https.createServer({
+          ...options,
+          // Without it the CLI's close_notify after `docker run` would end the output too.
+          allowHalfOpen: true,
+          minVersion: 'TLSv1.2',
+          ALPNProtocols: ['http/1.1'],
+          handshakeTimeout: limits.headTimeoutMs,
+          ...(tls ?? {}),
+        } as https.ServerOptions)
+      : http.createServer(options);
+  server.timeout = 0;
+
+  server.on('request', (incoming, outgoing) => handlers.onRequest(incoming, outgoing, channel));
+  server.on('checkContinue', (incoming, outgoing) => handlers.onCheckContinue(incoming, outgoing, channel));
+  server.on('checkExpectation', (_incoming, outgoing: ServerResponse) => {
+    outgoing.writeHead(417, { Connection: 'close' }).end();
+  });
+  server.on('upgrade', (incoming: IncomingMessage, socket: Duplex, head: Buffer) => {
+    handlers.onUpgrade(incoming, socket, (length) => runtime.readUpgradeBody(incoming, socket, head, length), channel);
+  });
+  // CONNECT has no place here; without a listener the connection would just end.
+  server.on('connect', (incoming: IncomingMessage, socket: Duplex) => {
+    const answer = handlers.onUnreadable(
+      'operation-unknown',
+      'CONNECT is not served',
+      channel,
+      sourceOf(incoming.socket),
+    );
+    socket.end(answer);
+  });
+  server.on('clientError', (error: Error & { code?: string }, socket: Duplex) => {
+    const raw = socket as Socket;
+    if (error.code === 'ECONNRESET' || raw.destroyed || !raw.writable) {
+      raw.destroy();
+      return;
+    }
+    const [code, message] = describe(error.code, limits);
+    raw.end(handlers.onUnreadable(code, message, channel, sourceOf(raw)));
+    setTimeout(() => raw.destroy(), 1000).unref();
+  });
+  // Garbage on the TLS port ends its own connection and nothing else.
+  server.on('tlsClientError', (error: Error, socket: Socket) => {
+    log.debug({ listener: channel.name, error: error.message }, 'a TLS handshake failed');
+    socket.destroy();
+  });
+
+  const open = boundConnections(server, listener, limits, log);
+  await bind(server, listener);
+  server.on('error', (error) => log.error({ listener: channel.name, err: error }, 'a listener failed'));
+  const address = server.address();
+  return {
+    listener,
+    channel,
+    port: typeof address === 'object' && address !== null ? (address as AddressInfo).port : undefined,
+    updateTls(material) {
+      if (listener.kind === 'https') (server as https.Server).setSecureContext({ ...material, minVersion: 'TLSv1.2' });
+    },
+    stop() {
+      server.close();
+      server.closeIdleConnections();
+    },
+    async close() {
+      server.close();
+      server.closeAllConnections?.();
+      for (const socket of open) socket.destroy();
+      if (listener.kind === 'unix') rmSync(listener.path, { force: true });
+    },
+  };
+}
+
+function channelOf(listener: Listener): Channel {
+  if (listener.kind === 'unix') {
+    return {
+      kind: 'unix',
+      name: `unix:${listener.path}`,
+      ...(listener.identity === undefined ? {} : { identity: listener.identity }),
+    };
+  }
+  const host = listener.host.includes(':') ? `[${listener.host}]` : listener.host;
+  return { kind: 'tcp', name: `${listener.kind}://${host}:${listener.port}` };
+}
+
+const sourceOf = (socket: Socket | undefined): string => socket?.remoteAddress ?? 'unix';
+
+function describe(code: string | undefined, limits: ListenLimits): [ErrorCode, string] {
+  switch (code) {
+    case 'HPE_HEADER_OVERFLOW':
+      return ['header-too-large', `the request head is larger than ${limits.headBytes} bytes`];
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return ['request-timeout', `the request head did not arrive within ${limits.headTimeoutMs} ms`];
+    default:
+      return ['request-malformed', 'the request is not well-formed HTTP/1.1'];
+  }
+}
+
+/** Keeps count of connections, in all and per address, and ends those beyond the limits before a byte is read. */
+function boundConnections(server: http.Server, listener: Listener, limits: ListenLimits, log: Logger): Set<Socket> {
+  const open = new Set<Socket>();
+  const perAddress = new Map<string, number>();
+  server.on('connection', (socket: Socket) => {
+    const address = listener.kind === 'unix' ? '' : (socket.remoteAddress ?? '');
+    const count = (perAddress.get(address) ?? 0) + 1;
+    if (open.size >= limits.connections || (address !== '' && count > limits.connectionsPerIp)) {
+      log.warn({ listener: channelOf(listener).name, address }, 'a connection was refused: too many are open');
+      socket.destroy();
+      return;
+    }
+    open.add(socket);
+    perAddress.set(address, count);
+    socket.once('close', () => {
+      open.delete(socket);
+      const left = (perAddress.get(address) ?? 1) - 1;
+      if (left <= 0) perAddress.delete(address);
+      else perAddress.set(address, left);
+    });
+  });
+  return open;
+}
+
+async function bind(server: http.Server, listener: Listener): Promise<void> {
+  if (listener.kind === 'unix') {
+    mkdirSync(dirname(listener.path), { recursive: true });
+    await removeStaleSocket(listener.path);
+  }
+  // The socket file must never exist with more rights than it ends up with.
+  const before = listener.kind === 'unix' ? process.umask(0o177) : undefined;
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      const done = () => {
+        server.off('error', reject);
+        resolve();
+      };
+      if (listener.kind === 'unix') server.listen(listener.path, done);
+      else server.listen(listener.port, listener.host, done);
+    });
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new GatewayError('config-invalid', `cannot listen on ${channelOf(listener).name}: ${reason}`, { cause });
+  } finally {
+    if (before !== undefined) process.umask(before);
+  }
+  if (listener.kind === 'unix') chmodSync(listener.path, listener.mode);
+}
+
+/** Removes a socket file nobody listens on; one that answers belongs to somebody else and is left alone. */
+async function removeStaleSocket(path: string): Promise<void> {
+  if (!existsSync(path)) return;
+  if (!lstatSync(path).isSocket()) {
+    throw new GatewayError(
+      'config-invalid',
+      `cannot listen on unix:${path}: a file that is not a socket is in its place`,
+    );
+  }
+  const alive = await new Promise<boolean>((resolve) => {
+    const probe = net.connect(path);
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once('error', () => resolve(false));
+  });
+  if (alive) throw new GatewayError('config-invalid', `cannot listen on unix:${path}: another process listens there`);
+  rmSync(path, { force: true });
+}
