@@ -1,0 +1,316 @@
+// Joins the rooms into one running gateway from a Config: stores, keys, policies, plugins, engine, admin, listeners.
+// Everything is opened in order and closed in reverse; a failure on the way closes what was opened.
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { v7 as uuidv7 } from 'uuid';
+import { createAdminApp } from './admin/app.ts';
+import { createAdminServices } from './admin/create-services.ts';
+import type { AdminServices, PluginInfo } from './admin/services.ts';
+import { createPluginChain, type LoadedPlugin, type PluginChain } from './admission/chain.ts';
+import { loadPlugins } from './admission/load.ts';
+import type { Recorder } from './audit/event.ts';
+import { openRecorder } from './audit/recorder.ts';
+import { adminSocketPath, readEngineAddress } from './config.ts';
+import type { Config, HttpsListener, Listener } from './config/types.ts';
+import { NEWEST_MINOR } from './engine/versions.ts';
+import { assembleGateway, type Gateway } from './gateway.ts';
+import { type Authenticator, createAuthenticator } from './identity/authenticate.ts';
+import { ensureAuthority, ensureServerCertificate } from './identity/certificates.ts';
+import { createIssuer, type Issuer } from './identity/issue-token.ts';
+import { createRevocations } from './identity/revocation.ts';
+import type { Logger } from './log.ts';
+import { createMetrics } from './metrics.ts';
+import { adminHandlers, mountOwnRoutes } from './own-routes.ts';
+import { compilePolicies, type PolicySet } from './policy/compile.ts';
+import { explainRequest } from './explain-request.ts';
+import { createEngineClient } from './proxy/engine-client.ts';
+import { redactorFor } from './redactor.ts';
+import { type Handlers, listen, type RunningListener, type TlsMaterial } from './runtime/listen.ts';
+import { openAuditReader } from './store/audit-reader.ts';
+import { lockDataDir, openStore, type Store } from './store/open.ts';
+import { VERSION } from './version.ts';
+
+/** How long `/readyz` waits for the engine, in ms, and how long it believes the last answer. */
+const READY_TIMEOUT_MS = 2000;
+const READY_MEMORY_MS = 1000;
+
+/** A gateway with its stores open and no socket listening yet. */
+export interface OpenGateway {
+  readonly gateway: Gateway;
+  readonly store: Store;
+  readonly issuer: Issuer;
+  readonly authenticator: Authenticator;
+  readonly admin: AdminServices;
+  /** Handlers of the admin socket. */
+  readonly adminHandlers: Handlers;
+  readonly recorder: Recorder;
+  policies(): PolicySet;
+  plugins(): PluginChain;
+  /** Takes over policies, plugins, limits and log level of a new configuration. Throws and changes nothing on a fault. */
+  reload(next: Config): Promise<void>;
+  /** Ends calls and streams, then the audit, then the stores. */
+  close(): Promise<void>;
+}
+
+/** What main does when an operator asks for a reload. */
+export interface OpenOptions {
+  readonly reload?: () => Promise<Readonly<Record<string, unknown>>>;
+  /** Folder plugins named by a relative path belong to. */
+  readonly baseDir?: string;
+}
+
+/**
+ * Opens stores, keys, policies and plugins and builds the gateway.
+ *
+ * @throws {GatewayError} `store-*`, `config-invalid`: the first thing that keeps it from working
+ */
+export async function openGateway(config: Config, log: Logger, options: OpenOptions = {}): Promise<OpenGateway> {
+  const undo: (() => unknown)[] = [];
+  try {
+    const lock = lockDataDir(config.data);
+    undo.push(() => lock.release());
+    const store = openStore(config.data);
+    undo.push(() => store.close());
+    const auditFile = join(config.data, 'audit.db');
+    const recorder = await openRecorder(auditFile, { maxQueue: config.limits.auditQueue });
+    undo.push(() => recorder.close());
+    const reader = openAuditReader(auditFile);
+    undo.push(() => reader.close());
+
+    const issuer = createIssuer({
+      issuer: config.issuer,
+      audience: config.audience,
+      keys: store.keys,
+      tokens: store.tokens,
+      identities: store.identities,
+    });
+    await issuer.ensureKey();
+    const revocations = createRevocations(store.tokens, store.identities);
+    const authenticator = createAuthenticator({ issuer, revocations, identities: store.identities });
+
+    let current = config;
+    const compileStored = (): PolicySet => {
+      const { documents, revision } = store.policies.current();
+      return compilePolicies(documents, revision);
+    };
+    let policies = compileStored();
+    const chainOf = async (from: Config) =>
+      createPluginChain(await loadPlugins(from.plugins, options.baseDir ?? process.cwd(), log), log);
+    let plugins = await chainOf(config);
+    undo.push(() => plugins.close());
+
+    const engine = createEngineClient(readEngineAddress(config));
+    undo.push(() => engine.close());
+    const readiness = readinessOf(engine);
+    const meter = createMetrics({
+      auditHealthy: () => recorder.healthy,
+      engineReachable: () => readiness.last,
+      version: VERSION,
+    });
+    const apiVersions = {
+      minMinor: Number(config.apiVersions.min.slice(2)),
+      maxMinor: config.apiVersions.max === undefined ? NEWEST_MINOR : Number(config.apiVersions.max.slice(2)),
+    };
+    const now = () => Date.now();
+
+    const admin = createAdminServices({
+      identities: store.identities,
+      tokens: store.tokens,
+      issuer: {
+        issue: ({ identity, ttlMs, scope, issuedBy }) =>
+          issuer.issue({ identity: identity.name, ttlMs, by: issuedBy, ...(scope === undefined ? {} : { scope }) }),
+      },
+      revocations,
+      policies: store.policies,
+      compile: (documents) => compilePolicies(documents, 0),
+      builtIn: () => policies.policies().filter((p) => p.builtIn),
+      explain: (asked) => explainRequest(asked, { policies, authenticator, engine, apiVersions, at: now() }),
+      onPoliciesChanged() {
+        policies = compileStored();
+      },
+      onIdentityChanged: () => revocations.refresh(),
+      reader,
+      recorder,
+      plugins: () => plugins.plugins.map(pluginInfo),
+      metrics: () => meter.text(),
+      status: async () => ({
+        version: VERSION,
+        policyRevision: policies.revision,
+        auditHealthy: recorder.healthy,
+        engineReachable: await readiness.ask(),
+        callsInFlight: gateway.active,
+      }),
+      reload: options.reload ?? (async () => ({})),
+      now,
+      newAuditId: uuidv7,
+    });
+    const stopping = new AbortController();
+    const adminApp = createAdminApp(admin, {
+      stopping: stopping.signal,
+      onFault: (error, auditId) => log.error({ err: error, auditId }, 'an admin call failed'),
+    });
+
+    const gateway: Gateway = assembleGateway(
+      {
+        authenticator,
+        policies: () => policies,
+        plugins: () => plugins,
+        recorder,
+        engine,
+        limits: () => current.limits,
+        apiVersions,
+        redact: redactorFor(store),
+        now,
+        newAuditId: uuidv7,
+        log,
+        meter,
+      },
+      (app) => mountOwnRoutes(app, { adminApp, admin, authenticator, issuer, ready: () => readiness.ask() }),
+    );
+
+    return {
+      gateway,
+      store,
+      issuer,
+      authenticator,
+      admin,
+      adminHandlers: adminHandlers(adminApp, gateway),
+      recorder,
+      policies: () => policies,
+      plugins: () => plugins,
+      async reload(next) {
+        const chain = await chainOf(next);
+        const compiled = compileStored();
+        const old = plugins;
+        current = next;
+        plugins = chain;
+        policies = compiled;
+        await old.close();
+      },
+      async close() {
+        stopping.abort();
+        await gateway.drain(current.limits.drainTimeoutMs);
+        for (const step of undo.reverse()) await step();
+      },
+    };
+  } catch (error) {
+    for (const step of undo.reverse()) {
+      try {
+        await step();
+      } catch {
+        // the first failure is the one to tell
+      }
+    }
+    throw error;
+  }
+}
+
+/** Asks the engine at most once per second, however often readiness is asked for. */
+function readinessOf(engine: { ping(timeoutMs: number): Promise<boolean> }): {
+  last: boolean;
+  ask(): Promise<boolean>;
+} {
+  let askedAt = 0;
+  let running: Promise<boolean> | undefined;
+  const state = {
+    last: true,
+    ask(): Promise<boolean> {
+      if (running !== undefined) return running;
+      if (Date.now() - askedAt < READY_MEMORY_MS) return Promise.resolve(state.last);
+      running = engine.ping(READY_TIMEOUT_MS).then(
+        (up) => up,
+        () => false,
+      );
+      return running.then((up) => {
+        askedAt = Date.now();
+        running = undefined;
+        state.last = up;
+        return up;
+      });
+    },
+  };
+  return state;
+}
+
+/** Listeners of a configuration, opened and kept in step with it. */
+export class Listeners {
+  readonly #open: OpenGateway;
+  readonly #log: Logger;
+  #running = new Map<string, RunningListener>();
+
+  constructor(open: OpenGateway, log: Logger) {
+    this.#open = open;
+    this.#log = log;
+  }
+
+  get running(): readonly RunningListener[] {
+    return [...this.#running.values()];
+  }
+
+  /** Opens what is new, closes what is gone, and gives the others their new certificate. */
+  async apply(config: Config): Promise<void> {
+    const wanted = new Map<string, Listener>(config.listen.map((l) => [keyOf(l), l]));
+    wanted.set('admin', { kind: 'unix', path: adminSocketPath(config.data), mode: 0o600 });
+    for (const [key, running] of this.#running) {
+      if (!wanted.has(key)) {
+        running.stop();
+        this.#running.delete(key);
+      }
+    }
+    for (const [key, listener] of wanted) {
+      const tls = listener.kind === 'https' ? await tlsFor(listener, config) : undefined;
+      const running = this.#running.get(key);
+      if (running !== undefined) {
+        if (tls !== undefined) running.updateTls(tls);
+        continue;
+      }
+      const handlers = key === 'admin' ? this.#open.adminHandlers : this.#open.gateway;
+      const started = await listen(listener, handlers, config.limits, this.#log, tls);
+      this.#running.set(key, started);
+      this.#log.info(
+        { listener: started.channel.name, ...(started.port === undefined ? {} : { port: started.port }) },
+        'listening',
+      );
+    }
+  }
+
+  stop(): void {
+    for (const running of this.#running.values()) running.stop();
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.running.map((r) => r.close()));
+    this.#running.clear();
+  }
+}
+
+const keyOf = (listener: Listener): string =>
+  listener.kind === 'unix'
+    ? `unix:${listener.path}:${listener.mode}:${listener.identity ?? ''}`
+    : `${listener.kind}:${listener.host}:${listener.port}`;
+
+/** The configured certificate, or one of the private CA, made when needed. */
+async function tlsFor(listener: HttpsListener, config: Config): Promise<TlsMaterial> {
+  if (listener.tls !== undefined) {
+    return { cert: readFileSync(listener.tls.cert, 'utf8'), key: readFileSync(listener.tls.key, 'utf8') };
+  }
+  await ensureAuthority(config.data);
+  const wildcard = listener.host === '0.0.0.0' || listener.host === '::';
+  await ensureServerCertificate(config.data, {
+    names: [hostname(), ...(wildcard ? [] : [listener.host]), ...config.hostNames],
+  });
+  return {
+    cert: readFileSync(join(config.data, 'server.pem'), 'utf8'),
+    key: readFileSync(join(config.data, 'server-key.pem'), 'utf8'),
+  };
+}
+
+const pluginInfo = ({ plugin, use }: LoadedPlugin): PluginInfo => ({
+  name: plugin.meta.name,
+  version: plugin.meta.version,
+  description: plugin.meta.description,
+  actions: plugin.match.actions,
+  phases: [...(plugin.mutate === undefined ? [] : ['mutate']), ...(plugin.validate === undefined ? [] : ['validate'])],
+  use,
+});

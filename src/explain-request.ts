@@ -1,0 +1,39 @@
+// Answers `policy explain`: an Engine API request judged as an identity, without sending it.
+// The same steps as a live call, up to the decision; plugins are not asked.
+import type { ExplainInput, Explanation } from './admin/services.ts';
+import { toCall } from './engine/call.ts';
+import { classify } from './engine/classify.ts';
+import { bodyKindOf, decodeBody } from './engine/decode.ts';
+import type { Authenticator } from './identity/authenticate.ts';
+import type { PolicySet } from './policy/compile.ts';
+import { decide } from './policy/evaluate.ts';
+import { explain, renderExplanation } from './policy/explain.ts';
+import type { EngineClient } from './proxy/engine-client.ts';
+import { resolveReferences } from './proxy/resolve.ts';
+
+interface ExplainParts {
+  readonly policies: PolicySet;
+  readonly authenticator: Authenticator;
+  readonly engine: EngineClient;
+  readonly apiVersions: { readonly minMinor: number; readonly maxMinor: number };
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+}
+
+/** @throws {GatewayError} what the live call would be refused with before policy is asked */
+export async function explainRequest({ as, request }: ExplainInput, parts: ExplainParts): Promise<Explanation> {
+  const principal = parts.authenticator.bound(as.name);
+  const target = classify(request.method, request.target, parts.apiVersions);
+  const bytes = request.body === undefined ? new Uint8Array(0) : Buffer.from(JSON.stringify(request.body));
+  const body =
+    bodyKindOf(target.operation) === 'opaque'
+      ? undefined
+      : decodeBody(target, bytes.length === 0 ? [] : ['application/json'], bytes);
+  const policies = parts.policies.forPrincipal(principal);
+  let call = toCall(target, body);
+  const open = policies.needsResolution(call);
+  if (open.length > 0) call = await resolveReferences(call, open, parts.engine);
+  const input = { principal, call, source: 'explain', at: parts.at };
+  const explanation = explain(policies, input);
+  return { decision: decide(policies, input), text: renderExplanation(explanation), steps: explanation };
+}

@@ -1,0 +1,99 @@
+// Starts the program: `serve` for production, `start` for a newcomer's first minute. Importing this starts nothing.
+// Joining the rooms is assemble.ts; this owns the process: signals, logging, what is printed, exit codes.
+import { dirname, resolve } from 'node:path';
+import { Listeners, type OpenGateway, openGateway } from './assemble.ts';
+import { loadConfig } from './config.ts';
+import type { Config } from './config/types.ts';
+import { createLogger } from './logger.ts';
+import { runtime } from './runtime/runtime.ts';
+import { VERSION } from './version.ts';
+
+/** A gateway that listens, until it is told to stop. */
+export interface RunningGateway {
+  readonly open: OpenGateway;
+  readonly listeners: Listeners;
+  /** Resolves when the process was told to stop and everything is closed. */
+  readonly stopped: Promise<void>;
+  stop(): Promise<void>;
+}
+
+/**
+ * Opens and listens, and handles SIGTERM and SIGINT (graceful stop) and SIGHUP (reload).
+ *
+ * @param reread returns the configuration anew on reload; without it only policies and certificates are taken over
+ */
+export async function run(
+  config: Config,
+  options: { baseDir: string; log?: ReturnType<typeof createLogger>; reread?: () => Config },
+): Promise<RunningGateway> {
+  const log = options.log ?? createLogger(config.log.level);
+  let current = config;
+  const reload = async (): Promise<Readonly<Record<string, unknown>>> => {
+    const next = options.reread?.() ?? current;
+    if (next.data !== current.data) throw new Error('the data folder cannot change while running');
+    await open.reload(next);
+    log.setLevel(next.log.level);
+    await listeners.apply(next);
+    current = next;
+    log.info({ policies: open.policies().revision, plugins: open.plugins().plugins.length }, 'reloaded');
+    return { policyRevision: open.policies().revision, plugins: open.plugins().plugins.length };
+  };
+  const open = await openGateway(config, log, { baseDir: options.baseDir, reload });
+  const listeners = new Listeners(open, log);
+  try {
+    open.recorder.append(gatewayEvent(open, 'gateway.start'));
+    await listeners.apply(config);
+  } catch (error) {
+    await listeners.close();
+    await open.close();
+    throw error;
+  }
+
+  let stopping: Promise<void> | undefined;
+  const stop = (): Promise<void> => {
+    stopping ??= (async () => {
+      log.info({ calls: open.gateway.active }, 'stopping');
+      listeners.stop();
+      open.recorder.append(gatewayEvent(open, 'gateway.stop'));
+      await open.close();
+      await listeners.close();
+      log.info({}, 'stopped');
+    })();
+    return stopping;
+  };
+  const stopped = new Promise<void>((done, failed) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop().then(done, failed));
+  });
+  process.on('SIGHUP', () => {
+    reload().catch((error: unknown) =>
+      log.error({ reason: messageOf(error) }, 'reload failed, the old settings stay in force'),
+    );
+  });
+  log.info({ version: VERSION, runtime: `${runtime.name} ${runtime.version}`, pid: process.pid }, 'ready');
+  return { open, listeners, stopped, stop };
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+const gatewayEvent = (open: OpenGateway, action: string) => ({
+  at: Date.now() * 1000,
+  stage: 'gateway' as const,
+  auditId: open.admin.newAuditId(),
+  action,
+  decision: 'allow' as const,
+  policyRev: open.policies().revision,
+  detail: { version: VERSION, runtime: `${runtime.name} ${runtime.version}` },
+});
+
+/** `dockgate serve --config FILE`: runs until it is told to stop. */
+export async function serve(configFile: string): Promise<void> {
+  const file = resolve(configFile);
+  const running = await run(loadConfig(file), { baseDir: dirname(file), reread: () => loadConfig(file) });
+  await running.stopped;
+}
+
+/** `dockgate start`: see quickstart.ts. */
+export async function startQuick(options: { data?: string; listen?: string }): Promise<void> {
+  const { start } = await import('./quickstart.ts');
+  await start(options);
+}

@@ -1,0 +1,106 @@
+// Routes of the gateway itself, beside the Engine API: health, readiness, keys, and the admin API for operators.
+// Strangers learn up or not, and public keys; nothing else. RFC 7517 (JWKS).
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { getRequestListener } from '@hono/node-server';
+import type { Context, Hono } from 'hono';
+import { ADMIN_PREFIX, type AdminEnv } from './admin/app.ts';
+import { problemOf } from './admin/problems.ts';
+import { type AdminCaller, type AdminServices, LOCAL_OPERATOR } from './admin/services.ts';
+import type { Gateway, GatewayEnv } from './gateway.ts';
+import { headerValues } from './gateway/arrival.ts';
+import { asGatewayError } from './gateway/trace.ts';
+import type { Authenticator } from './identity/authenticate.ts';
+import type { Issuer } from './identity/issue-token.ts';
+import type { Principal } from './policy/types.ts';
+import type { Handlers } from './runtime/listen.ts';
+
+/** The built-in policy that makes an identity an operator. */
+const OPERATOR_POLICY = 'operator';
+/** Keys may be kept this long by whoever verifies our tokens, in seconds. */
+const JWKS_MAX_AGE_S = 300;
+
+export interface OwnRoutes {
+  readonly adminApp: Hono<AdminEnv>;
+  readonly admin: AdminServices;
+  readonly authenticator: Authenticator;
+  readonly issuer: Issuer;
+  ready(): Promise<boolean>;
+}
+
+/** Mounts the routes; they come before the Engine API, whose paths never begin like these. */
+export function mountOwnRoutes(app: Hono<GatewayEnv>, own: OwnRoutes): void {
+  app.get('/healthz', (c) => c.json({ status: 'up' }));
+  app.get('/readyz', async (c) => {
+    const up = await own.ready();
+    return c.json({ status: up ? 'up' : 'down' }, up ? 200 : 503);
+  });
+  app.get('/.well-known/jwks.json', (c) => {
+    c.header('Cache-Control', `public, max-age=${JWKS_MAX_AGE_S}`);
+    return c.json(own.issuer.jwks());
+  });
+  app.all(`${ADMIN_PREFIX}/*`, async (c) => {
+    let caller: AdminCaller | undefined;
+    try {
+      caller = adminCallerOf(await authenticate(c, own.authenticator), c);
+    } catch (thrown) {
+      const error = asGatewayError(thrown);
+      const auditId = own.admin.newAuditId();
+      await own.admin.recordRefusal(
+        { by: { subject: '', operator: false, source: sourceOf(c) }, auditId },
+        { action: 'admin.request', code: error.code, status: error.status, message: error.message },
+      );
+      return c.json(problemOf(error, c.req.path, auditId), error.status as 401, {
+        'Content-Type': 'application/problem+json',
+        'WWW-Authenticate': own.authenticator.challengeFor(error),
+      });
+    }
+    return own.adminApp.fetch(c.req.raw, { caller });
+  });
+}
+
+function authenticate(c: Context<GatewayEnv>, authenticator: Authenticator): Principal | Promise<Principal> {
+  const identity = c.env?.channel?.identity;
+  if (identity !== undefined) return authenticator.bound(identity);
+  const raw = c.env?.incoming?.rawHeaders ?? [...c.req.raw.headers].flat();
+  return authenticator.authenticate(raw);
+}
+
+const sourceOf = (c: Context<GatewayEnv>): string =>
+  c.env?.channel?.kind === 'unix' ? 'unix' : (c.env?.incoming?.socket.remoteAddress ?? c.env?.source ?? 'unknown');
+
+function adminCallerOf(principal: Principal, c: Context<GatewayEnv>): AdminCaller {
+  return {
+    subject: principal.subject,
+    // A scoped token is for less than its identity may: the admin API is never part of a scope.
+    operator: principal.policies.includes(OPERATOR_POLICY) && principal.scope === undefined,
+    issuer: principal.issuer,
+    tenant: principal.tenant,
+    tokenId: principal.tokenId,
+    source: sourceOf(c),
+    client: headerValues(c.env?.incoming?.rawHeaders ?? [], 'user-agent')[0]?.slice(0, 256),
+  };
+}
+
+/** Handlers of the admin socket: the admin API for the operator of this machine, and nothing of the engine. */
+export function adminHandlers(adminApp: Hono<AdminEnv>, gateway: Gateway): Handlers {
+  const listener = getRequestListener((request) => adminApp.fetch(request, { caller: LOCAL_OPERATOR }), {
+    hostname: 'dockgate',
+    overrideGlobalObjects: false,
+  });
+  const onRequest = (incoming: IncomingMessage, outgoing: ServerResponse) => {
+    incoming.headers.host = 'dockgate';
+    void listener(incoming, outgoing);
+  };
+  return {
+    onRequest,
+    onCheckContinue(incoming, outgoing) {
+      outgoing.writeContinue();
+      onRequest(incoming, outgoing);
+    },
+    onUpgrade(_incoming, socket) {
+      socket.destroy();
+    },
+    wantsUpgrade: () => false,
+    onUnreadable: gateway.onUnreadable,
+  };
+}
