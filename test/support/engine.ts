@@ -1,0 +1,41 @@
+// The real engine tests run against, and the real docker CLI. test/run.ts finds or starts one and says so in the
+// environment; without one, tests that need it are skipped by name.
+import { execFileSync, spawnSync } from 'node:child_process';
+
+/** Socket of the real engine, or undefined. */
+export const ENGINE: string | undefined = engineFromEnvironment();
+/** The docker CLI, or undefined. */
+export const DOCKER_CLI: string | undefined = process.env.DOCKGATE_TEST_DOCKER_CLI ?? which('docker');
+/** Folder of docker-buildx and docker-compose, where the environment names one. */
+export const CLI_PLUGINS: string | undefined = process.env.DOCKGATE_TEST_CLI_PLUGINS;
+
+/** Image every engine test may use. */
+export const IMAGE = 'busybox:test';
+
+/** `false`, or why tests on a real engine are skipped: for the `skip` option of node:test. */
+export const skipWithoutEngine: false | string = ENGINE === undefined ? 'no Docker Engine here' : false;
+export const skipWithoutCli: false | string =
+  skipWithoutEngine !== false ? skipWithoutEngine : DOCKER_CLI === undefined ? 'no docker CLI here' : false;
+
+function engineFromEnvironment(): string | undefined {
+  const host = process.env.DOCKGATE_TEST_DOCKER_HOST;
+  if (host === undefined || host === '') return undefined;
+  if (!host.startsWith('unix://')) throw new Error(`DOCKGATE_TEST_DOCKER_HOST must be unix://PATH, not ${host}`);
+  return host.slice('unix://'.length);
+}
+
+function which(program: string): string | undefined {
+  const found = spawnSync('sh', ['-c', `command -v ${program}`], { encoding: 'utf8' });
+  return found.status === 0 ? found.stdout.trim() : undefined;
+}
+
+/** Runs the docker CLI straight against the engine, for set-up and proof; returns its output. */
+export function dockerDirect(...args: string[]): string {
+  return execFileSync(DOCKER_CLI as string, ['-H', `unix://${ENGINE}`, ...args], { encoding: 'utf8', timeout: 60_000 });
+}
+
+/** Removes what a test left behind, by name prefix. */
+export function removeContainers(prefix: string): void {
+  const ids = dockerDirect('ps', '-aq', '--filter', `name=^/?${prefix}`).split('\n').filter(Boolean);
+  if (ids.length > 0) dockerDirect('rm', '-fv', ...ids);
+}
