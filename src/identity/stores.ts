@@ -12,6 +12,11 @@ export interface IdentityRecord {
 }
 
 export interface IdentityStore {
+  /**
+   * Rises with every change made through this object, so that readers may keep what they read.
+   * A store without it is asked anew on every request.
+   */
+  readonly generation?: number;
   /** @throws {GatewayError} `conflict` when the name is taken */
   insert(record: IdentityRecord): void;
   get(name: string): IdentityRecord | undefined;

@@ -1,0 +1,169 @@
+// Our own token issuer: short-lived JWT access tokens (RFC 9068) signed with Ed25519, one stored record for each.
+// Who may ask for a token is the admin room's question; what a token may say is this one's.
+import { SignJWT, type JWK } from 'jose';
+import { v7 as uuidv7 } from 'uuid';
+import { GatewayError } from '../errors.ts';
+import { MAX_TOKEN_BYTES } from './credentials.ts';
+import { createKeyRing } from './signing-keys.ts';
+import type { IdentityRecord, IdentityStore, KeyStore, TokenRecord, TokenStore } from './stores.ts';
+
+const HOUR_MS = 3_600_000;
+/** Life of a token when none is asked for. */
+export const DEFAULT_TTL_MS = HOUR_MS;
+/** Longest life of a token, and of an operator's. */
+export const MAX_TTL_MS = 24 * HOUR_MS;
+export const MAX_OPERATOR_TTL_MS = 7 * 24 * HOUR_MS;
+/** A shorter life would end within the clocks' tolerance. */
+const MIN_TTL_MS = 1000;
+/** Scope patterns in one token. */
+const MAX_SCOPES = 64;
+/** RFC 6749 `scope-token`, held short. */
+const SCOPE_TOKEN = /^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/;
+/** The built-in policy that makes an identity an operator. */
+const OPERATOR_POLICY = 'operator';
+
+export interface IssuerParts {
+  /** `iss` of every token: `https://host` or `urn:dockgate:<id>`. */
+  readonly issuer: string;
+  /** `aud` of every token: this gateway. */
+  readonly audience: string;
+  readonly keys: KeyStore;
+  readonly tokens: TokenStore;
+  readonly identities: IdentityStore;
+  /** Milliseconds since the epoch. Default: the system clock. */
+  readonly now?: () => number;
+  /** UUIDv7. */
+  readonly newId?: () => string;
+  /** Default 1 h. */
+  readonly defaultTtlMs?: number;
+  /** Default 24 h. */
+  readonly maxTtlMs?: number;
+  /** Default 7 days. */
+  readonly operatorMaxTtlMs?: number;
+  /** Says what is wrong with a scope pattern, undefined when nothing is. Default: only its characters are checked. */
+  readonly checkScope?: (pattern: string) => string | undefined;
+}
+
+export interface TokenRequest {
+  /** Name of the identity. */
+  readonly identity: string;
+  readonly ttlMs?: number;
+  /** Ceiling of action patterns; left out means none. */
+  readonly scope?: readonly string[];
+  /** Who asks: subject of the operator, for the record. */
+  readonly by: string;
+}
+
+export interface Issuer {
+  readonly issuer: string;
+  readonly audience: string;
+  /** Longest life a token of ours can have, in ms. */
+  readonly longestTtlMs: number;
+  /**
+   * Signs a token and stores its record.
+   *
+   * @throws {GatewayError} `not-found` for an unknown identity, `conflict` for a disabled one, `input-invalid`
+   */
+  issue(request: TokenRequest): Promise<{ token: string; record: TokenRecord }>;
+  /** Loads the signing keys, making one when needed. Call once before `issue` and before authenticating. */
+  ensureKey(): Promise<void>;
+  /** Public keys, for `/.well-known/jwks.json`. */
+  jwks(): { keys: JWK[] };
+  /** Public key of a `kid`, undefined when it is none of ours. */
+  verifier(kid: string): CryptoKey | undefined;
+}
+
+/** Creates the issuer over its stores. */
+export function createIssuer(parts: IssuerParts): Issuer {
+  const now = parts.now ?? Date.now;
+  const newId = parts.newId ?? uuidv7;
+  const maxTtlMs = parts.maxTtlMs ?? MAX_TTL_MS;
+  const operatorMaxTtlMs = Math.max(maxTtlMs, parts.operatorMaxTtlMs ?? MAX_OPERATOR_TTL_MS);
+  const defaultTtlMs = Math.min(parts.defaultTtlMs ?? DEFAULT_TTL_MS, maxTtlMs);
+  const ring = createKeyRing({ keys: parts.keys, now, maxTtlMs: operatorMaxTtlMs });
+
+  function readTtl(ttlMs: number, identity: IdentityRecord): number {
+    const longest = identity.policies.includes(OPERATOR_POLICY) ? operatorMaxTtlMs : maxTtlMs;
+    if (!Number.isFinite(ttlMs) || ttlMs < MIN_TTL_MS) {
+      throw new GatewayError('input-invalid', `ttl must be at least ${MIN_TTL_MS / 1000}s`);
+    }
+    if (ttlMs > longest) {
+      throw new GatewayError(
+        'input-invalid',
+        `ttl of ${hours(ttlMs)} is longer than the longest allowed for ${identity.name}, ${hours(longest)}`,
+      );
+    }
+    return Math.floor(ttlMs / 1000) * 1000;
+  }
+
+  function checkScope(scope: readonly string[] | undefined): void {
+    if (scope === undefined) return;
+    if (scope.length === 0) {
+      throw new GatewayError('input-invalid', 'scope names no action; leave it out for a token without a ceiling');
+    }
+    if (scope.length > MAX_SCOPES) {
+      throw new GatewayError('input-invalid', `scope has ${scope.length} patterns; ${MAX_SCOPES} are allowed`);
+    }
+    for (const pattern of scope) {
+      const fault = SCOPE_TOKEN.test(pattern) ? parts.checkScope?.(pattern) : 'it has characters no pattern has';
+      if (fault !== undefined) {
+        throw new GatewayError(
+          'input-invalid',
+          `scope ${JSON.stringify(pattern.slice(0, 128))} is not a pattern: ${fault}`,
+        );
+      }
+    }
+  }
+
+  return {
+    issuer: parts.issuer,
+    audience: parts.audience,
+    longestTtlMs: operatorMaxTtlMs,
+    ensureKey: () => ring.ensure(),
+    jwks: () => ring.jwks(),
+    verifier: (kid) => ring.verifier(kid),
+
+    async issue({ identity: name, ttlMs, scope, by }) {
+      const identity = parts.identities.get(name);
+      if (identity === undefined) throw new GatewayError('not-found', `there is no identity ${name}`);
+      if (identity.disabled) throw new GatewayError('conflict', `identity ${name} is disabled; enable it first`);
+      checkScope(scope);
+      const ttl = readTtl(ttlMs ?? defaultTtlMs, identity);
+      // Whole seconds, as the token says them: record and token must agree on when it ends.
+      const issuedAt = Math.floor(now() / 1000) * 1000;
+      const record: TokenRecord = {
+        id: newId(),
+        identity: name,
+        ...(scope === undefined ? {} : { scope: [...scope] }),
+        issuedAt,
+        expiresAt: issuedAt + ttl,
+        issuedBy: by,
+      };
+      const { kid, key } = ring.signer();
+      const token = await new SignJWT({
+        client_id: name,
+        ...(scope === undefined ? {} : { scope: scope.join(' ') }),
+        ...(identity.tenant === undefined ? {} : { tenant: identity.tenant }),
+        ...(identity.groups.length === 0 ? {} : { groups: [...identity.groups] }),
+      })
+        .setProtectedHeader({ typ: 'at+jwt', alg: 'Ed25519', kid })
+        .setIssuer(parts.issuer)
+        .setAudience(parts.audience)
+        .setSubject(name)
+        .setJti(record.id)
+        .setIssuedAt(issuedAt / 1000)
+        .setExpirationTime(record.expiresAt / 1000)
+        .sign(key);
+      if (token.length > MAX_TOKEN_BYTES) {
+        throw new GatewayError(
+          'input-invalid',
+          `the token would be longer than ${MAX_TOKEN_BYTES} bytes; use a shorter scope`,
+        );
+      }
+      parts.tokens.insert(record);
+      return { token, record };
+    },
+  };
+}
+
+const hours = (ms: number): string => `${Math.round((ms / HOUR_MS) * 100) / 100}h`;

@@ -1,0 +1,118 @@
+// Builds Principals from a verified token or a bound socket and the identity as it is now, and keeps each one
+// until its identity changes, so that policy may compile once per principal.
+import { GatewayError } from '../errors.ts';
+import type { Principal } from '../policy/types.ts';
+import type { IdentityRecord, IdentityStore } from './stores.ts';
+import type { VerifiedToken } from './verify-token.ts';
+
+export interface Principals {
+  /**
+   * Principal of a verified token. `owner` is the cache entry it lives and dies with.
+   * @throws {GatewayError} `identity-unknown`, `identity-disabled`
+   */
+  ofToken(owner: object, token: VerifiedToken, channel: 'bearer' | 'basic'): Principal;
+  /**
+   * Principal of a socket bound to an identity.
+   * @throws {GatewayError} `identity-unknown`, `identity-disabled`
+   */
+  ofSocket(name: string): Principal;
+  /** @throws {GatewayError} `identity-unknown`, `identity-disabled` */
+  check(name: string): void;
+}
+
+interface Made {
+  record: IdentityRecord;
+  readonly principal: Principal;
+}
+
+/** Creates the maker of principals over the identity store. */
+export function createPrincipals(issuer: string, identities: IdentityStore): Principals {
+  const made = new WeakMap<object, Made>();
+  const sockets = new Map<string, Made>();
+  let records = new Map<string, IdentityRecord>();
+  let generation = identities.generation;
+
+  function lookUp(name: string): IdentityRecord {
+    if (identities.generation !== generation) {
+      generation = identities.generation;
+      records = new Map();
+    }
+    let record = generation === undefined ? undefined : records.get(name);
+    if (record === undefined) {
+      record = identities.get(name);
+      if (record === undefined) {
+        sockets.delete(name);
+        throw new GatewayError('identity-unknown', 'the credentials name no known identity');
+      }
+      if (generation !== undefined) records.set(name, record);
+    }
+    if (record.disabled) {
+      throw new GatewayError('identity-disabled', `identity ${name} is disabled; ask an operator to enable it`);
+    }
+    return record;
+  }
+
+  /** The principal made before, when the identity still says the same. */
+  function keep(before: Made | undefined, record: IdentityRecord): Principal | undefined {
+    if (before === undefined) return undefined;
+    if (before.record !== record) {
+      if (!isSame(before.record, record)) return undefined;
+      before.record = record;
+    }
+    return before.principal;
+  }
+
+  return {
+    check: lookUp,
+    ofToken(owner, token, channel) {
+      const record = lookUp(token.subject);
+      // A token of an earlier identity of the same name must not speak for the new one.
+      if (token.issuedAt + 1000 <= record.createdAt) {
+        throw new GatewayError('identity-unknown', 'the token is older than the identity it names; ask for a new one');
+      }
+      const kept = keep(made.get(owner), record);
+      if (kept !== undefined) return kept;
+      const principal: Principal = Object.freeze({
+        ...attributesOf(issuer, record),
+        tokenId: token.id,
+        ...(token.scope === undefined ? {} : { scope: token.scope }),
+        expiresAt: token.expiresAt,
+        channel,
+        claims: token.claims,
+      });
+      made.set(owner, { record, principal });
+      return principal;
+    },
+    ofSocket(name) {
+      const record = lookUp(name);
+      const kept = keep(sockets.get(name), record);
+      if (kept !== undefined) return kept;
+      const principal: Principal = Object.freeze({
+        ...attributesOf(issuer, record),
+        channel: 'socket',
+        claims: Object.freeze({}),
+      });
+      sockets.set(name, { record, principal });
+      return principal;
+    },
+  };
+}
+
+function attributesOf(issuer: string, record: IdentityRecord) {
+  return {
+    subject: record.name,
+    issuer,
+    ...(record.tenant === undefined ? {} : { tenant: record.tenant }),
+    groups: Object.freeze([...record.groups]),
+    policies: Object.freeze([...record.policies]),
+  };
+}
+
+const isSame = (a: IdentityRecord, b: IdentityRecord): boolean =>
+  a.tenant === b.tenant &&
+  a.createdAt === b.createdAt &&
+  sameList(a.groups, b.groups) &&
+  sameList(a.policies, b.policies);
+
+const sameList = (a: readonly string[], b: readonly string[]): boolean =>
+  a.length === b.length && a.every((value, index) => value === b[index]);

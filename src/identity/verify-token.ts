@@ -1,0 +1,134 @@
+// Verifies one token of our own issuer: RFC 8725 and RFC 9068. What is cheap to refuse is refused before any cryptography.
+// Messages name the claim or header at fault, never its value.
+import { errors, jwtVerify } from 'jose';
+import { GatewayError } from '../errors.ts';
+import type { Issuer } from './issue-token.ts';
+
+/** Clocks may differ by this much, in seconds. */
+export const CLOCK_TOLERANCE_S = 30;
+/** The list is ours; the token only gets to name a member. `EdDSA` is the older name (RFC 8037) of `Ed25519` (RFC 9864). */
+const ALGORITHMS = ['Ed25519', 'EdDSA'];
+const TYPE = 'at+jwt';
+/** Headers that let a token bring or name its own key. Our issuer sends none of them. */
+const KEY_HEADERS = ['jku', 'jwk', 'x5u', 'x5c'];
+/** Longest protected header, in base64url characters. Ours has about 110. */
+const MAX_HEADER_CHARS = 1024;
+/** 64 bytes in base64url without padding: the last character carries two bits, the other four must be zero. */
+const SIGNATURE = /^[A-Za-z0-9_-]{85}[AQgw]$/;
+const BASE64URL = /^[A-Za-z0-9_-]+$/;
+
+/** Claims of a verified token that this gateway uses. */
+export interface VerifiedToken {
+  readonly id: string;
+  readonly subject: string;
+  readonly scope?: readonly string[];
+  /** Milliseconds since the epoch. */
+  readonly issuedAt: number;
+  readonly expiresAt: number;
+  /** The claims of the token, for rules. */
+  readonly claims: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Refuses what cannot be a token of ours by its form and protected header, in microseconds.
+ *
+ * @returns the key its `kid` names
+ * @throws {GatewayError} `token-malformed`, `token-invalid`
+ */
+export function checkForm(token: string, issuer: Issuer): CryptoKey {
+  const parts = token.split('.', 4);
+  const [head, body, signature] = parts;
+  if (parts.length !== 3 || !head || !body || signature === undefined) {
+    throw new GatewayError('token-malformed', 'the token is not a signed JWT');
+  }
+  const header = readHeader(head);
+  const refuse = (message: string) => new GatewayError('token-invalid', message);
+  // The algorithm comes first: a token without a signature is told so, not that its signature has the wrong length.
+  if (typeof header.alg !== 'string' || !ALGORITHMS.includes(header.alg)) {
+    throw refuse('the token header alg must be Ed25519');
+  }
+  if (header.typ !== TYPE) throw refuse(`the token header typ must be ${TYPE}`);
+  if ('crit' in header || 'b64' in header) throw refuse('the token header crit is not accepted');
+  for (const name of KEY_HEADERS) {
+    if (name in header) throw refuse(`the token header ${name} is not accepted; keys come from this gateway alone`);
+  }
+  const key = typeof header.kid === 'string' ? issuer.verifier(header.kid) : undefined;
+  if (key === undefined) throw refuse('the token header kid names no key of this gateway');
+  if (!BASE64URL.test(body) || !SIGNATURE.test(signature)) {
+    throw new GatewayError('token-malformed', 'the token is not a signed JWT');
+  }
+  return key;
+}
+
+function readHeader(encoded: string): Record<string, unknown> {
+  if (encoded.length <= MAX_HEADER_CHARS && BASE64URL.test(encoded)) {
+    try {
+      const header: unknown = JSON.parse(Buffer.from(encoded, 'base64url').toString());
+      if (typeof header === 'object' && header !== null && !Array.isArray(header)) {
+        return header as Record<string, unknown>;
+      }
+    } catch {
+      // told below
+    }
+  }
+  throw new GatewayError('token-malformed', 'the token header could not be read');
+}
+
+/**
+ * Verifies signature and claims of a token whose form has been checked.
+ *
+ * @param at milliseconds since the epoch
+ * @throws {GatewayError} `token-invalid`, `token-expired`, `token-not-yet-valid`
+ */
+export async function verifyToken(token: string, key: CryptoKey, issuer: Issuer, at: number): Promise<VerifiedToken> {
+  const { payload } = await jwtVerify(token, key, {
+    algorithms: ALGORITHMS,
+    typ: TYPE,
+    issuer: issuer.issuer,
+    audience: issuer.audience,
+    requiredClaims: ['iss', 'aud', 'sub', 'jti', 'iat', 'exp'],
+    clockTolerance: CLOCK_TOLERANCE_S,
+    currentDate: new Date(at),
+  }).catch((error: unknown) => {
+    throw refusalOf(error);
+  });
+  const { sub, jti, iat, exp, scope } = payload;
+  const refuse = (claim: string) => new GatewayError('token-invalid', `the token claim ${claim} is not valid here`);
+  if (typeof sub !== 'string' || sub === '') throw refuse('sub');
+  if (typeof jti !== 'string' || jti === '') throw refuse('jti');
+  if (typeof iat !== 'number' || !Number.isFinite(iat)) throw refuse('iat');
+  if (typeof exp !== 'number' || !Number.isFinite(exp)) throw refuse('exp');
+  if (scope !== undefined && typeof scope !== 'string') throw refuse('scope');
+  if (iat * 1000 > at + CLOCK_TOLERANCE_S * 1000) {
+    throw new GatewayError('token-not-yet-valid', 'the token is issued in the future; compare the clocks');
+  }
+  if (exp <= iat || (exp - iat) * 1000 > issuer.longestTtlMs) {
+    throw new GatewayError('token-invalid', 'the token lives longer than this gateway allows');
+  }
+  return {
+    id: jti,
+    subject: sub,
+    // An empty scope is a ceiling that lets nothing through, not the absence of one.
+    ...(scope === undefined ? {} : { scope: Object.freeze(scope.split(' ').filter((part) => part !== '')) }),
+    issuedAt: iat * 1000,
+    expiresAt: exp * 1000,
+    claims: Object.freeze(payload),
+  };
+}
+
+/** Our refusal for a failure of jose. Its own message may repeat parts of the token, so it is not passed on. */
+function refusalOf(error: unknown): GatewayError {
+  if (error instanceof errors.JWTExpired) {
+    return new GatewayError('token-expired', 'the token has expired; ask an operator for a new one');
+  }
+  if (error instanceof errors.JWTClaimValidationFailed) {
+    if (error.claim === 'nbf' && error.reason === 'check_failed') {
+      return new GatewayError('token-not-yet-valid', 'the token is not valid yet; compare the clocks');
+    }
+    return new GatewayError('token-invalid', `the token claim ${error.claim} is missing or not valid here`);
+  }
+  if (error instanceof errors.JWSSignatureVerificationFailed) {
+    return new GatewayError('token-invalid', 'the signature of the token is not valid');
+  }
+  return new GatewayError('token-invalid', 'the token could not be verified');
+}
