@@ -106,7 +106,7 @@ const readSections = (value: unknown, options: ParseOptions, faults: Fault[]): C
     return undefined;
   };
 
-  const engine = readEngine(section, files, faults);
+  const engine = readEngine(section, Object.hasOwn(file, 'engineTls'), files, faults);
   const data = files.resolve(section('data', schema.dataSection, './data') ?? './data');
   if (Buffer.byteLength(adminSocketPath(data)) > MAX_SOCKET_PATH_BYTES) {
     faults.push({
@@ -160,9 +160,9 @@ const readSections = (value: unknown, options: ParseOptions, faults: Fault[]): C
 
 type SectionReader = <T>(key: string, type: z.ZodType<T>, fallback: unknown, emptyIs?: 'default') => T | undefined;
 
-const readEngine = (section: SectionReader, files: Files, faults: Fault[]) => {
+const readEngine = (section: SectionReader, tlsWritten: boolean, files: Files, faults: Fault[]) => {
   const text = section('engine', schema.engineSection, undefined);
-  const insecure = section('engineInsecure', schema.engineInsecureSection, false) ?? false;
+  const insecure = section('engineInsecure', schema.engineInsecureSection, false);
   const written = section('engineTls', schema.engineTlsSection, undefined);
   const tls: EngineTlsFiles | undefined = written && {
     ...(written.ca === undefined ? {} : { ca: files.existing(written.ca, ['engineTls', 'ca']) }),
@@ -182,7 +182,8 @@ const readEngine = (section: SectionReader, files: Files, faults: Fault[]) => {
   if (insecure && tls) {
     faults.push({ path: ['engineInsecure'], key: true, message: 'contradicts engineTls; remove one of them' });
   }
-  if (address.kind === 'tcp' && !tls && !insecure && !isLoopback(address.host ?? '')) {
+  // A faulty answer to the question of TLS is a fault of its own, not a missing answer.
+  if (address.kind === 'tcp' && !tlsWritten && insecure === false && !isLoopback(address.host ?? '')) {
     faults.push({
       path: ['engine'],
       message: `${text} would be reached without TLS by anybody on the way; add engineTls: { ca, cert, key }, or engineInsecure: true if the network itself is protected`,

@@ -2,7 +2,7 @@
 // Commands are in commands/; each loads what it needs when it runs, so that help is fast and clients load no database.
 import process from 'node:process';
 import { Command, CommanderError } from 'commander';
-import packageJson from '../../package.json' with { type: 'json' };
+import { VERSION } from '../version.ts';
 import { auditCommand } from './commands/audit.ts';
 import { gatewayCommands } from './commands/gateway.ts';
 import { identityCommand } from './commands/identity.ts';
@@ -30,7 +30,7 @@ Examples:
 export const createProgram = (): Command => {
   const program = new Command('dockgate')
     .description('Identity-aware gateway for the Docker Engine API')
-    .version(packageJson.version, '-V, --version', 'print the version')
+    .version(VERSION, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print this help')
     .helpCommand('help [command]', 'print the help of a command')
     .option('--config <file>', 'settings file of the gateway (DOCKGATE_CONFIG)')
