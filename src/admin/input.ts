@@ -63,10 +63,9 @@ export const explainRequest = z.strictObject({
 });
 
 const MAX_AUDIT_LIMIT = 10_000;
-const whole = (most: number, fallback: number) =>
+const whole = (most: number) =>
   z
     .string()
-    .default(String(fallback))
     .refine((value) => /^[0-9]{1,15}$/.test(value) && Number(value) <= most, {
       error: `must be a whole number from 0 to ${most}`,
     })
@@ -90,9 +89,9 @@ export const auditQuery = (now: number) =>
       .refine((value) => parseMoment(value, now) !== undefined, { error: MOMENT_RULE })
       .transform((value) => (parseMoment(value, now) ?? 0) * 1000)
       .optional(),
-    limit: whole(MAX_AUDIT_LIMIT, 50),
-    after: whole(Number.MAX_SAFE_INTEGER, 0).optional(),
-    last: whole(1000, 0).optional(),
+    limit: whole(MAX_AUDIT_LIMIT).default(50),
+    after: whole(Number.MAX_SAFE_INTEGER).optional(),
+    last: whole(1000).optional(),
     fold: z.enum(['true', 'false'], { error: 'must be true or false' }).default('false'),
   });
 
