@@ -1,0 +1,45 @@
+// Puts target, decoded body and the objects they name together into the value that is judged and then rendered.
+import { bodyKindOfTarget } from './decode.ts';
+import { referencesOf } from './references.ts';
+import type { EngineCall, Json, Target } from './types.ts';
+
+/**
+ * The judged call, frozen to the bottom: what is decided on is what is rendered.
+ *
+ * @param body as `decodeBody` gave it; it is frozen in place
+ * @throws {GatewayError} as `referencesOf`
+ */
+export function toCall(target: Target, body: Json | undefined): EngineCall {
+  freezeJson(body);
+  for (const values of Object.values(target.query)) Object.freeze(values);
+  Object.freeze(target.query);
+  Object.freeze(target.path);
+  return Object.freeze({
+    operation: target.operation,
+    action: target.action,
+    apiVersion: target.apiVersion,
+    path: target.path,
+    query: target.query,
+    body,
+    opaque: bodyKindOfTarget(target) === 'opaque',
+    resources: referencesOf(target, body),
+  });
+}
+
+/** Freezes without recursion: a body may be nested as deep as its limits allow. */
+function freezeJson(value: Json | undefined): void {
+  const waiting: unknown[] = [value];
+  while (waiting.length > 0) {
+    const next = waiting.pop();
+    if (typeof next !== 'object' || next === null || Object.isFrozen(next)) continue;
+    Object.freeze(next);
+    if (Array.isArray(next)) {
+      for (const item of next) if (typeof item === 'object' && item !== null) waiting.push(item);
+    } else {
+      for (const key in next) {
+        const item = (next as Record<string, unknown>)[key];
+        if (typeof item === 'object' && item !== null) waiting.push(item);
+      }
+    }
+  }
+}

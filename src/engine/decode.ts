@@ -1,0 +1,197 @@
+// Decodes the body of a call as the engine's own Go code would read it, in canonical form, or refuses it.
+// What may be in a body is policy's business; that every reader agrees on what is in it is ours.
+// See https://pkg.go.dev/encoding/json#Unmarshal and RFC 8259.
+import { GatewayError } from '../errors.ts';
+import { isEmptyValue, readAlong, readJson } from './json.ts';
+import type { JsonLimits } from './json.ts';
+import type { Schema, StructSchema } from './schema.ts';
+import { BODIES_REQUIRED, BODY_SCHEMAS } from './schemas/bodies.ts';
+import type { EngineCall, Json, JsonObject, Operation, Target } from './types.ts';
+
+export type BodyKind = 'none' | 'json' | 'opaque';
+
+/** Largest body a client may send along where none belongs; dockerode repeats its query there. */
+const MAX_NEEDLESS_BYTES = 64 * 1024;
+
+const JSON_TYPE = /^[ \t]*application\/json[ \t]*(?:;[ \t]*charset=(?:"utf-8"|utf-8)[ \t]*)?;?[ \t]*$/i;
+const FORM_TYPE = /application\/x-www-form-urlencoded|multipart\//i;
+
+/** What an operation takes as its body, whatever the query says. */
+export function bodyKindOf(operation: Operation): BodyKind {
+  if (operation.body === undefined) return 'none';
+  return operation.body === 'tar' ? 'opaque' : 'json';
+}
+
+/** As `bodyKindOf`, for one call: an image import from the request is an upload, other pulls and imports take no body. */
+export function bodyKindOfTarget(target: Pick<Target, 'operation' | 'query'>): BodyKind {
+  if (target.operation.id === 'ImageCreate' && target.query.fromSrc?.[0] === '-') return 'opaque';
+  return bodyKindOf(target.operation);
+}
+
+/**
+ * Decodes a body into canonical form: struct keys in the engine's spelling, a bare string for a list as a list of one,
+ * null dropped where it sets nothing. Opaque bodies are not read: only their content type is judged.
+ *
+ * Empty is `undefined`, which the engine reads as a body of zero values; container create and auth need one.
+ *
+ * @param contentType every Content-Type header line of the request
+ * @param bytes the whole body, empty for an opaque one
+ * @throws {GatewayError} `content-type-unsupported`, `body-too-large`, `body-malformed`, `body-ambiguous`, `body-not-allowed`
+ */
+export function decodeBody(
+  target: Target,
+  contentType: readonly string[],
+  bytes: Uint8Array,
+  limits: Partial<JsonLimits> = {},
+): Json | undefined {
+  switch (bodyKindOfTarget(target)) {
+    case 'opaque':
+      refuseForm(contentType);
+      return undefined;
+    case 'none':
+      if (bytes.byteLength > 0) dropNeedless(target.operation, contentType, bytes);
+      return undefined;
+    case 'json':
+      return decodeJson(target.operation, contentType, bytes, limits);
+  }
+}
+
+function decodeJson(
+  operation: Operation,
+  contentType: readonly string[],
+  bytes: Uint8Array,
+  limits: Partial<JsonLimits>,
+): Json | undefined {
+  const name = operation.body as string;
+  const schema = BODY_SCHEMAS.get(name);
+  if (schema === undefined) throw new GatewayError('internal', `no schema is known for the body ${name}`);
+  if (bytes.byteLength === 0) {
+    if (BODIES_REQUIRED.has(name))
+      throw new GatewayError('body-malformed', `${operation.id} needs a JSON body, it is empty`);
+    return undefined;
+  }
+  requireJson(contentType);
+  const { value, hasUnknown } = readAlong(bytes, schema, limits);
+  if (value === null && BODIES_REQUIRED.has(name)) {
+    throw new GatewayError('body-malformed', `${operation.id} needs a JSON object as its body, got null`);
+  }
+  if (!hasUnknown && typeof value === 'object' && value !== null) unknownCache.set(value, NONE);
+  return value;
+}
+
+function requireJson(contentType: readonly string[]): void {
+  const [only] = contentType;
+  if (contentType.length !== 1 || only === undefined) {
+    throw new GatewayError(
+      'content-type-unsupported',
+      `a body needs exactly one Content-Type, application/json, got ${contentType.length} of them`,
+    );
+  }
+  if (!JSON_TYPE.test(only)) {
+    throw new GatewayError(
+      'content-type-unsupported',
+      `the Content-Type must be application/json in UTF-8, got ${JSON.stringify(only.slice(0, 100))}`,
+    );
+  }
+}
+
+/** The engine merges forms into the query, behind whatever was judged. */
+function refuseForm(contentType: readonly string[]): void {
+  for (const line of contentType) {
+    if (FORM_TYPE.test(line)) {
+      throw new GatewayError(
+        'content-type-unsupported',
+        `a form is no body here, got ${JSON.stringify(line.slice(0, 100))}`,
+      );
+    }
+  }
+}
+
+/**
+ * Bodies where none belongs are never sent on. Two come from real clients and pass: dockerode repeats the query of a
+ * POST as a JSON object, and some send `{}` or `null` to start. Engines below API 1.24 read a HostConfig from the body
+ * of a start, newer ones refuse it, so there nothing else passes.
+ */
+function dropNeedless(operation: Operation, contentType: readonly string[], bytes: Uint8Array): void {
+  refuseForm(contentType);
+  const refuse = (): never => {
+    throw new GatewayError('body-not-allowed', `${operation.id} takes no body, got ${bytes.byteLength} bytes`);
+  };
+  if (operation.method !== 'POST' || bytes.byteLength > MAX_NEEDLESS_BYTES) refuse();
+  const [only] = contentType;
+  if (contentType.length !== 1 || only === undefined || !JSON_TYPE.test(only)) refuse();
+  let value: Json = null;
+  try {
+    value = readJson(bytes);
+  } catch {
+    refuse();
+  }
+  if (value !== null && (typeof value !== 'object' || Array.isArray(value))) refuse();
+  if (operation.id === 'ContainerStart' && value !== null && Object.keys(value as JsonObject).length > 0) refuse();
+}
+
+/** A non-empty field no schema knows. */
+export interface UnknownField {
+  /** `HostConfig.FutureThing` */
+  readonly path: string;
+  /** Schema the field was found in: `HostConfig`. */
+  readonly struct: string;
+  /** The struct decides what a container reaches or an object gives away: presets refuse the field. Elsewhere it passes. */
+  readonly secure: boolean;
+}
+
+const NONE: readonly UnknownField[] = Object.freeze([]);
+/** Bodies already looked through; keyed by the body itself, so a changed one is looked through anew. */
+const unknownCache = new WeakMap<object, readonly UnknownField[]>();
+
+/** Non-empty fields of a decoded body that no schema knows, in the order they come. */
+export function unknownFieldsOf(call: Pick<EngineCall, 'operation' | 'body'>): readonly UnknownField[] {
+  const { body } = call;
+  const schema = BODY_SCHEMAS.get(call.operation.body ?? '');
+  if (schema === undefined || typeof body !== 'object' || body === null) return NONE;
+  const known = unknownCache.get(body);
+  if (known !== undefined) return known;
+  const found = findUnknown(schema, body);
+  if (Object.isFrozen(body)) unknownCache.set(body, found);
+  return found;
+}
+
+function findUnknown(root: Schema, body: Json): readonly UnknownField[] {
+  const found: UnknownField[] = [];
+  const waiting: { schema: Schema; value: Json | undefined; path: string }[] = [
+    { schema: root, value: body, path: '' },
+  ];
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    const { schema, value, path } = next;
+    if (typeof value !== 'object' || value === null) continue;
+    // Pushed backwards, so that findings come in the order of the body.
+    if (schema.kind === 'list' && Array.isArray(value)) {
+      for (let i = value.length - 1; i >= 0; i -= 1)
+        waiting.push({ schema: schema.of, value: value[i], path: `${path}[${i}]` });
+    } else if (schema.kind === 'map') {
+      for (const [key, item] of Object.entries(value).reverse()) {
+        waiting.push({ schema: schema.of, value: item, path: `${path}[${JSON.stringify(key)}]` });
+      }
+    } else if (schema.kind === 'struct') {
+      findInStruct(schema, value as JsonObject, path, found, waiting);
+    }
+  }
+  return Object.freeze(found);
+}
+
+function findInStruct(
+  schema: StructSchema,
+  value: JsonObject,
+  path: string,
+  found: UnknownField[],
+  waiting: { schema: Schema; value: Json | undefined; path: string }[],
+): void {
+  const at = path === '' ? '' : `${path}.`;
+  const deeper: typeof waiting = [];
+  for (const [key, item] of Object.entries(value)) {
+    const field = schema.exact.get(key);
+    if (field?.rule === 'keep') deeper.push({ schema: field.schema, value: item, path: `${at}${key}` });
+    else if (!isEmptyValue(item)) found.push({ path: `${at}${key}`, struct: schema.name, secure: schema.secure });
+  }
+  waiting.push(...deeper.reverse());
+}

@@ -1,0 +1,565 @@
+// Reads JSON text in one pass along a schema, without recursion, and writes it again. Stricter than RFC 8259 where two
+// parsers could differ: duplicate keys, lone surrogates, NUL and trailing content are refused (RFC 8785 and I-JSON agree).
+// What a body's fields mean is not known here: see schemas/ and decode.ts.
+import { GatewayError } from '../errors.ts';
+import type { ErrorCode } from '../errors.ts';
+import { describe, foldKey, plainJson, unknownValue } from './schema.ts';
+import type { Field, IntSchema, Schema } from './schema.ts';
+import type { Json, JsonObject } from './types.ts';
+
+export interface JsonLimits {
+  /** Bytes of the whole text. */
+  readonly maxBytes: number;
+  /** Objects and lists inside each other. */
+  readonly maxDepth: number;
+  /** Elements of one list. */
+  readonly maxElements: number;
+  /** Keys of one object. */
+  readonly maxKeys: number;
+}
+
+/**
+ * Bodies of real clients stay below 200 KB, 12 levels and a few hundred elements; the largest legitimate ones carry a
+ * secret or config of up to 1 MB in base64, or thousands of environment variables. The engine itself allows any size and
+ * 10 000 levels, so these limits only ever refuse more.
+ */
+export const DEFAULT_LIMITS: JsonLimits = {
+  maxBytes: 4 * 1024 * 1024,
+  maxDepth: 100,
+  maxElements: 10_000,
+  maxKeys: 10_000,
+};
+
+/** Longest number read: beyond it no engine field keeps the value, and big integers cost more than linear time. */
+const MAX_NUMBER_LENGTH = 400;
+const MAX_INTEGER_LENGTH = 40;
+/** Digits that always fit a double exactly. */
+const SAFE_DIGITS = 15;
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const OPEN_OBJECT = 0x7b;
+const CLOSE_OBJECT = 0x7d;
+const OPEN_LIST = 0x5b;
+const CLOSE_LIST = 0x5d;
+const MINUS = 0x2d;
+
+const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
+
+type MutableObject = { [key: string]: Json | undefined };
+
+interface Frame {
+  readonly schema: Schema;
+  /** Exactly one of the two is set. */
+  readonly object: MutableObject | undefined;
+  readonly list: Json[] | undefined;
+  count: number;
+  /** Key of the value being read, as it will be kept. */
+  key: string;
+  field: Field | undefined;
+  /** Bit set of known fields already seen. */
+  seen0: number;
+  seen1: number;
+  seen2: number;
+  seen3: number;
+  /** Folded keys already seen where no field is known. */
+  folded: Set<string> | undefined;
+}
+
+export interface ReadResult {
+  readonly value: Json;
+  /** A field no schema knows was kept somewhere. */
+  readonly hasUnknown: boolean;
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+const utf8Writer = new TextEncoder();
+
+/**
+ * Reads plain JSON: `filters` and the like, where no struct stands behind it. Exact duplicates are refused at every depth.
+ *
+ * @throws {GatewayError} `body-malformed`, `body-ambiguous`, `body-too-large`
+ */
+export function readJson(bytes: Uint8Array, limits: Partial<JsonLimits> = {}): Json {
+  return readAlong(bytes, plainJson, limits).value;
+}
+
+/**
+ * Reads JSON along a schema: keys of structs in canonical spelling, values in the types the engine's structs have.
+ *
+ * @throws {GatewayError} `body-malformed`, `body-ambiguous`, `body-too-large`, naming the place
+ */
+export function readAlong(bytes: Uint8Array, schema: Schema, limits: Partial<JsonLimits> = {}): ReadResult {
+  const all = { ...DEFAULT_LIMITS, ...limits };
+  if (bytes.byteLength > all.maxBytes) {
+    throw new GatewayError(
+      'body-too-large',
+      `the body has ${bytes.byteLength} bytes, at most ${all.maxBytes} are served`,
+    );
+  }
+  let source: string;
+  try {
+    source = utf8.decode(bytes);
+  } catch {
+    throw new GatewayError('body-malformed', 'the body is not valid UTF-8');
+  }
+  if (source.charCodeAt(0) === 0xfeff) {
+    throw new GatewayError('body-malformed', 'the body starts with a byte order mark');
+  }
+  return readText(source, schema, all);
+}
+
+/** Where the reader stands, for messages: `HostConfig.Mounts[0].Type`. */
+function pathOf(stack: readonly Frame[]): string {
+  let path = '';
+  for (const frame of stack) {
+    if (frame.list !== undefined) path += `[${frame.count}]`;
+    else if (frame.schema.kind === 'map') path += `[${JSON.stringify(shown(frame.key))}]`;
+    else path += path === '' ? shown(frame.key) : `.${shown(frame.key)}`;
+  }
+  return path === '' ? 'the body' : path;
+}
+
+const shown = (value: string): string => (value.length > 60 ? `${value.slice(0, 60)}...` : value);
+
+function fail(stack: readonly Frame[], message: string, code: ErrorCode = 'body-malformed'): never {
+  throw new GatewayError(code, `${pathOf(stack)}: ${message}`);
+}
+
+function mismatch(stack: readonly Frame[], schema: Schema, got: string): never {
+  throw new GatewayError('body-malformed', `${pathOf(stack)} must be ${describe(schema)}, got ${got}`);
+}
+
+/** Index of the closing quote, complemented (negative) when the string has escapes. */
+function endOfString(source: string, from: number, stack: readonly Frame[]): number {
+  let at = from;
+  let escaped = false;
+  for (;;) {
+    const c = source.charCodeAt(at);
+    if (c === QUOTE) return escaped ? ~at : at;
+    if (c === BACKSLASH) {
+      escaped = true;
+      at += 2;
+    } else if (c >= 0x20) at += 1;
+    else if (c < 0x20) fail(stack, `a string holds the control character ${c}`);
+    else fail(stack, 'a string does not end');
+  }
+}
+
+/** Text of a string with escapes. The grammar of escapes is left to the platform, which reads them as Go does. */
+function unescaped(source: string, from: number, end: number, stack: readonly Frame[]): string {
+  let value: string;
+  try {
+    value = JSON.parse(source.slice(from - 1, end + 1)) as string;
+  } catch {
+    return fail(stack, 'a string holds an escape that is not JSON');
+  }
+  if (!value.isWellFormed()) fail(stack, 'a string holds a lone surrogate');
+  if (value.includes('\0')) fail(stack, 'a string holds NUL');
+  return value;
+}
+
+function endOfDigits(source: string, from: number): number {
+  let at = from;
+  for (let c = source.charCodeAt(at); c >= 0x30 && c <= 0x39; c = source.charCodeAt(at)) at += 1;
+  return at;
+}
+
+/** Index after the number that starts at `from`; the sign of the result tells whether it is a plain integer. */
+function endOfNumber(source: string, from: number, stack: readonly Frame[]): number {
+  let at = source.charCodeAt(from) === MINUS ? from + 1 : from;
+  const first = source.charCodeAt(at);
+  const whole = endOfDigits(source, at);
+  if (whole === at || (first === 0x30 && whole > at + 1)) fail(stack, 'a value is not JSON');
+  at = whole;
+  let plain = true;
+  if (source.charCodeAt(at) === 0x2e) {
+    plain = false;
+    const end = endOfDigits(source, at + 1);
+    if (end === at + 1) fail(stack, 'a number is not JSON');
+    at = end;
+  }
+  const e = source.charCodeAt(at);
+  if (e === 0x65 || e === 0x45) {
+    plain = false;
+    const sign = source.charCodeAt(at + 1);
+    const digits = sign === 0x2b || sign === MINUS ? at + 2 : at + 1;
+    const end = endOfDigits(source, digits);
+    if (end === digits) fail(stack, 'a number is not JSON');
+    at = end;
+  }
+  return plain ? at : ~at;
+}
+
+function wholeNumber(literal: string, schema: IntSchema, stack: readonly Frame[]): number | bigint {
+  // ParseUint takes no sign at all, not even that of -0.
+  if (schema.min === 0n && literal.charCodeAt(0) === MINUS) mismatch(stack, schema, shown(literal));
+  const value = exactInteger(literal, stack);
+  if (value < schema.min || value > schema.max) {
+    throw new GatewayError(
+      'body-malformed',
+      `${pathOf(stack)} is out of the range of ${schema.type}: ${shown(literal)}`,
+    );
+  }
+  return value;
+}
+
+function exactInteger(literal: string, stack: readonly Frame[]): number | bigint {
+  if (literal.length > MAX_INTEGER_LENGTH) fail(stack, `a number has more than ${MAX_INTEGER_LENGTH} digits`);
+  const value = Number(literal);
+  // Adding 0 turns -0 into 0, so that equal values have one form.
+  return Number.isSafeInteger(value) ? value + 0 : BigInt(literal);
+}
+
+function numberValue(literal: string, plain: boolean, schema: Schema, stack: readonly Frame[]): Json {
+  if (schema.kind === 'int') {
+    if (!plain) mismatch(stack, schema, shown(literal));
+    return wholeNumber(literal, schema, stack);
+  }
+  if (schema.kind !== 'float' && schema.kind !== 'any') mismatch(stack, schema, 'a number');
+  if (literal.length > MAX_NUMBER_LENGTH) fail(stack, `a number has more than ${MAX_NUMBER_LENGTH} characters`);
+  if (schema.kind === 'any' && plain) return exactInteger(literal, stack);
+  const value = Number(literal) + 0;
+  const max = schema.kind === 'float' ? schema.max : Number.MAX_VALUE;
+  if (!(Math.abs(value) <= max)) fail(stack, `the number ${shown(literal)} is out of range`);
+  return value;
+}
+
+function textValue(value: string, schema: Schema, stack: readonly Frame[]): Json {
+  switch (schema.kind) {
+    case 'text':
+    case 'any':
+      return value;
+    case 'strings':
+      return [value];
+    case 'bytes':
+      if (value.length % 4 !== 0 || !BASE64.test(value)) mismatch(stack, schema, 'a string that is not base64');
+      return value;
+    default:
+      return mismatch(stack, schema, `the string ${JSON.stringify(shown(value))}`);
+  }
+}
+
+/** null as Go reads it into a fresh struct; undefined where it leaves the field as if it were absent. */
+function nullValue(schema: Schema, frame: Frame | undefined, stack: readonly Frame[]): Json | undefined {
+  if (frame === undefined || schema.kind === 'any') return null;
+  // The engine would see a zero value or, in a list of pointers, nothing at all where its code expects something.
+  if (frame.list !== undefined) return mismatch(stack, schema, 'null');
+  const isScalar =
+    schema.kind === 'text' ||
+    schema.kind === 'bool' ||
+    schema.kind === 'int' ||
+    schema.kind === 'float' ||
+    (schema.kind === 'list' && schema.length !== undefined);
+  if (frame.schema.kind === 'struct') return isScalar ? undefined : null;
+  if (schema.kind === 'text') return '';
+  if (schema.kind === 'struct' && schema.exact.size === 0) return Object.create(null) as JsonObject;
+  return null;
+}
+
+/** Whether a value is the zero value that stock clients send for a field they do not use. */
+export function isEmptyValue(value: Json | undefined): boolean {
+  const waiting: (Json | undefined)[] = [value];
+  while (waiting.length > 0) {
+    const next = waiting.pop();
+    if (next === undefined || next === null || next === '' || next === false || next === 0) continue;
+    if (typeof next !== 'object') return false;
+    if (Array.isArray(next)) {
+      if (next.length > 0) return false;
+      continue;
+    }
+    for (const key in next as JsonObject) waiting.push((next as JsonObject)[key]);
+  }
+  return true;
+}
+
+/** Marks a field as seen. */
+function seenBefore(frame: Frame, index: number): boolean {
+  const bit = 1 << (index & 31);
+  let word: number;
+  switch (index >> 5) {
+    case 0:
+      word = frame.seen0;
+      frame.seen0 |= bit;
+      break;
+    case 1:
+      word = frame.seen1;
+      frame.seen1 |= bit;
+      break;
+    case 2:
+      word = frame.seen2;
+      frame.seen2 |= bit;
+      break;
+    default:
+      word = frame.seen3;
+      frame.seen3 |= bit;
+  }
+  return (word & bit) !== 0;
+}
+
+function twice(stack: readonly Frame[], key: string): never {
+  const parents = stack.slice(0, -1);
+  throw new GatewayError('body-ambiguous', `${pathOf(parents)} has the key ${JSON.stringify(shown(key))} twice`);
+}
+
+/** Takes a key into the frame, refuses the second of a kind, and tells which schema its value has. */
+function takeKey(frame: Frame, key: string, stack: readonly Frame[]): Schema {
+  frame.key = key;
+  const { schema } = frame;
+  if (schema.kind === 'struct') {
+    const field = schema.exact.get(key) ?? schema.folded.get(foldKey(key));
+    if (field !== undefined) {
+      frame.field = field;
+      frame.key = field.name;
+      if (seenBefore(frame, field.index)) twice(stack, key);
+      return field.schema;
+    }
+    frame.field = undefined;
+    takeFolded(frame, key, stack);
+    return unknownValue;
+  }
+  if (schema.kind === 'any' && schema.fold) {
+    takeFolded(frame, key, stack);
+    return schema;
+  }
+  if (key in (frame.object as MutableObject)) twice(stack, key);
+  return schema.kind === 'map' ? schema.of : schema;
+}
+
+function takeFolded(frame: Frame, key: string, stack: readonly Frame[]): void {
+  const folded = foldKey(key);
+  frame.folded ??= new Set();
+  if (frame.folded.has(folded)) twice(stack, key);
+  frame.folded.add(folded);
+}
+
+function attachToObject(frame: Frame, value: Json | undefined, stack: readonly Frame[]): void {
+  const field = frame.field;
+  if (field !== undefined && field.rule !== 'keep') {
+    if (field.rule === 'trap' && !isEmptyValue(value)) fail(stack, field.hint);
+    return;
+  }
+  if (value !== undefined) (frame.object as MutableObject)[frame.key] = value;
+}
+
+function newFrame(schema: Schema, isList: boolean): Frame {
+  return {
+    schema,
+    object: isList ? undefined : (Object.create(null) as MutableObject),
+    list: isList ? [] : undefined,
+    count: 0,
+    key: '',
+    field: undefined,
+    seen0: 0,
+    seen1: 0,
+    seen2: 0,
+    seen3: 0,
+    folded: undefined,
+  };
+}
+
+function readText(source: string, root: Schema, limits: JsonLimits): ReadResult {
+  const stack: Frame[] = [];
+  let frame: Frame | undefined;
+  let schema = root;
+  let hasUnknown = false;
+  let at = 0;
+  let c: number;
+  let value: Json | undefined;
+
+  for (;;) {
+    c = source.charCodeAt(at);
+    while (c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09) c = source.charCodeAt(++at);
+
+    let opened = false;
+    if (c === QUOTE) {
+      let end = endOfString(source, at + 1, stack);
+      let string: string;
+      if (end >= 0) string = source.slice(at + 1, end);
+      else {
+        end = ~end;
+        string = unescaped(source, at + 1, end, stack);
+      }
+      at = end + 1;
+      value = schema.kind === 'text' ? string : textValue(string, schema, stack);
+    } else if (c === OPEN_OBJECT) {
+      if (schema.kind !== 'struct' && schema.kind !== 'map' && schema.kind !== 'any')
+        mismatch(stack, schema, 'an object');
+      if (stack.length >= limits.maxDepth) fail(stack, `more than ${limits.maxDepth} levels of objects and lists`);
+      frame = newFrame(schema, false);
+      stack.push(frame);
+      opened = true;
+      at += 1;
+    } else if (c === OPEN_LIST) {
+      if (schema.kind !== 'list' && schema.kind !== 'strings' && schema.kind !== 'any')
+        mismatch(stack, schema, 'a list');
+      if (stack.length >= limits.maxDepth) fail(stack, `more than ${limits.maxDepth} levels of objects and lists`);
+      frame = newFrame(schema, true);
+      stack.push(frame);
+      opened = true;
+      at += 1;
+    } else if (c === MINUS || (c >= 0x30 && c <= 0x39)) {
+      let end = endOfNumber(source, at, stack);
+      const plain = end >= 0;
+      if (!plain) end = ~end;
+      // Short unsigned integers are most of the numbers there are.
+      if (plain && schema.kind === 'int' && schema.max > 0xffffffffn && c !== MINUS && end - at <= SAFE_DIGITS) {
+        value = Number(source.slice(at, end));
+      } else value = numberValue(source.slice(at, end), plain, schema, stack);
+      at = end;
+    } else if (c === 0x74 && source.startsWith('true', at)) {
+      if (schema.kind !== 'bool' && schema.kind !== 'any') mismatch(stack, schema, 'true');
+      value = true;
+      at += 4;
+    } else if (c === 0x66 && source.startsWith('false', at)) {
+      if (schema.kind !== 'bool' && schema.kind !== 'any') mismatch(stack, schema, 'false');
+      value = false;
+      at += 5;
+    } else if (c === 0x6e && source.startsWith('null', at)) {
+      value = nullValue(schema, frame, stack);
+      at += 4;
+    } else if (at >= source.length) fail(stack, 'the JSON ends too early');
+    else
+      fail(
+        stack,
+        `the character ${JSON.stringify(String.fromCodePoint(source.codePointAt(at) as number))} is not JSON here`,
+      );
+
+    // Take the value up, close what ends, and stop where the next value starts.
+    for (;;) {
+      if (frame === undefined) {
+        c = source.charCodeAt(at);
+        while (c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09) c = source.charCodeAt(++at);
+        if (at < source.length) throw new GatewayError('body-malformed', 'the body goes on after the JSON value');
+        return { value: value as Json, hasUnknown };
+      }
+      if (!opened) {
+        if (frame.list !== undefined) {
+          frame.list.push(value as Json);
+          frame.count += 1;
+        } else {
+          if (frame.field === undefined && frame.schema.kind === 'struct') hasUnknown = true;
+          attachToObject(frame, value, stack);
+        }
+      }
+      c = source.charCodeAt(at);
+      while (c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09) c = source.charCodeAt(++at);
+
+      if (frame.list !== undefined) {
+        if (c === CLOSE_LIST) {
+          const { list } = frame;
+          const wanted: number | undefined = frame.schema.kind === 'list' ? frame.schema.length : undefined;
+          stack.pop();
+          if (wanted !== undefined && list.length !== wanted)
+            fail(stack, `must be a list of ${wanted}, got ${list.length}`);
+          value = list;
+          frame = stack[stack.length - 1];
+          opened = false;
+          at += 1;
+          continue;
+        }
+        if (!opened) {
+          if (c !== COMMA) fail(stack, 'a list goes on without a comma');
+          at += 1;
+        }
+        if (frame.count >= limits.maxElements) {
+          fail(stack, `the list has more than ${limits.maxElements} elements`, 'body-too-large');
+        }
+        schema = frame.schema.kind === 'list' ? frame.schema.of : frame.schema.kind === 'strings' ? TEXT : frame.schema;
+        break;
+      }
+
+      if (c === CLOSE_OBJECT) {
+        value = frame.object;
+        stack.pop();
+        frame = stack[stack.length - 1];
+        opened = false;
+        at += 1;
+        continue;
+      }
+      if (!opened) {
+        if (c !== COMMA) fail(stack, 'an object goes on without a comma');
+        c = source.charCodeAt(++at);
+        while (c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09) c = source.charCodeAt(++at);
+      }
+      if (c !== QUOTE) fail(stack, 'an object has a key that is not a string');
+      if (frame.count >= limits.maxKeys)
+        fail(stack, `the object has more than ${limits.maxKeys} keys`, 'body-too-large');
+      frame.count += 1;
+      let end = endOfString(source, at + 1, stack);
+      let key: string;
+      if (end >= 0) key = source.slice(at + 1, end);
+      else {
+        end = ~end;
+        key = unescaped(source, at + 1, end, stack);
+      }
+      at = end + 1;
+      schema = takeKey(frame, key, stack);
+      c = source.charCodeAt(at);
+      while (c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09) c = source.charCodeAt(++at);
+      if (c !== COLON) fail(stack, 'a key has no value');
+      at += 1;
+      break;
+    }
+  }
+}
+
+const TEXT: Schema = { kind: 'text' };
+
+/**
+ * Writes JSON: same value, same text. Keys keep their order, integers their digits, no white space.
+ *
+ * @throws {GatewayError} `body-malformed` for a number JSON cannot hold
+ */
+export function stringifyJson(value: Json): string {
+  const out: string[] = [];
+  /** Text to write as it is, or a value still to write. */
+  const waiting: { text?: string; value?: Json | undefined }[] = [{ value }];
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    if (next.text !== undefined) {
+      out.push(next.text);
+      continue;
+    }
+    const item = next.value;
+    if (typeof item !== 'object' || item === null) {
+      out.push(scalarText(item));
+    } else if (Array.isArray(item)) {
+      const items = item as readonly Json[];
+      waiting.push({ text: ']' });
+      for (let i = items.length - 1; i >= 0; i -= 1) {
+        waiting.push({ value: items[i] });
+        if (i > 0) waiting.push({ text: ',' });
+      }
+      out.push('[');
+    } else {
+      const object = item as JsonObject;
+      const keys = Object.keys(object).filter((key) => object[key] !== undefined);
+      waiting.push({ text: '}' });
+      for (let i = keys.length - 1; i >= 0; i -= 1) {
+        const key = keys[i] as string;
+        waiting.push({ value: object[key] });
+        waiting.push({ text: `${i > 0 ? ',' : ''}${JSON.stringify(key)}:` });
+      }
+      out.push('{');
+    }
+  }
+  return out.join('');
+}
+
+/** Bytes of `stringifyJson`. */
+export function writeJson(value: Json): Uint8Array {
+  return utf8Writer.encode(stringifyJson(value));
+}
+
+function scalarText(value: null | boolean | number | bigint | string | undefined): string {
+  if (typeof value === 'string') return JSON.stringify(value);
+  if (typeof value === 'bigint') return value.toString();
+  if (typeof value === 'number') {
+    if (!Number.isFinite(value)) throw new GatewayError('body-malformed', `${value} is not a number JSON can hold`);
+    // A large double is written with an exponent, so that it is not taken for an exact integer when read again.
+    return Math.abs(value) > Number.MAX_SAFE_INTEGER ? value.toExponential() : String(value + 0);
+  }
+  return value === true ? 'true' : value === false ? 'false' : 'null';
+}

@@ -1,0 +1,189 @@
+// Words to describe the Engine's wire structs the way its Go code declares them, so that the reader in json.ts can
+// read a body as encoding/json would. Pure data: the schemas themselves live in schemas/.
+
+/** How one field of a struct is treated once its key is recognised. */
+export type FieldRule =
+  /** Kept under its canonical name. */
+  | 'keep'
+  /** Real clients send it, no engine reads it: read for well-formedness, then dropped. */
+  | 'ignore'
+  /** Only some engines read it, and then it means something else: dropped when empty, refused when not. */
+  | 'trap';
+
+export interface Field {
+  /** Canonical spelling, the one the engine documents. */
+  readonly name: string;
+  readonly schema: Schema;
+  readonly rule: FieldRule;
+  /** Position in the struct; the reader marks seen fields in a bit set. */
+  readonly index: number;
+  /** For a trap: what to tell the caller. */
+  readonly hint: string;
+}
+
+export interface TextSchema {
+  readonly kind: 'text';
+}
+export interface BoolSchema {
+  readonly kind: 'bool';
+}
+/** A Go integer: no fraction, no exponent, within its width. */
+export interface IntSchema {
+  readonly kind: 'int';
+  readonly type: string;
+  readonly min: bigint;
+  readonly max: bigint;
+}
+export interface FloatSchema {
+  readonly kind: 'float';
+  readonly max: number;
+}
+/** `[]byte`: standard base64 in a string. */
+export interface BytesSchema {
+  readonly kind: 'bytes';
+}
+/** The engine's StrSlice: a list of strings, or one bare string for a list of one. */
+export interface StringsSchema {
+  readonly kind: 'strings';
+}
+export interface ListSchema {
+  readonly kind: 'list';
+  readonly of: Schema;
+  /** Exact length of a Go array; undefined for a slice. */
+  readonly length: number | undefined;
+}
+export interface MapSchema {
+  readonly kind: 'map';
+  readonly of: Schema;
+}
+export interface StructSchema {
+  readonly kind: 'struct';
+  readonly name: string;
+  /** Unknown non-empty fields of this struct may change what a container can reach. */
+  readonly secure: boolean;
+  readonly exact: ReadonlyMap<string, Field>;
+  readonly folded: ReadonlyMap<string, Field>;
+}
+/** Anything; `fold`: keys that fold together count as duplicates. */
+export interface AnySchema {
+  readonly kind: 'any';
+  readonly fold: boolean;
+}
+
+export type Schema =
+  | TextSchema
+  | BoolSchema
+  | IntSchema
+  | FloatSchema
+  | BytesSchema
+  | StringsSchema
+  | ListSchema
+  | MapSchema
+  | StructSchema
+  | AnySchema;
+
+const integer = (type: string, bits: bigint, signed: boolean): IntSchema => ({
+  kind: 'int',
+  type,
+  min: signed ? -(1n << (bits - 1n)) : 0n,
+  max: signed ? (1n << (bits - 1n)) - 1n : (1n << bits) - 1n,
+});
+
+export const text: TextSchema = { kind: 'text' };
+export const bool: BoolSchema = { kind: 'bool' };
+/** Go's `int`, 64 bits wide on every platform the gateway judges for. */
+export const int: IntSchema = integer('int', 64n, true);
+export const int64: IntSchema = integer('int64', 64n, true);
+export const uint: IntSchema = integer('uint', 64n, false);
+export const uint64: IntSchema = integer('uint64', 64n, false);
+export const uint32: IntSchema = integer('uint32', 32n, false);
+export const uint16: IntSchema = integer('uint16', 16n, false);
+export const float32: FloatSchema = { kind: 'float', max: 3.4028234663852886e38 };
+export const bytes: BytesSchema = { kind: 'bytes' };
+export const strings: StringsSchema = { kind: 'strings' };
+/** A value of a field no schema knows. */
+export const unknownValue: AnySchema = { kind: 'any', fold: true };
+/** Plain JSON outside any struct: only exact duplicates are ambiguous. */
+export const plainJson: AnySchema = { kind: 'any', fold: false };
+
+export const list = (of: Schema, length?: number): ListSchema => ({ kind: 'list', of, length });
+export const map = (of: Schema): MapSchema => ({ kind: 'map', of });
+export const texts: ListSchema = list(text);
+export const textMap: MapSchema = map(text);
+
+/** Fields of a struct by canonical name. Embedded Go structs are spread in. */
+export type Fields = Readonly<Record<string, Schema>>;
+
+export interface StructOptions {
+  /** Default false: unknown fields pass without being a matter for host presets. */
+  readonly secure?: boolean;
+  /** Names that are read and dropped. */
+  readonly ignored?: readonly string[];
+  /** Names that are refused unless empty, with what to tell the caller. */
+  readonly traps?: ReadonlyMap<string, string>;
+}
+
+/** Room of the reader's bit set. */
+const MAX_FIELDS = 128;
+
+/** @throws {Error} when two fields fold to the same key, which no struct of the engine has */
+export function struct(name: string, fields: Fields, options: StructOptions = {}): StructSchema {
+  const exact = new Map<string, Field>();
+  const folded = new Map<string, Field>();
+  const add = (field: Omit<Field, 'index'>): void => {
+    const key = foldKey(field.name);
+    if (folded.has(key)) throw new Error(`schema ${name} has two fields that fold to ${key}`);
+    const full = { ...field, index: exact.size };
+    exact.set(field.name, full);
+    folded.set(key, full);
+  };
+  for (const [field, schema] of Object.entries(fields)) add({ name: field, schema, rule: 'keep', hint: '' });
+  for (const field of options.ignored ?? []) add({ name: field, schema: unknownValue, rule: 'ignore', hint: '' });
+  for (const [field, hint] of options.traps ?? []) add({ name: field, schema: unknownValue, rule: 'trap', hint });
+  if (exact.size > MAX_FIELDS) throw new Error(`schema ${name} has more than ${MAX_FIELDS} fields`);
+  return { kind: 'struct', name, secure: options.secure ?? false, exact, folded };
+}
+
+/** A Go `struct{}`: the value of set-like maps. */
+export const empty: StructSchema = struct('Empty', {});
+
+const NOT_ASCII = /[^\0-\x7f]/;
+
+/**
+ * Folds a key as Go's encoding/json does when it looks for a struct field: ASCII case, U+017F to s, U+212A to k.
+ * No other letter of Unicode folds onto ASCII, and the engine's field names are ASCII.
+ */
+export function foldKey(key: string): string {
+  if (!NOT_ASCII.test(key)) return key.toLowerCase();
+  return key.replace(/[A-Z\u017f\u212a]/g, (letter) => {
+    if (letter === '\u017f') return 's';
+    if (letter === '\u212a') return 'k';
+    return letter.toLowerCase();
+  });
+}
+
+/** What a schema expects, for messages: `a list of strings`. */
+export function describe(schema: Schema): string {
+  switch (schema.kind) {
+    case 'text':
+      return 'a string';
+    case 'bool':
+      return 'a boolean';
+    case 'int':
+      return schema.min === 0n ? 'a whole number of at least 0' : 'a whole number';
+    case 'float':
+      return 'a number';
+    case 'bytes':
+      return 'a base64 string';
+    case 'strings':
+      return 'a list of strings or one string';
+    case 'list':
+      return schema.of.kind === 'text' ? 'a list of strings' : 'a list';
+    case 'map':
+      return 'an object';
+    case 'struct':
+      return 'an object';
+    case 'any':
+      return 'any value';
+  }
+}
