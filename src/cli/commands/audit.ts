@@ -2,7 +2,7 @@
 import process from 'node:process';
 import { Command } from 'commander';
 import { MOMENT_RULE, parseMoment } from '../../admin/duration.ts';
-import { jsonText, print, printJson, sheet, shortTime, table, usageError, visible } from '../output.ts';
+import { EXIT, jsonText, print, printJson, sheet, shortTime, table, usageError, visible } from '../output.ts';
 import { examples, gatewayOf, optionsOf, segment } from './common.ts';
 
 interface EventView {
@@ -112,7 +112,7 @@ const tail = (): Command =>
       if (!/^[0-9]{1,3}$/.test(options.last)) throw usageError(`--last "${options.last}" is no number from 0 to 999`);
       const { json } = optionsOf(command);
       const client = await gatewayOf(command);
-      process.once('SIGINT', () => process.exit(0));
+      process.on('SIGINT', () => process.exit(EXIT.ok));
       for await (const line of client.lines(`/audit/tail${queryOf(options, { last: options.last })}`)) {
         const event = JSON.parse(line) as EventView;
         await print(
