@@ -113,7 +113,7 @@ function isCurrent(files: CertificateFiles, names: readonly string[], at: number
 /** Lower case, without brackets of IPv6; a certificate cannot carry anything else. */
 function canonicalName(name: string): string {
   const plain = name.replace(/^\[(.*)\]$/, '$1').toLowerCase();
-  if (isIP(plain) || /^(?=.{1,253}$)(\*\.)?[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))*$/.test(plain)) {
+  if (isIP(plain) || /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))*$/.test(plain)) {
     return plain;
   }
   throw new GatewayError(
