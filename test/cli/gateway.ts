@@ -43,7 +43,8 @@ export const runCli = (args: readonly string[], options: RunOptions = {}): Promi
     let stderr = '';
     child.stdout.on('data', (chunk: Uint8Array) => {
       stdout += Buffer.from(chunk).toString('utf8');
-      if (options.until?.(stdout)) child.kill('SIGINT');
+      // Once: a second one could meet the program after it let go of its handler.
+      if (!child.killed && options.until?.(stdout)) child.kill('SIGINT');
     });
     child.stderr.on('data', (chunk: Uint8Array) => {
       stderr += Buffer.from(chunk).toString('utf8');
