@@ -59,6 +59,8 @@ interface Frame {
   /** Key of the value being read, as it will be kept. */
   key: string;
   field: Field | undefined;
+  /** Index of the field that is likely to come next. */
+  next: number;
   /** Bit set of known fields already seen. */
   seen0: number;
   seen1: number;
@@ -232,6 +234,14 @@ function textValue(value: string, schema: Schema, stack: readonly Frame[]): Json
     case 'text':
     case 'any':
       return value;
+    case 'choice': {
+      // The engine upper-cases by Unicode, where other letters become ASCII ones; only ASCII is let through.
+      const word = value.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
+      if (!schema.words.includes(word) && (word !== '' || schema.required)) {
+        mismatch(stack, schema, JSON.stringify(shown(value)));
+      }
+      return word;
+    }
     case 'strings':
       return [value];
     case 'bytes':
@@ -249,6 +259,7 @@ function nullValue(schema: Schema, frame: Frame | undefined, stack: readonly Fra
   if (frame.list !== undefined) return mismatch(stack, schema, 'null');
   const isScalar =
     schema.kind === 'text' ||
+    schema.kind === 'choice' ||
     schema.kind === 'bool' ||
     schema.kind === 'int' ||
     schema.kind === 'float' ||
@@ -311,9 +322,7 @@ function takeKey(frame: Frame, key: string, stack: readonly Frame[]): Schema {
   if (schema.kind === 'struct') {
     const field = schema.exact.get(key) ?? schema.folded.get(foldKey(key));
     if (field !== undefined) {
-      frame.field = field;
-      frame.key = field.name;
-      if (seenBefore(frame, field.index)) twice(stack, key);
+      takeField(frame, field, key, stack);
       return field.schema;
     }
     frame.field = undefined;
@@ -324,8 +333,16 @@ function takeKey(frame: Frame, key: string, stack: readonly Frame[]): Schema {
     takeFolded(frame, key, stack);
     return schema;
   }
-  if (key in (frame.object as MutableObject)) twice(stack, key);
+  // No value of a map or of plain JSON is ever left out, so a missing one was not seen yet.
+  if ((frame.object as MutableObject)[key] !== undefined) twice(stack, key);
   return schema.kind === 'map' ? schema.of : schema;
+}
+
+function takeField(frame: Frame, field: Field, key: string, stack: readonly Frame[]): void {
+  frame.field = field;
+  frame.key = field.name;
+  frame.next = field.index + 1;
+  if (seenBefore(frame, field.index)) twice(stack, key);
 }
 
 function takeFolded(frame: Frame, key: string, stack: readonly Frame[]): void {
@@ -344,6 +361,15 @@ function attachToObject(frame: Frame, value: Json | undefined, stack: readonly F
   if (value !== undefined) (frame.object as MutableObject)[frame.key] = value;
 }
 
+function requireFields(frame: Frame, stack: readonly Frame[]): void {
+  if (frame.schema.kind !== 'struct') return;
+  for (const field of frame.schema.required) {
+    if ((frame.object as MutableObject)[field.name] !== undefined) continue;
+    frame.key = field.name;
+    mismatch(stack, field.schema, 'nothing');
+  }
+}
+
 function newFrame(schema: Schema, isList: boolean): Frame {
   return {
     schema,
@@ -352,6 +378,7 @@ function newFrame(schema: Schema, isList: boolean): Frame {
     count: 0,
     key: '',
     field: undefined,
+    next: 0,
     seen0: 0,
     seen1: 0,
     seen2: 0,
@@ -359,6 +386,10 @@ function newFrame(schema: Schema, isList: boolean): Frame {
     folded: undefined,
   };
 }
+
+/** Whether the three characters after the first are these; cheaper than comparing a string. */
+const isWord = (source: string, at: number, b: number, c: number, d: number): boolean =>
+  source.charCodeAt(at + 1) === b && source.charCodeAt(at + 2) === c && source.charCodeAt(at + 3) === d;
 
 function readText(source: string, root: Schema, limits: JsonLimits): ReadResult {
   const stack: Frame[] = [];
@@ -388,36 +419,48 @@ function readText(source: string, root: Schema, limits: JsonLimits): ReadResult 
       if (schema.kind !== 'struct' && schema.kind !== 'map' && schema.kind !== 'any')
         mismatch(stack, schema, 'an object');
       if (stack.length >= limits.maxDepth) fail(stack, `more than ${limits.maxDepth} levels of objects and lists`);
-      frame = newFrame(schema, false);
-      stack.push(frame);
-      opened = true;
-      at += 1;
+      if (source.charCodeAt(at + 1) === CLOSE_OBJECT && !(schema.kind === 'struct' && schema.required.length > 0)) {
+        value = Object.create(null) as JsonObject;
+        at += 2;
+      } else {
+        frame = newFrame(schema, false);
+        stack.push(frame);
+        opened = true;
+        at += 1;
+      }
     } else if (c === OPEN_LIST) {
       if (schema.kind !== 'list' && schema.kind !== 'strings' && schema.kind !== 'any')
         mismatch(stack, schema, 'a list');
       if (stack.length >= limits.maxDepth) fail(stack, `more than ${limits.maxDepth} levels of objects and lists`);
-      frame = newFrame(schema, true);
-      stack.push(frame);
-      opened = true;
-      at += 1;
+      if (source.charCodeAt(at + 1) === CLOSE_LIST && !(schema.kind === 'list' && schema.length !== undefined)) {
+        value = [];
+        at += 2;
+      } else {
+        frame = newFrame(schema, true);
+        stack.push(frame);
+        opened = true;
+        at += 1;
+      }
     } else if (c === MINUS || (c >= 0x30 && c <= 0x39)) {
       let end = endOfNumber(source, at, stack);
       const plain = end >= 0;
       if (!plain) end = ~end;
       // Short unsigned integers are most of the numbers there are.
-      if (plain && schema.kind === 'int' && schema.max > 0xffffffffn && c !== MINUS && end - at <= SAFE_DIGITS) {
-        value = Number(source.slice(at, end));
+      if (plain && schema.kind === 'int' && schema.wide && c !== MINUS && end - at <= SAFE_DIGITS) {
+        let number = 0;
+        for (let i = at; i < end; i += 1) number = number * 10 + source.charCodeAt(i) - 0x30;
+        value = number;
       } else value = numberValue(source.slice(at, end), plain, schema, stack);
       at = end;
-    } else if (c === 0x74 && source.startsWith('true', at)) {
+    } else if (c === 0x74 && isWord(source, at, 0x72, 0x75, 0x65)) {
       if (schema.kind !== 'bool' && schema.kind !== 'any') mismatch(stack, schema, 'true');
       value = true;
       at += 4;
-    } else if (c === 0x66 && source.startsWith('false', at)) {
+    } else if (c === 0x66 && isWord(source, at, 0x61, 0x6c, 0x73) && source.charCodeAt(at + 4) === 0x65) {
       if (schema.kind !== 'bool' && schema.kind !== 'any') mismatch(stack, schema, 'false');
       value = false;
       at += 5;
-    } else if (c === 0x6e && source.startsWith('null', at)) {
+    } else if (c === 0x6e && isWord(source, at, 0x75, 0x6c, 0x6c)) {
       value = nullValue(schema, frame, stack);
       at += 4;
     } else if (at >= source.length) fail(stack, 'the JSON ends too early');
@@ -473,6 +516,7 @@ function readText(source: string, root: Schema, limits: JsonLimits): ReadResult 
 
       if (c === CLOSE_OBJECT) {
         value = frame.object;
+        if (frame.schema.kind === 'struct' && frame.schema.required.length > 0) requireFields(frame, stack);
         stack.pop();
         frame = stack[stack.length - 1];
         opened = false;
@@ -488,15 +532,26 @@ function readText(source: string, root: Schema, limits: JsonLimits): ReadResult 
       if (frame.count >= limits.maxKeys)
         fail(stack, `the object has more than ${limits.maxKeys} keys`, 'body-too-large');
       frame.count += 1;
-      let end = endOfString(source, at + 1, stack);
-      let key: string;
-      if (end >= 0) key = source.slice(at + 1, end);
-      else {
-        end = ~end;
-        key = unescaped(source, at + 1, end, stack);
+      const guess: Field | undefined = frame.schema.kind === 'struct' ? frame.schema.order[frame.next] : undefined;
+      if (
+        guess !== undefined &&
+        source.startsWith(guess.name, at + 1) &&
+        source.charCodeAt(at + 1 + guess.name.length) === QUOTE
+      ) {
+        at += guess.name.length + 2;
+        takeField(frame, guess, guess.name, stack);
+        schema = guess.schema;
+      } else {
+        let end = endOfString(source, at + 1, stack);
+        let key: string;
+        if (end >= 0) key = source.slice(at + 1, end);
+        else {
+          end = ~end;
+          key = unescaped(source, at + 1, end, stack);
+        }
+        at = end + 1;
+        schema = takeKey(frame, key, stack);
       }
-      at = end + 1;
-      schema = takeKey(frame, key, stack);
       c = source.charCodeAt(at);
       while (c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09) c = source.charCodeAt(++at);
       if (c !== COLON) fail(stack, 'a key has no value');
@@ -514,39 +569,61 @@ const TEXT: Schema = { kind: 'text' };
  * @throws {GatewayError} `body-malformed` for a number JSON cannot hold
  */
 export function stringifyJson(value: Json): string {
-  const out: string[] = [];
-  /** Text to write as it is, or a value still to write. */
-  const waiting: { text?: string; value?: Json | undefined }[] = [{ value }];
-  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-    if (next.text !== undefined) {
-      out.push(next.text);
+  if (typeof value !== 'object' || value === null) return scalarText(value);
+  let out = '';
+  const stack: Writing[] = [];
+  let top: Writing | undefined = startWriting(value);
+  out += top.keys === undefined ? '[' : '{';
+  while (top !== undefined) {
+    if (top.at === top.length) {
+      out += top.keys === undefined ? ']' : '}';
+      top = stack.pop();
       continue;
     }
-    const item = next.value;
-    if (typeof item !== 'object' || item === null) {
-      out.push(scalarText(item));
-    } else if (Array.isArray(item)) {
-      const items = item as readonly Json[];
-      waiting.push({ text: ']' });
-      for (let i = items.length - 1; i >= 0; i -= 1) {
-        waiting.push({ value: items[i] });
-        if (i > 0) waiting.push({ text: ',' });
-      }
-      out.push('[');
+    let item: Json | undefined;
+    if (top.keys === undefined) {
+      item = (top.value as readonly Json[])[top.at];
+      if (top.at > 0) out += ',';
     } else {
-      const object = item as JsonObject;
-      const keys = Object.keys(object).filter((key) => object[key] !== undefined);
-      waiting.push({ text: '}' });
-      for (let i = keys.length - 1; i >= 0; i -= 1) {
-        const key = keys[i] as string;
-        waiting.push({ value: object[key] });
-        waiting.push({ text: `${i > 0 ? ',' : ''}${JSON.stringify(key)}:` });
+      const key: string = top.keys[top.at] as string;
+      item = (top.value as JsonObject)[key];
+      if (item === undefined) {
+        top.at += 1;
+        continue;
       }
-      out.push('{');
+      out += top.written ? `,${textOf(key)}:` : `${textOf(key)}:`;
+      top.written = true;
+    }
+    top.at += 1;
+    if (typeof item !== 'object' || item === null) out += scalarText(item);
+    else {
+      stack.push(top);
+      top = startWriting(item);
+      out += top.keys === undefined ? '[' : '{';
     }
   }
-  return out.join('');
+  return out;
 }
+
+interface Writing {
+  readonly value: object;
+  /** Keys of an object, undefined for a list. */
+  readonly keys: readonly string[] | undefined;
+  readonly length: number;
+  at: number;
+  written: boolean;
+}
+
+function startWriting(value: readonly Json[] | JsonObject): Writing {
+  const keys = Array.isArray(value) ? undefined : Object.keys(value);
+  const length = keys === undefined ? (value as readonly Json[]).length : keys.length;
+  return { value, keys, length, at: 0, written: false };
+}
+
+/** Text that needs no escape is most of it. */
+const PLAIN_TEXT = /^[ !#-[\]-\ud7ff]*$/;
+const textOf = (value: string): string =>
+  value.length < 64 && PLAIN_TEXT.test(value) ? `"${value}"` : JSON.stringify(value);
 
 /** Bytes of `stringifyJson`. */
 export function writeJson(value: Json): Uint8Array {
@@ -554,7 +631,7 @@ export function writeJson(value: Json): Uint8Array {
 }
 
 function scalarText(value: null | boolean | number | bigint | string | undefined): string {
-  if (typeof value === 'string') return JSON.stringify(value);
+  if (typeof value === 'string') return textOf(value);
   if (typeof value === 'bigint') return value.toString();
   if (typeof value === 'number') {
     if (!Number.isFinite(value)) throw new GatewayError('body-malformed', `${value} is not a number JSON can hold`);

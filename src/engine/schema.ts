@@ -15,6 +15,8 @@ export interface Field {
   readonly name: string;
   readonly schema: Schema;
   readonly rule: FieldRule;
+  /** The struct may not come without it. */
+  readonly required: boolean;
   /** Position in the struct; the reader marks seen fields in a bit set. */
   readonly index: number;
   /** For a trap: what to tell the caller. */
@@ -23,6 +25,16 @@ export interface Field {
 
 export interface TextSchema {
   readonly kind: 'text';
+}
+/**
+ * One word of a few, which the engine takes in any case: canonical in lower case. Words it does not know it takes for
+ * the first of its list, so they are refused.
+ */
+export interface ChoiceSchema {
+  readonly kind: 'choice';
+  readonly words: readonly string[];
+  /** A missing or empty word is not harmless: the engine takes it for the first of its list. */
+  readonly required: boolean;
 }
 export interface BoolSchema {
   readonly kind: 'bool';
@@ -33,6 +45,8 @@ export interface IntSchema {
   readonly type: string;
   readonly min: bigint;
   readonly max: bigint;
+  /** Holds every integer of up to 15 digits without a sign. */
+  readonly wide: boolean;
 }
 export interface FloatSchema {
   readonly kind: 'float';
@@ -61,8 +75,12 @@ export interface StructSchema {
   readonly name: string;
   /** Unknown non-empty fields of this struct may change what a container can reach. */
   readonly secure: boolean;
+  /** Fields in the order Go clients write them, so that the next key can be guessed. */
+  readonly order: readonly Field[];
   readonly exact: ReadonlyMap<string, Field>;
   readonly folded: ReadonlyMap<string, Field>;
+  /** Fields the struct may not come without. */
+  readonly required: readonly Field[];
 }
 /** Anything; `fold`: keys that fold together count as duplicates. */
 export interface AnySchema {
@@ -72,6 +90,7 @@ export interface AnySchema {
 
 export type Schema =
   | TextSchema
+  | ChoiceSchema
   | BoolSchema
   | IntSchema
   | FloatSchema
@@ -87,6 +106,7 @@ const integer = (type: string, bits: bigint, signed: boolean): IntSchema => ({
   type,
   min: signed ? -(1n << (bits - 1n)) : 0n,
   max: signed ? (1n << (bits - 1n)) - 1n : (1n << bits) - 1n,
+  wide: bits === 64n,
 });
 
 export const text: TextSchema = { kind: 'text' };
@@ -106,6 +126,12 @@ export const unknownValue: AnySchema = { kind: 'any', fold: true };
 /** Plain JSON outside any struct: only exact duplicates are ambiguous. */
 export const plainJson: AnySchema = { kind: 'any', fold: false };
 
+export const choice = (...words: readonly string[]): ChoiceSchema => ({ kind: 'choice', words, required: false });
+export const requiredChoice = (...words: readonly string[]): ChoiceSchema => ({
+  kind: 'choice',
+  words,
+  required: true,
+});
 export const list = (of: Schema, length?: number): ListSchema => ({ kind: 'list', of, length });
 export const map = (of: Schema): MapSchema => ({ kind: 'map', of });
 export const texts: ListSchema = list(text);
@@ -130,10 +156,11 @@ const MAX_FIELDS = 128;
 export function struct(name: string, fields: Fields, options: StructOptions = {}): StructSchema {
   const exact = new Map<string, Field>();
   const folded = new Map<string, Field>();
-  const add = (field: Omit<Field, 'index'>): void => {
+  const add = (field: Omit<Field, 'index' | 'required'>): void => {
     const key = foldKey(field.name);
     if (folded.has(key)) throw new Error(`schema ${name} has two fields that fold to ${key}`);
-    const full = { ...field, index: exact.size };
+    const required = field.schema.kind === 'choice' && field.schema.required;
+    const full = { ...field, required, index: exact.size };
     exact.set(field.name, full);
     folded.set(key, full);
   };
@@ -141,7 +168,9 @@ export function struct(name: string, fields: Fields, options: StructOptions = {}
   for (const field of options.ignored ?? []) add({ name: field, schema: unknownValue, rule: 'ignore', hint: '' });
   for (const [field, hint] of options.traps ?? []) add({ name: field, schema: unknownValue, rule: 'trap', hint });
   if (exact.size > MAX_FIELDS) throw new Error(`schema ${name} has more than ${MAX_FIELDS} fields`);
-  return { kind: 'struct', name, secure: options.secure ?? false, exact, folded };
+  const order = [...exact.values()];
+  const required = order.filter((field) => field.required);
+  return { kind: 'struct', name, secure: options.secure ?? false, order, exact, folded, required };
 }
 
 /** A Go `struct{}`: the value of set-like maps. */
@@ -167,6 +196,8 @@ export function describe(schema: Schema): string {
   switch (schema.kind) {
     case 'text':
       return 'a string';
+    case 'choice':
+      return `one of ${schema.words.join(', ')}`;
     case 'bool':
       return 'a boolean';
     case 'int':

@@ -1,8 +1,22 @@
 // ServiceSpec: containers run by the swarm, judged like containers. Engine API 1.40 to 1.56.
-import { bool, bytes, empty, float32, int64, list, struct, text, textMap, texts, uint32, uint64 } from '../schema.ts';
+import {
+  bool,
+  bytes,
+  choice,
+  empty,
+  float32,
+  int64,
+  list,
+  struct,
+  text,
+  textMap,
+  texts,
+  uint32,
+  uint64,
+} from '../schema.ts';
 import { healthcheck } from './container.ts';
 import { ulimit } from './host-config.ts';
-import { mountSchema } from './mount.ts';
+import { serviceMountSchema } from './mount.ts';
 
 const secure = { secure: true };
 
@@ -45,7 +59,7 @@ const containerSpec = struct(
     TTY: bool,
     OpenStdin: bool,
     ReadOnly: bool,
-    Mounts: list(mountSchema),
+    Mounts: list(serviceMountSchema),
     StopGracePeriod: int64,
     Healthcheck: healthcheck,
     Hosts: texts,
@@ -153,11 +167,17 @@ export const serviceSpec = struct(
     EndpointSpec: struct(
       'EndpointSpec',
       {
-        Mode: text,
+        Mode: choice('vip', 'dnsrr'),
         Ports: list(
           struct(
             'PortConfig',
-            { Name: text, Protocol: text, TargetPort: uint32, PublishedPort: uint32, PublishMode: text },
+            {
+              Name: text,
+              Protocol: choice('tcp', 'udp', 'sctp'),
+              TargetPort: uint32,
+              PublishedPort: uint32,
+              PublishMode: choice('ingress', 'host'),
+            },
             secure,
           ),
         ),

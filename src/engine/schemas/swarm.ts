@@ -1,8 +1,9 @@
 // Bodies of swarm, node, secret and config operations. Engine API 1.40 to 1.56.
-import { bool, bytes, int, int64, list, struct, text, textMap, texts, uint32, uint64 } from '../schema.ts';
+import { bool, bytes, choice, int, int64, list, struct, text, textMap, texts, uint32, uint64 } from '../schema.ts';
 import { driver } from './service.ts';
 
 const secure = { secure: true };
+const availability = choice('active', 'pause', 'drain');
 const annotations = { Name: text, Labels: textMap };
 
 /** Body of POST /swarm/update, and Spec of an init. */
@@ -23,7 +24,9 @@ export const swarmSpec = struct(
       'CAConfig',
       {
         NodeCertExpiry: int64,
-        ExternalCAs: list(struct('ExternalCA', { Protocol: text, URL: text, Options: textMap, CACert: text }, secure)),
+        ExternalCAs: list(
+          struct('ExternalCA', { Protocol: choice('cfssl'), URL: text, Options: textMap, CACert: text }, secure),
+        ),
         SigningCACert: text,
         SigningCAKey: text,
         ForceRotate: uint64,
@@ -47,7 +50,7 @@ export const swarmInitRequest = struct(
     ForceNewCluster: bool,
     Spec: swarmSpec,
     AutoLockManagers: bool,
-    Availability: text,
+    Availability: availability,
     DefaultAddrPool: texts,
     SubnetSize: uint32,
   },
@@ -63,7 +66,7 @@ export const swarmJoinRequest = struct(
     DataPathAddr: text,
     RemoteAddrs: texts,
     JoinToken: text,
-    Availability: text,
+    Availability: availability,
   },
   secure,
 );
@@ -72,7 +75,11 @@ export const swarmJoinRequest = struct(
 export const swarmUnlockRequest = struct('SwarmUnlockRequest', { UnlockKey: text }, secure);
 
 /** Body of POST /nodes/{id}/update. */
-export const nodeSpec = struct('NodeSpec', { ...annotations, Role: text, Availability: text }, secure);
+export const nodeSpec = struct(
+  'NodeSpec',
+  { ...annotations, Role: choice('worker', 'manager'), Availability: availability },
+  secure,
+);
 
 /** Body of POST /secrets/create and update. */
 export const secretSpec = struct(
