@@ -1,0 +1,97 @@
+// Reads the audit log for review, over a connection of its own that cannot write.
+import Database from 'better-sqlite3';
+import { and, desc, eq, gt, gte, like, type SQL } from 'drizzle-orm';
+import { drizzle } from 'drizzle-orm/better-sqlite3';
+import type { AuditDecision, AuditReader, AuditRow, AuditStage } from '../audit/event.ts';
+import { chainHash, COLUMNS, type ColumnValue, genesis } from './audit-row.ts';
+import { auditEvent } from './audit-schema.ts';
+
+/** Most rows one question returns. */
+const MAX_ROWS = 10_000;
+
+const rowOf = (row: typeof auditEvent.$inferSelect): AuditRow => {
+  const { prev, hash, detail, stage, decision, ...rest } = row;
+  const known = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== null)) as unknown as Omit<
+    AuditRow,
+    'prev' | 'hash' | 'detail' | 'stage' | 'decision'
+  >;
+  return {
+    ...known,
+    stage: stage as AuditStage,
+    decision: decision as AuditDecision,
+    ...(detail === '{}' ? {} : { detail: JSON.parse(detail) as Record<string, unknown> }),
+    prev: prev.toString('hex'),
+    hash: hash.toString('hex'),
+  };
+};
+
+/** @param file an audit.db that was migrated */
+export function openAuditReader(file: string): AuditReader {
+  const sqlite = new Database(file, { readonly: true });
+  sqlite.pragma('busy_timeout = 5000');
+  const db = drizzle(sqlite);
+  return {
+    list(filter) {
+      const conditions: SQL[] = [];
+      if (filter.subject !== undefined) conditions.push(eq(auditEvent.subject, filter.subject));
+      if (filter.tenant !== undefined) conditions.push(eq(auditEvent.tenant, filter.tenant));
+      if (filter.decision !== undefined) conditions.push(eq(auditEvent.decision, filter.decision));
+      if (filter.since !== undefined) conditions.push(gte(auditEvent.at, filter.since));
+      if (filter.afterSeq !== undefined) conditions.push(gt(auditEvent.seq, filter.afterSeq));
+      if (filter.action !== undefined) {
+        conditions.push(
+          filter.action.endsWith('*')
+            ? like(auditEvent.action, `${filter.action.slice(0, -1)}%`)
+            : eq(auditEvent.action, filter.action),
+        );
+      }
+      return db
+        .select()
+        .from(auditEvent)
+        .where(and(...conditions))
+        .orderBy(desc(auditEvent.seq))
+        .limit(Math.min(filter.limit, MAX_ROWS))
+        .all()
+        .map(rowOf);
+    },
+    byAuditId: (auditId) =>
+      db.select().from(auditEvent).where(eq(auditEvent.auditId, auditId)).orderBy(auditEvent.seq).all().map(rowOf),
+    close() {
+      sqlite.close();
+    },
+  };
+}
+
+export interface ChainReport {
+  readonly ok: boolean;
+  readonly rows: number;
+  /** First row whose place, content or link is not as it was written. */
+  readonly firstBadSeq?: number;
+  readonly reason?: string;
+}
+
+/** Follows the chain from the first row to the last and names the first row that was touched. */
+export function verifyChain(file: string): ChainReport {
+  const sqlite = new Database(file, { readonly: true });
+  try {
+    const logId = (
+      sqlite.prepare("SELECT value FROM audit_meta WHERE key = 'log-id'").get() as { value: string } | undefined
+    )?.value;
+    let prev: Buffer = genesis(logId ?? '');
+    let rows = 0;
+    const statement = sqlite.prepare(`SELECT seq, ${COLUMNS.join(', ')}, prev, hash FROM audit_event ORDER BY seq`);
+    for (const row of statement.iterate() as IterableIterator<Record<string, ColumnValue | Buffer>>) {
+      rows++;
+      const bad = (reason: string): ChainReport => ({ ok: false, rows, firstBadSeq: Number(row.seq), reason });
+      if (row.seq !== rows) return bad(`row ${rows} is missing`);
+      if (!prev.equals(row.prev as Buffer)) return bad('it does not follow the row before it');
+      const line = JSON.stringify(COLUMNS.map((column) => row[column]));
+      const hash = chainHash(prev, rows, line);
+      if (!hash.equals(row.hash as Buffer)) return bad('its content was changed');
+      prev = hash;
+    }
+    return { ok: true, rows };
+  } finally {
+    sqlite.close();
+  }
+}

@@ -1,0 +1,42 @@
+// The state database as the rooms that need it see it: identities, tokens, keys, policies, settings.
+import { join } from 'node:path';
+import { eq } from 'drizzle-orm';
+import type { IdentityStore, KeyStore, TokenStore } from '../identity/stores.ts';
+import type { PolicyStore } from '../policy/store.ts';
+import { openDatabase } from './database.ts';
+import { identityStore } from './identities.ts';
+import { keyStore } from './keys.ts';
+import { policyStore } from './policies.ts';
+import { setting } from './schema.ts';
+import { tokenStore } from './tokens.ts';
+
+export { lockDataDir } from './lock.ts';
+
+export interface Store {
+  readonly identities: IdentityStore;
+  readonly tokens: TokenStore;
+  readonly keys: KeyStore;
+  readonly policies: PolicyStore;
+  readonly settings: { get(key: string): string | undefined; set(key: string, value: string): void };
+  close(): void;
+}
+
+/** @throws {GatewayError} `store-corrupt`, `store-newer` */
+export function openStore(dataDir: string): Store {
+  const { sqlite, db } = openDatabase(join(dataDir, 'state.db'), 'state');
+  return {
+    identities: identityStore(db),
+    tokens: tokenStore(db),
+    keys: keyStore(db),
+    policies: policyStore(db),
+    settings: {
+      get: (key) => db.select().from(setting).where(eq(setting.key, key)).get()?.value,
+      set(key, value) {
+        db.insert(setting).values({ key, value }).onConflictDoUpdate({ target: setting.key, set: { value } }).run();
+      },
+    },
+    close() {
+      sqlite.close();
+    },
+  };
+}

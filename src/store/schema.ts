@@ -1,0 +1,55 @@
+// Tables of the state database (state.db): identities, tokens, signing keys, policy documents by revision, settings.
+// Times are milliseconds since the epoch. Migrations are generated from this into migrations/state.
+import { index, integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core';
+
+export const identity = sqliteTable('identity', {
+  name: text('name').primaryKey(),
+  tenant: text('tenant'),
+  groups: text('groups', { mode: 'json' }).$type<string[]>().notNull(),
+  policies: text('policies', { mode: 'json' }).$type<string[]>().notNull(),
+  disabled: integer('disabled', { mode: 'boolean' }).notNull(),
+  createdAt: integer('created_at').notNull(),
+});
+
+export const token = sqliteTable(
+  'token',
+  {
+    id: text('id').primaryKey(),
+    /** No reference: a token outlives its identity, so that it stays revoked and known. */
+    identity: text('identity').notNull(),
+    scope: text('scope', { mode: 'json' }).$type<string[]>(),
+    issuedAt: integer('issued_at').notNull(),
+    expiresAt: integer('expires_at').notNull(),
+    revokedAt: integer('revoked_at'),
+    issuedBy: text('issued_by').notNull(),
+  },
+  (t) => [index('token_identity').on(t.identity), index('token_revoked').on(t.revokedAt)],
+);
+
+export const signingKey = sqliteTable('signing_key', {
+  kid: text('kid').primaryKey(),
+  algorithm: text('algorithm').notNull(),
+  privateJwk: text('private_jwk').notNull(),
+  publicJwk: text('public_jwk').notNull(),
+  state: text('state', { enum: ['next', 'active', 'retiring'] }).notNull(),
+  createdAt: integer('created_at').notNull(),
+});
+
+export const policyDocument = sqliteTable(
+  'policy_document',
+  {
+    name: text('name').notNull(),
+    revision: integer('revision').notNull(),
+    kind: text('kind', { enum: ['Policy', 'Binding'] }).notNull(),
+    source: text('source').notNull(),
+    deleted: integer('deleted', { mode: 'boolean' }).notNull(),
+    at: integer('at').notNull(),
+    by: text('by').notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.name, t.revision] }), index('policy_document_revision').on(t.revision)],
+);
+
+export const setting = sqliteTable('setting', {
+  key: text('key').primaryKey(),
+  value: text('value').notNull(),
+});

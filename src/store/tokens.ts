@@ -1,0 +1,49 @@
+// Issued tokens in SQLite: their records, never their text.
+import { and, desc, eq, gt, isNotNull } from 'drizzle-orm';
+import type { BetterSQLite3Database } from 'drizzle-orm/better-sqlite3';
+import { GatewayError } from '../errors.ts';
+import type { TokenRecord, TokenStore } from '../identity/stores.ts';
+import { token } from './schema.ts';
+
+const recordOf = ({ scope, revokedAt, ...row }: typeof token.$inferSelect): TokenRecord => ({
+  ...row,
+  ...(scope === null ? {} : { scope }),
+  ...(revokedAt === null ? {} : { revokedAt }),
+});
+
+/** @throws {GatewayError} as TokenStore says */
+export function tokenStore(db: BetterSQLite3Database): TokenStore {
+  return {
+    insert(record) {
+      db.insert(token)
+        .values({
+          ...record,
+          scope: record.scope === undefined ? null : [...record.scope],
+          revokedAt: record.revokedAt ?? null,
+        })
+        .run();
+    },
+    get(id) {
+      const row = db.select().from(token).where(eq(token.id, id)).get();
+      return row === undefined ? undefined : recordOf(row);
+    },
+    list(filter = {}) {
+      const query = db.select().from(token);
+      const rows = filter.identity === undefined ? query : query.where(eq(token.identity, filter.identity));
+      return rows.orderBy(desc(token.issuedAt), desc(token.id)).all().map(recordOf);
+    },
+    revoke(id, at) {
+      const row = db.select().from(token).where(eq(token.id, id)).get();
+      if (row === undefined) throw new GatewayError('not-found', `there is no token ${id}`);
+      // The first revocation is the one that counts.
+      if (row.revokedAt === null) db.update(token).set({ revokedAt: at }).where(eq(token.id, id)).run();
+    },
+    revoked: (now) =>
+      db
+        .select({ id: token.id })
+        .from(token)
+        .where(and(isNotNull(token.revokedAt), gt(token.expiresAt, now)))
+        .all()
+        .map((row) => row.id),
+  };
+}
