@@ -70,7 +70,8 @@ export function nodeArrival(incoming: IncomingMessage, channel: Channel, onConti
       },
       stream() {
         onContinue?.();
-        return incoming;
+        // Stopping early must not end the connection: the engine's answer is still to be delivered on it.
+        return incoming.iterator({ destroyOnReturn: false });
       },
     },
   };
