@@ -13,7 +13,7 @@ await build({
     cli: 'src/cli/main.ts',
     index: 'src/index.ts',
     plugin: 'src/plugin.ts',
-    'writer-worker': 'src/audit/writer-worker.ts',
+    'audit-worker': 'src/store/audit-worker.ts',
     'plugins/no-privileged': 'plugins/no-privileged.ts',
     'plugins/bind-mounts': 'plugins/bind-mounts.ts',
   },

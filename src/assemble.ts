@@ -10,7 +10,7 @@ import type { AdminServices, PluginInfo } from './admin/services.ts';
 import { createPluginChain, type LoadedPlugin, type PluginChain } from './admission/chain.ts';
 import { loadPlugins } from './admission/load.ts';
 import type { Recorder } from './audit/event.ts';
-import { openRecorder } from './audit/recorder.ts';
+import { openRecorder } from './store/recorder.ts';
 import { adminSocketPath, readEngineAddress } from './config.ts';
 import type { Config, HttpsListener, Listener } from './config/types.ts';
 import { NEWEST_MINOR } from './engine/versions.ts';

@@ -1,0 +1,56 @@
+// Requests per second and latency of GET containers/json at 1, 16 and 64 connections; targets alternate in each round.
+import { execFileSync } from 'node:child_process';
+import { ROOT } from '../../test/support/runtime.ts';
+import type { LoadJob, LoadResult } from '../load.ts';
+import { cpuMicros, type Target } from '../targets.ts';
+
+const ROUNDS = 5;
+const DURATION_MS = 1500;
+
+const median = (values: number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
+
+export async function small(targets: readonly Target[]): Promise<void> {
+  for (const connections of [1, 16, 64]) {
+    const results = new Map<string, (LoadResult & { cpu: number })[]>();
+    for (let round = 0; round < ROUNDS; round++) {
+      for (const target of targets) {
+        const before = cpuMicros(target.pid);
+        const result = load(target, connections);
+        const cpu = (cpuMicros(target.pid) - before) / Math.max(1, (result.requestsPerSecond * DURATION_MS) / 1000);
+        results.set(target.name, [...(results.get(target.name) ?? []), { ...result, cpu }]);
+      }
+    }
+    const of = (name: string, pick: (r: LoadResult & { cpu: number }) => number) =>
+      median((results.get(name) ?? []).map(pick));
+    console.log(`\nGET containers/json, ${connections} connection(s), median of ${ROUNDS} rounds`);
+    for (const { name } of targets) {
+      const rps = of(name, (r) => r.requestsPerSecond);
+      const all = (results.get(name) ?? []).map((r) => r.requestsPerSecond);
+      const noisy = Math.max(...all) > 1.3 * rps || Math.min(...all) < 0.7 * rps ? '  (noisy)' : '';
+      const failed = (results.get(name) ?? []).reduce((n, r) => n + r.failed, 0);
+      console.log(
+        `  ${name.padEnd(9)} ${String(rps).padStart(6)} req/s  p50 ${of(name, (r) => r.p50)} us  p99 ${of(name, (r) => r.p99)} us  ` +
+          `cpu ${of(name, (r) => r.cpu).toFixed(0)} us/req${failed > 0 ? `  FAILED ${failed}` : ''}${noisy}`,
+      );
+    }
+    if (results.has('haproxy')) {
+      const ratio = of('dockgate', (r) => r.requestsPerSecond) / of('haproxy', (r) => r.requestsPerSecond);
+      const added = (name: string) => of(name, (r) => r.p50) - of('direct', (r) => r.p50);
+      console.log(
+        `  dockgate / haproxy: ${ratio.toFixed(2)} x req/s; added p50 ${(added('dockgate') / added('haproxy')).toFixed(2)} x ` +
+          `(${added('dockgate')} us against ${added('haproxy')} us)`,
+      );
+    }
+  }
+}
+
+function load(target: Target, connections: number): LoadResult {
+  const job: LoadJob = {
+    to: target.to,
+    request: `GET /v1.43/containers/json HTTP/1.1\r\nHost: docker\r\n${target.headers}\r\n`,
+    connections,
+    durationMs: DURATION_MS,
+  };
+  const out = execFileSync(process.execPath, [`${ROOT}bench/load.ts`, JSON.stringify(job)], { encoding: 'utf8' });
+  return JSON.parse(out) as LoadResult;
+}
