@@ -1,12 +1,42 @@
-// Turns a docker command line into the Engine API requests its main step would send, for `policy explain`.
+// Turns a docker command line into the Engine API requests it would send, for `policy explain`.
+// The words are in docker/: how options are written, which commands there are, and the body of a new container.
+import { DockerCommandError } from './docker/arguments.ts';
+import { type DockerRequest, requestsOf } from './docker/verbs.ts';
 
-/** One Engine API request as the docker CLI would send it. */
-export interface DockerRequest {
-  readonly method: string;
-  readonly target: string;
-  readonly body?: unknown;
-}
+export type { DockerRequest } from './docker/verbs.ts';
 
-/** @returns the requests, or the fault as text */
-export const parseDockerCommand = (args: readonly string[]): readonly DockerRequest[] | string =>
-  `docker ${args[0] === 'docker' ? (args[1] ?? '') : (args[0] ?? '')} cannot be explained yet; use --request FILE`;
+/** Options of `docker` itself that say where the engine is; they change nothing about what is asked of it. */
+const WITH_VALUE = new Set([
+  '-H',
+  '--host',
+  '-c',
+  '--context',
+  '--config',
+  '-l',
+  '--log-level',
+  '--tlscacert',
+  '--tlscert',
+  '--tlskey',
+]);
+const ALONE = new Set(['-D', '--debug', '--tls', '--tlsverify']);
+
+/**
+ * @param args with or without a leading `docker`
+ * @returns the requests in order, or the fault as text
+ */
+export const parseDockerCommand = (args: readonly string[]): readonly DockerRequest[] | string => {
+  let words = args[0] === 'docker' ? args.slice(1) : args;
+  for (let word = words[0]; word?.startsWith('-'); word = words[0]) {
+    if (WITH_VALUE.has(word)) words = words.slice(2);
+    else if (ALONE.has(word) || (word.includes('=') && WITH_VALUE.has(word.slice(0, word.indexOf('=')))))
+      words = words.slice(1);
+    else return `docker ${word} is not known here; use --request FILE`;
+  }
+  if (words.length === 0) return 'the docker command line is empty';
+  try {
+    return requestsOf(words);
+  } catch (error) {
+    if (error instanceof DockerCommandError) return error.message;
+    throw error;
+  }
+};
