@@ -1,0 +1,128 @@
+// Reads a query as Go's net/url and the engine's handlers do, and refuses what could be read in a second way.
+// The result is rendered again: parameters in their one spelling, booleans as 1 and 0, filters as a map of maps.
+import { GatewayError } from '../errors.ts';
+import { readJson, stringifyJson } from './json.ts';
+import { type ParameterKind, parametersOf } from './query-parameters.ts';
+import type { Json, JsonObject, Operation } from './types.ts';
+
+type Query = Readonly<Record<string, readonly string[]>>;
+
+const NO_QUERY: Query = Object.freeze(Object.create(null) as Query);
+/** Words the engine reads as false; everything else is true (daemon/server/httputils BoolValue). */
+const FALSE = new Set(['', '0', 'no', 'false', 'none']);
+const encoder = new TextEncoder();
+
+/**
+ * Judges the query of an operation.
+ *
+ * Calls that change anything may hold no parameter the engine is not known to read, so that a new or misspelt one is not
+ * sent on unjudged. Two exceptions are dropped instead, because the rebuilt request does not hold them: unknown parameters of
+ * reads, and of container create, where dockerode repeats the whole body in the query. A case variant of a known parameter is
+ * refused everywhere: somebody may read it as the known one.
+ *
+ * @param text without the question mark
+ * @throws {GatewayError} `query-ambiguous`, `query-unknown`
+ */
+export function judgeQuery(operation: Operation, text: string): Query {
+  if (text === '') return NO_QUERY;
+  const known = parametersOf(operation.id);
+  const query: Record<string, string[]> = Object.create(null);
+  for (const pair of text.split('&')) {
+    if (pair === '') continue;
+    if (pair.includes(';')) throw ambiguous('the query has a semicolon, which can separate parameters');
+    const equals = pair.indexOf('=');
+    const name = unescape(equals < 0 ? pair : pair.slice(0, equals));
+    const kind = Object.hasOwn(known, name) ? known[name] : undefined;
+    if (kind === undefined) {
+      refuseOrDrop(operation, name, Object.keys(known));
+      continue;
+    }
+    const value = unescape(equals < 0 ? '' : pair.slice(equals + 1));
+    const values = query[name];
+    if (values === undefined) query[name] = [canonical(name, kind, value)];
+    else if (kind === 'list') values.push(value);
+    else throw ambiguous(`the query parameter ${name} was sent more than once`);
+  }
+  return query;
+}
+
+const ambiguous = (message: string) => new GatewayError('query-ambiguous', message);
+
+function refuseOrDrop(operation: Operation, name: string, known: readonly string[]): void {
+  const shown = JSON.stringify(name.slice(0, 80));
+  const variant = known.find((k) => k.toLowerCase() === name.toLowerCase());
+  if (variant !== undefined)
+    throw new GatewayError('query-unknown', `the query parameter ${shown} must be written ${variant}`);
+  if (operation.class === 'read' && operation.stream !== 'hijack') return;
+  if (operation.id === 'ContainerCreate') return;
+  throw new GatewayError('query-unknown', `the query parameter ${shown} is not known for ${operation.action}`);
+}
+
+/** One `application/x-www-form-urlencoded` component as Go reads it. */
+function unescape(text: string): string {
+  let plain = text;
+  if (text.includes('+')) plain = plain.replaceAll('+', ' ');
+  if (/[\x80-\xff]/.test(plain)) throw ambiguous('the query has bytes that must be percent-encoded');
+  if (plain.includes('%')) {
+    try {
+      plain = decodeURIComponent(plain);
+    } catch {
+      throw ambiguous('the query has a percent escape that cannot be read');
+    }
+  }
+  if (plain.includes('\0')) throw ambiguous('the query has a NUL character');
+  return plain;
+}
+
+function canonical(name: string, kind: ParameterKind, value: string): string {
+  switch (kind) {
+    case 'text':
+    case 'list':
+      return value;
+    case 'bool':
+      return FALSE.has(value.trim().toLowerCase()) ? '0' : '1';
+    case 'int':
+      if (value !== '' && !/^-?\d{1,19}$/.test(value))
+        throw ambiguous(
+          `the query parameter ${name} must be a whole number, not ${JSON.stringify(value.slice(0, 40))}`,
+        );
+      return value;
+    case 'json':
+      return value === '' ? '' : stringifyJson(readParameter(name, value));
+    case 'filters':
+      return value === '' ? '' : stringifyJson(canonicalFilters(name, readParameter(name, value)));
+  }
+}
+
+function readParameter(name: string, value: string): Json {
+  try {
+    return readJson(encoder.encode(value));
+  } catch (cause) {
+    const why = cause instanceof GatewayError ? cause.message : 'it cannot be read';
+    throw new GatewayError('query-ambiguous', `the query parameter ${name}: ${why}`, { cause });
+  }
+}
+
+/** Both forms clients send, `{"label":["a"]}` and `{"label":{"a":true}}`, as the second. */
+function canonicalFilters(name: string, value: Json): Json {
+  const bad = (): GatewayError => ambiguous(`the query parameter ${name} must be a map of lists or of maps of true`);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw bad();
+  const all: Record<string, Json> = Object.create(null);
+  for (const [key, entry] of Object.entries(value as JsonObject)) {
+    const words: Record<string, Json> = Object.create(null);
+    if (Array.isArray(entry)) {
+      for (const word of entry) {
+        if (typeof word !== 'string') throw bad();
+        words[word] = true;
+      }
+    } else if (typeof entry === 'object' && entry !== null) {
+      for (const [word, on] of Object.entries(entry as JsonObject)) {
+        if (typeof on !== 'boolean') throw bad();
+        // The engine looks at the words, not at what they map to.
+        words[word] = true;
+      }
+    } else throw bad();
+    all[key] = words;
+  }
+  return all;
+}

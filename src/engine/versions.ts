@@ -1,0 +1,44 @@
+// API versions of the Engine: which are served, and what a client is told of the others.
+import { GatewayError } from '../errors.ts';
+
+/** Newest version the operation table and the schemas know, as a minor number: 1.56. */
+export const NEWEST_MINOR = 56;
+/** Oldest version served unless configured otherwise: older ones change dangerous defaults of the same request. */
+export const OLDEST_MINOR = 40;
+
+export interface VersionLimits {
+  readonly minMinor?: number;
+  readonly maxMinor?: number;
+}
+
+/**
+ * Reads a version prefix. The engine accepts `[0-9.]+`, compared number by number; only the one spelling `v1.N` is served,
+ * so that nobody reads another version out of it than we do.
+ *
+ * @param segment first path segment, `v1.43`
+ * @throws {GatewayError} `version-unsupported`, in words Docker clients know
+ */
+export function readVersion(segment: string, limits: VersionLimits = {}): string {
+  const found = /^v1\.(0|[1-9]\d{0,3})$/.exec(segment);
+  if (found === null)
+    throw new GatewayError(
+      'version-unsupported',
+      `the API version ${JSON.stringify(segment)} must be written as v1.43`,
+    );
+  const minor = Number(found[1]);
+  const min = limits.minMinor ?? OLDEST_MINOR;
+  const max = limits.maxMinor ?? NEWEST_MINOR;
+  if (minor < min) {
+    throw new GatewayError(
+      'version-unsupported',
+      `client version 1.${minor} is too old. Minimum supported API version is 1.${min}, please upgrade your client to a newer version`,
+    );
+  }
+  if (minor > max) {
+    throw new GatewayError(
+      'version-unsupported',
+      `client version 1.${minor} is too new. Maximum supported API version is 1.${max}`,
+    );
+  }
+  return `1.${minor}`;
+}
