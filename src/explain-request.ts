@@ -3,7 +3,7 @@
 import type { ExplainInput, Explanation } from './admin/services.ts';
 import { toCall } from './engine/call.ts';
 import { classify } from './engine/classify.ts';
-import { bodyKindOf, decodeBody } from './engine/decode.ts';
+import { bodyKindOfTarget, decodeBody } from './engine/decode.ts';
 import type { Authenticator } from './identity/authenticate.ts';
 import type { PolicySet } from './policy/compile.ts';
 import { decide } from './policy/evaluate.ts';
@@ -26,7 +26,7 @@ export async function explainRequest({ as, request }: ExplainInput, parts: Expla
   const target = classify(request.method, request.target, parts.apiVersions);
   const bytes = request.body === undefined ? new Uint8Array(0) : Buffer.from(JSON.stringify(request.body));
   const body =
-    bodyKindOf(target.operation) === 'opaque'
+    bodyKindOfTarget(target) === 'opaque'
       ? undefined
       : decodeBody(target, bytes.length === 0 ? [] : ['application/json'], bytes);
   const policies = parts.policies.forPrincipal(principal);

@@ -2,7 +2,7 @@
 // What these steps mean stands in their own rooms; here is only their order and what flows between them.
 import { toCall } from '../engine/call.ts';
 import { classify } from '../engine/classify.ts';
-import { bodyKindOf, decodeBody } from '../engine/decode.ts';
+import { bodyKindOfTarget, decodeBody } from '../engine/decode.ts';
 import { renderBody } from '../engine/render-body.ts';
 import { renderTarget } from '../engine/render-target.ts';
 import type { EngineCall, JsonObject, Target } from '../engine/types.ts';
@@ -83,9 +83,9 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
 
 async function decodeCall(trace: Trace, target: Target, parts: GatewayParts): Promise<EngineCall> {
   const { body, rawHeaders } = trace.arrival;
-  const kind = bodyKindOf(target.operation);
-  if (kind === 'opaque') return toCall(target, undefined);
-  if (!body.present) return toCall(target, decodeBody(target, headerValues(rawHeaders, 'content-type'), EMPTY_BODY));
+  const kind = bodyKindOfTarget(target);
+  // An opaque body streams through unread; only what its head says of it is judged.
+  if (kind === 'opaque' || !body.present) return toCall(target, decodeBody(target, headerValues(rawHeaders, 'content-type'), EMPTY_BODY));
   const limits = parts.limits();
   const bytes = await body.readAll(kind === 'json' ? limits.bodyBytes : STRAY_BODY_BYTES, limits.bodyTimeoutMs);
   return toCall(
