@@ -1,8 +1,8 @@
 // The admin services over the stores: check, record in the audit, change, acknowledge - in this order.
 // A change whose audit row cannot be written does not happen.
 import type { AuditFilter, AuditReader, AuditRow, Recorder } from '../audit/event.ts';
-import { GatewayError, type ErrorCode, statusOf } from '../errors.ts';
 import { nearest } from '../config/nearest.ts';
+import { type ErrorCode, GatewayError, statusOf } from '../errors.ts';
 import type { IdentityRecord, IdentityStore, TokenRecord, TokenStore } from '../identity/stores.ts';
 import type { PolicyStore, StoredDocument } from '../policy/store.ts';
 import type {

@@ -1,9 +1,10 @@
 // Turns a docker command line into the Engine API requests it would send, for `policy explain`.
 // The words are in docker/: how options are written, which commands there are, and the body of a new container.
 import { DockerCommandError } from './docker/arguments.ts';
-import { type DockerRequest, requestsOf } from './docker/verbs.ts';
+import type { DockerRequest } from './docker/verb.ts';
+import { requestsOf } from './docker/verbs.ts';
 
-export type { DockerRequest } from './docker/verbs.ts';
+export type { DockerRequest } from './docker/verb.ts';
 
 /** Options of `docker` itself that say where the engine is; they change nothing about what is asked of it. */
 const WITH_VALUE = new Set([

@@ -1,11 +1,12 @@
 // The structure of the settings file, section by section, and the words its faults are told in.
 // What needs the file's place on disk or two sections at once is judged in config.ts.
-import { z } from 'zod';
+
 import { isIP } from 'node:net';
-import type { Fault, Path } from './document.ts';
-import { isHost } from './address.ts';
-import { nearest } from './nearest.ts';
+import { z } from 'zod';
 import { IDENTITY_NAME, IDENTITY_NAME_RULE } from '../identity/names.ts';
+import { isHost } from './address.ts';
+import type { Fault, Path } from './document.ts';
+import { nearest } from './nearest.ts';
 
 /** `the number 5`, `the list`, `"x"`: a value in a sentence. */
 const named = (value: unknown): string => {

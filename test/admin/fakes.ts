@@ -1,7 +1,8 @@
 // In-memory stores in the shape of the real ones, and the admin services over them.
-import type { AuditEvent, AuditFilter, AuditReader, AuditRow, Recorder } from '../../src/audit/event.ts';
+
 import { type AdminParts, createAdminServices } from '../../src/admin/create-services.ts';
 import type { AdminServices, NewDocument } from '../../src/admin/services.ts';
+import type { AuditEvent, AuditFilter, AuditReader, AuditRow, Recorder } from '../../src/audit/event.ts';
 import { GatewayError } from '../../src/errors.ts';
 import type { IdentityRecord, IdentityStore, TokenRecord, TokenStore } from '../../src/identity/stores.ts';
 import type { PolicyStore, StoredDocument } from '../../src/policy/store.ts';
