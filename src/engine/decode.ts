@@ -71,11 +71,10 @@ function decodeJson(
     return undefined;
   }
   requireJson(contentType);
-  const { value, hasUnknown } = readAlong(bytes, schema, limits);
+  const value = readAlong(bytes, schema, limits);
   if (value === null && BODIES_REQUIRED.has(name)) {
     throw new GatewayError('body-malformed', `${operation.id} needs a JSON object as its body, got null`);
   }
-  if (!hasUnknown && typeof value === 'object' && value !== null) unknownCache.set(value, NONE);
   return value;
 }
 
@@ -141,7 +140,7 @@ export interface UnknownField {
 }
 
 const NONE: readonly UnknownField[] = Object.freeze([]);
-/** Bodies already looked through; keyed by the body itself, so a changed one is looked through anew. */
+/** Frozen bodies already looked through. */
 const unknownCache = new WeakMap<object, readonly UnknownField[]>();
 
 /** Non-empty fields of a decoded body that no schema knows, in the order they come. */

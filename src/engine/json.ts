@@ -70,12 +70,6 @@ interface Frame {
   folded: Set<string> | undefined;
 }
 
-export interface ReadResult {
-  readonly value: Json;
-  /** A field no schema knows was kept somewhere. */
-  readonly hasUnknown: boolean;
-}
-
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const utf8Writer = new TextEncoder();
 
@@ -85,7 +79,7 @@ const utf8Writer = new TextEncoder();
  * @throws {GatewayError} `body-malformed`, `body-ambiguous`, `body-too-large`
  */
 export function readJson(bytes: Uint8Array, limits: Partial<JsonLimits> = {}): Json {
-  return readAlong(bytes, plainJson, limits).value;
+  return readAlong(bytes, plainJson, limits);
 }
 
 /**
@@ -93,7 +87,7 @@ export function readJson(bytes: Uint8Array, limits: Partial<JsonLimits> = {}): J
  *
  * @throws {GatewayError} `body-malformed`, `body-ambiguous`, `body-too-large`, naming the place
  */
-export function readAlong(bytes: Uint8Array, schema: Schema, limits: Partial<JsonLimits> = {}): ReadResult {
+export function readAlong(bytes: Uint8Array, schema: Schema, limits: Partial<JsonLimits> = {}): Json {
   const all = { ...DEFAULT_LIMITS, ...limits };
   if (bytes.byteLength > all.maxBytes) {
     throw new GatewayError(
@@ -391,11 +385,10 @@ function newFrame(schema: Schema, isList: boolean): Frame {
 const isWord = (source: string, at: number, b: number, c: number, d: number): boolean =>
   source.charCodeAt(at + 1) === b && source.charCodeAt(at + 2) === c && source.charCodeAt(at + 3) === d;
 
-function readText(source: string, root: Schema, limits: JsonLimits): ReadResult {
+function readText(source: string, root: Schema, limits: JsonLimits): Json {
   const stack: Frame[] = [];
   let frame: Frame | undefined;
   let schema = root;
-  let hasUnknown = false;
   let at = 0;
   let c: number;
   let value: Json | undefined;
@@ -476,16 +469,13 @@ function readText(source: string, root: Schema, limits: JsonLimits): ReadResult 
         c = source.charCodeAt(at);
         while (c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09) c = source.charCodeAt(++at);
         if (at < source.length) throw new GatewayError('body-malformed', 'the body goes on after the JSON value');
-        return { value: value as Json, hasUnknown };
+        return value as Json;
       }
       if (!opened) {
         if (frame.list !== undefined) {
           frame.list.push(value as Json);
           frame.count += 1;
-        } else {
-          if (frame.field === undefined && frame.schema.kind === 'struct') hasUnknown = true;
-          attachToObject(frame, value, stack);
-        }
+        } else attachToObject(frame, value, stack);
       }
       c = source.charCodeAt(at);
       while (c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09) c = source.charCodeAt(++at);

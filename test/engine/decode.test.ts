@@ -1,0 +1,612 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { bodyKindOf, bodyKindOfTarget, decodeBody, unknownFieldsOf } from '../../src/engine/decode.ts';
+import type { Target } from '../../src/engine/types.ts';
+import { GatewayError } from '../../src/errors.ts';
+import { bytesOf, containerCreate, JSON_TYPE, plain, targetOf } from './targets.ts';
+
+const create = containerCreate();
+const exec = targetOf({ id: 'ContainerExec', body: 'ExecConfig' });
+const service = targetOf({ id: 'ServiceCreate', body: 'ServiceSpec' });
+const volume = targetOf({ id: 'VolumeCreate', body: 'VolumeCreateRequest' });
+const network = targetOf({ id: 'NetworkCreate', body: 'NetworkCreateRequest' });
+const connect = targetOf({ id: 'NetworkConnect', body: 'NetworkConnectRequest' });
+const update = targetOf({ id: 'ContainerUpdate', body: 'ContainerUpdateRequest' });
+const secret = targetOf({ id: 'SecretCreate', body: 'SecretSpec' });
+const commit = targetOf({ id: 'ImageCommit', body: 'ContainerConfig' });
+
+const decode = (target: Target, text: string | Uint8Array, type: readonly string[] = JSON_TYPE): unknown =>
+  plain(decodeBody(target, type, typeof text === 'string' ? bytesOf(text) : text));
+
+const refusal = (code: string, message?: RegExp) => (error: unknown) => {
+  assert.ok(error instanceof GatewayError, String(error));
+  assert.equal(error.code, code, error.message);
+  assert.doesNotMatch(error.message, /\.$/);
+  if (message !== undefined) assert.match(error.message, message);
+  return true;
+};
+
+type Read = readonly [name: string, target: Target, text: string, value: unknown];
+const host = (value: unknown): unknown => ({ HostConfig: value });
+
+const READ: readonly Read[] = [
+  // keys
+  ['lower-case keys', create, '{"hostconfig":{"privileged":true}}', host({ Privileged: true })],
+  ['upper-case keys', create, '{"HOSTCONFIG":{"PRIVILEGED":true}}', host({ Privileged: true })],
+  ['mixed keys', create, '{"hOSTcONFIG":{"pIDmODE":"host"}}', host({ PidMode: 'host' })],
+  ['a long s', create, '{"Ho\u017ftConfig":{"Privileged":true}}', host({ Privileged: true })],
+  ['an escaped long s', create, '{"Ho\\u017ftConfig":{"Privileged":true}}', host({ Privileged: true })],
+  ['a long s at the end', create, '{"HostConfig":{"Bind\u017f":["/:/h"]}}', host({ Binds: ['/:/h'] })],
+  ['two long s in one key', create, '{"HostConfig":{"\u017fy\u017fctls":{"a":"b"}}}', host({ Sysctls: { a: 'b' } })],
+  ['a Kelvin sign', create, '{"HostConfig":{"Networ\u212aMode":"host"}}', host({ NetworkMode: 'host' })],
+  ['an escaped Kelvin sign', create, '{"HostConfig":{"Ma\\u017f\\u212aedPaths":[]}}', host({ MaskedPaths: [] })],
+  ['escaped ASCII letters', create, '{"\\u0048ostConfig":{"\\u0070rivileged":true}}', host({ Privileged: true })],
+  [
+    'folded keys inside lists',
+    create,
+    '{"HostConfig":{"mounts":[{"type":"bind","\u017fource":"/"}]}}',
+    host({ Mounts: [{ Type: 'bind', Source: '/' }] }),
+  ],
+  ['folded keys of the exec body', exec, '{"privilegeD":true,"CMD":["id"]}', { Privileged: true, Cmd: ['id'] }],
+  [
+    'folded keys in driver configurations',
+    create,
+    '{"HostConfig":{"Mounts":[{"VolumeOptions":{"driverconfig":{"option\u017f":{"o":"bind"}}}}]}}',
+    host({ Mounts: [{ VolumeOptions: { DriverConfig: { Options: { o: 'bind' } } } }] }),
+  ],
+  [
+    'lower-case canonical names as they are',
+    targetOf({ id: 'SystemAuth', body: 'AuthConfig' }),
+    '{"Username":"u","ServerAddress":"r"}',
+    { username: 'u', serveraddress: 'r' },
+  ],
+  [
+    'plugin specifications in lower case',
+    service,
+    '{"TaskTemplate":{"PluginSpec":{"Name":"n","Remote":"r"}}}',
+    { TaskTemplate: { PluginSpec: { name: 'n', remote: 'r' } } },
+  ],
+  // what does not fold
+  ['a dotless i as an unknown key', create, '{"HostConfig":{"Pr\u0131vileged":""}}', host({ 'Pr\u0131vileged': '' })],
+  ['a dotted capital I as an unknown key', create, '{"HostConfig":{"P\u0130dMode":""}}', host({ 'P\u0130dMode': '' })],
+  [
+    'full-width letters as an unknown key',
+    create,
+    '{"HostConfig":{"\uff30rivileged":false}}',
+    host({ '\uff30rivileged': false }),
+  ],
+  ['a Cyrillic letter as an unknown key', create, '{"H\u043estConfig":null}', { 'H\u043estConfig': null }],
+  [
+    'dashes and underscores as unknown keys',
+    create,
+    '{"Host-Config":null,"host_config":{}}',
+    { 'Host-Config': null, host_config: {} },
+  ],
+  [
+    'spaces in keys as unknown keys',
+    create,
+    '{" HostConfig":null,"HostConfig ":null}',
+    { ' HostConfig': null, 'HostConfig ': null },
+  ],
+  ['a combining mark as an unknown key', create, '{"HostConfig\u0301":null}', { 'HostConfig\u0301': null }],
+  // maps keep their keys
+  ['labels that only differ in case', create, '{"Labels":{"a":"1","A":"2"}}', { Labels: { a: '1', A: '2' } }],
+  [
+    'driver options verbatim',
+    volume,
+    '{"DriverOpts":{"Type":"none","type":"tmpfs"}}',
+    { DriverOpts: { Type: 'none', type: 'tmpfs' } },
+  ],
+  [
+    'map keys with a long s verbatim',
+    create,
+    '{"HostConfig":{"Sysctls":{"net.\u017f":"1"}}}',
+    host({ Sysctls: { 'net.\u017f': '1' } }),
+  ],
+  ['__proto__ as a label', create, '{"Labels":{"__proto__":"x"}}', { Labels: JSON.parse('{"__proto__":"x"}') }],
+  ['exposed ports', create, '{"ExposedPorts":{"80/tcp":{},"81":null}}', { ExposedPorts: { '80/tcp': {}, 81: {} } }],
+  // strings for lists
+  ['a string for CapAdd', create, '{"HostConfig":{"CapAdd":"SYS_ADMIN"}}', host({ CapAdd: ['SYS_ADMIN'] })],
+  ['a string for CapDrop', create, '{"HostConfig":{"CapDrop":"ALL"}}', host({ CapDrop: ['ALL'] })],
+  [
+    'strings for Cmd, Entrypoint and Shell',
+    create,
+    '{"Cmd":"id","Entrypoint":"sh","Shell":"sh"}',
+    { Cmd: ['id'], Entrypoint: ['sh'], Shell: ['sh'] },
+  ],
+  ['an empty string for Entrypoint', create, '{"Entrypoint":""}', { Entrypoint: [''] }],
+  // null
+  [
+    'null scalars as absent',
+    create,
+    '{"User":null,"Tty":null,"StopTimeout":null,"HostConfig":{"Privileged":null,"PidMode":null,"Memory":null,"PidsLimit":null,"OomKillDisable":null,"ConsoleSize":null}}',
+    host({}),
+  ],
+  [
+    'null lists, maps and objects as they are',
+    create,
+    '{"Env":null,"Cmd":null,"Labels":null,"HostConfig":{"MaskedPaths":null,"Mounts":null,"Sysctls":null,"LogConfig":null}}',
+    {
+      Env: null,
+      Cmd: null,
+      Labels: null,
+      HostConfig: { MaskedPaths: null, Mounts: null, Sysctls: null, LogConfig: null },
+    },
+  ],
+  [
+    'an empty list apart from null',
+    create,
+    '{"HostConfig":{"MaskedPaths":[],"ReadonlyPaths":[]}}',
+    host({ MaskedPaths: [], ReadonlyPaths: [] }),
+  ],
+  ['null in a map of strings as the empty string', create, '{"Labels":{"a":null}}', { Labels: { a: '' } }],
+  [
+    'null in maps of lists and objects as it is',
+    create,
+    '{"HostConfig":{"PortBindings":{"80/tcp":null}},"NetworkingConfig":{"EndpointsConfig":{"n":null}}}',
+    { HostConfig: { PortBindings: { '80/tcp': null } }, NetworkingConfig: { EndpointsConfig: { n: null } } },
+  ],
+  ['HostConfig null', create, '{"Image":"a","HostConfig":null}', { Image: 'a', HostConfig: null }],
+  ['no HostConfig', create, '{"Image":"a"}', { Image: 'a' }],
+  ['null for a whole body', commit, 'null', null],
+  // numbers
+  [
+    'the ends of int64',
+    create,
+    '{"HostConfig":{"Memory":9223372036854775807,"MemorySwap":-9223372036854775808}}',
+    host({ Memory: '9223372036854775807n', MemorySwap: '-9223372036854775808n' }),
+  ],
+  [
+    'the end of uint64',
+    create,
+    '{"HostConfig":{"IOMaximumIOps":18446744073709551615}}',
+    host({ IOMaximumIOps: '18446744073709551615n' }),
+  ],
+  ['minus zero as zero', create, '{"HostConfig":{"Memory":-0}}', host({ Memory: 0 })],
+  ['the end of uint16', create, '{"HostConfig":{"BlkioWeight":65535}}', host({ BlkioWeight: 65535 })],
+  [
+    'a fraction where one belongs',
+    service,
+    '{"UpdateConfig":{"MaxFailureRatio":0.25}}',
+    { UpdateConfig: { MaxFailureRatio: 0.25 } },
+  ],
+  [
+    'numbers of unknown fields',
+    create,
+    '{"FutureField":[1.0,1e3,9007199254740993,0.1]}',
+    { FutureField: [1, 1000, '9007199254740993n', 0.1] },
+  ],
+  // old engines
+  [
+    'empty HostConfig fields at the top, dropped',
+    create,
+    '{"Memory":0,"CpuShares":0,"Cpuset":"","privileged":false,"Binds":null,"Mounts":[],"LogConfig":{"Type":""}}',
+    {},
+  ],
+  [
+    'name and platform that dockerode repeats, dropped',
+    create,
+    '{"name":"web","platform":"linux/amd64","Image":"a"}',
+    { Image: 'a' },
+  ],
+  ['the container that docker-py repeats, dropped', exec, '{"Container":"web","Cmd":["id"]}', { Cmd: ['id'] }],
+  // swarm words
+  [
+    'swarm words in lower case',
+    service,
+    '{"EndpointSpec":{"Mode":"VIP","Ports":[{"Protocol":"TCP","PublishMode":"Host"}]},"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"BIND","Source":"/"}]}}}',
+    {
+      EndpointSpec: { Mode: 'vip', Ports: [{ Protocol: 'tcp', PublishMode: 'host' }] },
+      TaskTemplate: { ContainerSpec: { Mounts: [{ Type: 'bind', Source: '/' }] } },
+    },
+  ],
+  [
+    'container mount types exactly as sent',
+    create,
+    '{"HostConfig":{"Mounts":[{"Type":"BIND"}]}}',
+    host({ Mounts: [{ Type: 'BIND' }] }),
+  ],
+  ['secret data in base64', secret, '{"Name":"s","Data":"c2VjcmV0"}', { Name: 's', Data: 'c2VjcmV0' }],
+  ['white space around the body', create, '\n\t {"Image":"a"}\r\n\n', { Image: 'a' }],
+  ['line feeds inside strings', create, '{"Cmd":["sh","-c","a\\nb"]}', { Cmd: ['sh', '-c', 'a\nb'] }],
+];
+
+for (const [name, target, text, value] of READ) {
+  test(`decodeBody() reads ${name}`, () => assert.deepEqual(decode(target, text), value));
+}
+
+type Refused = readonly [name: string, target: Target, text: string | Uint8Array, code: string, message?: RegExp];
+const REFUSED: readonly Refused[] = [
+  // duplicates
+  [
+    'a duplicate object',
+    create,
+    '{"HostConfig":{"Privileged":true},"HostConfig":{"NetworkMode":"none"}}',
+    'body-ambiguous',
+    /"HostConfig" twice/,
+  ],
+  [
+    'a folded duplicate',
+    create,
+    '{"HostConfig":{"Privileged":false,"privileged":true}}',
+    'body-ambiguous',
+    /HostConfig has the key "privileged" twice/,
+  ],
+  ['a duplicate through a long s', create, '{"HostConfig":{},"Ho\u017ftConfig":{"Privileged":true}}', 'body-ambiguous'],
+  [
+    'a duplicate through a Kelvin sign',
+    create,
+    '{"HostConfig":{"NetworkMode":"none","Networ\u212aMode":"host"}}',
+    'body-ambiguous',
+  ],
+  ['a duplicate through an escape', create, '{"HostConfig":{},"Host\\u0043onfig":{}}', 'body-ambiguous'],
+  ['null after a value', create, '{"HostConfig":{"Privileged":true,"Privileged":null}}', 'body-ambiguous'],
+  ['a value after null', create, '{"HostConfig":{"Privileged":null,"Privileged":true}}', 'body-ambiguous'],
+  ['null twice', create, '{"HostConfig":{"Privileged":null,"privileged":null}}', 'body-ambiguous'],
+  ['a string and null', create, '{"HostConfig":{"PidMode":"host","PidMode":null}}', 'body-ambiguous'],
+  [
+    'a list with a second one',
+    create,
+    '{"HostConfig":{"Mounts":[{"Type":"bind","Source":"/"}],"Mounts":[{"Target":"/x"}]}}',
+    'body-ambiguous',
+  ],
+  [
+    'a list, an empty one and a third',
+    create,
+    '{"HostConfig":{"Devices":[{}],"Devices":[],"Devices":[{}]}}',
+    'body-ambiguous',
+  ],
+  [
+    'lists of two spellings of the parent',
+    create,
+    '{"HostConfig":{"Mounts":[]},"hostconfig":{"Mounts":[]}}',
+    'body-ambiguous',
+  ],
+  ['a list and a string for a list', create, '{"HostConfig":{"CapAdd":["CHOWN"],"capadd":"ALL"}}', 'body-ambiguous'],
+  [
+    'a map key twice',
+    create,
+    '{"HostConfig":{"Sysctls":{"a":"1","a":"2"}}}',
+    'body-ambiguous',
+    /Sysctls has the key "a" twice/,
+  ],
+  ['a label twice', create, '{"Labels":{"owner":"a","owner":"b"}}', 'body-ambiguous'],
+  ['a driver option twice', volume, '{"DriverOpts":{"o":"size=1","o":"bind"}}', 'body-ambiguous'],
+  [
+    'a duplicate inside a list',
+    create,
+    '{"HostConfig":{"Mounts":[{"Type":"tmpfs","type":"bind"}]}}',
+    'body-ambiguous',
+    /Mounts\[0\] has/,
+  ],
+  [
+    'a duplicate inside a map of objects',
+    create,
+    '{"NetworkingConfig":{"EndpointsConfig":{"n":{"Links":[],"links":[]}}}}',
+    'body-ambiguous',
+  ],
+  ['a network twice', create, '{"NetworkingConfig":{"EndpointsConfig":{"n":{},"n":{}}}}', 'body-ambiguous'],
+  ['duplicate unknown keys', create, '{"Future":1,"Future":1}', 'body-ambiguous'],
+  ['folded duplicate unknown keys', create, '{"Future":1,"future":2}', 'body-ambiguous'],
+  ['folded duplicates below an unknown key', create, '{"Future":{"a":{"Key":1,"\u212aey":2}}}', 'body-ambiguous'],
+  ['duplicates among dropped keys', create, '{"name":"a","Name":"b"}', 'body-ambiguous'],
+  ['duplicates among empty traps', create, '{"Memory":0,"memory":0}', 'body-ambiguous'],
+  ['the container of a connect twice', connect, '{"Container":"mine","container":"theirs"}', 'body-ambiguous'],
+  ['the privilege of an exec twice', exec, '{"Privileged":false,"privilegeD":true}', 'body-ambiguous'],
+  // types
+  [
+    'a number for a boolean',
+    create,
+    '{"HostConfig":{"Privileged":1}}',
+    'body-malformed',
+    /HostConfig\.Privileged must be a boolean, got a number/,
+  ],
+  [
+    'a string for a boolean',
+    create,
+    '{"HostConfig":{"Privileged":"true"}}',
+    'body-malformed',
+    /must be a boolean, got the string "true"/,
+  ],
+  ['a list for a boolean', create, '{"HostConfig":{"Privileged":[true]}}', 'body-malformed'],
+  [
+    'an exponent for an integer',
+    create,
+    '{"HostConfig":{"Memory":1e3}}',
+    'body-malformed',
+    /Memory must be a whole number, got 1e3/,
+  ],
+  ['a fraction for an integer', create, '{"HostConfig":{"Memory":1.0}}', 'body-malformed'],
+  ['a string for an integer', create, '{"HostConfig":{"Memory":"1"}}', 'body-malformed'],
+  [
+    'an integer beyond int64',
+    create,
+    '{"HostConfig":{"Memory":9223372036854775808}}',
+    'body-malformed',
+    /out of the range of int64/,
+  ],
+  ['an integer below int64', create, '{"HostConfig":{"Memory":-9223372036854775809}}', 'body-malformed'],
+  ['an integer beyond uint64', create, '{"HostConfig":{"IOMaximumIOps":18446744073709551616}}', 'body-malformed'],
+  ['a negative uint64', create, '{"HostConfig":{"IOMaximumIOps":-1}}', 'body-malformed'],
+  ['minus zero for uint64', create, '{"HostConfig":{"IOMaximumIOps":-0}}', 'body-malformed'],
+  ['an integer beyond uint16', create, '{"HostConfig":{"BlkioWeight":65536}}', 'body-malformed', /uint16/],
+  ['an integer beyond uint32', create, '{"HostConfig":{"Umask":4294967296}}', 'body-malformed'],
+  ['a float beyond float32', service, '{"UpdateConfig":{"MaxFailureRatio":1e39}}', 'body-malformed'],
+  [
+    'a list for a struct',
+    create,
+    '[{"HostConfig":{"Privileged":true}}]',
+    'body-malformed',
+    /the body must be an object, got a list/,
+  ],
+  ['a string for a struct', create, '{"HostConfig":"{}"}', 'body-malformed', /HostConfig must be an object/],
+  ['an object for a list', create, '{"HostConfig":{"Binds":{"0":"/:/h"}}}', 'body-malformed'],
+  [
+    'a string for a plain list',
+    create,
+    '{"HostConfig":{"Binds":"/:/h"}}',
+    'body-malformed',
+    /Binds must be a list of strings/,
+  ],
+  ['a list for a map', create, '{"Labels":["a=b"]}', 'body-malformed'],
+  ['a number in a map of strings', create, '{"Labels":{"a":1}}', 'body-malformed', /Labels\["a"\] must be a string/],
+  ['a number in a list of strings', create, '{"Env":["A=1",2]}', 'body-malformed', /Env\[1\]/],
+  ['a number in a command', create, '{"Cmd":["sleep",60]}', 'body-malformed', /Cmd\[1\] must be a string/],
+  ['a list in a command', create, '{"Cmd":[["id"]]}', 'body-malformed'],
+  [
+    'null in a list',
+    create,
+    '{"HostConfig":{"Binds":[null]}}',
+    'body-malformed',
+    /Binds\[0\] must be a string, got null/,
+  ],
+  ['null in a list of objects', create, '{"HostConfig":{"Devices":[null]}}', 'body-malformed'],
+  [
+    'a console of three numbers',
+    create,
+    '{"HostConfig":{"ConsoleSize":[1,2,3]}}',
+    'body-malformed',
+    /ConsoleSize: must be a list of 2/,
+  ],
+  ['an empty console', create, '{"HostConfig":{"ConsoleSize":[]}}', 'body-malformed'],
+  ['data that is not base64', secret, '{"Data":"a secret"}', 'body-malformed', /base64/],
+  ['data as a list of bytes', secret, '{"Data":[1,2]}', 'body-malformed'],
+  [
+    'a mismatch named by its path',
+    create,
+    '{"HostConfig":{"PortBindings":{"80/tcp":[{"HostPort":80}]}}}',
+    'body-malformed',
+    /HostConfig\.PortBindings\["80\/tcp"\]\[0\]\.HostPort must be a string, got a number/,
+  ],
+  // text
+  ['a second body', create, '{"Image":"a","HostConfig":{"Privileged":true}}{"Image":"a"}', 'body-malformed', /goes on/],
+  ['a bracket after the body', create, '{"Image":"a"}]', 'body-malformed'],
+  ['garbage after the body', create, '{"Image":"a"} xyz', 'body-malformed'],
+  [
+    'invalid UTF-8 in a value',
+    create,
+    new Uint8Array([...bytesOf('{"Image":"'), 0xff, ...bytesOf('"}')]),
+    'body-malformed',
+    /UTF-8/,
+  ],
+  ['invalid UTF-8 in a key', create, new Uint8Array([...bytesOf('{"'), 0xc3, ...bytesOf('":1}')]), 'body-malformed'],
+  ['a lone surrogate in a label', create, '{"Labels":{"a":"\\ud800"}}', 'body-malformed', /surrogate/],
+  ['NUL in a key', create, '{"HostConfig\\u0000":{}}', 'body-malformed', /NUL/],
+  ['NUL in a value', create, '{"Image":"a\\u0000b"}', 'body-malformed'],
+  ['a huge number in an unknown field', create, '{"zzz":1e999}', 'body-malformed', /zzz/],
+  [
+    'deep nesting in an unknown field',
+    create,
+    `{"z":${'['.repeat(9000)}${']'.repeat(9000)}}`,
+    'body-malformed',
+    /more than 100 levels/,
+  ],
+  ['an empty create body', create, '', 'body-malformed', /needs a JSON body/],
+  ['null for a create body', create, 'null', 'body-malformed'],
+  ['white space for a create body', create, ' \n', 'body-malformed'],
+  // old engines
+  [
+    'Privileged at the top',
+    create,
+    '{"Privileged":true}',
+    'body-malformed',
+    /belongs into HostConfig \(HostConfig\.Privileged\)/,
+  ],
+  ['a folded trap', create, '{"bind\u017f":["/:/h"]}', 'body-malformed', /Binds/],
+  ['a trap beside a null HostConfig', create, '{"privileged":true,"HostConfig":null}', 'body-malformed'],
+  ['a trap beside a HostConfig', create, '{"Memory":1,"HostConfig":{}}', 'body-malformed', /Memory/],
+  ['PidMode at the top', create, '{"PidMode":"host"}', 'body-malformed'],
+  ['CapAdd at the top', create, '{"CapAdd":"ALL"}', 'body-malformed'],
+  ['Cpuset at the top', create, '{"Cpuset":"0"}', 'body-malformed', /CpusetCpus/],
+  ['devices at the top', create, '{"Devices":[{"PathOnHost":"/dev/kmsg"}]}', 'body-malformed'],
+  ['a list of nothing much at the top', create, '{"Binds":[""]}', 'body-malformed'],
+  // swarm words
+  [
+    'a service mount without a type, which the swarm takes for a bind',
+    service,
+    '{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Source":"/","Target":"/h"}]}}}',
+    'body-malformed',
+    /Mounts\[0\]\.Type must be one of bind/,
+  ],
+  [
+    'a service mount with an empty type',
+    service,
+    '{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"","Source":"/"}]}}}',
+    'body-malformed',
+  ],
+  ['an empty service mount', service, '{"TaskTemplate":{"ContainerSpec":{"Mounts":[{}]}}}', 'body-malformed'],
+  [
+    'a service mount type with a dotless i, which Go upper-cases to BIND',
+    service,
+    '{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"Type":"b\u0131nd"}]}}}',
+    'body-malformed',
+  ],
+  [
+    'a publish mode with a long s, which Go upper-cases to HOST',
+    service,
+    '{"EndpointSpec":{"Ports":[{"PublishMode":"ho\u017ft"}]}}',
+    'body-malformed',
+  ],
+  [
+    'a role the swarm does not know',
+    targetOf({ id: 'NodeUpdate', body: 'NodeSpec' }),
+    '{"Role":"admin"}',
+    'body-malformed',
+    /one of worker, manager/,
+  ],
+];
+
+for (const [name, target, text, code, message] of REFUSED) {
+  test(`decodeBody() refuses ${name}`, () => assert.throws(() => decode(target, text), refusal(code, message)));
+}
+
+const TYPES: readonly [type: readonly string[], taken: boolean][] = [
+  [['application/json'], true],
+  [['APPLICATION/JSON'], true],
+  [['application/json; charset=utf-8'], true],
+  [['application/json;charset=UTF-8'], true],
+  [['application/json; charset="utf-8"'], true],
+  [[' application/json '], true],
+  [[], false],
+  [[''], false],
+  [['text/plain'], false],
+  [['text/json'], false],
+  [['application/jsonx'], false],
+  [['application/json; charset=utf-16'], false],
+  [['application/json; charset=utf-8; charset=utf-16'], false],
+  [['application/json; =x'], false],
+  [['application/json; boundary=x'], false],
+  [['application/json, text/plain'], false],
+  [['application/json', 'application/json'], false],
+  [['application/json', 'application/x-www-form-urlencoded'], false],
+  [['application/x-www-form-urlencoded'], false],
+  [['multipart/form-data; boundary=b'], false],
+  [['application/x-tar'], false],
+];
+
+for (const [type, taken] of TYPES) {
+  test(`decodeBody() ${taken ? 'takes' : 'refuses'} JSON under Content-Type ${JSON.stringify(type)}`, () => {
+    const run = (): unknown => decode(create, '{"Image":"a"}', type);
+    if (taken) assert.deepEqual(run(), { Image: 'a' });
+    else assert.throws(run, refusal('content-type-unsupported'));
+  });
+}
+
+test('decodeBody() takes an empty body for zero values where the engine does', () => {
+  for (const target of [exec, commit, volume, network, update, service]) {
+    assert.equal(decode(target, '', []), undefined);
+    assert.equal(decode(target, '', ['text/plain']), undefined);
+  }
+  assert.deepEqual(decode(exec, '{}'), {});
+});
+
+const start = targetOf({ id: 'ContainerStart', template: '/containers/{id}/start', path: { id: 'x' } });
+const stop = targetOf({ id: 'ContainerStop', template: '/containers/{id}/stop', path: { id: 'x' } });
+const inspect = targetOf({ id: 'ContainerInspect', method: 'GET' });
+const remove = targetOf({ id: 'ContainerDelete', method: 'DELETE' });
+const rename = targetOf({ id: 'ContainerRename' });
+
+const NEEDLESS: readonly [name: string, target: Target, text: string, type: readonly string[], code?: string][] = [
+  ['nothing on start', start, '', []],
+  ['nothing on start with a text type', start, '', ['text/plain']],
+  ['nothing under a form type', stop, '', ['application/x-www-form-urlencoded']],
+  ['{} on start', start, '{}', JSON_TYPE],
+  ['null on start', start, 'null', JSON_TYPE],
+  ['a HostConfig on start', start, '{"Binds":["/:/h"]}', JSON_TYPE, 'body-not-allowed'],
+  ['a folded HostConfig on start', start, '{"pidmode":"host"}', JSON_TYPE, 'body-not-allowed'],
+  ['empty members on start', start, '{"Binds":null}', JSON_TYPE, 'body-not-allowed'],
+  ['white space on start', start, '\n', JSON_TYPE, 'body-not-allowed'],
+  ['{} without a type on start', start, '{}', [], 'body-not-allowed'],
+  ['the query repeated on stop, as dockerode does', stop, '{"t":5}', JSON_TYPE],
+  ['a list on stop', stop, '[1]', JSON_TYPE, 'body-not-allowed'],
+  ['a string on stop', stop, '"x"', JSON_TYPE, 'body-not-allowed'],
+  ['text on stop', stop, 'x', ['text/plain'], 'body-not-allowed'],
+  ['malformed JSON on stop', stop, '{"t":5', JSON_TYPE, 'body-not-allowed'],
+  ['a request in the body of stop', stop, 'POST /containers/create HTTP/1.1\r\n\r\n', [], 'body-not-allowed'],
+  ['a form on rename', rename, 'name=taken', ['application/x-www-form-urlencoded'], 'content-type-unsupported'],
+  [
+    'a form under a second type',
+    rename,
+    'name=taken',
+    ['text/plain', 'APPLICATION/X-WWW-FORM-URLENCODED'],
+    'content-type-unsupported',
+  ],
+  ['multipart on rename', rename, '--b--', ['multipart/form-data; boundary=b'], 'content-type-unsupported'],
+  ['JSON on a GET', inspect, '{}', JSON_TYPE, 'body-not-allowed'],
+  ['JSON on a DELETE', remove, '{"force":true}', JSON_TYPE, 'body-not-allowed'],
+  ['a form on a DELETE', remove, 'force=1', ['application/x-www-form-urlencoded'], 'content-type-unsupported'],
+  ['70 KB of JSON on stop', stop, `{"t":"${'x'.repeat(70_000)}"}`, JSON_TYPE, 'body-not-allowed'],
+];
+
+for (const [name, target, text, type, code] of NEEDLESS) {
+  test(`decodeBody() ${code === undefined ? 'drops' : 'refuses'} ${name}, where no body belongs`, () => {
+    if (code === undefined) assert.equal(decode(target, text, type), undefined);
+    else assert.throws(() => decode(target, text, type), refusal(code));
+  });
+}
+
+test('decodeBody() leaves opaque bodies unread but not their type', () => {
+  const build = targetOf({ id: 'ImageBuild', body: 'tar' });
+  for (const type of [[], ['application/x-tar'], ['text/plain']]) assert.equal(decode(build, '', type), undefined);
+  assert.throws(() => decode(build, '', ['multipart/form-data; boundary=b']), refusal('content-type-unsupported'));
+  assert.throws(() => decode(build, '', ['application/x-www-form-urlencoded']), refusal('content-type-unsupported'));
+});
+
+test('bodyKindOf() and bodyKindOfTarget() tell bodies, uploads and imports apart', () => {
+  assert.equal(bodyKindOf(create.operation), 'json');
+  assert.equal(bodyKindOf(stop.operation), 'none');
+  assert.equal(bodyKindOf(targetOf({ id: 'ImageLoad', body: 'tar' }).operation), 'opaque');
+  assert.equal(bodyKindOfTarget(targetOf({ id: 'ImageCreate', query: { fromSrc: ['-'] } })), 'opaque');
+  assert.equal(bodyKindOfTarget(targetOf({ id: 'ImageCreate', query: { fromSrc: ['http://x/a.tar'] } })), 'none');
+  assert.equal(bodyKindOfTarget(targetOf({ id: 'ImageCreate', query: { fromImage: ['a'] } })), 'none');
+});
+
+test('decodeBody() takes limits from the caller and states them', () => {
+  const run = (text: string, limits: object): unknown => decodeBody(create, JSON_TYPE, bytesOf(text), limits);
+  assert.throws(() => run('{"Image":"abc"}', { maxBytes: 10 }), refusal('body-too-large', /at most 10/));
+  assert.throws(
+    () => run('{"Env":["a","b"]}', { maxElements: 1 }),
+    refusal('body-too-large', /Env\[1\]: .*more than 1 elements/),
+  );
+  assert.throws(() => run('{"Labels":{"a":"1","b":"2"}}', { maxKeys: 1 }), refusal('body-too-large'));
+  assert.throws(() => run('{"HostConfig":{"Binds":[]}}', { maxDepth: 1 }), refusal('body-malformed', /levels/));
+  assert.ok(run(`{"z":${'['.repeat(9_999)}${']'.repeat(9_999)}}`, { maxDepth: 10_000 }));
+});
+
+const unknowns = (target: Target, text: string): unknown =>
+  unknownFieldsOf({ operation: target.operation, body: decodeBody(target, JSON_TYPE, bytesOf(text)) });
+
+test('unknownFieldsOf() names non-empty unknown fields with their struct, in order', () => {
+  assert.deepEqual(
+    unknowns(
+      create,
+      '{"Host-Config":{"Privileged":true},"HostConfig":{"Future":1,"Mounts":[{},{"NewThing":"x"}],"LogConfig":{"Else":[1]}},"Healthcheck":{"Odd":true}}',
+    ),
+    [
+      { path: 'Host-Config', struct: 'ContainerCreateRequest', secure: true },
+      { path: 'HostConfig.Future', struct: 'HostConfig', secure: true },
+      { path: 'HostConfig.Mounts[1].NewThing', struct: 'Mount', secure: true },
+      { path: 'HostConfig.LogConfig.Else', struct: 'LogConfig', secure: true },
+      { path: 'Healthcheck.Odd', struct: 'Healthcheck', secure: false },
+    ],
+  );
+  assert.deepEqual(unknowns(create, '{"NetworkingConfig":{"EndpointsConfig":{"n":{"Future":"x"}}}}'), [
+    { path: 'NetworkingConfig.EndpointsConfig["n"].Future', struct: 'EndpointSettings', secure: true },
+  ]);
+  assert.deepEqual(unknowns(service, '{"TaskTemplate":{"PluginSpec":{"PluginPrivilege":[{"Name":"mount"}]}}}'), [
+    { path: 'TaskTemplate.PluginSpec.PluginPrivilege', struct: 'PluginSpec', secure: true },
+  ]);
+});
+
+test('unknownFieldsOf() finds nothing in known or empty fields', () => {
+  assert.deepEqual(unknowns(create, '{"FutureTop":"","HostConfig":{"FutureField":null,"Other":{"a":[]}}}'), []);
+  assert.deepEqual(unknowns(create, '{"Labels":{"Anything":"x"},"HostConfig":{"Sysctls":{"a":"b"}}}'), []);
+  assert.deepEqual(unknowns(targetOf({ id: 'PluginSet', body: 'string[]' }), '["A=1"]'), []);
+});
+
+test('unknownFieldsOf() looks at the body it is given, not at an earlier form of it', () => {
+  const body = decodeBody(create, JSON_TYPE, bytesOf('{"HostConfig":{"Future":1}}'));
+  const call = { operation: create.operation, body };
+  assert.equal(unknownFieldsOf(call).length, 1);
+  assert.equal(unknownFieldsOf({ ...call, body: { HostConfig: { Future: 0 } } }).length, 0);
+});
