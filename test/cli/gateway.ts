@@ -41,10 +41,14 @@ export const runCli = (args: readonly string[], options: RunOptions = {}): Promi
     });
     let stdout = '';
     let stderr = '';
+    let interrupted = false;
     child.stdout.on('data', (chunk: Uint8Array) => {
       stdout += Buffer.from(chunk).toString('utf8');
       // Once: a second one could meet the program after it let go of its handler.
-      if (!child.killed && options.until?.(stdout)) child.kill('SIGINT');
+      if (interrupted || !options.until?.(stdout)) return;
+      interrupted = true;
+      // Not child.kill(): Deno would then report the signal, whatever the program made of it.
+      if (child.pid !== undefined) process.kill(child.pid, 'SIGINT');
     });
     child.stderr.on('data', (chunk: Uint8Array) => {
       stderr += Buffer.from(chunk).toString('utf8');
