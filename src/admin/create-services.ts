@@ -5,6 +5,7 @@ import { nearest } from '../config/nearest.ts';
 import { type ErrorCode, GatewayError, statusOf } from '../errors.ts';
 import type { IdentityRecord, IdentityStore, TokenRecord, TokenStore } from '../identity/stores.ts';
 import type { PolicyStore, StoredDocument } from '../policy/store.ts';
+import { InputError } from './problems.ts';
 import type {
   AdminCaller,
   AdminServices,
@@ -57,6 +58,19 @@ export interface AdminParts {
   /** UUIDv7. */
   newAuditId(): string;
 }
+
+/** Faults named by document and line (`ci:4:7: ...`) in the lines of the files they came from. */
+const inCallersLines = (error: unknown, documents: readonly NewDocument[]): unknown => {
+  if (!(error instanceof GatewayError) || error.code !== 'input-invalid') return error;
+  return new InputError(
+    error.message.split('\n').map((text) => {
+      const [, name, line, column, message] = /^([^:\s]+):([0-9]+):([0-9]+): (.*)$/s.exec(text) ?? [];
+      const origin = documents.find((document) => document.name === name)?.origin;
+      if (!origin || message === undefined) return { path: '', message: text };
+      return { path: `${origin.file}:${origin.line - 1 + Number(line)}:${column}`, message };
+    }),
+  );
+};
 
 const MAX_TTL_MS = 7 * 86_400_000;
 
@@ -332,12 +346,20 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
             });
           }
           const given = new Set(documents.map((document) => document.name));
-          parts.compile([...current.filter((document) => !given.has(document.name)), ...documents]);
+          try {
+            parts.compile([...current.filter((document) => !given.has(document.name)), ...documents]);
+          } catch (error) {
+            throw inCallersLines(error, documents);
+          }
         },
         async perform() {
           const fresh = documents.filter((_, index) => changed[index]?.change !== 'unchanged');
           if (fresh.length === 0) return { revision: policies.current().revision, documents: changed };
-          const revision = policies.apply(fresh, context.by.subject, parts.now());
+          const revision = policies.apply(
+            fresh.map(({ kind, name, source }) => ({ kind, name, source })),
+            context.by.subject,
+            parts.now(),
+          );
           await parts.onPoliciesChanged();
           return { revision, documents: changed };
         },

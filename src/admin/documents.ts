@@ -76,7 +76,14 @@ export const splitDocuments = (sources: readonly DocumentSource[]): NewDocument[
         .every((line) => line.trim() === '' || line.startsWith('#'))
         ? commentStart
         : start;
-      documents.push({ kind, name, source: `${text.slice(from, end).trim()}\n` });
+      const body = text.slice(from, end);
+      const skipped = body.length - body.trimStart().length;
+      documents.push({
+        kind,
+        name,
+        source: `${body.trim()}\n`,
+        origin: { file, line: Math.max(1, counter.linePos(from + skipped).line) },
+      });
     }
   }
   if (problems.length > 0) throw new InputError(problems);

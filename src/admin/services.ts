@@ -60,6 +60,8 @@ export interface NewDocument {
   readonly kind: 'Policy' | 'Binding';
   readonly name: string;
   readonly source: string;
+  /** Where the text stood, so that faults can be told by the caller's own lines. */
+  readonly origin?: { readonly file: string; readonly line: number };
 }
 
 /** An Engine API request to be explained rather than sent. */

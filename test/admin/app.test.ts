@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ADMIN_PREFIX, createAdminApp } from '../../src/admin/app.ts';
 import { type AdminCaller, LOCAL_OPERATOR } from '../../src/admin/services.ts';
+import { GatewayError } from '../../src/errors.ts';
 import { createFakes, type Fakes, NOW, POLICY } from './fakes.ts';
 
 const setUp = (overrides: Parameters<typeof createFakes>[0] = {}) => {
@@ -174,6 +175,21 @@ test('one faulty document keeps the whole apply out', async () => {
     audit.rows.map((row) => [row.action, row.decision, row.code]),
     [['policy.apply', 'error', 'input-invalid']],
   );
+});
+
+test('faults found by the policy room are told in the lines of the file', async () => {
+  const { call } = setUp({
+    compile() {
+      throw new GatewayError('input-invalid', 'a:2:7: first\nb:4:1: second\nthe set: third');
+    },
+  });
+  const text = `# head\n\n${POLICY('a')}---\n\n\n${POLICY('b')}`;
+  const refused = await call('POST', '/policies', { sources: [{ name: 'p.yaml', text }] });
+  assert.deepEqual(refused.json?.problems, [
+    { path: 'p.yaml:2:7', message: 'first' },
+    { path: 'p.yaml:13:1', message: 'second' },
+    { path: '', message: 'the set: third' },
+  ]);
 });
 
 test('every fault in what is applied is told with its file and line', async () => {
