@@ -98,8 +98,8 @@ const UNASKED: Readonly<Record<string, (value: unknown) => boolean>> = {
 
 /** Without empty values and without what nobody asked for. Unmasked paths are empty lists that mean something. */
 const meant = (value: unknown): unknown => {
-  // The docker CLI keeps variables in a map: their order is chance.
-  if (Array.isArray(value) && value.every((item) => typeof item === 'string' && item.includes('=')))
+  // The docker CLI keeps variables and binds in maps: their order is chance.
+  if (Array.isArray(value) && value.every((item) => typeof item === 'string' && /[=:]/.test(item)))
     return [...value].sort();
   if (Array.isArray(value)) return value.map(meant);
   if (typeof value !== 'object' || value === null) return value;
