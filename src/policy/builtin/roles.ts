@@ -1,0 +1,109 @@
+// Built-in roles: operator, reader, baseline, restricted. None holds a deny rule, so that further policies can add to them.
+// `baseline` and `restricted` carry the Kubernetes Pod Security Standards over; see the host presets of the same names.
+import type { BuiltInDocument } from '../builtin.ts';
+
+const operator = `apiVersion: dockgate/v1
+kind: Policy
+metadata:
+  name: operator
+  description: everything the gateway serves, the host included; for the people who run the engine
+  acknowledges: [host-access]
+rules:
+  - name: everything
+    effect: allow
+    actions: ["*"]
+`;
+
+const reader = `apiVersion: dockgate/v1
+kind: Policy
+metadata:
+  name: reader
+  description: looks at everything and touches nothing; sees environment variables and logs, but no files and no secrets
+rules:
+  - name: engine
+    effect: allow
+    actions: [system.ping, system.version, system.info, system.events, system.df]
+  - name: containers
+    effect: allow
+    actions: [container.list, container.inspect, container.top, container.logs, container.changes, container.stats, container.exec.inspect]
+  - name: objects
+    effect: allow
+    actions: [image.list, image.inspect, image.history, image.attestations, volume.list, volume.inspect, network.list, network.inspect, plugin.list, plugin.inspect]
+  - name: cluster
+    effect: allow
+    actions: [node.list, node.inspect, service.list, service.inspect, service.logs, task.list, task.inspect, task.logs, secret.list, secret.inspect, config.list]
+`;
+
+/** What both tenant roles may do besides what the host preset judges. */
+const ordinary = `  - name: meta
+    effect: allow
+    actions: [system.ping, system.version, system.info]
+  - name: look
+    effect: allow
+    actions: [container.list, container.inspect, container.top, container.logs, container.changes, container.stats, image.list, image.inspect, image.history, image.attestations, volume.list, volume.inspect, network.list, network.inspect]
+  - name: operate
+    effect: allow
+    actions: [container.stop, container.restart, container.kill, container.pause, container.unpause, container.rename, container.resize, container.attach, container.wait, container.remove, container.exec.resize, container.exec.inspect]
+  - name: tidy
+    effect: allow
+    actions: [image.tag, image.remove, volume.remove, network.remove, network.disconnect]
+  - name: pull
+    effect: allow
+    actions: [image.pull]
+    resources: ["image/docker.io/*"]
+`;
+
+const baseline = `apiVersion: dockgate/v1
+kind: Policy
+metadata:
+  name: baseline
+  description: ordinary work with containers, images, volumes and networks, and nothing that reaches the host
+rules:
+${ordinary}  - name: run
+    effect: allow
+    actions: [container.create, container.start, container.update, container.exec.create, container.exec.start]
+    host: { preset: baseline }
+  - name: files
+    effect: allow
+    actions: [container.archive.stat, container.archive.read, container.archive.write, container.export, image.export]
+    host: { preset: baseline }
+  - name: make
+    effect: allow
+    actions: [volume.create, network.create, network.connect, image.commit]
+    host: { preset: baseline }
+  - name: build
+    effect: allow
+    actions: [build.run]
+    host: { preset: baseline }
+  - name: push
+    effect: allow
+    actions: [image.push]
+    resources: ["image/docker.io/*"]
+`;
+
+const restricted = `apiVersion: dockgate/v1
+kind: Policy
+metadata:
+  name: restricted
+  description: as baseline, but containers run without root, without capabilities and within limits; no builds and no pushes
+rules:
+${ordinary}  - name: run
+    effect: allow
+    actions: [container.create, container.start, container.update, container.exec.create, container.exec.start]
+    host: { preset: restricted }
+  - name: files
+    effect: allow
+    actions: [container.archive.stat, container.archive.read, container.archive.write]
+    host: { preset: restricted }
+  - name: make
+    effect: allow
+    actions: [volume.create, network.create, network.connect]
+    host: { preset: restricted }
+`;
+
+export const ROLES: readonly BuiltInDocument[] = [
+  { name: 'operator', source: operator },
+  { name: 'reader', source: reader },
+  { name: 'baseline', source: baseline },
+  { name: 'restricted', source: restricted },
+];

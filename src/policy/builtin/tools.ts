@@ -1,0 +1,2 @@
+import type { BuiltInDocument } from '../builtin.ts';
+export const TOOLS: readonly BuiltInDocument[] = [];

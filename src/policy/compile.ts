@@ -1,0 +1,419 @@
+// Compiles documents into a set that answers fast: once per revision for everybody, then once per principal, indexed by
+// action. Names that are bound but do not exist, and places that cannot be filled, become rules that deny.
+import type { EngineCall, ResourceRef } from '../engine/types.ts';
+import { GatewayError } from '../errors.ts';
+import { expandAction, scopeCovers } from './actions.ts';
+import { BUILT_IN_DOCUMENTS } from './builtin.ts';
+import { compileCondition, type Condition } from './conditions.ts';
+import { compileHostSpec, type HostCheck } from './host/index.ts';
+import {
+  compileGlob,
+  compileResource,
+  isResolvable,
+  needsRealName,
+  type NameTest,
+  type ResourcePattern,
+} from './match.ts';
+import { parseDocuments, type Problem } from './policy.ts';
+import type { BindingDocument, ParsedDocument, PolicyDocument, Rule, SubjectMatch } from './policy.ts';
+import { fillTemplate, parseTemplate, type Template, type TemplateUse } from './principal-template.ts';
+import type { Principal } from './types.ts';
+import { compileHours, compileSource, type SourceVerdict } from './windows.ts';
+
+/** A rule for one principal, ready to be judged. */
+export interface ReadyRule {
+  /** `policy/rule`. */
+  readonly id: string;
+  readonly policy: string;
+  readonly name: string;
+  readonly effect: 'allow' | 'deny';
+  readonly rule: Rule;
+  /** The rule cannot be judged for this principal: every call it speaks of is denied. */
+  readonly error: string | undefined;
+  readonly resources: readonly ResourcePattern[] | undefined;
+  readonly labels: readonly (readonly [string, string])[] | undefined;
+  readonly source: ((source: string) => SourceVerdict) | undefined;
+  readonly hours: ((at: number) => boolean) | undefined;
+  readonly host: HostCheck | undefined;
+  readonly when: readonly Condition[] | undefined;
+  /** Labels to stamp. */
+  readonly set: Readonly<Record<string, string>> | undefined;
+}
+
+/** What one principal's rules say of one action. */
+export interface ActionRules {
+  readonly denies: readonly ReadyRule[];
+  readonly allows: readonly ReadyRule[];
+  /** Some allow rule stamps labels or may fail, so all of them are judged, not only up to the first that matches. */
+  readonly judgeAll: boolean;
+  /** The first rule that cannot be judged for this principal at all. */
+  readonly broken: ReadyRule | undefined;
+}
+
+/** One policy of the set, as the administrator sees it. */
+export interface PolicyView {
+  readonly kind: 'Policy' | 'Binding';
+  readonly name: string;
+  readonly description: string;
+  readonly builtIn: boolean;
+  readonly source: string;
+}
+
+/** What templates become once per revision; only filling is left for each principal. */
+interface CompiledRule {
+  readonly policy: string;
+  readonly rule: Rule;
+  readonly actions: ReadonlySet<string>;
+  readonly resources:
+    | readonly { readonly template: Template; readonly use: TemplateUse; readonly fixed: ResourcePattern | undefined }[]
+    | undefined;
+  readonly labels: readonly (readonly [string, Template])[] | undefined;
+  readonly set: readonly (readonly [string, Template])[] | undefined;
+  readonly source: ReadyRule['source'];
+  readonly hours: ReadyRule['hours'];
+  readonly host: HostCheck | undefined;
+  readonly when: readonly Condition[] | undefined;
+  /** The rule as it is for everybody, when nothing in it is to be filled. */
+  readonly ready: ReadyRule | undefined;
+}
+
+interface CompiledBinding {
+  readonly name: string;
+  matches(principal: Principal): boolean;
+  readonly policies: readonly string[];
+}
+
+export interface CompileOptions {
+  /** This gateway's issuer: `identity:` in subjects speaks of its principals alone. Default: of any issuer's. */
+  readonly issuer?: string;
+}
+
+/** Most problems told of one set: more do not help anybody. */
+const MAX_PROBLEMS_TOLD = 50;
+
+/**
+ * Compiles a whole set. The built-in policies are always present beneath it.
+ *
+ * @param revision of the set, shown as `r12`
+ * @throws {GatewayError} `input-invalid` with every problem, one a line
+ */
+export function compilePolicies(
+  documents: readonly { readonly kind: string; readonly name: string; readonly source: string }[],
+  revision: number,
+  options: CompileOptions = {},
+): PolicySet {
+  const problems: string[] = [];
+  const parsed: ParsedDocument[] = [];
+  const names = new Map<string, string>();
+  const taken = new Set(builtIns().map(({ document }) => document.name));
+  for (const { kind, name, source } of documents) {
+    const read = parseDocuments(source, name);
+    problems.push(...read.problems.map(renderProblem));
+    if (read.problems.length > 0) continue;
+    const [document] = read.documents;
+    if (document === undefined || read.documents.length !== 1) {
+      problems.push(`${name}: one document is expected here, ${read.documents.length} were found`);
+    } else if (document.kind !== kind || document.name !== name) {
+      problems.push(`${name}: the text is that of ${document.kind} ${document.name}, not of ${kind} ${name}`);
+    } else if (taken.has(name)) {
+      problems.push(`${name} is the name of a built-in policy; choose another`);
+    } else if (names.has(name)) {
+      problems.push(`${name} is given twice; names are unique among policies and bindings`);
+    } else {
+      names.set(name, kind);
+      parsed.push(document);
+    }
+  }
+  if (problems.length > 0) {
+    const told = problems.slice(0, MAX_PROBLEMS_TOLD);
+    if (problems.length > told.length) told.push(`and ${problems.length - told.length} more`);
+    throw new GatewayError('input-invalid', told.join('\n'));
+  }
+  return new PolicySet(parsed, revision, options);
+}
+
+/** `ci.yaml:4:7: message`. */
+export const renderProblem = ({ file, line, column, message }: Problem): string =>
+  `${file === undefined ? '' : `${file}:`}${line}:${column}: ${message}`;
+
+interface BuiltIn {
+  readonly document: ParsedDocument;
+  readonly rules: readonly CompiledRule[];
+}
+
+let parsedBuiltIns: readonly BuiltIn[] | undefined;
+
+/** The built-in documents, read at the first call and kept. A fault in one is a fault in the program. */
+export function builtIns(): readonly BuiltIn[] {
+  parsedBuiltIns ??= BUILT_IN_DOCUMENTS.map(({ name, source }) => {
+    const { documents, problems } = parseDocuments(source, name);
+    const [document] = documents;
+    if (problems.length > 0 || document === undefined || document.name !== name) {
+      throw new GatewayError(
+        'internal',
+        `the built-in policy ${name} is not valid: ${problems.map(renderProblem).join('; ')}`,
+      );
+    }
+    return { document, rules: compileRules(document.document as PolicyDocument) };
+  });
+  return parsedBuiltIns;
+}
+
+/** Every document in force at one revision. */
+export class PolicySet {
+  readonly revision: string;
+  readonly #documents: readonly ParsedDocument[];
+  readonly #policies = new Map<string, readonly CompiledRule[]>();
+  readonly #bindings: CompiledBinding[] = [];
+  readonly #byPrincipal = new WeakMap<Principal, PrincipalPolicies>();
+
+  constructor(documents: readonly ParsedDocument[], revision: number, options: CompileOptions) {
+    this.revision = `r${revision}`;
+    this.#documents = documents;
+    for (const { document, rules } of builtIns()) this.#policies.set(document.name, rules);
+    for (const { name, document } of documents) {
+      if (document.kind === 'Policy') {
+        this.#policies.set(name, compileRules(document));
+        if (document.subjects.length > 0) this.#bindings.push(compileBinding(document, [name], options));
+      } else {
+        this.#bindings.push(compileBinding(document, document.policies, options));
+      }
+    }
+  }
+
+  /** Every policy and binding, built-in ones first. */
+  policies(): readonly PolicyView[] {
+    const view = ({ kind, name, document, source }: ParsedDocument, builtIn: boolean): PolicyView => ({
+      kind,
+      name,
+      description: document.description ?? '',
+      builtIn,
+      source,
+    });
+    return [...builtIns().map(({ document }) => view(document, true)), ...this.#documents.map((d) => view(d, false))];
+  }
+
+  /** The documents as read, without the built-in ones. */
+  get documents(): readonly ParsedDocument[] {
+    return this.#documents;
+  }
+
+  /** The policies bound to a principal. Kept as long as the principal object itself, which must not change. */
+  forPrincipal(principal: Principal): PrincipalPolicies {
+    let known = this.#byPrincipal.get(principal);
+    if (known === undefined) {
+      known = this.#bind(principal);
+      this.#byPrincipal.set(principal, known);
+    }
+    return known;
+  }
+
+  #bind(principal: Principal): PrincipalPolicies {
+    const bound = new Map<string, string>();
+    for (const name of principal.policies) bound.set(name, 'the identity itself');
+    for (const binding of this.#bindings) {
+      if (!binding.matches(principal)) continue;
+      for (const name of binding.policies) if (!bound.has(name)) bound.set(name, `binding ${binding.name}`);
+    }
+    const rules: CompiledRule[] = [];
+    const missing: string[] = [];
+    for (const [name, by] of bound) {
+      const found = this.#policies.get(name);
+      if (found === undefined) missing.push(`policy ${name}, bound by ${by}, does not exist`);
+      else rules.push(...found);
+    }
+    return new PrincipalPolicies(principal, [...bound.keys()], rules, missing);
+  }
+}
+
+/** What the set says of one principal. */
+export class PrincipalPolicies {
+  readonly principal: Principal;
+  /** Names of the bound policies, in the order they are judged. */
+  readonly names: readonly string[];
+  /** Bound policies that do not exist: until that is mended, every call is denied. */
+  readonly missing: readonly string[];
+  readonly #rules: readonly CompiledRule[];
+  readonly #filled = new Map<CompiledRule, ReadyRule>();
+  readonly #byAction = new Map<string, ActionRules>();
+  readonly #scoped = new Map<string, boolean>();
+
+  constructor(
+    principal: Principal,
+    names: readonly string[],
+    rules: readonly CompiledRule[],
+    missing: readonly string[],
+  ) {
+    this.principal = principal;
+    this.names = names;
+    this.#rules = rules;
+    this.missing = missing;
+  }
+
+  /** Whether any rule allows the action at all: known before a body is read. */
+  mayAllow(action: string): boolean {
+    return this.missing.length === 0 && this.rulesFor(action).allows.length > 0 && this.isInScope(action);
+  }
+
+  /** Whether the token's scope covers the action; without a scope it covers every one. */
+  isInScope(action: string): boolean {
+    const { scope } = this.principal;
+    if (scope === undefined) return true;
+    let known = this.#scoped.get(action);
+    if (known === undefined) {
+      known = scopeCovers(scope, action);
+      this.#scoped.set(action, known);
+    }
+    return known;
+  }
+
+  /** The rules that speak of an action. */
+  rulesFor(action: string): ActionRules {
+    let known = this.#byAction.get(action);
+    if (known === undefined) {
+      const rules = this.#rules.filter((rule) => rule.actions.has(action)).map((rule) => this.#fill(rule));
+      const allows = rules.filter((rule) => rule.effect === 'allow');
+      known = {
+        denies: rules.filter((rule) => rule.effect === 'deny'),
+        allows,
+        judgeAll: allows.some((rule) => rule.set !== undefined || rule.when !== undefined),
+        broken: rules.find((rule) => rule.error !== undefined),
+      };
+      this.#byAction.set(action, known);
+    }
+    return known;
+  }
+
+  /** Every bound rule, whatever its actions, in the order of the documents. */
+  allRules(): readonly ReadyRule[] {
+    return this.#rules.map((rule) => this.#fill(rule));
+  }
+
+  /**
+   * The objects of a call whose real name or labels must be known before it can be decided.
+   * The usual rules, without labels and with patterns for whole kinds, need none.
+   */
+  needsResolution(call: EngineCall): readonly ResourceRef[] {
+    const { denies, allows } = this.rulesFor(call.action);
+    let needed: ResourceRef[] | undefined;
+    for (const ref of call.resources) {
+      if (!isResolvable(ref)) continue;
+      if (denies.some((rule) => needsToKnow(rule, ref)) || allows.some((rule) => needsToKnow(rule, ref))) {
+        needed ??= [];
+        needed.push(ref);
+      }
+    }
+    return needed ?? NONE;
+  }
+
+  #fill(compiled: CompiledRule): ReadyRule {
+    if (compiled.ready !== undefined) return compiled.ready;
+    let known = this.#filled.get(compiled);
+    if (known === undefined) {
+      known = fillRule(compiled, this.principal);
+      this.#filled.set(compiled, known);
+    }
+    return known;
+  }
+}
+
+const NONE: readonly ResourceRef[] = Object.freeze([]);
+
+function needsToKnow(rule: ReadyRule, ref: ResourceRef): boolean {
+  if (rule.error !== undefined) return false;
+  if (rule.labels !== undefined || rule.when?.some((condition) => condition.readsResources) === true) return true;
+  // What is yet to be made is judged by the name it is to have.
+  if (rule.resources === undefined || (ref.role === 'creates' && rule.effect === 'allow')) return false;
+  if (rule.effect === 'deny') return rule.resources.some((pattern) => needsRealName(pattern, ref));
+  if (rule.resources.some((pattern) => pattern.any && !needsRealName(pattern, ref) && coversKind(pattern, ref)))
+    return false;
+  return rule.resources.some((pattern) => needsRealName(pattern, ref));
+}
+
+const coversKind = (pattern: ResourcePattern, ref: ResourceRef): boolean =>
+  pattern.kind === '*' || pattern.kind === (ref.kind === 'exec' ? 'container' : ref.kind);
+
+function compileBinding(
+  document: PolicyDocument | BindingDocument,
+  policies: readonly string[],
+  options: CompileOptions,
+): CompiledBinding {
+  const tests = document.subjects.map((subject) => compileSubject(subject, options));
+  return { name: document.name, policies, matches: (principal) => tests.some((test) => test(principal)) };
+}
+
+function compileSubject(match: SubjectMatch, options: CompileOptions): (principal: Principal) => boolean {
+  const subject: NameTest | undefined = match.subject === undefined ? undefined : compileGlob(match.subject);
+  const { issuer, group, tenant, identity } = match;
+  return (principal) =>
+    (subject === undefined || subject(principal.subject)) &&
+    (issuer === undefined || issuer === principal.issuer) &&
+    (group === undefined || principal.groups.includes(group)) &&
+    (tenant === undefined || tenant === principal.tenant) &&
+    (identity === undefined ||
+      (identity === principal.subject && (options.issuer === undefined || options.issuer === principal.issuer)));
+}
+
+function compileRules(document: PolicyDocument): readonly CompiledRule[] {
+  return document.rules.map((rule) => {
+    const templates = (values: Readonly<Record<string, string>> | undefined) =>
+      values === undefined
+        ? undefined
+        : Object.entries(values).map(([key, value]) => [key, parseTemplate(value)] as const);
+    const resources = rule.resources?.map((text) => {
+      const template = parseTemplate(text);
+      const use: TemplateUse = /^(image|distribution|\*)\//.test(text) ? 'image' : 'name';
+      return { template, use, fixed: template.parts.length === 1 ? compileResource(text) : undefined };
+    });
+    const compiled: CompiledRule = {
+      policy: document.name,
+      rule,
+      actions: new Set(rule.actions.flatMap(expandAction)),
+      resources,
+      labels: templates(rule.labels),
+      set: templates(rule.set?.labels),
+      source: rule.source === undefined ? undefined : compileSource(rule.source),
+      hours: rule.hours === undefined ? undefined : compileHours(rule.hours),
+      host: rule.host === undefined ? undefined : compileHostSpec(rule.host),
+      when: rule.when?.map(compileCondition),
+      ready: undefined,
+    };
+    const isFixed =
+      resources?.every(({ fixed }) => fixed !== undefined) !== false &&
+      [...(compiled.labels ?? []), ...(compiled.set ?? [])].every(([, template]) => template.parts.length === 1);
+    return isFixed ? { ...compiled, ready: fillRule(compiled, undefined) } : compiled;
+  });
+}
+
+/** @param principal undefined for a rule in which nothing is to be filled */
+function fillRule(compiled: CompiledRule, principal: Principal | undefined): ReadyRule {
+  let error: string | undefined;
+  const fill = (template: Template, use: TemplateUse): string => {
+    if (principal === undefined || template.parts.length === 1) return template.text;
+    const filled = fillTemplate(template, principal, use);
+    if ('text' in filled) return filled.text;
+    error ??= filled.error;
+    return '';
+  };
+  const resources = compiled.resources?.map(
+    ({ template, use, fixed }) => fixed ?? compileResource(fill(template, use) || '*/'),
+  );
+  const labels = compiled.labels?.map(([key, template]) => [key, fill(template, 'text')] as const);
+  const set = compiled.set?.map(([key, template]) => [key, fill(template, 'text')] as const);
+  const { rule, policy } = compiled;
+  return {
+    id: `${policy}/${rule.name}`,
+    policy,
+    name: rule.name,
+    effect: rule.effect,
+    rule,
+    error,
+    resources,
+    labels,
+    source: compiled.source,
+    hours: compiled.hours,
+    host: compiled.host,
+    when: compiled.when,
+    set: set === undefined ? undefined : Object.freeze(Object.fromEntries(set)),
+  };
+}

@@ -1,0 +1,125 @@
+// The decision (PDP): pure, synchronous, without a clock. Deny is the resting state, any deny beats every allow, a rule that
+// cannot be judged denies, and a token's scope is a ceiling over all of it.
+import type { PrincipalPolicies, ReadyRule } from './compile.ts';
+import { describeRef, judgeRule, type Miss, STAGES } from './judge-rule.ts';
+import type { Decision, DecisionInput, Obligations, Reason } from './types.ts';
+
+const NO_OBLIGATIONS: Obligations = Object.freeze({});
+/** Most reasons given for one denial. */
+const MAX_REASONS = 8;
+
+/**
+ * Decides one call. Objects that `policies.needsResolution` names must have been resolved before.
+ * The first reason is the one to show; an allow names its rule.
+ */
+export function decide(policies: PrincipalPolicies, input: DecisionInput): Decision {
+  const { call } = input;
+  if (policies.missing.length > 0) {
+    return denial(policies, [{ code: 'rule-error', message: `denied: ${policies.missing[0]}` }]);
+  }
+  if (!policies.isInScope(call.action)) {
+    const scope = (policies.principal.scope ?? []).slice(0, 8).join(' ');
+    const message = `denied by the token's scope: it covers ${scope === '' ? 'nothing' : scope}, not ${call.action}`;
+    return denial(policies, [{ code: 'scope-exceeded', field: 'scope', message }]);
+  }
+  if (!call.operation.served) {
+    return denial(policies, [{ code: 'operation-not-allowed', message: `denied: ${call.action} is never served` }]);
+  }
+  const { denies, allows, judgeAll, broken } = policies.rulesFor(call.action);
+  if (broken !== undefined) return failure(policies, broken, broken.error as string, undefined);
+  for (const rule of denies) {
+    const verdict = judgeRule(rule, input);
+    if (verdict.kind === 'error') return failure(policies, rule, verdict.message, verdict.field);
+    if (verdict.kind === 'match') {
+      const what = verdict.on === undefined ? '' : ` on ${describeRef(verdict.on)}`;
+      const message = `denied by policy ${rule.policy}: rule ${rule.name} denies ${call.action}${what}`;
+      const field = verdict.on?.at;
+      const reason = { code: 'denied-by-policy', policy: rule.policy, rule: rule.name, message } as const;
+      return denial(policies, [field === undefined || field === '' ? reason : { ...reason, field }], rule.id);
+    }
+  }
+  let allowed: ReadyRule | undefined;
+  let labels: Record<string, string> | undefined;
+  let misses: { rule: ReadyRule; miss: Miss }[] | undefined;
+  for (const rule of allows) {
+    const verdict = judgeRule(rule, input);
+    if (verdict.kind === 'error') return failure(policies, rule, verdict.message, verdict.field);
+    if (verdict.kind === 'miss') {
+      misses ??= [];
+      misses.push({ rule, miss: verdict });
+      continue;
+    }
+    allowed ??= rule;
+    if (!judgeAll) break;
+    for (const key in rule.set) {
+      const value = rule.set[key] as string;
+      labels ??= Object.create(null) as Record<string, string>;
+      if (key in labels && labels[key] !== value) {
+        return failure(policies, rule, `another rule that matches sets the label ${key} to another value`, 'Labels');
+      }
+      labels[key] = value;
+    }
+  }
+  if (allowed === undefined) return noAllow(policies, input, misses ?? []);
+  return {
+    effect: 'allow',
+    reasons: [allowReason(allowed)],
+    policyIds: [allowed.policy],
+    rule: allowed.id,
+    obligations: labels === undefined ? NO_OBLIGATIONS : { labels: Object.freeze(labels) },
+  };
+}
+
+const allowReasons = new WeakMap<ReadyRule, Reason>();
+
+/** The same rule gives the same reason each time. */
+function allowReason(rule: ReadyRule): Reason {
+  let known = allowReasons.get(rule);
+  if (known === undefined) {
+    const message = `allowed by policy ${rule.policy}: rule ${rule.name}`;
+    known = Object.freeze({ code: 'operation-not-allowed', policy: rule.policy, rule: rule.name, message });
+    allowReasons.set(rule, known);
+  }
+  return known;
+}
+
+function denial(policies: PrincipalPolicies, reasons: readonly Reason[], rule?: string): Decision {
+  const named = [...new Set(reasons.flatMap(({ policy }) => (policy === undefined ? [] : [policy])))];
+  return {
+    effect: 'deny',
+    reasons,
+    policyIds: named.length > 0 ? named : policies.names,
+    ...(rule === undefined ? {} : { rule }),
+    obligations: NO_OBLIGATIONS,
+  };
+}
+
+function failure(policies: PrincipalPolicies, rule: ReadyRule, why: string, field: string | undefined): Decision {
+  const message = `denied by policy ${rule.policy}: rule ${rule.name} could not be judged, ${why}`;
+  const reason = { code: 'rule-error', policy: rule.policy, rule: rule.name, message } as const;
+  return denial(policies, [field === undefined ? reason : { ...reason, field }], rule.id);
+}
+
+/** A denial because nothing allows: the nearest rules and what stood in the way of each. */
+function noAllow(
+  policies: PrincipalPolicies,
+  { call }: DecisionInput,
+  misses: readonly { readonly rule: ReadyRule; readonly miss: Miss }[],
+): Decision {
+  if (misses.length === 0) {
+    const bound = policies.names.length === 0 ? 'none is bound' : `bound: ${policies.names.slice(0, 8).join(', ')}`;
+    const message = `denied: no policy of ${JSON.stringify(policies.principal.subject)} allows ${call.action} (${bound})`;
+    return denial(policies, [{ code: 'operation-not-allowed', message }]);
+  }
+  const nearest = [...misses].sort((a, b) => STAGES.indexOf(b.miss.stage) - STAGES.indexOf(a.miss.stage));
+  const reasons: Reason[] = [];
+  for (const { rule, miss } of nearest) {
+    const hidden = miss.code === 'object-not-found';
+    const about = { code: miss.code, policy: rule.policy, rule: rule.name };
+    const say = (message: string): string => (hidden ? message : `denied by policy ${rule.policy}: ${message}`);
+    reasons.push({ ...about, ...(miss.field === undefined ? {} : { field: miss.field }), message: say(miss.message) });
+    for (const { field, message } of miss.more ?? []) reasons.push({ ...about, field, message: say(message) });
+    if (reasons.length >= MAX_REASONS) break;
+  }
+  return denial(policies, reasons.slice(0, MAX_REASONS), nearest[0]?.rule.id);
+}
