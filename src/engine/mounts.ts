@@ -72,7 +72,8 @@ export function parseBind(spec: string): ParsedBind {
   const source = parts.length === 1 ? '' : first;
   const target = parts.length === 1 ? first : second;
   if (!isAbsolutePath(target)) refuse('the target is not an absolute path');
-  if (cleanPath(target.replaceAll('\\', '/')) === '/') refuse('the target is /');
+  // The engine takes backslashes for slashes in its check of the target, but not where it cleans it.
+  if (cleanPath(target) === '/' || cleanPath(target.replaceAll('\\', '/')) === '/') refuse('the target is /');
   const options = mode === '' ? [] : mode.split(',');
   const kind = source === '' ? 'anonymous' : isAbsolutePath(source) ? 'bind' : 'volume';
   if (kind === 'bind' && options.some((o) => COPY.includes(o))) refuse('nocopy is for volumes');

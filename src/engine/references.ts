@@ -1,6 +1,7 @@
 // Lists every object a call touches, wherever it is named: path, query or body. Names stay as asked, except image
 // references, which take their canonical form. Resolving them to existing objects is left to the gateway.
 import { GatewayError } from '../errors.ts';
+import { canonicalImageReference } from './image-reference.ts';
 import { parseBind, volumesFromContainer } from './mounts.ts';
 import { readJson } from './json.ts';
 import type { Json, JsonObject, ResourceKind, ResourceRef, Target } from './types.ts';
@@ -29,7 +30,21 @@ class References {
   }
 }
 
-const canonicalImage = (reference: string): string => reference;
+/** Part of an image id. The engine takes one where no image of that name exists, so it is no name of the public registry. */
+const PART_OF_ID = /^(?:sha256:)?([0-9a-f]{1,63})$/;
+
+/** Canonical form of an image reference; part of an id stays an id, `sha256:3f57`. */
+function canonicalImage(reference: string): string {
+  const part = PART_OF_ID.exec(reference);
+  return part === null ? canonicalImageReference(reference) : `sha256:${part[1]}`;
+}
+
+/** A pull or push without a tag means every tag: the repository's name alone, without `:latest`. */
+function everyTag(reference: string): string {
+  const hasTag = reference.includes('@') || reference.lastIndexOf(':') > reference.lastIndexOf('/');
+  const canonical = canonicalImageReference(reference);
+  return hasTag ? canonical : canonical.slice(0, canonical.lastIndexOf(':'));
+}
 
 /**
  * Every object the call touches, in the order path, query, body. The first is the main one.
@@ -75,7 +90,8 @@ const NAMERS: Readonly<Record<string, (refs: References, asked: Asked) => void>>
   },
   ImagePush: (refs, { target, one }) => {
     const name = target.path.name ?? '';
-    refs.image(one('tag') === '' ? name : `${name}:${one('tag')}`, 'path.name', 'target');
+    const tag = one('tag');
+    refs.add('image', tag === '' ? everyTag(name) : canonicalImageReference(`${name}:${tag}`), 'path.name', 'target');
   },
   ImageGetAll: (refs, { target }) => {
     for (const [i, name] of (target.query.names ?? []).entries()) refs.image(name, `query.names[${i}]`, 'target');
@@ -146,7 +162,8 @@ function addNamed(refs: References, kind: ResourceKind, name: Json | undefined, 
 }
 
 function addNewImage(refs: References, repo: string, tag: string, at: string): void {
-  if (repo !== '') refs.image(tag === '' ? repo : `${repo}:${tag}`, at, 'creates');
+  // A new name is never taken for part of an id.
+  if (repo !== '') refs.add('image', canonicalImageReference(tag === '' ? repo : `${repo}:${tag}`), at, 'creates');
 }
 
 function addImageCreate(refs: References, { one }: Asked): void {
@@ -158,11 +175,13 @@ function addImageCreate(refs: References, { one }: Asked): void {
   const tag = one('tag');
   if (name === '') return;
   // The engine takes a digest in tag as well.
-  refs.image(tag === '' ? name : `${name}${tag.includes(':') ? '@' : ':'}${tag}`, 'query.fromImage', 'target');
+  const reference =
+    tag === '' ? everyTag(name) : canonicalImageReference(`${name}${tag.includes(':') ? '@' : ':'}${tag}`);
+  refs.add('image', reference, 'query.fromImage', 'target');
 }
 
 function addBuild(refs: References, { target, one }: Asked): void {
-  for (const [i, tag] of (target.query.t ?? []).entries()) refs.image(tag, `query.t[${i}]`, 'creates');
+  for (const [i, tag] of (target.query.t ?? []).entries()) addNewImage(refs, tag, '', `query.t[${i}]`);
   if (refs.found.length === 0) refs.add('build', '', '', 'target');
   addMode(refs, one('networkmode'), 'query.networkmode', true);
   const cacheFrom = one('cachefrom');

@@ -77,6 +77,7 @@ const NOT_BINDS = [
   '\\x:/c',
   '/a:\\b',
   '/a:\\',
+  '/a:/x\\y/..',
 ];
 
 for (const spec of NOT_BINDS) {
