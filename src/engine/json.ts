@@ -107,14 +107,19 @@ export function readAlong(bytes: Uint8Array, schema: Schema, limits: Partial<Jso
   return readText(source, schema, all);
 }
 
+/** Longest path shown, in characters: a deeply nested place is named by its beginning and its end. */
+const MAX_PATH_LENGTH = 200;
+
 /** Where the reader stands, for messages: `HostConfig.Mounts[0].Type`. */
 function pathOf(stack: readonly Frame[]): string {
   let path = '';
   for (const frame of stack) {
     if (frame.list !== undefined) path += `[${frame.count}]`;
+    else if (frame.key === '') continue;
     else if (frame.schema.kind === 'map') path += `[${JSON.stringify(shown(frame.key))}]`;
     else path += path === '' ? shown(frame.key) : `.${shown(frame.key)}`;
   }
+  if (path.length > MAX_PATH_LENGTH) path = `${path.slice(0, MAX_PATH_LENGTH / 2)}...${path.slice(-40)}`;
   return path === '' ? 'the body' : path;
 }
 
@@ -518,6 +523,8 @@ function readText(source: string, root: Schema, limits: JsonLimits): Json {
         c = source.charCodeAt(++at);
         while (c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09) c = source.charCodeAt(++at);
       }
+      // Until the next key is read, what goes wrong goes wrong in the object itself.
+      frame.key = '';
       if (c !== QUOTE) fail(stack, 'an object has a key that is not a string');
       if (frame.count >= limits.maxKeys)
         fail(stack, `the object has more than ${limits.maxKeys} keys`, 'body-too-large');
