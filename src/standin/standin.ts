@@ -1,6 +1,6 @@
 // A small stand-in for a Docker Engine, for machines without one: in memory, a subset good enough for
 // `docker version|info|ps|run|logs|exec|stop|rm`. It starts no process and says in `version` and `info` what it is.
-import { chmodSync, rmSync } from 'node:fs';
+import { chmodSync, lstatSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -37,7 +37,13 @@ export interface StandinHooks {
   readonly intercept?: (request: IncomingMessage, answer: ServerResponse | Duplex) => boolean;
 }
 
-/** One request under way. `head` is what followed an upgrade request. */
+/** A connection that is no longer HTTP, and the bytes that came behind the request. */
+interface Upgraded {
+  readonly socket: Duplex;
+  readonly head: Buffer;
+}
+
+/** One request under way. */
 interface Call {
   readonly request: IncomingMessage;
   readonly query: URLSearchParams;
@@ -46,7 +52,7 @@ interface Call {
   readonly state: Containers;
   /** Absent when the caller asked to upgrade. */
   readonly response?: ServerResponse;
-  readonly upgraded?: { readonly socket: Duplex; readonly head: Buffer };
+  readonly upgraded?: Upgraded;
 }
 
 type Handler = (call: Call) => unknown;
@@ -113,6 +119,9 @@ export async function startStandin(socketPath: string, hooks: StandinHooks = {})
     throw new GatewayError('config-invalid', `the socket path ${socketPath} is longer than ${MAX_PATH_BYTES} bytes`);
   }
   if (await isServed(socketPath)) throw new GatewayError('conflict', `${socketPath} is served by another process`);
+  if (lstatSync(socketPath, { throwIfNoEntry: false })?.isSocket() === false) {
+    throw new GatewayError('conflict', `${socketPath} is there and no socket; move it away`);
+  }
   rmSync(socketPath, { force: true });
 
   const state = new Containers();
@@ -241,22 +250,45 @@ async function readBody(request: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** The parser stops at the head of an upgrade request: its body is the first bytes of what follows. */
-async function readUpgradedBody(
-  request: IncomingMessage,
-  { socket, head }: { socket: Duplex; head: Buffer },
-): Promise<[Buffer, { socket: Duplex; head: Buffer }]> {
+/**
+ * Reads the body of an upgrade request. One runtime hands it over as the first bytes of what follows the head, the other
+ * as the body of the request, or what had arrived of it: both are joined, in this order.
+ */
+function readUpgradedBody(request: IncomingMessage, upgraded: Upgraded): Promise<[Buffer, Upgraded]> {
+  const { socket, head } = upgraded;
   const length = Number(request.headers['content-length'] ?? 0);
   if (!(length <= MAX_BODY_BYTES)) throw new EngineFault(400, 'the body is too large for the stand-in engine');
-  let bytes = head;
-  while (bytes.length < length) {
-    const chunk = await new Promise<Buffer>((resolve, reject) => {
-      socket.once('data', resolve).once('close', () => reject(new EngineFault(400, 'the body ended early')));
-    });
-    socket.pause();
-    bytes = Buffer.concat([bytes, chunk]);
-  }
-  return [bytes.subarray(0, length), { socket, head: bytes.subarray(length) }];
+  if (length === 0) return Promise.resolve([Buffer.alloc(0), upgraded]);
+  return new Promise((resolve, reject) => {
+    let own = Buffer.alloc(0);
+    let after = head;
+    let isOwnRead = false;
+    const check = () => {
+      if (!isOwnRead || own.length + after.length < length) return;
+      stop();
+      const all = Buffer.concat([own, after]);
+      resolve([all.subarray(0, length), { socket, head: all.subarray(length) }]);
+    };
+    const onOwn = (chunk: Buffer) => {
+      own = Buffer.concat([own, chunk]);
+      onOwnRead();
+    };
+    const onOwnRead = () => {
+      isOwnRead = true;
+      check();
+    };
+    const onAfter = (chunk: Buffer) => {
+      after = Buffer.concat([after, chunk]);
+      check();
+    };
+    const onClose = () => reject(new EngineFault(400, 'the body ended early'));
+    const stop = () => {
+      request.off('data', onOwn).off('end', onOwnRead);
+      socket.off('data', onAfter).off('close', onClose).pause();
+    };
+    socket.on('data', onAfter).on('close', onClose);
+    request.on('data', onOwn).on('end', onOwnRead);
+  });
 }
 
 function parse(bytes: Buffer): Record<string, unknown> {
@@ -437,7 +469,7 @@ interface OutputStream {
   send(output: Output): void;
   end(): void;
   /** Bytes of the caller; absent where it cannot send any. */
-  readonly incoming?: { readonly socket: Duplex; readonly head: Buffer };
+  readonly incoming?: Upgraded;
   onGone(listener: () => void): void;
 }
 
