@@ -39,6 +39,13 @@ function canonicalImage(reference: string): string {
   return part === null ? canonicalImageReference(reference) : `sha256:${part[1]}`;
 }
 
+/** A search term as a name of a registry: `docker.io/redis`, `registry.test/redis`. */
+function searchedName(term: string): string {
+  const slash = term.indexOf('/');
+  const head = slash < 0 ? '' : term.slice(0, slash);
+  return head === 'localhost' || /[.:]/.test(head) ? term : `docker.io/${term}`;
+}
+
 /** A pull or push without a tag means every tag: the repository's name alone, without `:latest`. */
 function everyTag(reference: string): string {
   const hasTag = reference.includes('@') || reference.lastIndexOf(':') > reference.lastIndexOf('/');
@@ -96,6 +103,9 @@ const NAMERS: Readonly<Record<string, (refs: References, asked: Asked) => void>>
   ImageGetAll: (refs, { target }) => {
     for (const [i, name] of (target.query.names ?? []).entries()) refs.image(name, `query.names[${i}]`, 'target');
   },
+  // The engine asks the registry the term starts with, or the public one.
+  ImageSearch: (refs, { one }) => refs.add('image', searchedName(one('term')), 'query.term', 'target'),
+  SystemAuth: (refs, { body }) => refs.add('system', textOf(body.serveraddress), 'serveraddress', 'target'),
   ImageBuild: addBuild,
   BuildCancel: (refs, { one }) => refs.add('build', one('id'), 'query.id', 'target'),
   VolumeCreate: (refs, { body }) => {

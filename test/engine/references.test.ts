@@ -84,6 +84,9 @@ const CALLS: readonly [line: string, body: string, expected: readonly string[]][
     ['target container web @ query.container', 'creates image docker.io/library/a:1 @ query.repo'],
   ],
   ['POST /commit?container=/web', 'null', ['target container web @ query.container']],
+  ['GET /images/search?term=redis', '', ['target image docker.io/redis @ query.term']],
+  ['GET /images/search?term=127.0.0.1:5000/redis', '', ['target image 127.0.0.1:5000/redis @ query.term']],
+  ['POST /auth', '{"serveraddress":"r.test"}', ['target system r.test @ serveraddress']],
   ['GET /distribution/a/b/json', '', ['target distribution docker.io/a/b:latest @ path.name']],
   // builds
   [
