@@ -375,7 +375,7 @@ function compileRules(document: PolicyDocument): readonly CompiledRule[] {
       source: rule.source === undefined ? undefined : compileSource(rule.source),
       hours: rule.hours === undefined ? undefined : compileHours(rule.hours),
       host: rule.host === undefined ? undefined : compileHostSpec(rule.host),
-      when: rule.when?.map(compileCondition),
+      when: rule.when?.map((text) => compileCondition(text, rule.actions)),
       ready: undefined,
     };
     const isFixed =

@@ -1,7 +1,7 @@
 // The policy documents: Policy (rules, and who they are for) and Binding (who gets which policies), read from YAML or JSON.
 // Every fault is told at once, with its place and what would be right. A key that would not be enforced is refused.
 import { faultOfAction } from './actions.ts';
-import { faultOfConditions } from './conditions.ts';
+import { faultOfCondition } from './conditions.ts';
 import { type HostSpec, parseHostSpec } from './host/index.ts';
 import { type Located, plainOf, type Problem, readLocated } from './located.ts';
 import { PATTERN_KINDS } from './match.ts';
@@ -363,7 +363,7 @@ function readRule(node: Located, where: string, faults: Faults): Rule | undefine
   if (when) {
     rule.when = readTexts(...when, faults);
     for (const [i, expression] of rule.when.entries()) {
-      const fault = faultOfConditions(expression);
+      const fault = faultOfCondition(expression, rule.actions);
       const at = when[0].kind === 'list' ? (when[0].items[i]?.at ?? when[0].at) : when[0].at;
       if (fault !== undefined) faults.add(at, `${when[1]}[${i}]: ${fault}`);
     }

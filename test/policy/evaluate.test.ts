@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: policies hold places of this form
 // The semantics of a decision: default deny, deny beats allow, doubt closes, every object of a call counts.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
