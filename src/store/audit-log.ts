@@ -1,61 +1,150 @@
 // The audit log's one writer: groups of rows in one durable transaction, chained by hash. Synchronous; runs in the
 // recorder's worker thread, where waiting for the disk stops nobody.
 import { randomUUID } from 'node:crypto';
+import { statSync } from 'node:fs';
 import Database from 'better-sqlite3';
-import { chainHash, COLUMNS, type ColumnValue, genesis } from './audit-row.ts';
+import { AUDIT_ID, chainHash, COLUMNS, type ColumnValue, genesis, STAGE } from './audit-row.ts';
 import { applyPragmas } from './database-pragmas.ts';
 
+/** Up to this row, every intent has its outcome: a start need not look before it. */
 const CLOSED_THROUGH = 'closed-through';
+/** Rows between two notes of it. */
+const NOTE_EVERY = 5000;
+/** Open calls that are followed; beyond, the note stays where it is and the next start looks further back. */
+const MAX_OPEN = 100_000;
+/** Orphans closed in one transaction. */
+const ORPHANS_AT_ONCE = 500;
+/** Rows that make it worth to move the write-ahead log into the database while nobody waits. */
+const CHECKPOINT_ROWS = 100;
+
+const LOST_OUTCOME = '{"message":"the gateway ended before the outcome was known"}';
+
+interface Connection {
+  readonly sqlite: Database.Database;
+  readonly insert: Database.Statement;
+  readonly begin: Database.Statement;
+  readonly commit: Database.Statement;
+  /** Which file it is: a path may come to name another one. */
+  readonly inode: number;
+}
 
 export class AuditLog {
-  readonly #sqlite: Database.Database;
-  readonly #insert: Database.Statement;
-  readonly #begin: Database.Statement;
-  readonly #commit: Database.Statement;
-  #seq: number;
-  #prev: Buffer;
+  readonly #file: string;
+  #connection: Connection | undefined;
+  #logId: string | undefined;
+  #seq = 0;
+  #prev: Buffer = Buffer.alloc(0);
+  /** Audit ids of calls without an outcome, oldest first, by the row of their intent. */
+  readonly #open = new Map<string, number>();
+  #sinceNote = 0;
+  #sinceCheckpoint = 0;
 
   /** @param file an audit.db that was migrated */
   constructor(file: string) {
-    this.#sqlite = new Database(file);
-    applyPragmas(this.#sqlite);
-    this.#insert = this.#sqlite.prepare(
-      `INSERT INTO audit_event (seq, ${COLUMNS.join(', ')}, prev, hash) VALUES (?${', ?'.repeat(COLUMNS.length + 2)})`,
-    );
-    this.#begin = this.#sqlite.prepare('BEGIN IMMEDIATE');
-    this.#commit = this.#sqlite.prepare('COMMIT');
-    const last = this.#sqlite.prepare('SELECT seq, hash FROM audit_event ORDER BY seq DESC LIMIT 1').get() as
-      | { seq: number; hash: Buffer }
-      | undefined;
-    this.#seq = last?.seq ?? 0;
-    this.#prev = last?.hash ?? genesis(this.#logId());
+    this.#file = file;
+    this.#connection = this.#connect();
   }
 
-  #logId(): string {
-    this.#sqlite.prepare("INSERT OR IGNORE INTO audit_meta (key, value) VALUES ('log-id', ?)").run(randomUUID());
-    return (this.#sqlite.prepare("SELECT value FROM audit_meta WHERE key = 'log-id'").get() as { value: string }).value;
-  }
-
-  /** Writes lines from `encodeEvent` in one transaction. Throws, with nothing written, when the disk does not take it. */
-  write(lines: readonly string[]): void {
-    let seq = this.#seq;
-    let prev = this.#prev;
-    this.#begin.run();
+  #connect(): Connection {
+    const sqlite = new Database(this.#file, { fileMustExist: true });
     try {
-      for (const line of lines) {
-        const values = JSON.parse(line) as ColumnValue[];
-        seq++;
-        const hash = chainHash(prev, seq, line);
-        this.#insert.run(seq, ...values, prev, hash);
-        prev = hash;
-      }
-      this.#commit.run();
+      applyPragmas(sqlite);
+      sqlite.prepare("INSERT OR IGNORE INTO audit_meta (key, value) VALUES ('log-id', ?)").run(randomUUID());
+      const logId = (sqlite.prepare("SELECT value FROM audit_meta WHERE key = 'log-id'").get() as { value: string })
+        .value;
+      if (this.#logId !== undefined && this.#logId !== logId) throw new Error('another log was put in its place');
+      this.#logId = logId;
+      // Read again after every fault: whether the last commit came through is what the file says.
+      const last = sqlite.prepare('SELECT seq, hash FROM audit_event ORDER BY seq DESC LIMIT 1').get() as
+        | { seq: number; hash: Buffer }
+        | undefined;
+      this.#seq = last?.seq ?? 0;
+      this.#prev = last?.hash ?? genesis(logId);
+      return {
+        sqlite,
+        insert: sqlite.prepare(
+          `INSERT INTO audit_event (seq, ${COLUMNS.join(', ')}, prev, hash) VALUES (?${', ?'.repeat(COLUMNS.length + 2)})`,
+        ),
+        begin: sqlite.prepare('BEGIN IMMEDIATE'),
+        commit: sqlite.prepare('COMMIT'),
+        inode: statSync(this.#file).ino,
+      };
     } catch (error) {
-      if (this.#sqlite.inTransaction) this.#sqlite.exec('ROLLBACK');
+      sqlite.close();
       throw error;
     }
+  }
+
+  /**
+   * Writes lines from `encodeEvent` in one transaction.
+   *
+   * @param again the lines may already be there: a writer before this one died while it wrote them
+   * @throws with nothing written, when the disk does not take it; the next call opens the file anew
+   */
+  write(lines: readonly string[], again = false): void {
+    this.#connection ??= this.#connect();
+    const { sqlite, insert, begin, commit, inode } = this.#connection;
+    let seq = this.#seq;
+    let prev = this.#prev;
+    const rows: ColumnValue[][] = [];
+    try {
+      begin.run();
+      for (const line of lines) {
+        const values = JSON.parse(line) as ColumnValue[];
+        if (again && this.#isStored(sqlite, values)) continue;
+        rows.push(values);
+        seq++;
+        const hash = chainHash(prev, seq, line);
+        insert.run([seq, ...values, prev, hash]);
+        prev = hash;
+      }
+      this.#sinceNote += lines.length;
+      // SQLite goes on writing into a file that was deleted, and what it then calls written is lost.
+      if (statSync(this.#file).ino !== inode) throw new Error('the file was replaced');
+      commit.run();
+    } catch (error) {
+      this.#connection = undefined;
+      closeQuietly(sqlite);
+      throw error;
+    }
+    this.#follow(rows, this.#seq);
     this.#seq = seq;
     this.#prev = prev;
+    this.#sinceCheckpoint += lines.length;
+    if (this.#sinceNote >= NOTE_EVERY) this.#note(sqlite);
+  }
+
+  #isStored(sqlite: Database.Database, values: readonly ColumnValue[]): boolean {
+    return (
+      sqlite
+        .prepare('SELECT 1 FROM audit_event WHERE audit_id = ? AND stage = ? AND at = ?')
+        .get(values[AUDIT_ID], values[STAGE], values[0]) !== undefined
+    );
+  }
+
+  #follow(rows: readonly ColumnValue[][], before: number): void {
+    let seq = before;
+    for (const values of rows) {
+      seq++;
+      const auditId = values[AUDIT_ID] as string;
+      if (values[STAGE] === 'intent') {
+        if (this.#open.size < MAX_OPEN && !this.#open.has(auditId)) this.#open.set(auditId, seq);
+      } else if (values[STAGE] === 'complete') this.#open.delete(auditId);
+    }
+  }
+
+  /** Remembers up to where all is closed. Not needed for the log to be whole, so its failure is no failure. */
+  #note(sqlite: Database.Database): void {
+    this.#sinceNote = 0;
+    if (this.#open.size >= MAX_OPEN) return;
+    const oldest = this.#open.values().next().value;
+    try {
+      sqlite
+        .prepare('INSERT OR REPLACE INTO audit_meta (key, value) VALUES (?, ?)')
+        .run(CLOSED_THROUGH, String(oldest === undefined ? this.#seq : oldest - 1));
+    } catch {
+      // the next one will do
+    }
   }
 
   /**
@@ -65,45 +154,63 @@ export class AuditLog {
    * @returns how many there were
    */
   closeOrphans(at: number): number {
-    const from = Number(
-      (
-        this.#sqlite.prepare('SELECT value FROM audit_meta WHERE key = ?').get(CLOSED_THROUGH) as
-          | { value: string }
-          | undefined
-      )?.value ?? 0,
+    this.#connection ??= this.#connect();
+    const { sqlite } = this.#connection;
+    const noted = sqlite.prepare('SELECT value FROM audit_meta WHERE key = ?').get(CLOSED_THROUGH) as
+      | { value: string }
+      | undefined;
+    const orphans = sqlite.prepare(
+      `SELECT min(i.seq), ${COLUMNS.join(', ')} FROM audit_event AS i WHERE i.seq > ? AND i.stage = 'intent' AND NOT EXISTS
+         (SELECT 1 FROM audit_event AS c WHERE c.audit_id = i.audit_id AND c.stage = 'complete')
+         GROUP BY i.audit_id LIMIT ${ORPHANS_AT_ONCE}`,
     );
-    const orphans = this.#sqlite
-      .prepare(
-        `SELECT ${COLUMNS.join(', ')} FROM audit_event AS i WHERE i.seq > ? AND i.stage = 'intent' AND NOT EXISTS
-         (SELECT 1 FROM audit_event AS c WHERE c.audit_id = i.audit_id AND c.stage = 'complete') ORDER BY i.seq`,
-      )
-      .all(from) as Record<(typeof COLUMNS)[number], ColumnValue>[];
-    for (let i = 0; i < orphans.length; i += 500) {
-      this.write(
-        orphans.slice(i, i + 500).map((row) =>
-          JSON.stringify(
-            COLUMNS.map((column) => {
-              if (column === 'at') return at;
-              if (column === 'stage') return 'complete';
-              if (column === 'code') return 'outcome-unknown';
-              if (column === 'detail') return '{"message":"the gateway ended before the outcome was known"}';
-              return row[column];
-            }),
-          ),
-        ),
-      );
+    let count = 0;
+    for (;;) {
+      const found = orphans.all(Number(noted?.value ?? 0)) as Record<(typeof COLUMNS)[number], ColumnValue>[];
+      if (found.length > 0) this.write(found.map((row) => unknownOutcome(row, at)));
+      count += found.length;
+      if (found.length < ORPHANS_AT_ONCE) break;
     }
-    this.#markClosed();
-    return orphans.length;
+    this.#note(sqlite);
+    return count;
   }
 
-  #markClosed(): void {
-    this.#sqlite
-      .prepare('INSERT OR REPLACE INTO audit_meta (key, value) VALUES (?, ?)')
-      .run(CLOSED_THROUGH, String(this.#seq));
+  /** Moves the write-ahead log into the database, when it is worth it and nobody waits. */
+  checkpoint(): void {
+    if (this.#sinceCheckpoint < CHECKPOINT_ROWS) return;
+    this.#sinceCheckpoint = 0;
+    try {
+      this.#connection?.sqlite.pragma('wal_checkpoint(PASSIVE)');
+    } catch {
+      // what is in the write-ahead log is as durable; a later commit moves it
+    }
   }
 
   close(): void {
-    this.#sqlite.close();
+    const connection = this.#connection;
+    this.#connection = undefined;
+    if (connection === undefined) return;
+    this.#note(connection.sqlite);
+    closeQuietly(connection.sqlite);
+  }
+}
+
+const unknownOutcome = (intent: Readonly<Record<(typeof COLUMNS)[number], ColumnValue>>, at: number): string =>
+  JSON.stringify(
+    COLUMNS.map((column) => {
+      if (column === 'at') return at;
+      if (column === 'stage') return 'complete';
+      if (column === 'code') return 'outcome-unknown';
+      if (column === 'detail') return LOST_OUTCOME;
+      return intent[column];
+    }),
+  );
+
+function closeQuietly(sqlite: Database.Database): void {
+  try {
+    // A transaction left open is rolled back by closing.
+    sqlite.close();
+  } catch {
+    // the process lets go of it in the end
   }
 }

@@ -1,6 +1,6 @@
 // Reads the audit log for review, over a connection of its own that cannot write.
 import Database from 'better-sqlite3';
-import { and, desc, eq, gt, gte, like, type SQL } from 'drizzle-orm';
+import { and, desc, eq, gt, gte, lt, type SQL } from 'drizzle-orm';
 import { drizzle } from 'drizzle-orm/better-sqlite3';
 import type { AuditDecision, AuditReader, AuditRow, AuditStage } from '../audit/event.ts';
 import { chainHash, COLUMNS, type ColumnValue, genesis } from './audit-row.ts';
@@ -38,12 +38,12 @@ export function openAuditReader(file: string): AuditReader {
       if (filter.decision !== undefined) conditions.push(eq(auditEvent.decision, filter.decision));
       if (filter.since !== undefined) conditions.push(gte(auditEvent.at, filter.since));
       if (filter.afterSeq !== undefined) conditions.push(gt(auditEvent.seq, filter.afterSeq));
-      if (filter.action !== undefined) {
-        conditions.push(
-          filter.action.endsWith('*')
-            ? like(auditEvent.action, `${filter.action.slice(0, -1)}%`)
-            : eq(auditEvent.action, filter.action),
-        );
+      if (filter.action?.endsWith('.*')) {
+        // `container.` and all that begins with it: the character after the dot is the slash.
+        const family = filter.action.slice(0, -2);
+        conditions.push(gte(auditEvent.action, `${family}.`), lt(auditEvent.action, `${family}/`));
+      } else if (filter.action !== undefined && filter.action !== '*') {
+        conditions.push(eq(auditEvent.action, filter.action));
       }
       return db
         .select()

@@ -1,6 +1,6 @@
 // How an audit event becomes a row and a link of the chain. One text per event, the same when written and when verified:
 // the JSON array of its columns in table order.
-import { createHash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 import type { AuditEvent } from '../audit/event.ts';
 
 /** Columns between `seq` and `prev`, in table order. */
@@ -33,54 +33,116 @@ export const COLUMNS = [
 
 export type ColumnValue = string | number | null;
 
+/** Where the writer looks into a row. */
+export const STAGE = COLUMNS.indexOf('stage');
+export const AUDIT_ID = COLUMNS.indexOf('audit_id');
+
 /** Longest `detail` kept, in characters; a longer one is replaced by its hash and size. */
 const MAX_DETAIL = 16 * 1024;
+/** Longest text of any other column, in characters. Names, ids and references of the engine stay far below. */
+const MAX_TEXT = 1024;
+/** Longest line `encodeEvent` makes, in bytes of UTF-8: every character escaped, those of the detail twice. */
+export const MAX_LINE_BYTES = (COLUMNS.length * MAX_TEXT + MAX_DETAIL) * 7;
 
-/** The line that is hashed and handed to the writer. */
+/**
+ * The line that is hashed and handed to the writer. Whatever the event holds, the line is one the table takes and gives
+ * back unchanged: a row that cannot be stored would take its whole group with it, and one that reads differently would
+ * look forged.
+ *
+ * @throws {TypeError} when the event lacks what every row has
+ */
 export function encodeEvent(event: AuditEvent): string {
   return JSON.stringify([
-    event.at,
-    event.stage,
-    event.auditId,
-    event.subject ?? null,
-    event.issuer ?? null,
-    event.tenant ?? null,
-    event.tokenId ?? null,
-    event.source ?? null,
-    event.client ?? null,
-    event.action,
-    event.operationId ?? null,
-    event.class ?? null,
-    event.apiVersion ?? null,
-    event.resource ?? null,
-    event.resourceId ?? null,
-    event.decision,
-    event.code ?? null,
-    event.rule ?? null,
-    event.policyRev ?? null,
-    event.status ?? null,
-    event.durationUs ?? null,
-    event.bytesIn ?? null,
-    event.bytesOut ?? null,
+    needNumber(event.at),
+    needText(event.stage),
+    needText(event.auditId),
+    text(event.subject),
+    text(event.issuer),
+    text(event.tenant),
+    text(event.tokenId),
+    text(event.source),
+    text(event.client),
+    needText(event.action),
+    text(event.operationId),
+    text(event.class),
+    text(event.apiVersion),
+    text(event.resource),
+    text(event.resourceId),
+    needText(event.decision),
+    text(event.code),
+    text(event.rule),
+    text(event.policyRev),
+    number(event.status),
+    number(event.durationUs),
+    number(event.bytesIn),
+    number(event.bytesOut),
     detailText(event.detail),
   ]);
 }
 
+/** SQLite keeps UTF-8, which has no lone surrogates. */
+function text(value: string | undefined): string | null {
+  if (value === undefined || value === null) return null;
+  const whole = typeof value === 'string' ? value : String(value);
+  const kept = whole.length <= MAX_TEXT ? whole : `${whole.slice(0, MAX_TEXT - 1)}…`;
+  return kept.isWellFormed() ? kept : kept.toWellFormed();
+}
+
+/** An integer column keeps whole numbers; those beyond 2^53 would come back changed. */
+function number(value: number | undefined): number | null {
+  if (value === undefined || value === null) return null;
+  const whole = Math.trunc(Number(value));
+  return Number.isSafeInteger(whole) ? whole + 0 : null;
+}
+
+function needText(value: string): string {
+  const kept = text(value);
+  if (kept === null || kept === '') throw new TypeError('the event has no stage, audit id, action or decision');
+  return kept;
+}
+
+function needNumber(value: number): number {
+  const kept = number(value);
+  if (kept === null) throw new TypeError('the event has no time');
+  return kept;
+}
+
 function detailText(detail: AuditEvent['detail']): string {
-  if (detail === undefined) return '{}';
-  const text = JSON.stringify(detail, (_key, value: unknown) => (typeof value === 'bigint' ? `${value}` : value));
-  if (text.length <= MAX_DETAIL) return text;
+  if (detail === undefined || detail === null) return '{}';
+  let all: string;
+  try {
+    all = jsonText(detail);
+  } catch (error) {
+    // A detail nobody can write down must not keep the call itself from being recorded.
+    return JSON.stringify({ unreadable: String(error).slice(0, 200).toWellFormed() });
+  }
+  if (all.length <= MAX_DETAIL) return all;
   const { message, field } = detail;
-  return JSON.stringify({
-    message,
-    field,
-    truncated: { characters: text.length, sha256: createHash('sha256').update(text).digest('hex') },
+  return jsonText({
+    message: shortened(message),
+    field: shortened(field),
+    truncated: { characters: all.length, sha256: createHash('sha256').update(all).digest('hex') },
   });
 }
 
-/** SHA-256 over the previous hash, the sequence number and the line. */
-export const chainHash = (prev: Uint8Array, seq: number, line: string): Buffer =>
-  createHash('sha256').update(prev).update(`${seq}\n`).update(line).digest();
+/** JSON.stringify escapes lone surrogates itself, so its text is always UTF-8. */
+const jsonText = (value: unknown): string =>
+  JSON.stringify(value, (_key, inner: unknown) => (typeof inner === 'bigint' ? `${inner}` : inner)) ?? '{}';
+
+const shortened = (value: unknown): string | undefined =>
+  typeof value === 'string' ? value.slice(0, MAX_TEXT).toWellFormed() : undefined;
+
+/** Bytes that are hashed: reused, as one thread hashes one row after the other. */
+let scratch = Buffer.allocUnsafe(64 * 1024);
+
+/** SHA-256 over the previous hash, the sequence number, a line feed, and the line. */
+export function chainHash(prev: Uint8Array, seq: number, line: string): Buffer {
+  const most = prev.length + 20 + line.length * 3;
+  if (scratch.length < most) scratch = Buffer.allocUnsafe(most);
+  scratch.set(prev, 0);
+  const end = prev.length + scratch.write(`${seq}\n${line}`, prev.length);
+  return hash('sha256', scratch.subarray(0, end), 'buffer') as Buffer;
+}
 
 /** First link: binds the log's random id, so that two logs never share a chain. */
 export const genesis = (logId: string): Buffer => createHash('sha256').update(`dockgate audit log ${logId}`).digest();

@@ -1,57 +1,62 @@
-// Thread of the audit's one writer. It sleeps on a shared counter and is woken by it: a tenth of what a message event
-// costs. Groups come over the port; the acknowledgement is a counter too, and a failure's text comes over the port.
-import { type MessagePort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+// Thread of the audit's one writer. Questions and answers go through shared memory: a counter each to sleep on and to be
+// woken by, which costs a fraction of a message event, and a space for the text.
+import { workerData } from 'node:worker_threads';
 import { AuditLog } from './audit-log.ts';
+import {
+  ANSWERED,
+  ASKED,
+  CLOSE,
+  CLOSE_ORPHANS,
+  FAILED,
+  LENGTH,
+  NUMBER,
+  QUESTION,
+  TEXT,
+  WRITE_AGAIN,
+  type WriterData,
+} from './audit-memory.ts';
 
-/** Cells of the shared counters. */
-export const WAKE = 0;
-export const ACK = 1;
-export const FAILED = 2;
+/** Longest text of a failure, in bytes. */
+const MAX_FAILURE = 1000;
+/** Nobody asked for this long: time to tidy up. */
+const IDLE_MS = 500;
 
-export interface WriterData {
-  readonly file: string;
-  readonly port: MessagePort;
-  readonly shared: SharedArrayBuffer;
-}
-
-/** A group of lines; `close` ends the thread. */
-export type WriterMessage = { readonly lines: string } | { readonly close: true } | { readonly closeOrphansAt: number };
-
-function serve({ file, port, shared }: WriterData): void {
-  const cells = new Int32Array(shared);
+function serve({ file, shared }: WriterData): void {
+  const cells = new Int32Array(shared, 0, TEXT / 4);
+  const text = Buffer.from(shared, TEXT);
   let log: AuditLog | undefined;
   let seen = 0;
-  const acknowledge = () => {
-    Atomics.add(cells, ACK, 1);
-    Atomics.notify(cells, ACK);
-  };
   for (;;) {
-    Atomics.wait(cells, WAKE, seen);
-    seen = Atomics.load(cells, WAKE);
-    for (let received = receiveMessageOnPort(port); received !== undefined; received = receiveMessageOnPort(port)) {
-      const message = received.message as WriterMessage;
-      if ('close' in message) {
-        log?.close();
-        acknowledge();
-        return;
-      }
-      try {
-        log ??= new AuditLog(file);
-        if ('lines' in message) log.write(message.lines.split('\n'));
-        else port.postMessage({ orphans: log.closeOrphans(message.closeOrphansAt) });
-        Atomics.store(cells, FAILED, 0);
-      } catch (error) {
-        port.postMessage({
-          error:
-            error instanceof Error
-              ? `${(error as { code?: string }).code ?? error.name}: ${error.message}`
-              : String(error),
-        });
-        Atomics.store(cells, FAILED, 1);
-      }
-      acknowledge();
+    if (Atomics.wait(cells, ASKED, seen, IDLE_MS) === 'timed-out') {
+      log?.checkpoint();
+      continue;
     }
+    if (Atomics.load(cells, ASKED) === seen) continue;
+    seen++;
+    const question = cells[QUESTION];
+    let failure = '';
+    try {
+      if (question === CLOSE) log?.close();
+      else {
+        log ??= new AuditLog(file);
+        const asked = text.toString('utf8', 0, cells[LENGTH]);
+        if (question === CLOSE_ORPHANS) cells[NUMBER] = log.closeOrphans(Number(asked));
+        else log.write(asked.split('\n'), question === WRITE_AGAIN);
+      }
+    } catch (error) {
+      failure = describe(error);
+    }
+    cells[FAILED] = failure === '' ? 0 : 1;
+    cells[LENGTH] = text.write(failure.slice(0, MAX_FAILURE));
+    Atomics.store(cells, ANSWERED, seen);
+    Atomics.notify(cells, ANSWERED);
+    if (question === CLOSE) return;
   }
 }
 
-if (workerData !== null && typeof workerData === 'object' && 'shared' in workerData) serve(workerData as WriterData);
+const describe = (error: unknown): string => {
+  if (!(error instanceof Error)) return `error: ${String(error)}`;
+  return `${(error as { code?: string }).code ?? error.name}: ${error.message}`;
+};
+
+serve(workerData as WriterData);

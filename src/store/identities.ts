@@ -1,5 +1,5 @@
 // Identities in SQLite.
-import { eq } from 'drizzle-orm';
+import { and, eq, isNull, sql } from 'drizzle-orm';
 import type { BetterSQLite3Database } from 'drizzle-orm/better-sqlite3';
 import { GatewayError } from '../errors.ts';
 import type { IdentityRecord, IdentityStore } from '../identity/stores.ts';
@@ -12,9 +12,21 @@ const recordOf = ({ tenant, ...row }: typeof identity.$inferSelect): IdentityRec
 
 const missing = (name: string) => new GatewayError('not-found', `there is no identity ${name}`);
 
-/** @throws {GatewayError} as IdentityStore says */
-export function identityStore(db: BetterSQLite3Database): IdentityStore {
+/**
+ * @param now milliseconds since the epoch: when tokens of a deleted identity are revoked
+ * @throws {GatewayError} as IdentityStore says
+ */
+export function identityStore(db: BetterSQLite3Database, now: () => number = Date.now): IdentityStore {
+  let generation = 0;
+  const byName = db
+    .select()
+    .from(identity)
+    .where(eq(identity.name, sql.placeholder('name')))
+    .prepare();
   return {
+    get generation() {
+      return generation;
+    },
     insert(record) {
       const values = {
         ...record,
@@ -24,21 +36,27 @@ export function identityStore(db: BetterSQLite3Database): IdentityStore {
       };
       const { changes } = db.insert(identity).values(values).onConflictDoNothing().run();
       if (changes === 0) throw new GatewayError('conflict', `the identity ${record.name} already exists`);
+      generation++;
     },
     get(name) {
-      const row = db.select().from(identity).where(eq(identity.name, name)).get();
+      const row = byName.get({ name });
       return row === undefined ? undefined : recordOf(row);
     },
     list: () => db.select().from(identity).orderBy(identity.name).all().map(recordOf),
     setDisabled(name, disabled) {
       if (db.update(identity).set({ disabled }).where(eq(identity.name, name)).run().changes === 0) throw missing(name);
+      generation++;
     },
     delete(name) {
       db.transaction((tx) => {
         if (tx.delete(identity).where(eq(identity.name, name)).run().changes === 0) throw missing(name);
         // The name may be given to somebody else: what was issued to this one must not come back to life with it.
-        tx.update(token).set({ revokedAt: Date.now() }).where(eq(token.identity, name)).run();
+        tx.update(token)
+          .set({ revokedAt: now() })
+          .where(and(eq(token.identity, name), isNull(token.revokedAt)))
+          .run();
       });
+      generation++;
     },
   };
 }

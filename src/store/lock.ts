@@ -1,39 +1,56 @@
 // One process per data folder: several must never write one audit log. The lock is SQLite's own on a tiny file, held by
 // an open transaction: the kernel lets go of it when the process dies, however it dies.
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { GatewayError } from '../errors.ts';
+import { makeDataDir } from './database.ts';
 
-/** @throws {GatewayError} `store-locked` naming the process that holds the folder */
+/**
+ * Holds the data folder until released or until the process ends.
+ *
+ * @throws {GatewayError} `store-locked` naming the process that holds the folder, `config-invalid` when the folder
+ *   cannot be used
+ */
 export function lockDataDir(dataDir: string): { release(): void } {
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-  chmodSync(dataDir, 0o700);
+  makeDataDir(dataDir);
   const holder = join(dataDir, 'lock.pid');
-  const sqlite = new Database(join(dataDir, 'lock.db'), { timeout: 0 });
+  let sqlite: Database.Database | undefined;
   try {
-    sqlite.pragma('journal_mode = DELETE');
+    sqlite = new Database(join(dataDir, 'lock.db'), { timeout: 0 });
     sqlite.exec('BEGIN EXCLUSIVE');
+    writeFileSync(holder, `${process.pid}\n`, { mode: 0o600 });
   } catch (cause) {
-    sqlite.close();
-    let who = 'another process';
-    try {
-      who = `process ${readFileSync(holder, 'utf8').trim()}`;
-    } catch {
-      // it did not come to writing its number
+    sqlite?.close();
+    if (String((cause as { code?: string }).code).startsWith('SQLITE_BUSY')) {
+      throw new GatewayError(
+        'store-locked',
+        `${whoHolds(holder)} already runs a gateway on the data folder ${dataDir}: stop it first, or use another folder`,
+        { cause },
+      );
     }
     throw new GatewayError(
-      'store-locked',
-      `${who} already runs a gateway on this data folder: stop it first, or use another folder`,
+      'config-invalid',
+      `the data folder ${dataDir} cannot be locked (${cause instanceof Error ? cause.message : String(cause)})`,
       { cause },
     );
   }
-  writeFileSync(holder, `${process.pid}\n`, { mode: 0o600 });
+  const held = sqlite;
   return {
     release() {
-      if (!sqlite.open) return;
-      sqlite.exec('ROLLBACK');
-      sqlite.close();
+      if (!held.open) return;
+      held.exec('ROLLBACK');
+      held.close();
     },
   };
+}
+
+function whoHolds(holder: string): string {
+  try {
+    const pid = readFileSync(holder, 'utf8').trim();
+    if (/^\d+$/.test(pid)) return `process ${pid}`;
+  } catch {
+    // it did not come to writing its number
+  }
+  return 'another process';
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { eq } from 'drizzle-orm';
 import type { IdentityStore, KeyStore, TokenStore } from '../identity/stores.ts';
 import type { PolicyStore } from '../policy/store.ts';
-import { openDatabase } from './database.ts';
+import { IN_MEMORY, openDatabase } from './database.ts';
 import { identityStore } from './identities.ts';
 import { keyStore } from './keys.ts';
 import { policyStore } from './policies.ts';
@@ -21,9 +21,14 @@ export interface Store {
   close(): void;
 }
 
-/** @throws {GatewayError} `store-corrupt`, `store-newer` */
+/**
+ * Opens state.db in the data folder, making both when they are not there.
+ *
+ * @param dataDir a folder, or `:memory:` for a store that ends with the program
+ * @throws {GatewayError} `store-corrupt`, `store-newer`, `store-locked`, `config-invalid`
+ */
 export function openStore(dataDir: string): Store {
-  const { sqlite, db } = openDatabase(join(dataDir, 'state.db'), 'state');
+  const { sqlite, db } = openDatabase(dataDir === IN_MEMORY ? IN_MEMORY : join(dataDir, 'state.db'), 'state');
   return {
     identities: identityStore(db),
     tokens: tokenStore(db),

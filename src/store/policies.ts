@@ -1,5 +1,5 @@
 // Policy documents in SQLite, by revision of the whole set: what was in force when is never lost.
-import { desc, eq, max } from 'drizzle-orm';
+import { and, desc, eq, max, sql } from 'drizzle-orm';
 import type { BetterSQLite3Database } from 'drizzle-orm/better-sqlite3';
 import { GatewayError } from '../errors.ts';
 import type { PolicyStore, StoredDocument } from '../policy/store.ts';
@@ -12,30 +12,39 @@ export function policyStore(db: BetterSQLite3Database): PolicyStore {
       .select({ newest: max(policyDocument.revision) })
       .from(policyDocument)
       .get()?.newest ?? 0;
-  const newest = (): StoredDocument[] => {
-    const byName = new Map<string, StoredDocument>();
-    for (const row of db.select().from(policyDocument).orderBy(policyDocument.revision).all())
-      byName.set(row.name, row);
-    return [...byName.values()];
-  };
+  // A name has one document at a time, whatever its kind.
+  const isNewest = sql`policy_document.revision = (SELECT max(o.revision) FROM policy_document AS o WHERE o.name = policy_document.name)`;
+  const inForce = (name?: string): StoredDocument[] =>
+    db
+      .select()
+      .from(policyDocument)
+      .where(
+        and(
+          eq(policyDocument.deleted, false),
+          isNewest,
+          name === undefined ? undefined : eq(policyDocument.name, name),
+        ),
+      )
+      .orderBy(policyDocument.name)
+      .all();
   return {
-    current: () => ({
-      revision: revision(),
-      documents: newest()
-        .filter((d) => !d.deleted)
-        .sort((a, b) => (a.name < b.name ? -1 : 1)),
-    }),
+    current: () => db.transaction(() => ({ revision: revision(), documents: inForce() })),
     apply: (documents, by, at) =>
       db.transaction((tx) => {
+        // A revision nobody can tell from the one before is none.
+        if (documents.length === 0) return revision();
         const next = revision() + 1;
         for (const { kind, name, source } of documents) {
-          tx.insert(policyDocument).values({ kind, name, source, revision: next, deleted: false, at, by }).run();
+          const row = { kind, name, source, revision: next, deleted: false, at, by };
+          if (tx.insert(policyDocument).values(row).onConflictDoNothing().run().changes === 0) {
+            throw new GatewayError('conflict', `the policy document ${name} is given twice`);
+          }
         }
         return next;
       }),
     remove: (name, by, at) =>
       db.transaction((tx) => {
-        const last = newest().find((d) => d.name === name && !d.deleted);
+        const [last] = inForce(name);
         if (last === undefined) throw new GatewayError('not-found', `there is no policy document ${name}`);
         const next = revision() + 1;
         tx.insert(policyDocument)

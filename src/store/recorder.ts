@@ -1,17 +1,21 @@
 // Group commit in front of the audit's writer: what is recorded while one group is being written forms the next one.
 // No timer, no fixed delay. A call is told of success only when its row is on disk.
-import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
+import { randomUUID } from 'node:crypto';
 import type { AuditEvent, Recorder } from '../audit/event.ts';
 import { GatewayError } from '../errors.ts';
+import { AuditLog } from './audit-log.ts';
 import { encodeEvent } from './audit-row.ts';
-import { ACK, FAILED, WAKE, type WriterData, type WriterMessage } from './audit-worker.ts';
+import { type Answer, AuditThread, MAX_TEXT_BYTES } from './audit-thread.ts';
 import { openDatabase } from './database.ts';
 
 export interface RecorderOptions {
-  /** Rows that may wait to be written. Beyond, calls are refused. Default 10 000. */
+  /** Calls that may wait for their row. Beyond, calls are refused. Default 10 000; outcomes may fill as much again. */
   readonly maxQueue?: number;
+  /**
+   * `worker` (default) waits for the disk in a thread of its own. `inline` waits in the caller's: it is a little quicker
+   * for one caller at a time and stops everything else meanwhile; for short programs and comparison.
+   */
+  readonly thread?: 'worker' | 'inline';
   /** Told how many calls of an earlier process were closed as unknown. */
   readonly onOrphans?: (count: number) => void;
 }
@@ -19,21 +23,25 @@ export interface RecorderOptions {
 const DEFAULT_MAX_QUEUE = 10_000;
 /** Rows in one transaction: more make the wait of the first one longer without making rows cheaper. */
 const MAX_GROUP = 512;
+/** Outcomes that could not be written are tried again after this long, in ms, if no call comes earlier. */
+const RETRY_MS = 1000;
+/** A disk that has not answered for this long counts as one that does not: whoever waits is refused. */
+const STUCK_MS = 15_000;
+const LOOK_MS = 1000;
 
 interface Waiting {
   readonly line: string;
-  /** Undefined for rows nobody waits for. */
+  /** Both undefined for rows nobody waits for. */
   readonly resolve?: () => void;
   readonly reject?: (error: GatewayError) => void;
 }
 
-/** Beside the sources in a checkout, beside the bundle in a package. */
-function workerUrl(): URL {
-  for (const name of ['./audit-worker.ts', './audit-worker.js']) {
-    const url = new URL(name, import.meta.url);
-    if (existsSync(fileURLToPath(url))) return url;
-  }
-  throw new GatewayError('internal', 'the audit writer of this program is missing: install it again');
+/** What the recorder writes with: a thread, or the log itself. */
+interface Writer {
+  readonly dead: boolean;
+  write(text: string, again: boolean, answer: (answer: Answer) => void): void;
+  closeOrphans(at: number, answer: (answer: Answer) => void): void;
+  close(): Promise<void>;
 }
 
 /**
@@ -43,30 +51,42 @@ function workerUrl(): URL {
  */
 export async function openRecorder(file: string, options: RecorderOptions = {}): Promise<Recorder> {
   openDatabase(file, 'audit').sqlite.close();
-  const recorder = new ThreadedRecorder(file, options.maxQueue ?? DEFAULT_MAX_QUEUE);
+  const open = (): Writer => (options.thread === 'inline' ? new InlineWriter(file) : new AuditThread(file));
+  const recorder = new GroupRecorder(open, options.maxQueue ?? DEFAULT_MAX_QUEUE);
   try {
     const count = await recorder.closeOrphans(Date.now() * 1000);
     options.onOrphans?.(count);
   } catch (error) {
-    await recorder.close();
+    await recorder.close().catch(() => undefined);
     throw error;
   }
   return recorder;
 }
 
-class ThreadedRecorder implements Recorder {
-  readonly #file: string;
+class GroupRecorder implements Recorder {
+  readonly #open: () => Writer;
   readonly #maxQueue: number;
   #queue: Waiting[] = [];
-  #inFlight: Waiting[] | undefined;
+  #group: readonly Waiting[] | undefined;
+  #writingSince = 0;
   #scheduled = false;
   #healthy = true;
-  #closed = false;
-  #thread: Thread | undefined;
+  #closing: Promise<void> | undefined;
+  /** Called once nothing is left to write, or nothing more can be written. */
+  #onSettled: (() => void) | undefined;
+  #writer: Writer | undefined;
+  /** The rows in front may be stored already: their writer died. */
+  #again = false;
+  /** Outcomes that found no place to wait. */
+  #lost = 0;
+  #retry: NodeJS.Timeout | undefined;
+  readonly #look: NodeJS.Timeout;
 
-  constructor(file: string, maxQueue: number) {
-    this.#file = file;
+  constructor(open: () => Writer, maxQueue: number) {
+    this.#open = open;
     this.#maxQueue = maxQueue;
+    this.#look = setInterval(() => this.#refuseIfStuck(), LOOK_MS);
+    this.#look.unref();
   }
 
   get healthy(): boolean {
@@ -74,9 +94,14 @@ class ThreadedRecorder implements Recorder {
   }
 
   record(event: AuditEvent): Promise<void> {
-    if (this.#closed) return Promise.reject(unwritable('it is closed'));
+    if (this.#closing !== undefined) return Promise.reject(unwritable('it is closed'));
     if (this.#queue.length >= this.#maxQueue) return Promise.reject(unwritable('too many rows wait to be written'));
-    const line = encodeEvent(event);
+    let line: string;
+    try {
+      line = encodeEvent(event);
+    } catch (error) {
+      return Promise.reject(unwritable(messageOf(error), error));
+    }
     return new Promise((resolve, reject) => {
       this.#queue.push({ line, resolve, reject });
       this.#schedule();
@@ -84,143 +109,209 @@ class ThreadedRecorder implements Recorder {
   }
 
   append(event: AuditEvent): void {
-    if (this.#closed) return;
-    if (this.#queue.length >= this.#maxQueue) {
-      // The call's intent is on disk; its outcome is lost, and the next start says so.
+    let line: string;
+    try {
+      line = encodeEvent(event);
+    } catch {
       this.#healthy = false;
       return;
     }
-    this.#queue.push({ line: encodeEvent(event) });
+    if (this.#closing !== undefined || this.#queue.length >= 2 * this.#maxQueue) {
+      // The call's intent is on disk; its outcome is lost, and the next start says so.
+      this.#healthy = false;
+      this.#lost++;
+      return;
+    }
+    this.#queue.push({ line });
     this.#schedule();
   }
 
   closeOrphans(at: number): Promise<number> {
-    return this.#ask({ closeOrphansAt: at }).then((answer) => (answer as { orphans?: number }).orphans ?? 0);
+    return new Promise((resolve, reject) => {
+      this.#writerNow().closeOrphans(at, ({ failure, number }) => {
+        if (failure === undefined) resolve(number);
+        else reject(unwritable(failure));
+      });
+    });
   }
 
-  async close(): Promise<void> {
-    if (this.#closed) return;
-    while (
-      (this.#queue.length > 0 || this.#inFlight !== undefined) &&
-      (this.#healthy || this.#inFlight !== undefined)
-    ) {
-      this.#schedule();
-      await new Promise((resolve) => setTimeout(resolve, 1));
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    if (this.#queue.length > 0 || this.#group !== undefined) {
+      await new Promise<void>((resolve) => {
+        this.#onSettled = resolve;
+        this.#schedule();
+      });
     }
-    this.#closed = true;
+    clearInterval(this.#look);
+    clearTimeout(this.#retry);
+    await this.#writer?.close();
+    const lost = this.#queue.length;
     for (const { reject } of this.#queue.splice(0)) reject?.(unwritable('the gateway is stopping'));
-    if (this.#thread !== undefined) {
-      await this.#thread.send({ close: true });
-      await this.#thread.end();
-    }
+    if (lost > 0) throw unwritable(`${lost} rows were still to be written when it was closed`);
   }
 
-  /** Once per turn of the event loop, after all its requests have queued their rows. */
+  /** Once the requests that are being read have queued their rows. */
   #schedule(): void {
-    if (this.#scheduled || this.#inFlight !== undefined) return;
+    if (this.#scheduled || this.#group !== undefined) return;
     this.#scheduled = true;
-    setImmediate(() => {
+    queueMicrotask(() => {
       this.#scheduled = false;
       this.#flush();
     });
   }
 
+  #writerNow(): Writer {
+    if (this.#writer === undefined || this.#writer.dead) this.#writer = this.#open();
+    return this.#writer;
+  }
+
   #flush(): void {
-    if (this.#inFlight !== undefined || this.#queue.length === 0) return;
-    const group = this.#queue.length <= MAX_GROUP ? this.#queue : this.#queue.slice(0, MAX_GROUP);
-    this.#queue = this.#queue.length <= MAX_GROUP ? [] : this.#queue.slice(MAX_GROUP);
-    this.#inFlight = group;
-    let lines = (group[0] as Waiting).line;
-    for (let i = 1; i < group.length; i++) lines += `\n${(group[i] as Waiting).line}`;
-    this.#ask({ lines }).then(
-      () => this.#written(group),
-      (error: GatewayError) => this.#refused(group, error),
-    );
+    if (this.#group !== undefined || this.#queue.length === 0) return;
+    let text = '';
+    let count = 0;
+    for (const { line } of this.#queue) {
+      // A character takes at most three bytes; the longest line fits alone.
+      if (count > 0 && (count === MAX_GROUP || (text.length + line.length + 1) * 3 > MAX_TEXT_BYTES)) break;
+      text = count === 0 ? line : `${text}\n${line}`;
+      count++;
+    }
+    const group = count === this.#queue.length ? this.#queue : this.#queue.slice(0, count);
+    this.#queue = count === this.#queue.length ? [] : this.#queue.slice(count);
+    this.#group = group;
+    this.#writingSince = performance.now();
+    const answered = ({ failure, died }: Answer): void => {
+      this.#group = undefined;
+      if (failure === undefined) this.#written(group);
+      else this.#refused(group, failure, died);
+    };
+    try {
+      this.#writerNow().write(text, this.#again, answered);
+    } catch (error) {
+      answered({ failure: messageOf(error), number: 0, died: false });
+    }
   }
 
   #written(group: readonly Waiting[]): void {
-    this.#inFlight = undefined;
     this.#healthy = true;
+    this.#again = false;
+    if (this.#lost > 0) this.#tellLost();
     // The next group leaves before the callers of this one go on.
     if (this.#queue.length > 0) this.#flush();
+    else this.#onSettled?.();
     for (const { resolve } of group) resolve?.();
   }
 
-  #refused(group: readonly Waiting[], error: GatewayError): void {
-    this.#inFlight = undefined;
+  #refused(group: readonly Waiting[], failure: string, died: boolean): void {
     this.#healthy = false;
+    this.#again ||= died;
+    const error = unwritable(failure);
     for (const { reject } of group) reject?.(error);
     // Outcomes wait for better times, in front of what came later.
     const kept = group.filter((w) => w.reject === undefined);
-    this.#queue = [...kept, ...this.#queue].slice(0, this.#maxQueue);
-    if (this.#queue.some((w) => w.reject !== undefined)) this.#schedule();
+    if (kept.length > 0) this.#queue = [...kept, ...this.#queue];
+    if (this.#closing !== undefined) this.#onSettled?.();
+    else if (this.#queue.some((w) => w.reject !== undefined)) this.#schedule();
+    else if (this.#queue.length > 0 && this.#retry === undefined) {
+      this.#retry = setTimeout(() => {
+        this.#retry = undefined;
+        this.#flush();
+      }, RETRY_MS);
+      this.#retry.unref();
+    }
   }
 
-  async #ask(message: WriterMessage): Promise<unknown> {
-    if (this.#thread === undefined || this.#thread.dead) this.#thread = new Thread(this.#file);
-    const answer = await this.#thread.send(message);
-    if (answer.error !== undefined) throw unwritable(answer.error);
-    return answer;
+  /** A hole in the log is itself worth a row. */
+  #tellLost(): void {
+    const rows = this.#lost;
+    this.#lost = 0;
+    this.#queue.push({
+      line: encodeEvent({
+        at: Date.now() * 1000,
+        stage: 'gateway',
+        auditId: randomUUID(),
+        action: 'audit.lost',
+        decision: 'error',
+        code: 'audit-unwritable',
+        detail: { message: 'outcomes were not written while the log could not be', rows },
+      }),
+    });
+  }
+
+  /** The writer waits for the disk and cannot be hurried: whoever waits for the writer is let go. */
+  #refuseIfStuck(): void {
+    if (this.#group === undefined || performance.now() - this.#writingSince < STUCK_MS) return;
+    this.#healthy = false;
+    const error = unwritable('the disk does not answer');
+    for (const { reject } of this.#group) reject?.(error);
+    for (const { reject } of this.#queue) reject?.(error);
+    this.#queue = this.#queue.filter((w) => w.reject === undefined);
   }
 }
 
-const unwritable = (why: string) =>
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** What operators know a fault by, for the codes SQLite gives. */
+function reasonOf(failure: string): string {
+  if (failure.startsWith('SQLITE_FULL')) return 'the disk is full';
+  if (failure.startsWith('SQLITE_CORRUPT') || failure.startsWith('SQLITE_NOTADB')) return 'the file is damaged';
+  const code = /^SQLITE_[A-Z_]+/.exec(failure)?.[0];
+  return code === undefined ? failure.slice(0, 200) : `the disk or its file gives an error, ${code}`;
+}
+
+const unwritable = (failure: string, cause?: unknown): GatewayError =>
   new GatewayError(
     'audit-unwritable',
-    `the audit log cannot be written, so the call is refused (${why.slice(0, 200)})`,
+    `the audit log cannot be written, so the call is refused (${reasonOf(failure)})`,
+    {
+      cause: cause ?? failure,
+    },
   );
 
-interface Answer {
-  readonly error?: string;
-  readonly orphans?: number;
-}
-
-/** The writer's thread, asked one thing at a time. */
-class Thread {
-  readonly #worker: Worker;
-  readonly #port: MessagePort;
-  readonly #cells: Int32Array;
-  #asked = 0;
-  #onDeath: (() => void) | undefined;
-  dead = false;
+/** The log without a thread: the group is what was queued in one turn of the event loop. */
+class InlineWriter implements Writer {
+  readonly dead = false;
+  readonly #file: string;
+  #log: AuditLog | undefined;
 
   constructor(file: string) {
-    const { port1, port2 } = new MessageChannel();
-    const shared = new SharedArrayBuffer(16);
-    this.#port = port1;
-    this.#cells = new Int32Array(shared);
-    const data: WriterData = { file, port: port2, shared };
-    this.#worker = new Worker(workerUrl(), { workerData: data, transferList: [port2], stdout: false, stderr: false });
-    const died = () => {
-      this.dead = true;
-      this.#onDeath?.();
-    };
-    this.#worker.on('error', died);
-    this.#worker.on('exit', died);
-    this.#port.unref();
+    this.#file = file;
   }
 
-  async send(message: WriterMessage): Promise<Answer> {
-    const before = this.#asked++;
-    this.#port.postMessage(message);
-    Atomics.add(this.#cells, WAKE, 1);
-    Atomics.notify(this.#cells, WAKE);
-    const waiting = Atomics.waitAsync(this.#cells, ACK, before);
-    if (waiting.async) {
-      const death = new Promise<'dead'>((resolve) => {
-        this.#onDeath = () => resolve('dead');
+  write(text: string, again: boolean, answer: (answer: Answer) => void): void {
+    setImmediate(() => {
+      this.#answer(answer, (log) => {
+        log.write(text.split('\n'), again);
+        return 0;
       });
-      if ((await Promise.race([waiting.value, death])) === 'dead' && Atomics.load(this.#cells, ACK) === before) {
-        return { error: 'its writer died' };
-      }
-    }
-    const received = receiveMessageOnPort(this.#port);
-    if (received !== undefined) return received.message as Answer;
-    return Atomics.load(this.#cells, FAILED) === 1 ? { error: 'it failed' } : {};
+    });
   }
 
-  async end(): Promise<void> {
-    await this.#worker.terminate();
-    this.#port.close();
+  closeOrphans(at: number, answer: (answer: Answer) => void): void {
+    this.#answer(answer, (log) => log.closeOrphans(at));
+  }
+
+  async close(): Promise<void> {
+    this.#log?.close();
+  }
+
+  #answer(answer: (answer: Answer) => void, work: (log: AuditLog) => number): void {
+    let given: Answer;
+    try {
+      this.#log ??= new AuditLog(this.#file);
+      given = { failure: undefined, number: work(this.#log), died: false };
+    } catch (error) {
+      const code = (error as { code?: string }).code;
+      given = {
+        failure: code === undefined ? messageOf(error) : `${code}: ${messageOf(error)}`,
+        number: 0,
+        died: false,
+      };
+    }
+    answer(given);
   }
 }

@@ -1,5 +1,5 @@
 // Issued tokens in SQLite: their records, never their text.
-import { and, desc, eq, gt, isNotNull } from 'drizzle-orm';
+import { and, desc, eq, gt, isNotNull, isNull, sql } from 'drizzle-orm';
 import type { BetterSQLite3Database } from 'drizzle-orm/better-sqlite3';
 import { GatewayError } from '../errors.ts';
 import type { TokenRecord, TokenStore } from '../identity/stores.ts';
@@ -13,18 +13,26 @@ const recordOf = ({ scope, revokedAt, ...row }: typeof token.$inferSelect): Toke
 
 /** @throws {GatewayError} as TokenStore says */
 export function tokenStore(db: BetterSQLite3Database): TokenStore {
+  const byId = db
+    .select()
+    .from(token)
+    .where(eq(token.id, sql.placeholder('id')))
+    .prepare();
   return {
     insert(record) {
-      db.insert(token)
+      const { changes } = db
+        .insert(token)
         .values({
           ...record,
           scope: record.scope === undefined ? null : [...record.scope],
           revokedAt: record.revokedAt ?? null,
         })
+        .onConflictDoNothing()
         .run();
+      if (changes === 0) throw new GatewayError('conflict', `the token ${record.id} already exists`);
     },
     get(id) {
-      const row = db.select().from(token).where(eq(token.id, id)).get();
+      const row = byId.get({ id });
       return row === undefined ? undefined : recordOf(row);
     },
     list(filter = {}) {
@@ -33,10 +41,12 @@ export function tokenStore(db: BetterSQLite3Database): TokenStore {
       return rows.orderBy(desc(token.issuedAt), desc(token.id)).all().map(recordOf);
     },
     revoke(id, at) {
-      const row = db.select().from(token).where(eq(token.id, id)).get();
-      if (row === undefined) throw new GatewayError('not-found', `there is no token ${id}`);
       // The first revocation is the one that counts.
-      if (row.revokedAt === null) db.update(token).set({ revokedAt: at }).where(eq(token.id, id)).run();
+      const open = and(eq(token.id, id), isNull(token.revokedAt));
+      const { changes } = db.update(token).set({ revokedAt: at }).where(open).run();
+      if (changes === 0 && byId.get({ id }) === undefined) {
+        throw new GatewayError('not-found', `there is no token ${id}`);
+      }
     },
     revoked: (now) =>
       db

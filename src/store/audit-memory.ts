@@ -1,0 +1,25 @@
+// The shared memory between the recorder and the audit writer's thread: where what stands. Only one question is under way.
+
+/** Cells of the shared memory, 32 bits each. */
+export const ASKED = 0;
+export const ANSWERED = 1;
+/** One of the questions below. */
+export const QUESTION = 2;
+/** Bytes of text: of the question, and of a failure's answer. */
+export const LENGTH = 3;
+export const FAILED = 4;
+/** What was asked for, where it is a number. */
+export const NUMBER = 5;
+/** Where the text begins. */
+export const TEXT = 64;
+
+export const WRITE = 1;
+/** As WRITE, for lines that may already be stored. */
+export const WRITE_AGAIN = 2;
+export const CLOSE_ORPHANS = 3;
+export const CLOSE = 4;
+
+export interface WriterData {
+  readonly file: string;
+  readonly shared: SharedArrayBuffer;
+}

@@ -1,0 +1,133 @@
+// The main thread's end of the audit writer's thread. One question at a time; the answer comes back without the cost of
+// a message event, and a thread that dies answers too.
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { GatewayError } from '../errors.ts';
+import {
+  ANSWERED,
+  ASKED,
+  CLOSE,
+  CLOSE_ORPHANS,
+  FAILED,
+  LENGTH,
+  NUMBER,
+  QUESTION,
+  TEXT,
+  WRITE,
+  WRITE_AGAIN,
+  type WriterData,
+} from './audit-memory.ts';
+
+/** Bytes of text in one question: several hundred rows, or a few of the longest. */
+export const MAX_TEXT_BYTES = 1024 * 1024;
+/** How often a question under way is looked at, in ms, in case its wake-up was lost. */
+const LOOK_MS = 1000;
+
+/** Why the thread could not do what it was asked: the writer's own words, or undefined. */
+export interface Answer {
+  readonly failure: string | undefined;
+  readonly number: number;
+  /** The thread is gone; nobody knows whether it did what it was asked. */
+  readonly died: boolean;
+}
+
+type OnAnswer = (answer: Answer) => void;
+
+/** Beside the sources in a checkout, beside the bundle in a package. */
+function workerUrl(): URL {
+  for (const name of ['./audit-worker.ts', './audit-worker.js']) {
+    const url = new URL(name, import.meta.url);
+    if (existsSync(fileURLToPath(url))) return url;
+  }
+  throw new GatewayError('internal', 'the audit writer of this program is missing: install it again');
+}
+
+export class AuditThread {
+  readonly #worker: Worker;
+  readonly #cells: Int32Array;
+  readonly #text: Buffer;
+  readonly #ended: Promise<void>;
+  #asked = 0;
+  #waiting: OnAnswer | undefined;
+  #dead = false;
+  #look: NodeJS.Timeout | undefined;
+
+  /** @param file an audit.db that was migrated */
+  constructor(file: string) {
+    const shared = new SharedArrayBuffer(TEXT + MAX_TEXT_BYTES);
+    this.#cells = new Int32Array(shared, 0, TEXT / 4);
+    this.#text = Buffer.from(shared, TEXT);
+    this.#worker = new Worker(workerUrl(), { workerData: { file, shared } satisfies WriterData });
+    this.#ended = new Promise((resolve) => {
+      const died = (): void => {
+        this.#dead = true;
+        resolve();
+        // What it finished before it died was finished.
+        this.#take();
+        const waiting = this.#done();
+        waiting?.({ failure: 'its writer died', number: 0, died: true });
+      };
+      this.#worker.on('error', died);
+      this.#worker.on('exit', died);
+    });
+  }
+
+  get dead(): boolean {
+    return this.#dead;
+  }
+
+  /** @param text lines of rows; @param again they may already be stored */
+  write(text: string, again: boolean, answer: OnAnswer): void {
+    this.#ask(again ? WRITE_AGAIN : WRITE, text, answer);
+  }
+
+  closeOrphans(at: number, answer: OnAnswer): void {
+    this.#ask(CLOSE_ORPHANS, String(at), answer);
+  }
+
+  /** Closes the file and ends the thread. */
+  async close(): Promise<void> {
+    if (!this.#dead) await new Promise<Answer>((resolve) => this.#ask(CLOSE, '', resolve));
+    await this.#worker.terminate();
+    await this.#ended;
+  }
+
+  #ask(question: number, text: string, answer: OnAnswer): void {
+    if (this.#waiting !== undefined) throw new Error('the audit writer was asked twice at once');
+    if (this.#dead) {
+      answer({ failure: 'its writer died', number: 0, died: true });
+      return;
+    }
+    this.#waiting = answer;
+    this.#cells[QUESTION] = question;
+    this.#cells[LENGTH] = this.#text.write(text);
+    this.#asked++;
+    Atomics.store(this.#cells, ASKED, this.#asked);
+    Atomics.notify(this.#cells, ASKED);
+    const woken = Atomics.waitAsync(this.#cells, ANSWERED, this.#asked - 1);
+    if (woken.async) woken.value.then(() => this.#take());
+    else queueMicrotask(() => this.#take());
+    this.#look ??= setInterval(() => this.#take(), LOOK_MS);
+    this.#look.unref();
+  }
+
+  /** Hands the answer on, once, when there is one. */
+  #take(): void {
+    if (this.#waiting === undefined || Atomics.load(this.#cells, ANSWERED) !== this.#asked) return;
+    const failed = this.#cells[FAILED] === 1;
+    const failure = failed ? this.#text.toString('utf8', 0, this.#cells[LENGTH]) : undefined;
+    const number = this.#cells[NUMBER] ?? 0;
+    this.#done()?.({ failure, number, died: false });
+  }
+
+  #done(): OnAnswer | undefined {
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    if (this.#dead) {
+      clearInterval(this.#look);
+      this.#look = undefined;
+    }
+    return waiting;
+  }
+}

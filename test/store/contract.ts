@@ -1,0 +1,252 @@
+// What every store of identities, tokens, keys and policies does, whatever it keeps them in.
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { IdentityRecord, TokenRecord } from '../../src/identity/stores.ts';
+import type { Store } from '../../src/store/open.ts';
+
+export const NOW = Date.UTC(2030, 0, 1);
+
+export const alice: IdentityRecord = {
+  name: 'alice',
+  tenant: 'red',
+  groups: ['dev', 'ops'],
+  policies: ['baseline'],
+  disabled: false,
+  createdAt: NOW,
+};
+export const bob: IdentityRecord = { name: 'bob', groups: [], policies: [], disabled: true, createdAt: NOW + 1 };
+
+export const tokenOf = (id: string, identity: string, more: Partial<TokenRecord> = {}): TokenRecord => ({
+  id,
+  identity,
+  issuedAt: NOW,
+  expiresAt: NOW + 3_600_000,
+  issuedBy: 'op',
+  ...more,
+});
+
+const code = (wanted: string, message?: RegExp) => (error: unknown) => {
+  assert.equal((error as { code?: string }).code, wanted);
+  if (message !== undefined) assert.match((error as Error).message, message);
+  return true;
+};
+
+/** @param open a new, empty store for each test */
+export function storeContract(name: string, open: () => { store: Store; done: () => void }): void {
+  const test = (title: string, body: (store: Store) => void): void => {
+    it(title, () => {
+      const { store, done } = open();
+      try {
+        body(store);
+      } finally {
+        store.close();
+        done();
+      }
+    });
+  };
+
+  describe(`${name}: identities`, () => {
+    test('come back as they were given, with and without a tenant', ({ identities }) => {
+      identities.insert(alice);
+      identities.insert(bob);
+      assert.deepEqual(identities.get('alice'), alice);
+      assert.deepEqual(identities.get('bob'), bob);
+      assert.equal('tenant' in (identities.get('bob') ?? {}), false);
+    });
+    test('are listed by name', ({ identities }) => {
+      identities.insert(bob);
+      identities.insert(alice);
+      assert.deepEqual(identities.list(), [alice, bob]);
+    });
+    test('a taken name is a conflict and changes nothing; its neighbour is not', ({ identities }) => {
+      identities.insert(alice);
+      assert.throws(() => identities.insert({ ...alice, tenant: 'blue' }), code('conflict', /alice/));
+      assert.equal(identities.get('alice')?.tenant, 'red');
+      identities.insert({ ...alice, name: 'alice2' });
+    });
+    test('names are told apart by case and by every character', ({ identities }) => {
+      identities.insert(alice);
+      for (const other of ['Alice', 'alice ', 'alic', 'alicé', "alice'--", '']) {
+        assert.equal(identities.get(other), undefined, other);
+      }
+    });
+    test('are disabled and enabled again', ({ identities }) => {
+      identities.insert(alice);
+      identities.setDisabled('alice', true);
+      assert.equal(identities.get('alice')?.disabled, true);
+      identities.setDisabled('alice', false);
+      assert.deepEqual(identities.get('alice'), alice);
+    });
+    test('one nobody knows cannot be disabled or deleted', ({ identities }) => {
+      assert.throws(() => identities.setDisabled('nobody', true), code('not-found', /nobody/));
+      assert.throws(() => identities.delete('nobody'), code('not-found', /nobody/));
+      assert.equal(identities.get('nobody'), undefined);
+    });
+    test('deleting one revokes its tokens, keeps earlier revocations, and leaves those of others', (store) => {
+      store.identities.insert(alice);
+      store.identities.insert(bob);
+      store.tokens.insert(tokenOf('t1', 'alice'));
+      store.tokens.insert(tokenOf('t2', 'alice', { revokedAt: NOW + 5 }));
+      store.tokens.insert(tokenOf('t3', 'bob'));
+      store.identities.delete('alice');
+      assert.equal(store.identities.get('alice'), undefined);
+      assert.ok((store.tokens.get('t1')?.revokedAt ?? 0) > 0);
+      assert.equal(store.tokens.get('t2')?.revokedAt, NOW + 5);
+      assert.equal(store.tokens.get('t3')?.revokedAt, undefined);
+      // The name given anew does not bring them back.
+      store.identities.insert(alice);
+      assert.ok((store.tokens.get('t1')?.revokedAt ?? 0) > 0);
+    });
+    test('every change raises the generation, reading and refusals do not', ({ identities }) => {
+      const before = identities.generation ?? Number.NaN;
+      identities.insert(alice);
+      identities.setDisabled('alice', true);
+      identities.delete('alice');
+      assert.equal(identities.generation, before + 3);
+      identities.get('alice');
+      identities.list();
+      assert.throws(() => identities.delete('alice'));
+      assert.equal(identities.generation, before + 3);
+    });
+  });
+
+  describe(`${name}: tokens`, () => {
+    test('come back as they were given, with and without a scope', ({ tokens }) => {
+      const scoped = tokenOf('t1', 'alice', { scope: ['container.*', 'image.pull'] });
+      tokens.insert(scoped);
+      tokens.insert(tokenOf('t2', 'alice'));
+      tokens.insert(tokenOf('t3', 'alice', { scope: [] }));
+      assert.deepEqual(tokens.get('t1'), scoped);
+      assert.deepEqual(tokens.get('t2'), tokenOf('t2', 'alice'));
+      assert.deepEqual(tokens.get('t3')?.scope, [], 'an empty scope is not a missing one');
+      assert.equal(tokens.get('t4'), undefined);
+    });
+    test('are listed newest first, all or of one identity', ({ tokens }) => {
+      tokens.insert(tokenOf('t1', 'alice', { issuedAt: NOW }));
+      tokens.insert(tokenOf('t2', 'bob', { issuedAt: NOW + 1 }));
+      tokens.insert(tokenOf('t3', 'alice', { issuedAt: NOW + 2 }));
+      const ids = (filter?: { identity?: string }) => tokens.list(filter).map((t) => t.id);
+      assert.deepEqual(ids(), ['t3', 't2', 't1']);
+      assert.deepEqual(ids({ identity: 'alice' }), ['t3', 't1']);
+      assert.deepEqual(ids({ identity: 'carol' }), []);
+    });
+    test('an id is given once', ({ tokens }) => {
+      tokens.insert(tokenOf('t1', 'alice'));
+      assert.throws(() => tokens.insert(tokenOf('t1', 'bob')), code('conflict', /t1/));
+      assert.equal(tokens.get('t1')?.identity, 'alice');
+    });
+    test('revoking again keeps the first time; one nobody knows is not found', ({ tokens }) => {
+      tokens.insert(tokenOf('t1', 'alice'));
+      tokens.revoke('t1', NOW + 10);
+      tokens.revoke('t1', NOW + 20);
+      assert.equal(tokens.get('t1')?.revokedAt, NOW + 10);
+      assert.throws(() => tokens.revoke('t2', NOW), code('not-found', /t2/));
+    });
+    test('revoked ones are told until they expire', ({ tokens }) => {
+      tokens.insert(tokenOf('t1', 'alice', { expiresAt: NOW + 100 }));
+      tokens.insert(tokenOf('t2', 'alice', { expiresAt: NOW + 200 }));
+      tokens.insert(tokenOf('t3', 'alice', { expiresAt: NOW + 300 }));
+      tokens.revoke('t1', NOW + 1);
+      tokens.revoke('t2', NOW + 1);
+      assert.deepEqual([...tokens.revoked(NOW)].sort(), ['t1', 't2']);
+      assert.deepEqual(tokens.revoked(NOW + 100), ['t2']);
+      assert.deepEqual(tokens.revoked(NOW + 200), []);
+    });
+  });
+
+  describe(`${name}: signing keys`, () => {
+    test('come back oldest first, and a key id is given once', ({ keys }) => {
+      const key = (kid: string, createdAt: number, state: 'active' | 'next') => ({
+        kid,
+        algorithm: 'Ed25519' as const,
+        privateJwk: '{"d":"x"}',
+        publicJwk: '{"x":"y"}',
+        state,
+        createdAt,
+      });
+      keys.insert(key('b', NOW + 1, 'next'));
+      keys.insert(key('a', NOW, 'active'));
+      assert.deepEqual(keys.list(), [key('a', NOW, 'active'), key('b', NOW + 1, 'next')]);
+      assert.throws(() => keys.insert(key('a', NOW, 'active')), code('conflict', /a/));
+    });
+  });
+
+  describe(`${name}: policies`, () => {
+    const policy = (documentName: string, source = `source of ${documentName}`) => ({
+      kind: 'Policy' as const,
+      name: documentName,
+      source,
+    });
+    test('an empty store is at revision 0', ({ policies }) => {
+      assert.deepEqual(policies.current(), { revision: 0, documents: [] });
+      assert.deepEqual(policies.history('a'), []);
+    });
+    test('what is applied together is one revision, and the newest of each name is in force', ({ policies }) => {
+      assert.equal(policies.apply([policy('b'), policy('a')], 'op', NOW), 1);
+      assert.equal(policies.apply([policy('a', 'second')], 'op2', NOW + 1), 2);
+      const { revision, documents } = policies.current();
+      assert.equal(revision, 2);
+      assert.deepEqual(
+        documents.map((d) => [d.name, d.source, d.revision, d.by, d.at]),
+        [
+          ['a', 'second', 2, 'op2', NOW + 1],
+          ['b', 'source of b', 1, 'op', NOW],
+        ],
+      );
+    });
+    test('applying nothing is no revision', ({ policies }) => {
+      policies.apply([policy('a')], 'op', NOW);
+      assert.equal(policies.apply([], 'op', NOW), 1);
+      assert.equal(policies.current().revision, 1);
+    });
+    test('a name given twice at once is refused and nothing of it stays', ({ policies }) => {
+      policies.apply([policy('a')], 'op', NOW);
+      assert.throws(() => policies.apply([policy('b'), policy('c'), policy('b')], 'op', NOW), code('conflict', /b/));
+      assert.deepEqual(
+        policies.current().documents.map((d) => d.name),
+        ['a'],
+      );
+      assert.equal(policies.current().revision, 1);
+    });
+    test('a removed document is out of force, stays in the history, and may come back', ({ policies }) => {
+      policies.apply([policy('a', 'first'), policy('b')], 'op', NOW);
+      assert.equal(policies.remove('a', 'op', NOW + 1), 2);
+      assert.deepEqual(
+        policies.current().documents.map((d) => d.name),
+        ['b'],
+      );
+      assert.throws(() => policies.remove('a', 'op', NOW + 2), code('not-found', /a/));
+      assert.throws(() => policies.remove('c', 'op', NOW + 2), code('not-found', /c/));
+      assert.equal(policies.current().revision, 2);
+      assert.equal(policies.apply([policy('a', 'third')], 'op', NOW + 3), 3);
+      assert.deepEqual(
+        policies.history('a').map((d) => [d.revision, d.source, d.deleted]),
+        [
+          [3, 'third', false],
+          [2, 'first', true],
+          [1, 'first', false],
+        ],
+      );
+    });
+    test('a name may change its kind', ({ policies }) => {
+      policies.apply([policy('a')], 'op', NOW);
+      policies.remove('a', 'op', NOW);
+      policies.apply([{ kind: 'Binding', name: 'a', source: 'x' }], 'op', NOW);
+      assert.deepEqual(
+        policies.current().documents.map((d) => d.kind),
+        ['Binding'],
+      );
+    });
+  });
+
+  describe(`${name}: settings`, () => {
+    test('are remembered, replaced, and told apart', ({ settings }) => {
+      assert.equal(settings.get('a'), undefined);
+      settings.set('a', '1');
+      settings.set('b', '');
+      settings.set('a', '2');
+      assert.equal(settings.get('a'), '2');
+      assert.equal(settings.get('b'), '');
+    });
+  });
+}
