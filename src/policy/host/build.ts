@@ -1,0 +1,89 @@
+// Checks the query of a build: what it may reach while it runs, and where its context and result lie. The context itself
+// streams by unread, so what a Dockerfile fetches is not seen here.
+import type { EngineCall } from '../../engine/types.ts';
+import type { CallCheck } from './container.ts';
+import { isListedRegistry } from './images.ts';
+import { isHostNetwork } from './isolation.ts';
+import { checkHostNetworkRefs } from './networks.ts';
+import { oneOfWords, quote } from './report.ts';
+import type { Report } from './report.ts';
+import type { HostRules } from './rules.ts';
+
+type QueryCheck = (rules: HostRules, value: string, at: string, report: Report) => void;
+
+const mustBeEmpty: QueryCheck = (_rules, value, at, report) =>
+  report.deny(at, value, `is ${quote(value)} (allowed: empty)`);
+
+/** These two words stand for the context the client itself sends, over its session or in a second call. */
+const OWN_CONTEXT: ReadonlySet<string> = new Set(['client-session', 'upload-request']);
+
+const remote: QueryCheck = (_rules, value, at, report) => {
+  if (OWN_CONTEXT.has(value)) return;
+  report.deny(at, value, `makes the engine fetch ${quote(value)} (allowed: a context sent by the client)`);
+};
+
+const networkMode: QueryCheck = (_rules, value, at, report) => {
+  if (!value.includes(':') && !isHostNetwork(value)) return;
+  report.deny(at, value, `is ${quote(value)} (allowed: default, none, bridge or a network of your own)`);
+};
+
+/** Exporters write files or push images; only what `t` names is judged. */
+const outputs: QueryCheck = (_rules, value, at, report) => {
+  if (/^\s*(?:null|\[\s*\])\s*$/.test(value)) return;
+  report.deny(at, value, `is ${quote(value)} (allowed: empty, the image named by t)`);
+};
+
+const isolation: QueryCheck = (_rules, value, at, report) => {
+  if (value !== 'default') report.deny(at, value, `is ${quote(value)} (allowed: empty or default)`);
+};
+
+/** BuildKit looks these up at their registries. */
+const cacheFrom: QueryCheck = (rules, value, at, report) => {
+  let list: unknown;
+  try {
+    list = JSON.parse(value);
+  } catch {
+    list = undefined;
+  }
+  if (list === null) return;
+  if (!Array.isArray(list)) {
+    report.deny(at, value, `is ${quote(value)} (allowed: a JSON list of images)`);
+    return;
+  }
+  for (const [i, image] of list.entries()) {
+    if (typeof image === 'string' && (image === '' || isListedRegistry(rules.registries, image))) continue;
+    report.deny(`${at}[${i}]`, String(image), `is ${quote(String(image))} (allowed: ${oneOfWords(rules.registries)})`);
+  }
+};
+
+/** Every parameter of POST /build; null is free. */
+const PARAMETERS: ReadonlyMap<string, QueryCheck | null> = new Map<string, QueryCheck | null>([
+  ['remote', remote],
+  ['networkmode', networkMode],
+  ['cgroupparent', mustBeEmpty],
+  ['securityopt', mustBeEmpty],
+  ['outputs', outputs],
+  ['isolation', isolation],
+  ['cachefrom', cacheFrom],
+  ...[
+    ...['dockerfile', 't', 'extrahosts', 'q', 'nocache', 'pull', 'rm', 'forcerm', 'memory', 'memswap', 'cpushares'],
+    ...['cpusetcpus', 'cpusetmems', 'cpuperiod', 'cpuquota', 'buildargs', 'shmsize', 'squash', 'labels', 'platform'],
+    ...['target', 'version', 'session', 'buildid', 'ulimits'],
+  ].map((name): [string, null] => [name, null]),
+]);
+
+export const build =
+  (rules: HostRules): CallCheck =>
+  (call: EngineCall, report: Report) => {
+    checkHostNetworkRefs(call, report);
+    for (const name in call.query) {
+      const check = PARAMETERS.get(name);
+      if (check === null) continue;
+      const at = `query.${name}`;
+      for (const value of call.query[name] ?? []) {
+        if (value === '') continue;
+        if (check === undefined) report.unknown(at, value);
+        else check(rules, value, at, report);
+      }
+    }
+  };

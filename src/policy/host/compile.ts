@@ -1,0 +1,165 @@
+// Joins the tables into one check per action. Actions that are in no table (plugins, swarm, prunes) touch the host as a
+// whole: whether they are allowed is a matter of the policy's actions, and only unknown fields are refused here.
+import { unknownFieldsOf } from '../../engine/decode.ts';
+import type { EngineCall } from '../../engine/types.ts';
+import { build } from './build.ts';
+import { bodyOf, objectIn, containerCreate, containerUpdate, execCreate } from './container.ts';
+import type { CallCheck } from './container.ts';
+import { checkAddress, checkImage } from './images.ts';
+import { mustBeFalse } from './isolation.ts';
+import { ceilingsOf, checkCreated, checkTaskLimits, checkUpdated } from './limits.ts';
+import { driverOptsCheck, volumeDriver } from './mounts.ts';
+import { checkHostNetworkRefs, connectRows, networkCreateRows } from './networks.ts';
+import { Report, quote, walk } from './report.ts';
+import type { Check, Rows } from './report.ts';
+import { hostRules, limitRules } from './rules.ts';
+import type { HostRules } from './rules.ts';
+import { serviceSpec } from './service.ts';
+import type { HostCheck, HostSpec, HostViolation } from './spec.ts';
+
+const NONE: readonly HostViolation[] = Object.freeze([]);
+
+/** What a check cannot know from the policy alone. */
+export interface CompileOptions {
+  /** Paths never mounted, nor what holds them, whatever the policy lists: the gateway's sockets and data folder. */
+  readonly protectedPaths?: readonly string[];
+}
+
+/**
+ * Makes the check of a host block, once per policy revision.
+ *
+ * @throws {GatewayError} `input-invalid` for a value that `parseHostSpec` reports as a problem
+ */
+export function compileHostSpec(spec: HostSpec, options: CompileOptions = {}): HostCheck {
+  const preset = spec.preset ?? 'baseline';
+  const fields = new Set((spec.fields ?? []).map((field) => field.replaceAll(/\[[^\]]*\]/g, '')));
+  const checks =
+    preset === 'privileged'
+      ? privilegedChecks(spec)
+      : presetChecks(hostRules(spec, preset, options.protectedPaths ?? []));
+  return (call, principal) => {
+    const check = checks.get(call.action) ?? (preset === 'privileged' ? undefined : otherwise);
+    if (check === undefined) return NONE;
+    const report = new Report(principal, fields);
+    check(call, report);
+    return report.violations;
+  };
+}
+
+/** Fields no schema knows, in bodies that have no table here. */
+const otherwise: CallCheck = (call, report) => {
+  for (const { path, secure } of unknownFieldsOf(call)) if (secure) report.unknown(path, '?');
+};
+
+function presetChecks(rules: HostRules): ReadonlyMap<string, CallCheck> {
+  const service = serviceSpec(rules);
+  const distribution: CallCheck = (call, report) => checkImage(rules.registries, call.path.name, 'path.name', report);
+  return new Map<string, CallCheck>([
+    ['container.create', containerCreate(rules)],
+    ['container.update', containerUpdate(rules)],
+    ['container.start', containerStart],
+    ['container.exec.create', execCreate(rules)],
+    ['container.checkpoint.create', checkpoint],
+    ['container.checkpoint.list', checkpoint],
+    ['container.checkpoint.remove', checkpoint],
+    ['service.create', service],
+    ['service.update', service],
+    ['volume.create', volumeCreate(rules)],
+    ['build.run', build(rules)],
+    ['network.create', bodyRows(networkCreateRows(rules))],
+    ['network.connect', networkConnect(rules)],
+    ['image.pull', imageCreate(rules)],
+    ['image.import', imageCreate(rules)],
+    ['image.push', distribution],
+    ['image.distribution', distribution],
+    ['image.search', (call, report) => checkImage(rules.registries, searchTerm(call), 'query.term', report)],
+    [
+      'system.auth',
+      (call, report) => checkAddress(rules.registries, bodyOf(call).serveraddress, 'serveraddress', report),
+    ],
+  ]);
+}
+
+/** Privileged checks nothing but what the policy spells out as a limit. */
+function privilegedChecks(spec: HostSpec): ReadonlyMap<string, CallCheck> {
+  const checks = new Map<string, CallCheck>();
+  if (spec.exec?.privileged === false) {
+    const check: CallCheck = (call, report) => {
+      const { Privileged: privileged } = bodyOf(call);
+      if (privileged !== undefined && privileged !== null && privileged !== false) {
+        mustBeFalse(privileged, 'Privileged', report);
+      }
+    };
+    checks.set('container.exec.create', check);
+  }
+  const ceilings = ceilingsOf(limitRules(spec), undefined);
+  if (ceilings === undefined) return checks;
+  checks.set('container.create', (call, report) => {
+    checkCreated(ceilings, objectIn(bodyOf(call).HostConfig), 'HostConfig.', report);
+  });
+  checks.set('container.update', (call, report) => checkUpdated(ceilings, bodyOf(call), report));
+  const service: CallCheck = (call, report) => {
+    const limits = objectIn(objectIn(objectIn(bodyOf(call).TaskTemplate).Resources).Limits);
+    checkTaskLimits(ceilings, limits, 'TaskTemplate.Resources.Limits', report);
+  };
+  checks.set('service.create', service);
+  checks.set('service.update', service);
+  return checks;
+}
+
+const bodyRows =
+  (rows: Rows): CallCheck =>
+  (call, report) =>
+    walk(rows, bodyOf(call), '', report);
+
+/** A checkpoint is a folder of the host's, and brings back a process nobody judged. */
+const containerStart: CallCheck = (call, report) => {
+  for (const name of ['checkpoint', 'checkpoint-dir']) {
+    const value = call.query[name]?.find((item) => item !== '');
+    if (value !== undefined) report.deny(`query.${name}`, value, `is ${quote(value)} (allowed: empty)`);
+  }
+};
+
+const checkpoint: CallCheck = (call, report) => {
+  const value = call.query.dir?.find((item) => item !== '') ?? bodyOf(call).CheckpointDir;
+  if (value === undefined || value === null || value === '') return;
+  const at = call.query.dir === undefined ? 'CheckpointDir' : 'query.dir';
+  report.deny(at, value, `is the host path ${quote(value)} (allowed: empty)`);
+};
+
+function volumeCreate(rules: HostRules): CallCheck {
+  const rows: Rows = new Map<string, Check | null>([
+    ['Name', null],
+    ['Driver', volumeDriver],
+    ['DriverOpts', driverOptsCheck(rules)],
+    ['Labels', null],
+    // Even an empty one makes a volume of the cluster.
+    ['ClusterVolumeSpec', (value, at, report) => report.deny(at, value, 'makes a cluster volume (allowed: null)')],
+  ]);
+  return bodyRows(rows);
+}
+
+function networkConnect(rules: HostRules): CallCheck {
+  const rows = connectRows(rules);
+  return (call, report) => {
+    walk(rows, bodyOf(call), '', report);
+    checkHostNetworkRefs(call, report);
+    if (call.path.id?.toLowerCase() === 'host') {
+      report.deny('path.id', call.path.id, 'joins the network of the host (allowed: a network of your own)');
+    }
+  };
+}
+
+/** Pull and import share one endpoint. `fromSrc=-` is an upload, any other source an address the engine calls. */
+function imageCreate(rules: HostRules): CallCheck {
+  return (call, report) => {
+    for (const source of call.query.fromSrc ?? []) {
+      if (source === '' || source === '-') continue;
+      report.deny('query.fromSrc', source, `makes the engine fetch ${quote(source)} (allowed: -, an upload)`);
+    }
+    for (const image of call.query.fromImage ?? []) checkImage(rules.registries, image, 'query.fromImage', report);
+  };
+}
+
+/** The part before the first slash may name a registry, exactly as in an image reference. */
+const searchTerm = (call: EngineCall): string => call.query.term?.[0] ?? '';

@@ -1,0 +1,241 @@
+// Checks everything that puts files of elsewhere into a container: Binds, Mounts, volumes and the options of drivers.
+import { cleanPath, isAbsolutePath, parseBind } from '../../engine/mounts.ts';
+import type { ParsedBind } from '../../engine/mounts.ts';
+import { isEmptyValue } from '../../engine/json.ts';
+import type { Json, JsonObject } from '../../engine/types.ts';
+import { isBelow, reachesSocket } from './bind-roots.ts';
+import type { BindRoot } from './bind-roots.ts';
+import { SAFE_TMPFS_FLAGS, SAFE_TMPFS_VALUES } from './presets.ts';
+import { each, empty, listOf, objectOf, oneOfWords, quote, walk } from './report.ts';
+import type { Check, Report, Rows } from './report.ts';
+import type { HostRules } from './rules.ts';
+
+/** Names the engine takes for a volume; others are paths in disguise or refused by it. */
+const VOLUME_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
+const PRIVATE: ReadonlySet<unknown> = new Set([undefined, null, '', 'private', 'rprivate']);
+const TMPFS_FLAGS: ReadonlySet<string> = new Set(SAFE_TMPFS_FLAGS);
+const TMPFS_VALUES: ReadonlySet<string> = new Set(SAFE_TMPFS_VALUES);
+const SHARED_OPTIONS: ReadonlySet<string> = new Set(['shared', 'rshared', 'slave', 'rslave']);
+
+/** HostConfig.Binds: `src:dst[:options]`. */
+export const bindsCheck =
+  (rules: HostRules): Check =>
+  (value, at, report) => {
+    const list = listOf(value, at, report);
+    for (let i = 0; i < list.length; i += 1) {
+      const spec = list[i];
+      const bind = typeof spec === 'string' ? tryParse(spec) : undefined;
+      if (bind === undefined)
+        report.deny(`${at}[${i}]`, spec, `is ${quote(spec)}, which is no mount (allowed: volume:/path)`);
+      else if (bind.kind === 'bind') checkBind(rules, bind, `${at}[${i}]`, report);
+      else if (bind.kind === 'volume') checkVolumeName(bind.source, `${at}[${i}]`, report);
+    }
+  };
+
+function tryParse(spec: string): ParsedBind | undefined {
+  try {
+    return parseBind(spec);
+  } catch {
+    return undefined;
+  }
+}
+
+function checkBind(rules: HostRules, bind: ParsedBind, at: string, report: Report): void {
+  const root = checkHostPath(rules, bind.source, bind.readOnly, at, report);
+  if (root === undefined) return;
+  for (const option of bind.options) {
+    if (SHARED_OPTIONS.has(option)) denyPropagation(option, at, report);
+    // Relabelling writes to every file below the path.
+    if (root.readOnly && (option === 'z' || option === 'Z')) {
+      report.deny(at, option, `relabels ${JSON.stringify(bind.source)} (allowed: read-only use without ${option})`);
+    }
+  }
+}
+
+const denyPropagation = (mode: Json, at: string, report: Report): void =>
+  report.deny(at, mode, `has the propagation ${quote(mode)} (allowed: private or rprivate)`);
+
+/** @returns the allowed folder the path lies in, undefined after a denial */
+function checkHostPath(
+  rules: HostRules,
+  path: string,
+  readOnly: boolean,
+  at: string,
+  report: Report,
+): BindRoot | undefined {
+  const quoted = quote(path);
+  if (path.includes('\0') || path.includes('\\')) {
+    report.deny(at, path, `mounts host path ${quoted}, which holds odd characters (allowed: a plain absolute path)`);
+    return undefined;
+  }
+  // The most specific folder decides, so that a writable one may lie in a read-only one and the other way round.
+  let best: { root: BindRoot; length: number } | undefined;
+  for (const root of rules.binds) {
+    const folder = root.pathFor(report.principal);
+    if (folder !== undefined && isBelow(path, folder) && folder.length > (best?.length ?? -1)) {
+      best = { root, length: folder.length };
+    }
+  }
+  if (best === undefined) {
+    const allowed =
+      rules.binds.length === 0 ? 'none; use a named volume' : `below ${oneOfWords(rules.binds.map((b) => b.text))}`;
+    report.deny(at, path, `mounts host path ${quoted} (allowed: ${allowed})`);
+    return undefined;
+  }
+  if (reachesSocket(path, rules.protectedPaths)) {
+    report.deny(at, path, `mounts host path ${quoted}, which reaches the socket of an engine (allowed: never)`);
+    return undefined;
+  }
+  if (best.root.readOnly && !readOnly) {
+    report.deny(at, path, `mounts host path ${quoted} writable (allowed: read-only)`);
+    return undefined;
+  }
+  return best.root;
+}
+
+function checkVolumeName(name: string, at: string, report: Report): void {
+  if (!VOLUME_NAME.test(name)) {
+    report.deny(at, name, `mounts ${quote(name)}, which is no volume name (allowed: letters, digits, _, . and -)`);
+  }
+}
+
+const BIND_OPTIONS: Rows = new Map<string, Check | null>([
+  ['Propagation', null],
+  ['NonRecursive', null],
+  ['CreateMountpoint', null],
+  ['ReadOnlyNonRecursive', null],
+  ['ReadOnlyForceRecursive', null],
+]);
+
+/** Fields of a Mount. Type, Source and the options of the type are judged together, see `checkMount`. */
+const MOUNT: Rows = new Map<string, Check | null>([
+  ['Type', null],
+  ['Source', null],
+  ['Target', null],
+  ['ReadOnly', null],
+  ['Consistency', null],
+  ['BindOptions', (value, at, report) => walk(BIND_OPTIONS, value, at, report)],
+  ['VolumeOptions', null],
+  ['ImageOptions', (value, at, report) => walk(IMAGE_OPTIONS, value, at, report)],
+  ['TmpfsOptions', (value, at, report) => walk(TMPFS_OPTIONS, value, at, report)],
+  ['ClusterOptions', empty('none')],
+]);
+const IMAGE_OPTIONS: Rows = new Map([['Subpath', null]]);
+const TMPFS_OPTIONS: Rows = new Map([
+  ['SizeBytes', null],
+  ['Mode', null],
+  ['Options', null],
+]);
+
+/** HostConfig.Mounts and ContainerSpec.Mounts. */
+export function mountsCheck(rules: HostRules): Check {
+  const driverConfig = driverConfigCheck(rules);
+  const volumeOptions: Rows = new Map<string, Check | null>([
+    ['NoCopy', null],
+    ['Labels', null],
+    ['Subpath', null],
+    ['DriverConfig', driverConfig],
+  ]);
+  return each((value, at, report) => {
+    const mount = objectOf(value, at, report) ?? {};
+    walk(MOUNT, mount, at, report);
+    walk(volumeOptions, mount.VolumeOptions, `${at}.VolumeOptions`, report);
+    checkMount(rules, mount, at, report);
+  });
+}
+
+function checkMount(rules: HostRules, mount: JsonObject, at: string, report: Report): void {
+  const source = mount.Source;
+  switch (mount.Type) {
+    case 'volume':
+      if (typeof source === 'string' && source !== '') checkVolumeName(source, at, report);
+      return;
+    case 'tmpfs':
+      return;
+    case 'bind':
+      checkBindMount(rules, mount, at, report);
+      return;
+    case 'image':
+      if (rules.imageMounts) return;
+      break;
+  }
+  const types = `volume or tmpfs${rules.imageMounts ? ' or image' : ''}${rules.binds.length > 0 ? ' or bind' : ''}`;
+  report.deny(`${at}.Type`, mount.Type, `is ${quote(mount.Type ?? '')} (allowed: ${types})`);
+}
+
+function checkBindMount(rules: HostRules, mount: JsonObject, at: string, report: Report): void {
+  const { Source: source } = mount;
+  if (typeof source !== 'string' || !isAbsolutePath(source)) {
+    report.deny(at, source, `mounts host path ${quote(source ?? '')} (allowed: an absolute path)`);
+    return;
+  }
+  const root = checkHostPath(rules, cleanPath(source), mount.ReadOnly === true, at, report);
+  if (root === undefined) return;
+  const options = objectOf(mount.BindOptions, `${at}.BindOptions`, report);
+  if (options === undefined) return;
+  if (!PRIVATE.has(options.Propagation))
+    denyPropagation(options.Propagation ?? '', `${at}.BindOptions.Propagation`, report);
+  // Mounts below the path would stay writable.
+  if (root.readOnly && !isEmptyValue(options.ReadOnlyNonRecursive)) {
+    report.deny(`${at}.BindOptions.ReadOnlyNonRecursive`, true, 'is true (allowed: false, the path is read-only)');
+  }
+  if (root.readOnly && !isEmptyValue(options.CreateMountpoint)) {
+    report.deny(`${at}.BindOptions.CreateMountpoint`, true, 'is true (allowed: false, the path is read-only)');
+  }
+}
+
+/** VolumeOptions.DriverConfig: a driver and its options inside a mount. */
+function driverConfigCheck(rules: HostRules): Check {
+  const rows: Rows = new Map<string, Check | null>([
+    ['Name', volumeDriver],
+    ['Options', driverOptsCheck(rules)],
+  ]);
+  return (value, at, report) => walk(rows, value, at, report);
+}
+
+/** VolumeDriver, Driver and DriverConfig.Name. */
+export const volumeDriver: Check = (value, at, report) => {
+  if (value !== 'local') report.deny(at, value, `is ${quote(value)} (allowed: local)`);
+};
+
+/**
+ * Options of the local driver. It hands them to mount(2), so all but a tmpfs can name a path, a device or another
+ * machine: `o=bind` wins over any type, `lowerdir` and `addr` hide in `o`.
+ */
+export const driverOptsCheck =
+  (rules: HostRules): Check =>
+  (value, at, report) => {
+    const options = objectOf(value, at, report);
+    if (options === undefined) return;
+    const isTmpfs = options.type === 'tmpfs' && options.device === 'tmpfs';
+    const allowed = rules.values.volumeOptions ? 'size, or type=tmpfs with device=tmpfs' : 'none';
+    for (const key in options) {
+      const item = options[key];
+      const isFine =
+        rules.values.volumeOptions &&
+        ((key === 'size' && isPlain(item)) ||
+          (isTmpfs && (key === 'type' || key === 'device' || (key === 'o' && isTmpfsOptions(item)))));
+      if (!isFine) report.deny(`${at}.${key}`, item, `is ${quote(item)} (allowed: ${allowed})`);
+    }
+  };
+
+const isPlain = (value: Json | undefined): boolean => typeof value === 'string' && /^[0-9]+[a-zA-Z%]{0,3}$/.test(value);
+
+function isTmpfsOptions(value: Json | undefined): boolean {
+  if (typeof value !== 'string') return false;
+  return value.split(',').every((option) => {
+    const equals = option.indexOf('=');
+    if (equals < 0) return option === '' || TMPFS_FLAGS.has(option);
+    return TMPFS_VALUES.has(option.slice(0, equals)) && /^[0-9a-zA-Z%]*$/.test(option.slice(equals + 1));
+  });
+}
+
+/** Config.Volumes: paths in the container, each a new volume. Old clients put binds here. */
+export const volumePaths: Check = (value, at, report) => {
+  const paths = objectOf(value, at, report);
+  for (const path in paths) {
+    if (!isAbsolutePath(path) || path.includes(':') || cleanPath(path) === '/') {
+      report.deny(at, path, `has the path ${quote(path)} (allowed: absolute paths in the container without ":")`);
+    }
+  }
+};

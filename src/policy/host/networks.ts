@@ -1,0 +1,152 @@
+// Checks networks and the end points of containers in them.
+import { isEmptyValue } from '../../engine/json.ts';
+import type { EngineCall, Json } from '../../engine/types.ts';
+import { isHostNetwork } from './isolation.ts';
+import { each, empty, objectOf, oneOfWords, quote, walk } from './report.ts';
+import type { Check, Report, Rows } from './report.ts';
+import type { HostRules } from './rules.ts';
+import { isWithin, parseSubnet } from './subnets.ts';
+
+const HOST_NETWORK = 'joins the network of the host (allowed: a network of your own)';
+
+const optionsIn =
+  (names: ReadonlySet<string>): Check =>
+  (value, at, report) => {
+    const options = objectOf(value, at, report);
+    for (const key in options) {
+      if (names.has(key)) continue;
+      report.deny(at, key, `sets ${quote(key)} (allowed: ${oneOfWords(names)})`);
+    }
+  };
+
+const ENDPOINT_IPAM: Rows = new Map([
+  ['IPv4Address', null],
+  ['IPv6Address', null],
+  ['LinkLocalIPs', null],
+]);
+
+const notHost: Check = (value, at, report) => {
+  if (isHostNetwork(value)) report.deny(at, value, HOST_NETWORK);
+};
+
+/** EndpointSettings. Inspect's answers come back in them, so what only the engine fills is free. */
+function endpointCheck(rules: HostRules): Check {
+  const rows: Rows = new Map<string, Check | null>([
+    ['IPAMConfig', (value, at, report) => walk(ENDPOINT_IPAM, value, at, report)],
+    ['Links', rules.values.otherContainers ? null : empty('none')],
+    ['Aliases', null],
+    ['MacAddress', null],
+    ['DriverOpts', optionsIn(rules.endpointOptions)],
+    ['GwPriority', null],
+    ['NetworkID', notHost],
+    ['EndpointID', null],
+    ['Gateway', null],
+    ['IPAddress', null],
+    ['IPPrefixLen', null],
+    ['IPv6Gateway', null],
+    ['GlobalIPv6Address', null],
+    ['GlobalIPv6PrefixLen', null],
+    ['DNSNames', null],
+  ]);
+  return (value, at, report) => walk(rows, value, at, report);
+}
+
+/** NetworkingConfig of a create body. */
+export function networkingConfigCheck(rules: HostRules): Check {
+  const endpoint = endpointCheck(rules);
+  const endpoints: Check = (value, at, report) => {
+    const byName = objectOf(value, at, report);
+    for (const name in byName) {
+      const field = `${at}[${JSON.stringify(name)}]`;
+      if (isHostNetwork(name)) report.deny(field, name, HOST_NETWORK);
+      endpoint(byName[name] ?? null, field, report);
+    }
+  };
+  const rows: Rows = new Map([['EndpointsConfig', endpoints]]);
+  return (value, at, report) => walk(rows, value, at, report);
+}
+
+/** Body of a network connect. */
+export const connectRows = (rules: HostRules): Rows =>
+  new Map<string, Check | null>([
+    ['Container', null],
+    ['EndpointConfig', endpointCheck(rules)],
+  ]);
+
+/** The network of the host by any of its names, wherever the call's objects were resolved. */
+export function checkHostNetworkRefs(call: EngineCall, report: Report): void {
+  const { resources } = call;
+  for (let i = 0; i < resources.length; i += 1) {
+    const ref = resources[i];
+    if (ref?.kind !== 'network' || ref.role === 'creates') continue;
+    if (isHostNetwork(ref.resolvedName) && !isHostNetwork(ref.name)) report.deny(ref.at, ref.name, HOST_NETWORK);
+  }
+}
+
+const targets = (rules: HostRules): Rows =>
+  new Map<string, Check | null>([
+    ['Target', notHost],
+    ['Aliases', null],
+    ['DriverOpts', optionsIn(rules.endpointOptions)],
+  ]);
+
+/** Networks of a service. */
+export const serviceNetworksCheck = (rules: HostRules): Check => {
+  const rows = targets(rules);
+  return each((value, at, report) => walk(rows, value, at, report));
+};
+
+const word =
+  (words: readonly string[], allowed: string): Check =>
+  (value, at, report) => {
+    if (typeof value !== 'string' || !words.includes(value)) {
+      report.deny(at, value, `is ${quote(value)} (allowed: ${allowed})`);
+    }
+  };
+
+const mustBeUnset: Check = (value, at, report) => report.deny(at, value, `is ${quote(value)} (allowed: false)`);
+
+/** Body of a network create. */
+export function networkCreateRows(rules: HostRules): Rows {
+  const subnet: Check = (value, at, report) => {
+    const parsed = typeof value === 'string' ? parseSubnet(value) : undefined;
+    if (parsed !== undefined && rules.subnets.some((range) => isWithin(parsed, range))) return;
+    report.deny(
+      at,
+      value,
+      `is ${quote(value)}, to which the host would route (allowed: private ranges, or those listed in network.subnets)`,
+    );
+  };
+  const config: Rows = new Map<string, Check | null>([
+    ['Subnet', subnet],
+    ['IPRange', null],
+    ['Gateway', null],
+    ['AuxiliaryAddresses', null],
+  ]);
+  const ipam: Rows = new Map<string, Check | null>([
+    ['Driver', word(['default'], 'default')],
+    ['Options', optionsIn(new Set())],
+    ['Config', each((value, at, report) => walk(config, value, at, report))],
+  ]);
+  return new Map<string, Check | null>([
+    ['Name', null],
+    ['CheckDuplicate', null],
+    ['Driver', word([...rules.networkDrivers], oneOfWords(rules.networkDrivers))],
+    ['Scope', word(['local'], 'local')],
+    ['EnableIPv4', null],
+    ['EnableIPv6', null],
+    ['IPAM', (value, at, report) => walk(ipam, value, at, report)],
+    ['Internal', null],
+    ['Attachable', null],
+    ['Ingress', mustBeUnset],
+    ['ConfigOnly', mustBeUnset],
+    ['ConfigFrom', configFrom],
+    ['Options', optionsIn(rules.networkOptions)],
+    ['Labels', null],
+  ]);
+}
+
+/** Another network's options would come along unseen. */
+function configFrom(value: Json, at: string, report: Report): void {
+  if (!isEmptyValue(value)) report.deny(at, value, `is ${quote(value)} (allowed: none)`);
+}

@@ -1,0 +1,133 @@
+// Collects violations of one call. Costs nothing while there are none.
+import { isEmptyValue } from '../../engine/json.ts';
+import type { Json, JsonObject } from '../../engine/types.ts';
+import type { Principal } from '../types.ts';
+import type { HostViolation } from './spec.ts';
+
+/** More would not help the reader. */
+const MAX_VIOLATIONS = 32;
+const MAX_SHOWN = 120;
+const NONE: readonly HostViolation[] = Object.freeze([]);
+
+/** Any value as short text. */
+export function show(value: Json | undefined): string {
+  let text: string;
+  if (typeof value === 'string') text = value;
+  else if (typeof value === 'object' && value !== null) {
+    text = JSON.stringify(value, (_key, item: unknown) => (typeof item === 'bigint' ? String(item) : item));
+  } else text = String(value);
+  return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}...` : text;
+}
+
+/** Any value for a message: text in quotes, the rest plain. */
+export const quote = (value: Json | undefined): string =>
+  typeof value === 'string' ? JSON.stringify(show(value)) : show(value);
+
+export class Report {
+  readonly principal: Principal;
+  readonly #fields: ReadonlySet<string>;
+  #found: HostViolation[] | undefined;
+
+  /** @param fields paths, without list positions, that pass although no table knows them */
+  constructor(principal: Principal, fields: ReadonlySet<string>) {
+    this.principal = principal;
+    this.#fields = fields;
+  }
+
+  get violations(): readonly HostViolation[] {
+    return this.#found ?? NONE;
+  }
+
+  /** @param text what is wrong, then in brackets what would be allowed; the field is put before it */
+  deny(field: string, value: Json | undefined, text: string): void {
+    this.#found ??= [];
+    if (this.#found.length < MAX_VIOLATIONS)
+      this.#found.push({ field, value: show(value), message: `${field} ${text}` });
+  }
+
+  /** Refuses a field that no table knows, unless it is empty or the policy lets it through. */
+  unknown(field: string, value: Json | undefined): void {
+    if (isEmptyValue(value) || this.isLetThrough(field)) return;
+    this.deny(field, value, `is a field this gateway does not know (allowed: leave it out, or list it under fields)`);
+  }
+
+  isLetThrough(field: string): boolean {
+    return this.#fields.size > 0 && this.#fields.has(field.replaceAll(/\[[^\]]*\]/g, ''));
+  }
+}
+
+/** Judges one value that is not null, false, 0 or an empty string. */
+export type Check = (value: Json, at: string, report: Report) => void;
+/** Known fields of one struct; null is free. */
+export type Rows = ReadonlyMap<string, Check | null>;
+
+/** A value as an object; anything else is refused. */
+export function objectOf(value: Json | undefined, at: string, report: Report): JsonObject | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (typeof value === 'object' && !Array.isArray(value)) return value as JsonObject;
+  report.deny(at, value, `is ${quote(value)} (allowed: an object)`);
+  return undefined;
+}
+
+/** A value as a list; anything else is refused. */
+export function listOf(value: Json | undefined, at: string, report: Report): readonly Json[] {
+  if (value === undefined || value === null) return [];
+  if (Array.isArray(value)) return value as readonly Json[];
+  report.deny(at, value, `is ${quote(value)} (allowed: a list)`);
+  return [];
+}
+
+/**
+ * Looks at every field of an object. Absent, null, "", false and 0 are the same and pass: a stock client sends every
+ * field. Lists and objects go to their check even when empty, since some mean something then.
+ */
+export function walk(rows: Rows, value: Json | undefined, at: string, report: Report): void {
+  const object = objectOf(value, at, report);
+  if (object === undefined) return;
+  for (const key in object) {
+    const check = rows.get(key);
+    if (check === null) continue;
+    const item = object[key];
+    if (item === undefined || item === null || item === '' || item === false || item === 0) continue;
+    const field = at === '' ? key : `${at}.${key}`;
+    if (check === undefined) report.unknown(field, item);
+    else check(item, field, report);
+  }
+}
+
+/** A struct as the check of a field. */
+export const nested =
+  (rows: Rows): Check =>
+  (value, at, report) =>
+    walk(rows, value, at, report);
+
+/** A list of structs as the check of a field. */
+export const each =
+  (check: Check): Check =>
+  (value, at, report) => {
+    const list = listOf(value, at, report);
+    for (let i = 0; i < list.length; i += 1) check(list[i] ?? null, `${at}[${i}]`, report);
+  };
+
+/** A field that must stay empty, `{}` and `[]` included among the empty. */
+export const empty =
+  (allowed: string): Check =>
+  (value, at, report) => {
+    if (!isEmptyValue(value)) report.deny(at, value, `is set to ${quote(value)} (allowed: ${allowed})`);
+  };
+
+/** A text that must be one of a few. */
+export const oneOf =
+  (words: ReadonlySet<string>, allowed: string): Check =>
+  (value, at, report) => {
+    if (typeof value !== 'string' || !words.has(value)) {
+      report.deny(at, value, `is ${quote(value)} (allowed: ${allowed})`);
+    }
+  };
+
+/** Words as the end of a message: `a, b or c`, or `none`. */
+export function oneOfWords(words: Iterable<string>): string {
+  const list = [...words].filter((word) => word !== '');
+  if (list.length === 0) return 'none';
+  return list.length === 1 ? (list[0] as string) : `${list.slice(0, -1).join(', ')} or ${list[list.length - 1]}`;
+}

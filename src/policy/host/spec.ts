@@ -1,0 +1,83 @@
+// What a `host:` block of a policy says, and what its check answers. Types only.
+import type { EngineCall } from '../../engine/types.ts';
+import type { Principal } from '../types.ts';
+
+/** From strictest to none: `hardened` is `restricted` and more, `restricted` is `baseline` and more. */
+export type HostPreset = 'baseline' | 'restricted' | 'hardened' | 'privileged';
+export const HOST_PRESETS: readonly HostPreset[] = ['baseline', 'restricted', 'hardened', 'privileged'];
+
+/** A folder of the host that may be mounted, with everything below it. May hold `${principal.tenant}` and the like. */
+export type BindRule = string | { readonly path: string; readonly readOnly?: boolean };
+
+/** A device node by path, graphics cards by number, or a device of the Container Device Interface by name. */
+export type DeviceRule =
+  | string
+  | { readonly path: string; readonly permissions?: string }
+  | { readonly gpu: number | 'all' }
+  | { readonly cdi: string };
+
+/** Ceilings of one container. A call that creates one must then set each of them. */
+export interface HostLimits {
+  /** Bytes, or `512MiB`, `4GiB`. */
+  readonly memory?: number | string;
+  /** Processors, fractions allowed. */
+  readonly cpus?: number;
+  /** Processes and threads. */
+  readonly pids?: number;
+}
+
+/**
+ * A preset and what it is changed by. Every list adds to what the preset allows, but for `ports` and `registries`,
+ * which replace it. Names in `sysctls` and `annotations` may end in `*`.
+ */
+export interface HostSpec {
+  /** Default `baseline`. */
+  readonly preset?: HostPreset;
+  readonly binds?: readonly BindRule[];
+  /**
+   * Fixed host ports, single or `30000-30999`. Default: from 1024 on in baseline, none in the others. 0 stands for ports
+   * the engine picks, which are free in baseline anyway.
+   */
+  readonly ports?: readonly (number | string)[];
+  readonly devices?: readonly DeviceRule[];
+  readonly capabilities?: readonly string[];
+  readonly sysctls?: readonly string[];
+  readonly runtimes?: readonly string[];
+  /** Log drivers beyond json-file, local and none; the options of a listed driver are free, its address included. */
+  readonly logDrivers?: readonly string[];
+  readonly annotations?: readonly string[];
+  /** SHA-256 in hex of the profile's JSON exactly as sent (the docker CLI removes white space first), or `builtin`. */
+  readonly seccompProfiles?: readonly string[];
+  readonly apparmorProfiles?: readonly string[];
+  /** Mount types beyond bind, volume and tmpfs: only `image`. */
+  readonly mountTypes?: readonly string[];
+  /** Same as `network.drivers`. */
+  readonly networkDrivers?: readonly string[];
+  readonly network?: {
+    /** Drivers beyond bridge. */
+    readonly drivers?: readonly string[];
+    /** Keys of driver options of networks and end points. */
+    readonly options?: readonly string[];
+    /** Address ranges beyond the private and documentation ones that a new network may use, `198.18.0.0/15`. */
+    readonly subnets?: readonly string[];
+  };
+  /** Registries images come from and go to: `ghcr.io`, `ghcr.io/acme`, or `*`. Default `docker.io`. */
+  readonly registries?: readonly string[];
+  readonly limits?: HostLimits;
+  readonly exec?: { readonly privileged?: boolean };
+  /** Fields no table knows, and otherwise unjudgeable ones, let through: `HostConfig.NewField`, `query.rollback`. */
+  readonly fields?: readonly string[];
+}
+
+/** One reason to refuse. */
+export interface HostViolation {
+  /** `HostConfig.Binds[0]`, `query.networkmode` */
+  readonly field: string;
+  /** The refused value as text, shortened; never a secret. */
+  readonly value: string;
+  /** One sentence that starts with the field and ends with what would be allowed. */
+  readonly message: string;
+}
+
+/** Judges one call; empty means allowed. Pure, and quick enough to run for every candidate rule. */
+export type HostCheck = (call: EngineCall, principal: Principal) => readonly HostViolation[];
