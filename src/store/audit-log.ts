@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import { statSync } from 'node:fs';
 import Database from 'better-sqlite3';
-import { AUDIT_ID, chainHash, COLUMNS, type ColumnValue, genesis, STAGE } from './audit-row.ts';
+import { AUDIT_ID, COLUMNS, type ColumnValue, chainHash, genesis, STAGE } from './audit-row.ts';
 import { applyPragmas } from './database-pragmas.ts';
 
 /** Up to this row, every intent has its outcome: a start need not look before it. */

@@ -15,8 +15,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import Database from 'better-sqlite3';
-import { openRecorder } from '../../src/store/recorder.ts';
 import { openStore } from '../../src/store/open.ts';
+import { openRecorder } from '../../src/store/recorder.ts';
 import { alice, NOW, storeContract, tokenOf } from './contract.ts';
 
 const inFolder = (body: (folder: string) => void | Promise<void>) => async () => {
