@@ -22,6 +22,7 @@ import { webCaller } from './proxy/caller-web.ts';
 import { forwardedRequestHeaders } from './proxy/headers.ts';
 import { spliceHijack } from './proxy/hijack.ts';
 import type { CallerEnd, EngineRequest, Outcome } from './proxy/types.ts';
+import { tlsBacklogBytes } from './runtime/runtime.ts';
 
 /** What node-server puts into the context; absent when the app is called through `fetch` alone. */
 interface Bindings {
@@ -196,7 +197,10 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
         if (early.length > 0) socket.unshift(early);
         parts.meter.streamOpened();
         try {
-          const moved = await spliceHijack(socket, answer.socket, { signal: controller.signal });
+          const moved = await spliceHijack(socket, answer.socket, {
+            signal: controller.signal,
+            maxBacklogBytes: 'encrypted' in socket ? tlsBacklogBytes : undefined,
+          });
           complete(trace, { status: 101, ...moved });
         } finally {
           parts.meter.streamClosed();

@@ -4,6 +4,7 @@ import { dirname, resolve } from 'node:path';
 import { Listeners, type OpenGateway, openGateway } from './assemble.ts';
 import { loadConfig } from './config.ts';
 import type { Config } from './config/types.ts';
+import { GatewayError } from './errors.ts';
 import { createLogger } from './logger.ts';
 import { runtime } from './runtime/runtime.ts';
 import { VERSION } from './version.ts';
@@ -30,7 +31,8 @@ export async function run(
   let current = config;
   const reload = async (): Promise<Readonly<Record<string, unknown>>> => {
     const next = options.reread?.() ?? current;
-    if (next.data !== current.data) throw new Error('the data folder cannot change while running');
+    if (next.data !== current.data)
+      throw new GatewayError('config-invalid', 'the data folder cannot change while the gateway runs');
     await open.reload(next);
     log.setLevel(next.log.level);
     await listeners.apply(next);

@@ -7,6 +7,7 @@ import { ADMIN_PREFIX, type AdminEnv } from './admin/app.ts';
 import { problemOf } from './admin/problems.ts';
 import { type AdminCaller, type AdminServices, LOCAL_OPERATOR } from './admin/services.ts';
 import type { Gateway, GatewayEnv } from './gateway.ts';
+import { AUDIT_ID_HEADER } from './gateway/answer.ts';
 import { headerValues } from './gateway/arrival.ts';
 import { asGatewayError } from './gateway/trace.ts';
 import type { Authenticator } from './identity/authenticate.ts';
@@ -51,6 +52,7 @@ export function mountOwnRoutes(app: Hono<GatewayEnv>, own: OwnRoutes): void {
       );
       return c.json(problemOf(error, c.req.path, auditId), error.status as 401, {
         'Content-Type': 'application/problem+json',
+        [AUDIT_ID_HEADER]: auditId,
         'WWW-Authenticate': own.authenticator.challengeFor(error),
       });
     }

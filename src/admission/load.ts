@@ -1,7 +1,8 @@
 // Loads plugin modules: imports the file or package, checks the default export and its settings.
 // Importing starts nothing; `setup` runs once per load. Running the hooks is chain.ts's work.
+import { existsSync } from 'node:fs';
 import { isAbsolute, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { GatewayError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { LoadedPlugin } from './chain.ts';
@@ -57,9 +58,20 @@ export async function loadPlugins(
 const invalid = (use: string, what: string, cause?: unknown) =>
   new GatewayError('config-invalid', `plugin ${use}: ${what}`, { cause });
 
+/** A bare name is a plugin shipped with this program (beside the sources, or beside the bundle), or else a package. */
+function specifierOf(use: string, baseDir: string): string {
+  if (use.startsWith('.') || isAbsolute(use)) return pathToFileURL(resolve(baseDir, use)).href;
+  if (/^[a-z][a-z0-9-]*$/.test(use)) {
+    for (const path of [`../../plugins/${use}.ts`, `./plugins/${use}.js`]) {
+      const url = new URL(path, import.meta.url);
+      if (existsSync(fileURLToPath(url))) return url.href;
+    }
+  }
+  return use;
+}
+
 async function importModule(use: string, baseDir: string): Promise<unknown> {
-  const isFile = use.startsWith('.') || isAbsolute(use);
-  const specifier = isFile ? pathToFileURL(resolve(baseDir, use)).href : use;
+  const specifier = specifierOf(use, baseDir);
   try {
     return ((await import(specifier)) as { default?: unknown }).default;
   } catch (cause) {

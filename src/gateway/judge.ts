@@ -85,7 +85,8 @@ async function decodeCall(trace: Trace, target: Target, parts: GatewayParts): Pr
   const { body, rawHeaders } = trace.arrival;
   const kind = bodyKindOfTarget(target);
   // An opaque body streams through unread; only what its head says of it is judged.
-  if (kind === 'opaque' || !body.present) return toCall(target, decodeBody(target, headerValues(rawHeaders, 'content-type'), EMPTY_BODY));
+  if (kind === 'opaque' || !body.present)
+    return toCall(target, decodeBody(target, headerValues(rawHeaders, 'content-type'), EMPTY_BODY));
   const limits = parts.limits();
   const bytes = await body.readAll(kind === 'json' ? limits.bodyBytes : STRAY_BODY_BYTES, limits.bodyTimeoutMs);
   return toCall(
@@ -125,7 +126,16 @@ function judgeCall(trace: Trace, policies: PrincipalPolicies, call: EngineCall):
 function throwDenial(trace: Trace, decision: Decision): never {
   trace.decision = decision;
   const reason = decision.reasons[0];
-  throw new GatewayError(reason?.code ?? 'operation-not-allowed', reason?.message ?? 'no policy allows this operation');
+  const code = reason?.code ?? 'operation-not-allowed';
+  const message = reason?.message ?? 'no policy allows this operation';
+  const { target } = trace;
+  if (code === 'operation-not-allowed' && target?.action.endsWith('.inspect') && target.operation.class === 'read') {
+    // `docker inspect` asks kind after kind until one answers something else than 404: a 403 would end its search, and
+    // would tell that the object is there.
+    const name = target.path.id ?? target.path.name ?? '';
+    throw new GatewayError('object-not-found', `No such ${target.operation.resource}: ${name} (${message})`);
+  }
+  throw new GatewayError(code, message);
 }
 
 /** Stamps what the deciding rules oblige the gateway to add. */

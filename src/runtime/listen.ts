@@ -10,7 +10,7 @@ import type { Listener } from '../config/types.ts';
 import { type ErrorCode, GatewayError } from '../errors.ts';
 import type { Channel } from '../gateway/arrival.ts';
 import type { Logger } from '../log.ts';
-import { runtime } from './runtime.ts';
+import { readUpgradeBody } from './upgrade-body.ts';
 
 /** Keep-alive connections wait this long for their next request, in ms: Go clients keep theirs for 30 s and more. */
 const KEEP_ALIVE_MS = 75_000;
@@ -104,7 +104,7 @@ export async function listen(
     outgoing.writeHead(417, { Connection: 'close' }).end();
   });
   server.on('upgrade', (incoming: IncomingMessage, socket: Duplex, head: Buffer) => {
-    handlers.onUpgrade(incoming, socket, (length) => runtime.readUpgradeBody(incoming, socket, head, length), channel);
+    handlers.onUpgrade(incoming, socket, (length) => readUpgradeBody(incoming, socket, head, length), channel);
   });
   // CONNECT has no place here; without a listener the connection would just end.
   server.on('connect', (incoming: IncomingMessage, socket: Duplex) => {

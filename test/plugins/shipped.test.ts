@@ -32,7 +32,7 @@ describe('no-privileged', () => {
     ['container.exec.create', { Privileged: false }, 'pass'],
   ] as const) {
     it(`${action} ${JSON.stringify(body)} is ${expected}`, () => {
-      assert.equal(verdict(noPrivileged as Plugin<never>, action, body).kind, expected);
+      assert.equal(verdict(noPrivileged as unknown as Plugin<never>, action, body).kind, expected);
     });
   }
 });
@@ -81,13 +81,13 @@ describe('bind-mounts', () => {
     ],
   ] as const) {
     it(`${title}: ${expected}`, () => {
-      const result = verdict(bindMounts as Plugin<never>, action, body, settings);
+      const result = verdict(bindMounts as unknown as Plugin<never>, action, body, settings);
       assert.equal(result.kind, expected, JSON.stringify(result));
     });
   }
 
   it('makes a writable bind of a read-only root read-only when told to', () => {
-    const config = (bindMounts as Plugin<never>).config?.parse({
+    const config = (bindMounts as unknown as Plugin<never>).config?.parse({
       roots: [{ path: '/srv/ci', readOnly: true }],
       writable: 'make-read-only',
     });
@@ -106,7 +106,7 @@ describe('bind-mounts', () => {
     { roots: [{ path: '/a', readonly: true }] },
   ]) {
     it(`refuses the settings ${JSON.stringify(wrong)}`, () => {
-      assert.throws(() => (bindMounts as Plugin<never>).config?.parse(wrong));
+      assert.throws(() => (bindMounts as unknown as Plugin<never>).config?.parse(wrong));
     });
   }
 });
