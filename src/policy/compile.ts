@@ -208,6 +208,11 @@ export class PolicySet {
     return known;
   }
 
+  /** Exactly the policies named, whatever the bindings say: for tests of one policy and for previews. */
+  forPolicies(principal: Principal, names: readonly string[]): PrincipalPolicies {
+    return this.#collect(principal, new Map(names.map((name) => [name, 'the test'])));
+  }
+
   #bind(principal: Principal): PrincipalPolicies {
     const bound = new Map<string, string>();
     for (const name of principal.policies) bound.set(name, 'the identity itself');
@@ -215,6 +220,10 @@ export class PolicySet {
       if (!binding.matches(principal)) continue;
       for (const name of binding.policies) if (!bound.has(name)) bound.set(name, `binding ${binding.name}`);
     }
+    return this.#collect(principal, bound);
+  }
+
+  #collect(principal: Principal, bound: ReadonlyMap<string, string>): PrincipalPolicies {
     const rules: CompiledRule[] = [];
     const missing: string[] = [];
     for (const [name, by] of bound) {
