@@ -5,7 +5,7 @@ import { GatewayError } from '../errors.ts';
 import { expandAction, scopeCovers } from './actions.ts';
 import { BUILT_IN_DOCUMENTS } from './builtin.ts';
 import { compileCondition, type Condition } from './conditions.ts';
-import { compileHostSpec, type HostCheck } from './host/index.ts';
+import { compileHostSpec, type HostCheck, type HostSpec } from './host/index.ts';
 import {
   compileGlob,
   compileResource,
@@ -363,6 +363,22 @@ function compileSubject(match: SubjectMatch, options: CompileOptions): (principa
       (identity === principal.subject && (options.issuer === undefined || options.issuer === principal.issuer)));
 }
 
+/** Most host checks remembered; a set has a few different ones. */
+const MAX_HOST_CHECKS = 1000;
+const hostChecks = new Map<string, HostCheck>();
+
+/** Equal specifications share one check, so that a call is held against it once however many rules have it. */
+function hostCheckOf(spec: HostSpec): HostCheck {
+  const key = JSON.stringify(spec);
+  let known = hostChecks.get(key);
+  if (known === undefined) {
+    known = compileHostSpec(spec);
+    if (hostChecks.size >= MAX_HOST_CHECKS) hostChecks.clear();
+    hostChecks.set(key, known);
+  }
+  return known;
+}
+
 function compileRules(document: PolicyDocument): readonly CompiledRule[] {
   return document.rules.map((rule) => {
     const templates = (values: Readonly<Record<string, string>> | undefined) =>
@@ -383,7 +399,7 @@ function compileRules(document: PolicyDocument): readonly CompiledRule[] {
       set: templates(rule.set?.labels),
       source: rule.source === undefined ? undefined : compileSource(rule.source),
       hours: rule.hours === undefined ? undefined : compileHours(rule.hours),
-      host: rule.host === undefined ? undefined : compileHostSpec(rule.host),
+      host: rule.host === undefined ? undefined : hostCheckOf(rule.host),
       when: rule.when?.map((text) => compileCondition(text, rule.actions)),
       ready: undefined,
     };

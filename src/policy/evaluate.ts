@@ -1,7 +1,7 @@
 // The decision (PDP): pure, synchronous, without a clock. Deny is the resting state, any deny beats every allow, a rule that
 // cannot be judged denies, and a token's scope is a ceiling over all of it.
 import type { PrincipalPolicies, ReadyRule } from './compile.ts';
-import { describeRef, judgeRule, type Miss, STAGES } from './judge-rule.ts';
+import { describeRef, type HostResults, judgeRule, type Miss, STAGES } from './judge-rule.ts';
 import type { Decision, DecisionInput, Obligations, Reason } from './types.ts';
 
 const NO_OBLIGATIONS: Obligations = Object.freeze({});
@@ -41,8 +41,9 @@ export function decide(policies: PrincipalPolicies, input: DecisionInput): Decis
   let allowed: ReadyRule | undefined;
   let labels: Record<string, string> | undefined;
   let misses: { rule: ReadyRule; miss: Miss }[] | undefined;
+  const hosts: HostResults | undefined = allows.length > 1 ? new Map() : undefined;
   for (const rule of allows) {
-    const verdict = judgeRule(rule, input);
+    const verdict = judgeRule(rule, input, hosts);
     if (verdict.kind === 'error') return failure(policies, rule, verdict.message, verdict.field);
     if (verdict.kind === 'miss') {
       misses ??= [];

@@ -2,6 +2,7 @@
 import type { EngineCall, ResourceKind, ResourceRef } from '../engine/types.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { ReadyRule } from './compile.ts';
+import type { HostCheck, HostViolation } from './host/index.ts';
 import { coversPossibly, coversSurely } from './match.ts';
 import type { DecisionInput } from './types.ts';
 
@@ -34,15 +35,22 @@ export interface Failure {
 }
 export type Verdict = Match | Miss | Failure;
 
+/** What the host checks said of the call at hand, kept while several rules with the same check are judged. */
+export type HostResults = Map<HostCheck, readonly HostViolation[]>;
+
 const MATCH: Match = Object.freeze({ kind: 'match' });
 
-/** The verdict of a rule that speaks of the call's action. An exception in a check is an error verdict. */
-export function judgeRule(rule: ReadyRule, input: DecisionInput): Verdict {
+/**
+ * The verdict of a rule that speaks of the call's action. An exception in a check is an error verdict.
+ *
+ * @param hosts kept by the caller for one call and one principal
+ */
+export function judgeRule(rule: ReadyRule, input: DecisionInput, hosts?: HostResults): Verdict {
   if (rule.error !== undefined) return { kind: 'error', message: rule.error };
   const early = outOfTime(rule, input.at) ?? outOfSource(rule, input.source);
   if (early !== undefined) return early;
   try {
-    return rule.effect === 'allow' ? judgeAllow(rule, input) : judgeDeny(rule, input);
+    return rule.effect === 'allow' ? judgeAllow(rule, input, hosts) : judgeDeny(rule, input);
   } catch (error) {
     return {
       kind: 'error',
@@ -51,7 +59,7 @@ export function judgeRule(rule: ReadyRule, input: DecisionInput): Verdict {
   }
 }
 
-function judgeAllow(rule: ReadyRule, input: DecisionInput): Verdict {
+function judgeAllow(rule: ReadyRule, input: DecisionInput, hosts: HostResults | undefined): Verdict {
   const { call } = input;
   const { resources } = call;
   if (rule.resources !== undefined) {
@@ -71,7 +79,11 @@ function judgeAllow(rule: ReadyRule, input: DecisionInput): Verdict {
     for (const ref of resources) if (!hasLabels(ref, rule.labels)) return missOfLabels(rule, ref, call);
   }
   if (rule.host !== undefined) {
-    const violations = rule.host(call, input.principal);
+    let violations = hosts?.get(rule.host);
+    if (violations === undefined) {
+      violations = rule.host(call, input.principal);
+      hosts?.set(rule.host, violations);
+    }
     const [first, ...rest] = violations;
     if (first !== undefined) {
       return {

@@ -82,7 +82,7 @@ export function readLocated(source: string): { documents: LocatedDocument[]; pro
       }
       continue;
     }
-    if (document.contents === null) continue;
+    if (document.contents === null || (isScalar(document.contents) && document.contents.value === null)) continue;
     try {
       documents.push({
         root: new Unfolding(document, at, problems).read(document.contents, 0),
