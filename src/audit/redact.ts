@@ -1,79 +1,46 @@
-// Takes secrets out of what the audit keeps. Works on the decoded value, by name of the field; names, paths and argv stay.
-// A masked value becomes a keyed hash, so that an operator with the key can recognise equal secrets and nobody can read one.
-import { createHmac } from 'node:crypto';
+// Takes secrets out of what the audit keeps of a call, before anything is stored. Works on the decoded value, by table
+// (redact-table.ts): names, paths and command lines stay, values that may be secrets become keyed hashes (mask.ts).
 import type { Json, JsonObject } from '../engine/types.ts';
+import { isTelling, mask, maskAddress, maskArguments, maskAssignment, maskOptions, maskText } from './mask.ts';
+import {
+  FIELD_RULES,
+  type FieldRule,
+  INSTRUCTION_PARAMETERS,
+  LABEL_QUERY_MAPS,
+  MASKED_QUERY_MAPS,
+  SECRET_BODIES,
+  URL_PARAMETERS,
+} from './redact-table.ts';
 
-/** Characters of the keyed hash that are kept: enough to recognise, too few to attack. */
-const HASH_CHARACTERS = 16;
 /** Never kept in any form. */
 const REMOVED = '[removed]';
-/** Bodies that are a secret as a whole. */
-const SECRET_BODIES = new Set(['system.auth', 'swarm.unlock']);
-/** Fields never kept, wherever they stand. */
-const SECRET_FIELDS = new Set([
-  'password', 'identitytoken', 'registrytoken', 'auth', 'jointoken', 'unlockkey', 'signingcakey', 'authorization', 'x-registry-auth',
-]);
-/** `Data` of a secret or a config. */
-const DATA_ACTIONS = new Set(['secret.create', 'secret.update', 'config.create', 'config.update']);
-/** Lists of `NAME=value` whose values are masked. */
-const ASSIGNMENT_LISTS = new Set(['env']);
-/** Maps whose values are masked. */
-const VALUE_MAPS = new Set(['buildargs', 'driveropts', 'options']);
-/** A word that says its value is a secret, in labels, options and arguments. */
-const SECRET_WORD = /pass(word|wd|phrase)?|secret|token|credential|api[-_]?key|private[-_]?key/i;
-/** Query parameters that hold a URL or build arguments. */
-const URL_PARAMETERS = new Set(['remote', 'fromsrc']);
-
-/** Masks one value with the log's key. */
-export const mask = (value: string, key: Uint8Array): string =>
-  `hmac:${createHmac('sha256', key).update(value).digest('hex').slice(0, HASH_CHARACTERS)}`;
+/** Longest text, list and body that are kept, in characters and elements; a row's detail holds 16 KiB in all. */
+const MAX_TEXT = 1024;
+const MAX_LIST = 100;
+const MAX_KEYS = 200;
+const MAX_BODY = 12 * 1024;
+/** Longest field of a body that is too long as a whole. */
+const MAX_FIELD = 512;
+/** Deeper than any schema goes. */
+const MAX_DEPTH = 24;
+/** Values looked at in one body. */
+const MAX_VALUES = 5000;
 
 /**
- * The body as the audit may keep it.
+ * The body as the audit may keep it: at most 12 KiB of JSON.
  *
  * @param key of this log, kept outside of it
  */
 export function redactBody(action: string, body: Json, key: Uint8Array): Json {
   if (SECRET_BODIES.has(action)) return REMOVED;
-  if (action === 'plugin.set') return Array.isArray(body) ? body.map((v) => maskAssignment(String(v), key)) : REMOVED;
-  return redact(body, '', action, key, 0);
+  // `plugin set` takes a bare list of NAME=value, and any of them may be a secret.
+  const kept =
+    action === 'plugin.set' ? new Redaction(key).value(body, 'assign', 0) : new Redaction(key).value(body, 'mask', 0);
+  const length = lengthOf(kept);
+  return length <= MAX_BODY ? kept : summaryOf(kept, body, length, key);
 }
 
-/** Deeper than any schema goes; below it everything is one mask. */
-const MAX_DEPTH = 24;
-
-function redact(value: Json, field: string, action: string, key: Uint8Array, depth: number): Json {
-  const name = field.toLowerCase();
-  if (depth > MAX_DEPTH) return REMOVED;
-  if (Array.isArray(value)) {
-    if (ASSIGNMENT_LISTS.has(name)) return value.map((v) => (typeof v === 'string' ? maskAssignment(v, key) : REMOVED));
-    if (name === 'cmd' || name === 'entrypoint' || name === 'args' || name === 'command') return maskArguments(value, key);
-    return value.map((v) => redact(v as Json, field, action, key, depth + 1));
-  }
-  if (typeof value === 'object' && value !== null) {
-    const copy: Record<string, Json> = {};
-    for (const [member, inner] of Object.entries(value as JsonObject)) {
-      if (inner === undefined) continue;
-      copy[member] = redactMember(member, inner, name, action, key, depth);
-    }
-    return copy;
-  }
-  if (typeof value === 'string') return maskUrl(value, key);
-  return value;
-}
-
-function redactMember(member: string, inner: Json, parent: string, action: string, key: Uint8Array, depth: number): Json {
-  const name = member.toLowerCase();
-  if (SECRET_FIELDS.has(name)) return REMOVED;
-  if (name === 'data' && DATA_ACTIONS.has(action)) return REMOVED;
-  if (typeof inner === 'string') {
-    if (VALUE_MAPS.has(parent)) return inner.includes('=') ? maskOptions(inner, key) : SECRET_WORD.test(member) ? mask(inner, key) : maskUrl(inner, key);
-    if (parent === 'buildargs' || SECRET_WORD.test(member)) return mask(inner, key);
-  }
-  return redact(inner, member, action, key, depth + 1);
-}
-
-/** The query as the audit may keep it. */
+/** The query as the audit may keep it, parameter by parameter. */
 export function redactQuery(
   _action: string,
   query: Readonly<Record<string, readonly string[]>>,
@@ -81,57 +48,135 @@ export function redactQuery(
 ): Readonly<Record<string, readonly string[]>> {
   const kept: Record<string, readonly string[]> = {};
   for (const [name, values] of Object.entries(query)) {
-    const lower = name.toLowerCase();
-    kept[name] = values.map((value) => {
-      if (lower === 'buildargs') return maskJsonValues(value, key);
-      if (URL_PARAMETERS.has(lower)) return maskUrl(value, key);
-      if (lower === 'changes') return value.replace(/(\bENV\s+\S+?[= ])(.*)/gi, (_all, head: string, rest: string) => head + mask(rest, key));
-      return SECRET_WORD.test(name) ? mask(value, key) : value;
-    });
+    kept[name] = values
+      .slice(0, MAX_LIST)
+      .map((value) => shortened(redactParameter(name.toLowerCase(), value, key), key));
   }
   return kept;
 }
 
-function maskJsonValues(text: string, key: Uint8Array): string {
+function redactParameter(name: string, value: string, key: Uint8Array): string {
+  if (MASKED_QUERY_MAPS.has(name)) return maskJsonMap(value, key, () => true);
+  if (LABEL_QUERY_MAPS.has(name)) return maskJsonMap(value, key, isTelling);
+  if (URL_PARAMETERS.has(name)) return maskAddress(value, key);
+  if (INSTRUCTION_PARAMETERS.has(name)) return maskInstructions(value, key);
+  // Docker's own parameters are names, numbers and filters; `filters` may hold labels.
+  return isTelling(name) ? mask(value, key) : maskText(value, key);
+}
+
+class Redaction {
+  readonly #key: Uint8Array;
+  #left = MAX_VALUES;
+
+  constructor(key: Uint8Array) {
+    this.#key = key;
+  }
+
+  /** @param rule of the field this value stands in; for an object without a field its members have their own */
+  value(value: Json, rule: FieldRule, depth: number): Json {
+    if (rule === 'remove' || depth > MAX_DEPTH || this.#left-- <= 0) return REMOVED;
+    if (typeof value === 'string') return shortened(this.#text(value, rule), this.#key);
+    if (typeof value !== 'object' || value === null) return value;
+    if (Array.isArray(value)) return this.#list(value as readonly Json[], rule, depth);
+    return this.#members(value as JsonObject, rule, depth);
+  }
+
+  #text(text: string, rule: FieldRule): string {
+    switch (rule) {
+      case 'keep':
+      case 'argv':
+        return maskText(text, this.#key);
+      case 'assign':
+        return maskAssignment(text, this.#key);
+      // In a map or list of free form, options are written a=b,c=d.
+      case 'values':
+        return maskOptions(text, this.#key);
+      default:
+        return mask(text, this.#key);
+    }
+  }
+
+  #list(list: readonly Json[], rule: FieldRule, depth: number): Json {
+    const first = list.slice(0, MAX_LIST);
+    const kept: Json[] =
+      rule === 'argv' && first.every((item) => typeof item === 'string')
+        ? maskArguments(first as string[], this.#key).map((text) => shortened(text, this.#key))
+        : first.map((item) => this.value(item, rule, depth + 1));
+    if (list.length > MAX_LIST) kept.push(`[${list.length - MAX_LIST} more]`);
+    return kept;
+  }
+
+  #members(object: JsonObject, rule: FieldRule, depth: number): Json {
+    // A name of the caller's own must not be taken for a field, nor for a prototype.
+    const kept: Record<string, Json> = Object.create(null) as Record<string, Json>;
+    let count = 0;
+    for (const [name, value] of Object.entries(object)) {
+      if (value === undefined) continue;
+      if (++count > MAX_KEYS) {
+        kept['[more]'] = Object.keys(object).length - MAX_KEYS;
+        break;
+      }
+      const isOwnName = rule === 'values' || rule === 'map';
+      kept[isOwnName ? shortened(maskText(name, this.#key), this.#key) : name] = isOwnName
+        ? this.#ownMember(name, value, rule, depth)
+        : this.value(value, FIELD_RULES.get(name.toLowerCase()) ?? 'mask', depth + 1);
+    }
+    return kept;
+  }
+
+  #ownMember(name: string, value: Json, rule: FieldRule, depth: number): Json {
+    if (rule === 'values' && typeof value === 'string' && isTelling(name)) return mask(value, this.#key);
+    return this.value(value, rule === 'values' ? 'values' : 'mask', depth + 1);
+  }
+}
+
+const shortened = (text: string, key: Uint8Array): string =>
+  text.length <= MAX_TEXT ? text : `${text.slice(0, MAX_TEXT / 4)}… [${text.length} characters, ${mask(text, key)}]`;
+
+const lengthOf = (value: Json): number => textOf(value).length;
+
+const textOf = (value: Json): string =>
+  JSON.stringify(value, (_name, inner: unknown) => (typeof inner === 'bigint' ? `${inner}` : inner));
+
+/** A body too long for a row: its short fields, the names of the others, and a keyed hash of the whole. */
+function summaryOf(kept: Json, body: Json, length: number, key: Uint8Array): Json {
+  const summary: Record<string, Json> = { summarised: { characters: length, hash: mask(textOf(body), key) } };
+  if (typeof kept !== 'object' || kept === null || Array.isArray(kept)) return summary;
+  const left: string[] = [];
+  let room = MAX_BODY / 2;
+  for (const [name, value] of Object.entries(kept as JsonObject)) {
+    const size = value === undefined ? 0 : lengthOf(value) + name.length;
+    if (size <= MAX_FIELD && size <= room) {
+      summary[name] = value as Json;
+      room -= size;
+    } else if (left.length < MAX_LIST) left.push(name.slice(0, 64));
+  }
+  summary.left = left;
+  return summary;
+}
+
+function maskJsonMap(text: string, key: Uint8Array, hides: (name: string) => boolean): string {
   try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value !== 'object' || value === null) return REMOVED;
-    return JSON.stringify(Object.fromEntries(Object.entries(value).map(([k, v]) => [k, v === null ? null : mask(String(v), key)])));
+    const map: unknown = JSON.parse(text);
+    if (typeof map !== 'object' || map === null || Array.isArray(map)) return REMOVED;
+    const kept = Object.entries(map).map(([name, value]) => [
+      name,
+      value === null ? null : hides(name) ? mask(String(value), key) : maskText(String(value), key),
+    ]);
+    return JSON.stringify(Object.fromEntries(kept));
   } catch {
     return REMOVED;
   }
 }
 
-function maskAssignment(text: string, key: Uint8Array): string {
-  const at = text.indexOf('=');
-  return at < 0 ? text : `${text.slice(0, at + 1)}${mask(text.slice(at + 1), key)}`;
-}
-
-/** `o=addr=10.0.0.1,password=x`: only the values of telling words are masked. */
-const maskOptions = (text: string, key: Uint8Array): string =>
+/** Lines of a Dockerfile: what ENV and ARG set is masked, labels are masked by their names. */
+const maskInstructions = (text: string, key: Uint8Array): string =>
   text
-    .split(',')
-    .map((part) => (SECRET_WORD.test(part.split('=', 1)[0] ?? '') ? maskAssignment(part, key) : part))
-    .join(',');
-
-/** Arguments stay, but for what follows a telling word: `--password x`, `--token=x`, `-e SECRET=x`. */
-function maskArguments(list: readonly unknown[], key: Uint8Array): Json[] {
-  let hideNext = false;
-  return list.map((value) => {
-    const text = String(value);
-    const hide = hideNext;
-    hideNext = /^--?[\w-]+$/.test(text) && SECRET_WORD.test(text);
-    if (hide) return mask(text, key);
-    const assignment = /^(-{0,2}[\w-]+=)(.+)$/s.exec(text);
-    if (assignment !== null && SECRET_WORD.test(assignment[1] as string)) return `${assignment[1]}${mask(assignment[2] as string, key)}`;
-    return maskUrl(text, key);
-  });
-}
-
-/** User information and query values of URLs, wherever one stands in a text. */
-function maskUrl(text: string, key: Uint8Array): string {
-  if (!text.includes('://')) return text;
-  return text
-    .replace(/(\w+:\/\/)([^/\s@]+)@/g, (_all, scheme: string, user: string) => `${scheme}${mask(user, key)}@`)
-    .replace(/([?&][\w.-]+=)([^&\s#]+)/g, (_all, name: string, value: string) => name + mask(value, key));
-}
+    .split('\n')
+    .map((line) => {
+      const [, head = '', rest = ''] = /^(\s*(?:ONBUILD\s+)?(?:ENV|ARG)\s+)(.*)$/is.exec(line) ?? [];
+      if (head === '') return maskText(line, key);
+      const name = /^[^\s=]+[\s=]?/.exec(rest)?.[0] ?? '';
+      return `${head}${name}${mask(rest.slice(name.length), key)}`;
+    })
+    .join('\n');
