@@ -4,7 +4,8 @@ import { ACTIONS, expandAction } from './actions.ts';
 import { builtIns } from './compile.ts';
 import { OPERATIONS } from '../engine/operations.ts';
 import type { ResourceKind } from '../engine/types.ts';
-import { LABELLED_CREATES, type ParsedDocument, type PolicyDocument, type Rule } from './policy.ts';
+import type { ParsedDocument, PolicyDocument, Rule } from './policy.ts';
+import { LABELLED_CREATES } from './read-rule.ts';
 import { didYouMean } from './suggest.ts';
 
 export type FindingCode =
