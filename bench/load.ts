@@ -1,10 +1,10 @@
 // A closed-loop HTTP/1.1 client in a process of its own: N connections, each sends its next request when the answer is
 // complete. Reads answers by Content-Length or chunked framing, nothing more. Prints one JSON line.
-//   node bench/load.ts '{"to":{"socketPath":...}|{"host":...,"port":...},"request":"...","connections":16,"durationMs":1000}'
+//   node bench/load.ts '{"to":{"path":...}|{"host":...,"port":...},"request":"...","connections":16,"durationMs":1000}'
 import net from 'node:net';
 
 export interface LoadJob {
-  readonly to: { socketPath: string } | { host: string; port: number };
+  readonly to: { path: string } | { host: string; port: number };
   /** The whole request, head and body. */
   readonly request: string;
   readonly connections: number;

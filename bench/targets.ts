@@ -31,7 +31,7 @@ const ended = (child: ChildProcess): Promise<void> =>
 
 export const direct = (socketPath: string): Target => ({
   name: 'direct',
-  to: { socketPath },
+  to: { path: socketPath },
   headers: '',
   pid: undefined,
   stop: async () => {},

@@ -2,31 +2,48 @@
 import type { ServerResponse } from 'node:http';
 import type { CallerEnd } from './types.ts';
 
+/** First chunks up to this size wait for the end of the turn, so that a short answer leaves as one write. In bytes. */
+const HOLD_BYTES = 16 * 1024;
+
 /** Wraps a response that nothing was written to yet. */
 export function nodeCaller(response: ServerResponse): CallerEnd {
   let started = false;
   let over = false;
   let gone: (() => void) | undefined;
+  /** The head was given but not sent; a first short chunk may wait with it. */
+  let holding = false;
+  let held: Buffer | undefined;
   response.once('close', () => {
     if (over) return;
     over = true;
     gone?.();
   });
   response.on('error', () => {});
-  let flushing = false;
+
+  const release = () => {
+    if (!holding) return;
+    holding = false;
+    if (over) return;
+    if (held === undefined) response.flushHeaders();
+    else response.write(held);
+    held = undefined;
+  };
+
   return {
     head(status, reason, headers) {
       started = true;
       response.writeHead(status, reason, headers as string[]);
-      // Head and body that come in one read leave in one write; a head alone leaves before this turn is over.
-      flushing = true;
-      queueMicrotask(() => {
-        if (flushing && !over) response.flushHeaders();
-      });
+      // What comes in one read leaves in one write; a head alone leaves before this turn of the event loop is over.
+      holding = true;
+      queueMicrotask(release);
     },
     write(chunk) {
-      flushing = false;
       if (over) return true;
+      if (holding && held === undefined && chunk.length <= HOLD_BYTES) {
+        held = chunk as Buffer;
+        return true;
+      }
+      release();
       return response.write(chunk);
     },
     onDrain(resume) {
@@ -34,14 +51,17 @@ export function nodeCaller(response: ServerResponse): CallerEnd {
       response.once('drain', resume);
     },
     end() {
-      flushing = false;
       if (over) return;
       over = true;
-      response.end();
+      holding = false;
+      // As text, node joins head and body into one buffer; as bytes it would send two.
+      if (held !== undefined)
+        response.end(Buffer.from(held.buffer, held.byteOffset, held.length).toString('latin1'), 'latin1');
+      else response.end();
     },
     abort() {
-      flushing = false;
       over = true;
+      holding = false;
       if (started) response.destroy();
       else response.socket?.destroy();
     },
