@@ -5,8 +5,8 @@ import type { CallCheck } from './container.ts';
 import { isListedRegistry } from './images.ts';
 import { isHostNetwork } from './isolation.ts';
 import { checkHostNetworkRefs } from './networks.ts';
-import { oneOfWords, quote } from './report.ts';
 import type { Report } from './report.ts';
+import { oneOfWords, quote } from './report.ts';
 import type { HostRules } from './rules.ts';
 
 type QueryCheck = (rules: HostRules, value: string, at: string, report: Report) => void;

@@ -3,17 +3,17 @@
 import { unknownFieldsOf } from '../../engine/decode.ts';
 import type { EngineCall } from '../../engine/types.ts';
 import { build } from './build.ts';
-import { bodyOf, objectIn, containerCreate, containerUpdate, execCreate } from './container.ts';
 import type { CallCheck } from './container.ts';
+import { bodyOf, containerCreate, containerUpdate, execCreate, objectIn } from './container.ts';
 import { checkAddress, checkImage } from './images.ts';
 import { mustBeFalse } from './isolation.ts';
 import { ceilingsOf, checkCreated, checkTaskLimits, checkUpdated } from './limits.ts';
 import { driverOptsCheck, volumeDriver } from './mounts.ts';
 import { checkHostNetworkRefs, connectRows, networkCreateRows } from './networks.ts';
-import { Report, quote, walk } from './report.ts';
 import type { Check, Rows } from './report.ts';
-import { hostRules, limitRules } from './rules.ts';
+import { quote, Report, walk } from './report.ts';
 import type { HostRules } from './rules.ts';
+import { hostRules, limitRules } from './rules.ts';
 import { serviceSpec } from './service.ts';
 import type { HostCheck, HostSpec, HostViolation } from './spec.ts';
 

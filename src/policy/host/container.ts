@@ -1,5 +1,8 @@
 // The tables of HostConfig, Config and an update: every field the engine knows, free or with its check. A field in no
 // table is refused unless it is empty. The order of the tables is that of the preset's description.
+import { unknownFieldsOf } from '../../engine/decode.ts';
+import { containerCreateRequest } from '../../engine/schemas/container.ts';
+import { hostConfig, hostConfigFields } from '../../engine/schemas/host-config.ts';
 import type { EngineCall, Json, JsonObject } from '../../engine/types.ts';
 import { deviceCgroupRules, deviceRequestsCheck, devicesCheck } from './devices.ts';
 import { checkPinned } from './images.ts';
@@ -27,8 +30,8 @@ import { ceilingsOf, checkCreated, checkUpdated } from './limits.ts';
 import { bindsCheck, mountsCheck, volumeDriver, volumePaths } from './mounts.ts';
 import { checkHostNetworkRefs, networkingConfigCheck } from './networks.ts';
 import { portBindingsCheck, publishAllCheck } from './ports.ts';
-import { each, empty, nested, oneOfWords, walk } from './report.ts';
 import type { Check, Report, Rows } from './report.ts';
+import { checkedRows, each, empty, look, nested, oneOfWords, walk } from './report.ts';
 import type { HostRules } from './rules.ts';
 
 /** Judges one call of an operation. */
@@ -112,9 +115,10 @@ export function hostConfigRows(rules: HostRules): Rows {
 
 /** Config, the part of a create body beside HostConfig: what runs in the container. */
 function configRows(rules: HostRules): Rows {
+  const host = checkedRows(hostConfigRows(rules), Object.keys(hostConfigFields));
   return new Map<string, Check | null>([
     ['Volumes', volumePaths],
-    ['HostConfig', nested(hostConfigRows(rules))],
+    ['HostConfig', (value, at, report) => look(host, value, at, report)],
     ['NetworkingConfig', networkingConfigCheck(rules)],
     ...free('Hostname', 'Domainname', 'User', 'AttachStdin', 'AttachStdout', 'AttachStderr', 'ExposedPorts', 'Tty'),
     ...free('OpenStdin', 'StdinOnce', 'Env', 'Cmd', 'Healthcheck', 'ArgsEscaped', 'Image', 'WorkingDir', 'Entrypoint'),
@@ -128,12 +132,17 @@ function configRows(rules: HostRules): Rows {
 const FIRST_MINOR_WITH_PRIVATE_CGROUPNS = 41;
 
 export function containerCreate(rules: HostRules): CallCheck {
-  const rows = configRows(rules);
+  const rows = checkedRows(configRows(rules), containerCreateRequest.exact.keys());
   const ceilings = ceilingsOf(rules.limits, rules.values);
   return (call, report) => {
     const body = bodyOf(call);
     const host = objectIn(body.HostConfig);
-    walk(rows, body, '', report);
+    look(rows, body, '', report);
+    for (const { path, struct } of unknownFieldsOf(call)) {
+      // Those of smaller structs are found while going through them.
+      if (struct === hostConfig.name) report.unknown(path, host[path.slice('HostConfig.'.length)] ?? '?');
+      else if (struct === containerCreateRequest.name) report.unknown(path, body[path] ?? '?');
+    }
     checkHostNetworkRefs(call, report);
     if (ceilings !== undefined) checkCreated(ceilings, host, 'HostConfig.', report);
     if (rules.preset !== 'baseline') checkRestricted(rules, body, host, report);

@@ -1,4 +1,6 @@
 // The presets in words, row by row, for documentation and explanations. Values come from the tables the checks use.
+
+import type { PresetValues } from './presets.ts';
 import {
   PRESET_VALUES,
   SAFE_APPARMOR_PROFILES,
@@ -8,7 +10,6 @@ import {
   SAFE_SUBNETS,
   SAFE_SYSCTLS,
 } from './presets.ts';
-import type { PresetValues } from './presets.ts';
 import type { HostPreset } from './spec.ts';
 
 export interface PresetRow {

@@ -1,8 +1,8 @@
 // Checks devices of the host: nodes, cgroup rules, graphics cards and devices of the Container Device Interface.
 import { cleanPath } from '../../engine/mounts.ts';
 import type { Json } from '../../engine/types.ts';
-import { listOf, objectOf, quote } from './report.ts';
 import type { Check, Report } from './report.ts';
+import { listOf, objectOf, quote } from './report.ts';
 import type { HostRules } from './rules.ts';
 import type { DeviceRule } from './spec.ts';
 

@@ -1,7 +1,7 @@
 // Checks where images come from and go to: the engine connects to the registry a reference names, on the caller's word.
 import type { Json } from '../../engine/types.ts';
-import { oneOfWords, quote } from './report.ts';
 import type { Report } from './report.ts';
+import { oneOfWords, quote } from './report.ts';
 
 const DOCKER_HUB = 'docker.io';
 

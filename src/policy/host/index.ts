@@ -1,8 +1,9 @@
 // The typed check of a call against the host presets and a policy's changes to them.
-export { compileHostSpec } from './compile.ts';
+
 export type { CompileOptions } from './compile.ts';
-export { describePreset } from './describe.ts';
+export { compileHostSpec } from './compile.ts';
 export type { PresetRow } from './describe.ts';
+export { describePreset } from './describe.ts';
 export { parseHostSpec } from './parse.ts';
-export { HOST_PRESETS } from './spec.ts';
 export type { BindRule, DeviceRule, HostCheck, HostLimits, HostPreset, HostSpec, HostViolation } from './spec.ts';
+export { HOST_PRESETS } from './spec.ts';

@@ -2,10 +2,10 @@
 import { Buffer } from 'node:buffer';
 import type { Json } from '../../engine/types.ts';
 import { SAFE_LOG_OPTIONS, SAFE_SELINUX_TYPES } from './presets.ts';
-import { listOf, objectOf, oneOf, oneOfWords, quote, walk } from './report.ts';
 import type { Check, Report, Rows } from './report.ts';
-import { canonicalCapability, isNamed, seccompHash } from './rules.ts';
+import { listOf, objectOf, oneOf, oneOfWords, quote, walk } from './report.ts';
 import type { HostRules, NameSet } from './rules.ts';
+import { canonicalCapability, isNamed, seccompHash } from './rules.ts';
 
 const deny = (report: Report, at: string, value: Json | undefined, allowed: string): void =>
   report.deny(at, value, `is ${quote(value)} (allowed: ${allowed})`);

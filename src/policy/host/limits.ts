@@ -1,8 +1,8 @@
 // Checks ceilings of memory, processors and processes: at creation each must be set, afterwards none may be lifted.
 import type { Json, JsonObject } from '../../engine/types.ts';
 import type { PresetValues } from './presets.ts';
-import { show } from './report.ts';
 import type { Report } from './report.ts';
+import { show } from './report.ts';
 import type { LimitRules } from './rules.ts';
 import { sizeText } from './sizes.ts';
 

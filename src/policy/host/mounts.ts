@@ -1,17 +1,20 @@
 // Checks everything that puts files of elsewhere into a container: Binds, Mounts, volumes and the options of drivers.
-import { cleanPath, isAbsolutePath, parseBind } from '../../engine/mounts.ts';
-import type { ParsedBind } from '../../engine/mounts.ts';
+
 import { isEmptyValue } from '../../engine/json.ts';
+import type { ParsedBind } from '../../engine/mounts.ts';
+import { cleanPath, isAbsolutePath, parseBind } from '../../engine/mounts.ts';
 import type { Json, JsonObject } from '../../engine/types.ts';
-import { isBelow, reachesSocket } from './bind-roots.ts';
 import type { BindRoot } from './bind-roots.ts';
+import { isBelow, reachesSocket } from './bind-roots.ts';
 import { SAFE_TMPFS_FLAGS, SAFE_TMPFS_VALUES } from './presets.ts';
-import { each, empty, listOf, objectOf, oneOfWords, quote, walk } from './report.ts';
 import type { Check, Report, Rows } from './report.ts';
+import { each, empty, listOf, objectOf, oneOfWords, quote, walk } from './report.ts';
 import type { HostRules } from './rules.ts';
 
 /** Names the engine takes for a volume; others are paths in disguise or refused by it. */
-const VOLUME_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
+const VOLUME_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
+/** A named volume without anything to judge: nearly all of them, read without the parser. */
+const PLAIN_VOLUME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*:\/[\w./-]*(?::r[ow])?$/;
 const PRIVATE: ReadonlySet<unknown> = new Set([undefined, null, '', 'private', 'rprivate']);
 const TMPFS_FLAGS: ReadonlySet<string> = new Set(SAFE_TMPFS_FLAGS);
 const TMPFS_VALUES: ReadonlySet<string> = new Set(SAFE_TMPFS_VALUES);
@@ -24,6 +27,7 @@ export const bindsCheck =
     const list = listOf(value, at, report);
     for (let i = 0; i < list.length; i += 1) {
       const spec = list[i];
+      if (typeof spec === 'string' && PLAIN_VOLUME.test(spec)) continue;
       const bind = typeof spec === 'string' ? tryParse(spec) : undefined;
       if (bind === undefined)
         report.deny(`${at}[${i}]`, spec, `is ${quote(spec)}, which is no mount (allowed: volume:/path)`);

@@ -2,8 +2,8 @@
 import { isEmptyValue } from '../../engine/json.ts';
 import type { EngineCall, Json } from '../../engine/types.ts';
 import { isHostNetwork } from './isolation.ts';
-import { each, empty, objectOf, oneOfWords, quote, walk } from './report.ts';
 import type { Check, Report, Rows } from './report.ts';
+import { each, empty, entry, objectOf, oneOfWords, quote, walk } from './report.ts';
 import type { HostRules } from './rules.ts';
 import { isWithin, parseSubnet } from './subnets.ts';
 
@@ -57,7 +57,7 @@ export function networkingConfigCheck(rules: HostRules): Check {
   const endpoints: Check = (value, at, report) => {
     const byName = objectOf(value, at, report);
     for (const name in byName) {
-      const field = `${at}[${JSON.stringify(name)}]`;
+      const field = entry(at, name);
       if (isHostNetwork(name)) report.deny(field, name, HOST_NETWORK);
       endpoint(byName[name] ?? null, field, report);
     }
@@ -108,19 +108,19 @@ const mustBeUnset: Check = (value, at, report) => report.deny(at, value, `is ${q
 
 /** Body of a network create. */
 export function networkCreateRows(rules: HostRules): Rows {
-  const subnet: Check = (value, at, report) => {
-    const parsed = typeof value === 'string' ? parseSubnet(value) : undefined;
-    if (parsed !== undefined && rules.subnets.some((range) => isWithin(parsed, range))) return;
-    report.deny(
-      at,
-      value,
-      `is ${quote(value)}, to which the host would route (allowed: private ranges, or those listed in network.subnets)`,
-    );
-  };
+  const routed =
+    (suffix: (address: string) => string): Check =>
+    (value, at, report) => {
+      const parsed = typeof value === 'string' ? parseSubnet(suffix(value)) : undefined;
+      if (parsed !== undefined && rules.subnets.some((range) => isWithin(parsed, range))) return;
+      const allowed = 'private ranges, or those listed in network.subnets';
+      report.deny(at, value, `is ${quote(value)}, which the host would take for its own (allowed: ${allowed})`);
+    };
   const config: Rows = new Map<string, Check | null>([
-    ['Subnet', subnet],
+    ['Subnet', routed((range) => range)],
     ['IPRange', null],
-    ['Gateway', null],
+    // The bridge takes it as its own address on the host.
+    ['Gateway', routed((address) => `${address}/${address.includes(':') ? 128 : 32}`)],
     ['AuxiliaryAddresses', null],
   ]);
   const ipam: Rows = new Map<string, Check | null>([

@@ -2,8 +2,8 @@
 import { bindRootOf, protectedPathsOf, reachesSocket } from './bind-roots.ts';
 import { canonicalCapability, parsePortRange } from './rules.ts';
 import { byteSize } from './sizes.ts';
-import { HOST_PRESETS } from './spec.ts';
 import type { BindRule, DeviceRule, HostPreset, HostSpec } from './spec.ts';
+import { HOST_PRESETS } from './spec.ts';
 import { parseSubnet } from './subnets.ts';
 import { suggestion } from './suggest.ts';
 

@@ -1,7 +1,7 @@
 // Checks ports of the host: PortBindings and PublishAllPorts of a container, EndpointSpec of a service.
 import type { Json } from '../../engine/types.ts';
-import { each, listOf, objectOf, quote, show, walk } from './report.ts';
 import type { Check, Report, Rows } from './report.ts';
+import { each, entry, listOf, objectOf, quote, show, walk } from './report.ts';
 import type { HostRules } from './rules.ts';
 
 const covers = (rules: HostRules, from: number, to: number): boolean =>
@@ -16,32 +16,32 @@ function portsText(rules: HostRules): string {
 /** HostPort as Go's ParseUint reads it: digits only, leading zeros count; `8000-8010` lets the engine pick one. */
 const HOST_PORT = /^(\d{1,20})(?:-(\d{1,20}))?$/;
 
-function checkHostPort(rules: HostRules, value: Json | undefined, at: string, report: Report): void {
-  const text = value === undefined || value === null ? '' : value;
+const isAllowed = (rules: HostRules, text: Json): boolean => {
   const match = typeof text === 'string' ? HOST_PORT.exec(text) : null;
-  const from = match === null ? 0 : Number(match[1]);
-  const to = match?.[2] === undefined ? from : Number(match[2]);
-  const isEphemeral = text === '' || (match !== null && from === 0 && to === 0);
-  if (isEphemeral ? rules.ephemeralPorts : match !== null && covers(rules, from, to)) return;
-  const asked = isEphemeral ? "a host port of the engine's choice" : `host port ${quote(text)}`;
-  report.deny(at, text, `publishes ${asked} (allowed: ${portsText(rules)})`);
-}
+  if (match === null) return text === '' && rules.ephemeralPorts;
+  const from = Number(match[1]);
+  const to = match[2] === undefined ? from : Number(match[2]);
+  return to === 0 ? rules.ephemeralPorts : covers(rules, from, to);
+};
 
-const BINDING: Rows = new Map([
-  ['HostIp', null],
-  ['HostPort', null],
-]);
+function denyPort(rules: HostRules, value: Json, at: string, report: Report): void {
+  const asked = value === '' ? "a host port of the engine's choice" : `host port ${quote(value)}`;
+  report.deny(at, value, `publishes ${asked} (allowed: ${portsText(rules)})`);
+}
 
 export const portBindingsCheck =
   (rules: HostRules): Check =>
   (value, at, report) => {
     const ports = objectOf(value, at, report);
     for (const port in ports) {
-      const list = listOf(ports[port], `${at}[${JSON.stringify(port)}]`, report);
+      const list = listOf(ports[port], at, report);
       for (let i = 0; i < list.length; i += 1) {
-        const field = `${at}[${JSON.stringify(port)}][${i}]`;
-        walk(BINDING, list[i], field, report);
-        checkHostPort(rules, objectOf(list[i], field, report)?.HostPort, `${field}.HostPort`, report);
+        const binding = objectOf(list[i], at, report);
+        const hostPort = binding?.HostPort ?? '';
+        if (!isAllowed(rules, hostPort)) denyPort(rules, hostPort, `${entry(at, port)}[${i}].HostPort`, report);
+        for (const key in binding) {
+          if (key !== 'HostIp' && key !== 'HostPort') report.unknown(`${entry(at, port)}[${i}].${key}`, binding[key]);
+        }
       }
     }
   };
@@ -65,7 +65,8 @@ export const endpointSpecCheck = (rules: HostRules): Check => {
   const ports = each((value, at, report) => {
     walk(SERVICE_PORT, value, at, report);
     const published = objectOf(value, at, report)?.PublishedPort ?? 0;
-    checkHostPort(rules, String(published), `${at}.PublishedPort`, report);
+    const text = published === 0 ? '' : String(published);
+    if (!isAllowed(rules, text)) denyPort(rules, text, `${at}.PublishedPort`, report);
   });
   const rows: Rows = new Map<string, Check | null>([
     ['Mode', null],

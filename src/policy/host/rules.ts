@@ -1,10 +1,9 @@
 // Turns a policy's host block into the form the checks read: sets, ranges and numbers, made once per policy revision.
 import { createHash } from 'node:crypto';
 import { GatewayError } from '../../errors.ts';
-import { bindRootOf, protectedPathsOf } from './bind-roots.ts';
 import type { BindRoot, ProtectedPaths } from './bind-roots.ts';
-import { parseSubnet } from './subnets.ts';
-import type { Subnet } from './subnets.ts';
+import { bindRootOf, protectedPathsOf } from './bind-roots.ts';
+import type { PresetValues } from './presets.ts';
 import {
   PRESET_VALUES,
   SAFE_APPARMOR_PROFILES,
@@ -15,9 +14,10 @@ import {
   SAFE_SUBNETS,
   SAFE_SYSCTLS,
 } from './presets.ts';
-import type { PresetValues } from './presets.ts';
 import { byteSize } from './sizes.ts';
 import type { DeviceRule, HostSpec } from './spec.ts';
+import type { Subnet } from './subnets.ts';
+import { parseSubnet } from './subnets.ts';
 
 /** Inclusive. */
 export interface PortRange {

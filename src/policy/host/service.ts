@@ -18,9 +18,8 @@ import { ceilingsOf, checkTaskLimits } from './limits.ts';
 import { mountsCheck } from './mounts.ts';
 import { checkHostNetworkRefs, serviceNetworksCheck } from './networks.ts';
 import { endpointSpecCheck } from './ports.ts';
-import { each, empty, nested, quote } from './report.ts';
 import type { Check, Report, Rows } from './report.ts';
-import { walk } from './report.ts';
+import { each, empty, nested, quote, walk } from './report.ts';
 import type { HostRules } from './rules.ts';
 
 type Row = readonly [string, Check | null];
