@@ -1,8 +1,8 @@
 // npm run bench: added latency and throughput of dockgate against the engine itself and HAProxy, in one alternating run.
 // Needs a real engine: DOCKGATE_TEST_DOCKER_HOST or /var/run/docker.sock. See bench/README.md for how to read it.
 import { spawnSync } from 'node:child_process';
-import { cpus } from 'node:os';
 import { existsSync } from 'node:fs';
+import { cpus } from 'node:os';
 import { ROOT } from '../test/support/runtime.ts';
 import { bulk } from './cases/bulk.ts';
 import { hijack } from './cases/hijack.ts';

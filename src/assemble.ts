@@ -10,10 +10,10 @@ import type { AdminServices, PluginInfo } from './admin/services.ts';
 import { createPluginChain, type LoadedPlugin, type PluginChain } from './admission/chain.ts';
 import { loadPlugins } from './admission/load.ts';
 import type { Recorder } from './audit/event.ts';
-import { openRecorder } from './store/recorder.ts';
-import { adminSocketPath, readEngineAddress } from './config.ts';
 import type { Config, HttpsListener, Listener } from './config/types.ts';
+import { adminSocketPath, readEngineAddress } from './config.ts';
 import { NEWEST_MINOR } from './engine/versions.ts';
+import { explainRequest } from './explain-request.ts';
 import { assembleGateway, type Gateway } from './gateway.ts';
 import { type Authenticator, createAuthenticator } from './identity/authenticate.ts';
 import { ensureAuthority, ensureServerCertificate } from './identity/certificates.ts';
@@ -23,12 +23,12 @@ import type { Logger } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { adminHandlers, mountOwnRoutes } from './own-routes.ts';
 import { compilePolicies, type PolicySet } from './policy/compile.ts';
-import { explainRequest } from './explain-request.ts';
 import { createEngineClient } from './proxy/engine-client.ts';
 import { redactorFor } from './redactor.ts';
 import { type Handlers, listen, type RunningListener, type TlsMaterial } from './runtime/listen.ts';
 import { openAuditReader } from './store/audit-reader.ts';
 import { lockDataDir, openStore, type Store } from './store/open.ts';
+import { openRecorder } from './store/recorder.ts';
 import { VERSION } from './version.ts';
 
 /** How long `/readyz` waits for the engine, in ms, and how long it believes the last answer. */

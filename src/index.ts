@@ -1,13 +1,13 @@
 // What the package exports: the gateway for embedding in a server of one's own, and the types around it.
 // Importing this starts nothing.
-import { openGateway, type OpenGateway } from './assemble.ts';
+import { type OpenGateway, openGateway } from './assemble.ts';
 import type { Config } from './config/types.ts';
 import { type Logger, silentLogger } from './log.ts';
 
 export { type Config, loadConfig, parseConfig } from './config.ts';
 export { ERROR_CODES, type ErrorCode, GatewayError } from './errors.ts';
-export type { Gateway } from './gateway.ts';
 export type { Channel } from './gateway/arrival.ts';
+export type { Gateway } from './gateway.ts';
 export type { Logger } from './log.ts';
 export * from './plugin.ts';
 

@@ -2,8 +2,8 @@
 // Joining the rooms is assemble.ts; this owns the process: signals, logging, what is printed, exit codes.
 import { dirname, resolve } from 'node:path';
 import { Listeners, type OpenGateway, openGateway } from './assemble.ts';
-import { loadConfig } from './config.ts';
 import type { Config } from './config/types.ts';
+import { loadConfig } from './config.ts';
 import { GatewayError } from './errors.ts';
 import { createLogger } from './logger.ts';
 import { runtime } from './runtime/runtime.ts';

@@ -4,7 +4,7 @@ import { ROOT } from '../../test/support/runtime.ts';
 import type { LoadJob, LoadResult } from '../load.ts';
 import { cpuMicros, type Target } from '../targets.ts';
 
-const ROUNDS = 5;
+const ROUNDS = 3;
 const DURATION_MS = 1500;
 
 const median = (values: number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;

@@ -1,9 +1,10 @@
 // Cost of decoding and rendering container create bodies, beside JSON.parse of the same bytes in the same run.
 // Run: `node bench/micro/decode.ts` or `deno run -A --no-check bench/micro/decode.ts`. Medians and 99th percentiles in microseconds.
-import { decodeBody } from '../../src/engine/decode.ts';
+
 import { toCall } from '../../src/engine/call.ts';
-import { renderBody } from '../../src/engine/render-body.ts';
+import { decodeBody } from '../../src/engine/decode.ts';
 import { readJson } from '../../src/engine/json.ts';
+import { renderBody } from '../../src/engine/render-body.ts';
 import type { Operation, Target } from '../../src/engine/types.ts';
 
 const operation: Operation = {

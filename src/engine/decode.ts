@@ -2,8 +2,8 @@
 // What may be in a body is policy's business; that every reader agrees on what is in it is ours.
 // See https://pkg.go.dev/encoding/json#Unmarshal and RFC 8259.
 import { GatewayError } from '../errors.ts';
-import { isEmptyValue, readAlong, readJson } from './json.ts';
 import type { JsonLimits } from './json.ts';
+import { isEmptyValue, readAlong, readJson } from './json.ts';
 import type { Schema, StructSchema } from './schema.ts';
 import { BODIES_REQUIRED, BODY_SCHEMAS } from './schemas/bodies.ts';
 import type { EngineCall, Json, JsonObject, Operation, Target } from './types.ts';

@@ -1,10 +1,11 @@
 // Reads JSON text in one pass along a schema, without recursion, and writes it again. Stricter than RFC 8259 where two
 // parsers could differ: duplicate keys, lone surrogates, NUL and trailing content are refused (RFC 8785 and I-JSON agree).
 // What a body's fields mean is not known here: see schemas/ and decode.ts.
-import { GatewayError } from '../errors.ts';
+
 import type { ErrorCode } from '../errors.ts';
-import { describe, foldKey, plainJson, unknownValue } from './schema.ts';
+import { GatewayError } from '../errors.ts';
 import type { Field, IntSchema, Schema } from './schema.ts';
+import { describe, foldKey, plainJson, unknownValue } from './schema.ts';
 import type { Json, JsonObject } from './types.ts';
 
 export interface JsonLimits {

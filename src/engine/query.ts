@@ -31,13 +31,13 @@ export function judgeQuery(operation: Operation, text: string): Query {
     if (pair === '') continue;
     if (pair.includes(';')) throw ambiguous('the query has a semicolon, which can separate parameters');
     const equals = pair.indexOf('=');
-    const name = unescape(equals < 0 ? pair : pair.slice(0, equals));
+    const name = unescapeComponent(equals < 0 ? pair : pair.slice(0, equals));
     const kind = Object.hasOwn(known, name) ? known[name] : undefined;
     if (kind === undefined) {
       refuseOrDrop(operation, name, Object.keys(known));
       continue;
     }
-    const value = unescape(equals < 0 ? '' : pair.slice(equals + 1));
+    const value = unescapeComponent(equals < 0 ? '' : pair.slice(equals + 1));
     const values = query[name];
     if (values === undefined) query[name] = [canonical(name, kind, value)];
     else if (kind === 'list') values.push(value);
@@ -59,7 +59,7 @@ function refuseOrDrop(operation: Operation, name: string, known: readonly string
 }
 
 /** One `application/x-www-form-urlencoded` component as Go reads it. */
-function unescape(text: string): string {
+function unescapeComponent(text: string): string {
   let plain = text;
   if (text.includes('+')) plain = plain.replaceAll('+', ' ');
   if (/[\x80-\xff]/.test(plain)) throw ambiguous('the query has bytes that must be percent-encoded');

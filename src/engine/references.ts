@@ -2,8 +2,8 @@
 // references, which take their canonical form. Resolving them to existing objects is left to the gateway.
 import { GatewayError } from '../errors.ts';
 import { canonicalImageReference } from './image-reference.ts';
-import { parseBind, volumesFromContainer } from './mounts.ts';
 import { readJson } from './json.ts';
+import { parseBind, volumesFromContainer } from './mounts.ts';
 import type { Json, JsonObject, ResourceKind, ResourceRef, Target } from './types.ts';
 
 type Role = ResourceRef['role'];

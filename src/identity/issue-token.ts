@@ -1,6 +1,6 @@
 // Our own token issuer: short-lived JWT access tokens (RFC 9068) signed with Ed25519, one stored record for each.
 // Who may ask for a token is the admin room's question; what a token may say is this one's.
-import { SignJWT, type JWK } from 'jose';
+import { type JWK, SignJWT } from 'jose';
 import { v7 as uuidv7 } from 'uuid';
 import { GatewayError } from '../errors.ts';
 import { MAX_TOKEN_BYTES } from './credentials.ts';

@@ -4,18 +4,18 @@ import type { EngineCall, ResourceRef } from '../engine/types.ts';
 import { GatewayError } from '../errors.ts';
 import { expandAction, scopeCovers } from './actions.ts';
 import { BUILT_IN_DOCUMENTS } from './builtin.ts';
-import { compileCondition, type Condition } from './conditions.ts';
+import { type Condition, compileCondition } from './conditions.ts';
 import { compileHostSpec, type HostCheck, type HostSpec } from './host/index.ts';
 import {
   compileGlob,
   compileResource,
   isResolvable,
-  needsRealName,
   type NameTest,
+  needsRealName,
   type ResourcePattern,
 } from './match.ts';
-import { parseDocuments, type Problem } from './policy.ts';
 import type { BindingDocument, ParsedDocument, PolicyDocument, Rule, SubjectMatch } from './policy.ts';
+import { type Problem, parseDocuments } from './policy.ts';
 import { fillTemplate, parseTemplate, type Template, type TemplateUse } from './principal-template.ts';
 import type { Principal } from './types.ts';
 import { compileHours, compileSource, type SourceVerdict } from './windows.ts';

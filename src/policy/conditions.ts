@@ -1,13 +1,13 @@
 // Conditions of a rule (`when:`), written in CEL and fenced: every name has a type known before the first call, regular
 // expressions are refused, loops and sizes are bounded. See https://cel.dev and the Engine API reference for body fields.
 import { type ASTNode, Environment } from '@marcbachmann/cel-js';
-import { BODY_SCHEMAS } from '../engine/schemas/bodies.ts';
-import { hostConfig } from '../engine/schemas/host-config.ts';
+import { cleanPath } from '../engine/mounts.ts';
 import { OPERATIONS } from '../engine/operations.ts';
 import type { Schema, StructSchema } from '../engine/schema.ts';
+import { BODY_SCHEMAS } from '../engine/schemas/bodies.ts';
+import { hostConfig } from '../engine/schemas/host-config.ts';
 import type { Json, JsonObject } from '../engine/types.ts';
 import { expandAction } from './actions.ts';
-import { cleanPath } from '../engine/mounts.ts';
 import { compileGlob } from './match.ts';
 import type { DecisionInput } from './types.ts';
 

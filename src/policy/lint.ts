@@ -1,9 +1,10 @@
 // Looks over documents for what is valid but probably not meant: rules that can never match, grave grants, names nobody
 // knows. Faults of form are told by `parseDocuments`; this reads what it gave.
-import { ACTIONS, expandAction } from './actions.ts';
-import { builtIns } from './compile.ts';
+
 import { OPERATIONS } from '../engine/operations.ts';
 import type { ResourceKind } from '../engine/types.ts';
+import { ACTIONS, expandAction } from './actions.ts';
+import { builtIns } from './compile.ts';
 import type { ParsedDocument, PolicyDocument, Rule } from './policy.ts';
 import { LABELLED_CREATES } from './read-rule.ts';
 import { didYouMean } from './suggest.ts';

@@ -1,7 +1,8 @@
 // Reads YAML or JSON text into values that remember where they stood, so that every fault can be told with its line.
 // What the values mean is policy.ts's business.
-import { isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments } from 'yaml';
+
 import type { Document, Node, Pair } from 'yaml';
+import { isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments } from 'yaml';
 
 /** A place in a source text; lines and columns begin at 1. */
 export interface Position {

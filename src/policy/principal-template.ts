@@ -1,6 +1,7 @@
 // Fills `${principal.x}` from the principal alone. A missing or unsafe value is an error, never a wildcard.
-import type { Principal } from './types.ts';
+
 import { didYouMean } from './suggest.ts';
+import type { Principal } from './types.ts';
 
 /** Attributes a template may name. `owner` is the claim of that name; further claims are `claims.NAME`. */
 export const ATTRIBUTES: readonly string[] = ['subject', 'issuer', 'tenant', 'owner', 'tokenId'];

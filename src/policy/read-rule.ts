@@ -17,7 +17,7 @@ import {
   readWord,
 } from './read-fields.ts';
 import { didYouMean } from './suggest.ts';
-import { type Day, DAYS, faultOfSource, type Hours, isZone, parseClock } from './windows.ts';
+import { DAYS, type Day, faultOfSource, type Hours, isZone, parseClock } from './windows.ts';
 
 const RULE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 /** Why a key of the design is refused as long as nothing enforces it. */

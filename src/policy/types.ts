@@ -1,7 +1,8 @@
 // The words of the decision: who asks, what is asked, what was decided and why.
 // Pure data. The document forms (Policy, Binding) live in policy.ts.
-import type { ErrorCode } from '../errors.ts';
+
 import type { EngineCall } from '../engine/types.ts';
+import type { ErrorCode } from '../errors.ts';
 
 /** The authenticated caller as policy sees it (NIST SP 800-162). */
 export interface Principal {

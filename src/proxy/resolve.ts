@@ -1,7 +1,8 @@
 // Asks the engine what a name stands for: full id, real name and labels of the objects a call touches.
 // Policy says which references it must know; this only looks them up. Engine API: the inspect operation of each kind.
-import { GatewayError } from '../errors.ts';
+
 import type { EngineCall, ResourceRef } from '../engine/types.ts';
+import { GatewayError } from '../errors.ts';
 import type { EngineClient } from './engine-client.ts';
 
 /** Most objects looked up for one call. A call that names more is refused: each costs the engine a request. */

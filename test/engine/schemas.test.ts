@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { OPERATIONS } from '../../src/engine/classify.ts';
 import { decodeBody } from '../../src/engine/decode.ts';
-import { foldKey } from '../../src/engine/schema.ts';
 import type { Schema, StructSchema } from '../../src/engine/schema.ts';
+import { foldKey } from '../../src/engine/schema.ts';
 import { BODIES_REQUIRED, BODY_SCHEMAS } from '../../src/engine/schemas/bodies.ts';
 import { bytesOf, JSON_TYPE, plain, targetOf } from './targets.ts';
 

@@ -4,9 +4,9 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import type { AdmissionRequest, Plugin, PluginContext, Verdict } from '../../src/admission/plugin.ts';
 import bindMounts from '../../plugins/bind-mounts.ts';
 import noPrivileged from '../../plugins/no-privileged.ts';
+import type { AdmissionRequest, Plugin, PluginContext, Verdict } from '../../src/admission/plugin.ts';
 
 const request = (action: string, body: unknown): AdmissionRequest =>
   ({ operation: { action, class: 'write' }, body, query: {}, path: {}, resources: [] }) as unknown as AdmissionRequest;

@@ -1,6 +1,7 @@
 // Every body of the operation table by the name the table gives it, and whether an empty body is one.
-import { list, struct, text, texts } from '../schema.ts';
+
 import type { Schema } from '../schema.ts';
+import { list, struct, text, texts } from '../schema.ts';
 import {
   checkpointCreateRequest,
   containerConfig,

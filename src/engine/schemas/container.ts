@@ -1,7 +1,8 @@
 // Bodies of container create, exec, checkpoint and commit. Engine API 1.40 to 1.56; what older engines read at other
 // places of a create body is closed here as a trap.
-import { bool, empty, int, int64, list, map, struct, strings, text, textMap, texts, uint } from '../schema.ts';
+
 import type { Fields } from '../schema.ts';
+import { bool, empty, int, int64, list, map, strings, struct, text, textMap, texts, uint } from '../schema.ts';
 import { hostConfig, hostConfigFields } from './host-config.ts';
 import { networkingConfig } from './network.ts';
 

@@ -1,14 +1,16 @@
 // HostConfig and what it is made of: how a container reaches its host. Also the body of a container update.
 // Field names and types follow the Engine API 1.40 to 1.51, and 1.56 where it adds one.
 // See https://docs.docker.com/reference/api/engine/
+
+import type { Fields } from '../schema.ts';
 import {
   bool,
   int,
   int64,
   list,
   map,
-  struct,
   strings,
+  struct,
   text,
   textMap,
   texts,
@@ -17,7 +19,6 @@ import {
   uint32,
   uint64,
 } from '../schema.ts';
-import type { Fields } from '../schema.ts';
 import { mountSchema } from './mount.ts';
 
 const throttleDevice = struct('ThrottleDevice', { Path: text, Rate: uint64 }, { secure: true });

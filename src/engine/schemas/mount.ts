@@ -1,6 +1,7 @@
 // Mount, as HostConfig.Mounts and ContainerSpec.Mounts hold it. Engine API 1.25 to 1.56.
-import { bool, choice, empty, int64, list, requiredChoice, struct, text, textMap, texts, uint32 } from '../schema.ts';
+
 import type { Schema, StructSchema } from '../schema.ts';
+import { bool, choice, empty, int64, list, requiredChoice, struct, text, textMap, texts, uint32 } from '../schema.ts';
 
 const driver = struct('DriverConfig', { Name: text, Options: textMap }, { secure: true });
 const secure = { secure: true };
