@@ -14,6 +14,7 @@ import type { Config, HttpsListener, Listener } from './config/types.ts';
 import { adminSocketPath, readEngineAddress } from './config.ts';
 import { NEWEST_MINOR } from './engine/versions.ts';
 import { explainRequest } from './explain-request.ts';
+import { LiveCalls } from './gateway/live-calls.ts';
 import { assembleGateway, type Gateway } from './gateway.ts';
 import { type Authenticator, createAuthenticator } from './identity/authenticate.ts';
 import { ensureAuthority, ensureServerCertificate } from './identity/certificates.ts';
@@ -88,6 +89,8 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     await issuer.ensureKey();
     const revocations = createRevocations(store.tokens, store.identities);
     const authenticator = createAuthenticator({ issuer, revocations, identities: store.identities });
+    const live = new LiveCalls(authenticator);
+    undo.push(revocations.onChange(() => live.review()));
 
     let current = config;
     const compileStored = (): PolicySet => {
@@ -154,6 +157,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     const gateway: Gateway = assembleGateway(
       {
         authenticator,
+        live,
         policies: () => policies,
         plugins: () => plugins,
         recorder,
@@ -166,7 +170,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         log,
         meter,
       },
-      (app) => mountOwnRoutes(app, { adminApp, admin, authenticator, issuer, ready: () => readiness.ask() }),
+      (app) => mountOwnRoutes(app, { adminApp, admin, authenticator, live, issuer, ready: () => readiness.ask() }),
     );
 
     return {

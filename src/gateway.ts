@@ -13,6 +13,7 @@ import { type ErrorCode, GatewayError } from './errors.ts';
 import { AUDIT_ID_HEADER, rawRefusal, reasonOf, refusalOf, sendRefusal } from './gateway/answer.ts';
 import { type Arrival, type Channel, headerValues, nodeArrival, webArrival } from './gateway/arrival.ts';
 import { type Judged, judge } from './gateway/judge.ts';
+import type { LiveCall } from './gateway/live-calls.ts';
 import type { GatewayParts } from './gateway/parts.ts';
 import { narrowHeaders, respondVersion } from './gateway/respond.ts';
 import { asGatewayError, decisionOf, Trace } from './gateway/trace.ts';
@@ -61,19 +62,12 @@ const UPGRADE_BODY_BYTES = 64 * 1024;
 
 /** Joins the rooms into the gateway. `own` is mounted beside the Engine API: health, keys, admin. */
 export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>) => void = () => {}): Gateway {
-  const active = new Set<AbortController>();
+  const { live } = parts;
   let stopping = false;
-  let idle: (() => void) | undefined;
 
-  const enter = (): AbortController => {
-    const controller = new AbortController();
-    active.add(controller);
+  const enter = (): LiveCall => {
     parts.meter.started();
-    return controller;
-  };
-  const leave = (controller: AbortController) => {
-    active.delete(controller);
-    if (active.size === 0) idle?.();
+    return live.enter();
   };
 
   /** Records a refusal, then answers it: a caller never hears of a denial that is not in the audit. */
@@ -109,18 +103,27 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
   async function admit(trace: Trace): Promise<Judged> {
     if (stopping) throw new GatewayError('shutting-down', 'the gateway is stopping, try again in a moment');
     const judged = await judge(trace, parts);
+    // A body may take its time: what ended meanwhile must not be sent on.
+    parts.authenticator.recheck(judged.principal);
     await parts.recorder.record(trace.event('intent', 'allow'));
     return judged;
   }
 
-  /** The outcome of a call whose intent is on disk. It is queued, not awaited: a lost one is closed at the next start. */
-  const complete = (trace: Trace, outcome: Outcome) => {
-    parts.recorder.append(trace.event('complete', 'allow', outcome));
+  /**
+   * The outcome of a call whose intent is on disk. It is queued, not awaited: a lost one is closed at the next start.
+   * A call that we ended says why, in the place of who went away.
+   */
+  const complete = (trace: Trace, outcome: Outcome, call: LiveCall) => {
+    const code = outcome.end === 'complete' ? undefined : call.endedBy;
+    parts.recorder.append(
+      trace.event('complete', 'allow', code === undefined ? outcome : { ...outcome, code, end: code }),
+    );
     finish(trace, 'allow', outcome.status);
   };
 
-  const engineFailed = (trace: Trace, caller: CallerEnd, thrown: unknown) => {
-    const error = asGatewayError(thrown);
+  const engineFailed = (trace: Trace, caller: CallerEnd, thrown: unknown, { endedBy }: LiveCall) => {
+    const error =
+      endedBy === undefined ? asGatewayError(thrown) : new GatewayError(endedBy, `the call was ended: ${endedBy}`);
     parts.recorder.append(
       trace.event('complete', 'allow', { code: error.code, message: error.message, status: error.status }),
     );
@@ -129,7 +132,7 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
   };
 
   async function handle(arrival: Arrival, caller: CallerEnd): Promise<void> {
-    const controller = enter();
+    const running = enter();
     const trace = new Trace(arrival, parts);
     try {
       let judged: Judged;
@@ -144,33 +147,32 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
         const request = engineRequestOf(judged, arrival);
         const marked = markedCaller(caller, trace, parts.apiVersions.maxMinor);
         if (call.action === 'system.version') {
-          complete(trace, await respondVersion(request, marked, parts));
+          complete(trace, await respondVersion(request, marked, parts), running);
           return;
         }
         const long = call.operation.stream !== 'none';
-        complete(
-          trace,
-          await parts.engine.forward(request, marked, {
-            signal: controller.signal,
-            ...(long
-              ? { onHead: (status: number) => parts.recorder.append(trace.event('stream-open', 'allow', { status })) }
-              : {}),
-          }),
-        );
+        if (long) live.hold(running, judged.principal);
+        const outcome = await parts.engine.forward(request, marked, {
+          signal: running.signal,
+          ...(long
+            ? { onHead: (status: number) => parts.recorder.append(trace.event('stream-open', 'allow', { status })) }
+            : {}),
+        });
+        complete(trace, outcome, running);
       } catch (failed) {
-        engineFailed(trace, caller, failed);
+        engineFailed(trace, caller, failed, running);
       }
     } catch (unexpected) {
       // Reached only when answering itself failed: the caller is gone or the socket broke.
       parts.log.error({ err: unexpected, auditId: trace.auditId }, 'a call could not be answered');
       caller.abort();
     } finally {
-      leave(controller);
+      live.leave(running);
     }
   }
 
   async function handleUpgrade(arrival: Arrival, socket: Duplex, rest: () => Uint8Array): Promise<void> {
-    const controller = enter();
+    const running = enter();
     const trace = new Trace(arrival, parts);
     const caller = socketCallerOnce(socket);
     try {
@@ -184,11 +186,12 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
         return;
       }
       try {
+        live.hold(running, judged.principal);
         const answer = await parts.engine.upgrade(engineRequestOf(judged, arrival), protocol, {
-          signal: controller.signal,
+          signal: running.signal,
         });
         if (answer.kind === 'answer') {
-          complete(trace, await answer.deliver(markedCaller(caller(), trace, parts.apiVersions.maxMinor)));
+          complete(trace, await answer.deliver(markedCaller(caller(), trace, parts.apiVersions.maxMinor)), running);
           return;
         }
         parts.recorder.append(trace.event('stream-open', 'allow', { status: 101 }));
@@ -198,21 +201,21 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
         parts.meter.streamOpened();
         try {
           const moved = await spliceHijack(socket, answer.socket, {
-            signal: controller.signal,
+            signal: running.signal,
             maxBacklogBytes: 'encrypted' in socket ? tlsBacklogBytes : undefined,
           });
-          complete(trace, { status: 101, ...moved });
+          complete(trace, { status: 101, ...moved }, running);
         } finally {
           parts.meter.streamClosed();
         }
       } catch (failed) {
-        engineFailed(trace, caller(), failed);
+        engineFailed(trace, caller(), failed, running);
       }
     } catch (unexpected) {
       parts.log.error({ err: unexpected, auditId: trace.auditId }, 'an upgraded call could not be answered');
       socket.destroy();
     } finally {
-      leave(controller);
+      live.leave(running);
     }
   }
 
@@ -305,21 +308,14 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
       return rawRefusal(code, message, trace.auditId);
     },
     get active() {
-      return active.size;
+      return live.size;
     },
     async drain(graceMs) {
       stopping = true;
-      if (active.size > 0) {
-        const drained = new Promise<void>((resolve) => {
-          idle = resolve;
-        });
-        let timer: ReturnType<typeof setTimeout> | undefined;
-        await Promise.race([drained, new Promise<void>((resolve) => (timer = setTimeout(resolve, graceMs)))]);
-        clearTimeout(timer);
-      }
-      for (const controller of active) controller.abort();
+      await live.idle(graceMs);
+      live.endAll('shutting-down');
       // Ended streams report their byte counts on the way out; a moment is enough.
-      for (let i = 0; i < 50 && active.size > 0; i++) await new Promise((resolve) => setTimeout(resolve, 20));
+      await live.idle(1000);
     },
   };
 }

@@ -8,6 +8,7 @@ import { problemOf } from './admin/problems.ts';
 import { type AdminCaller, type AdminServices, LOCAL_OPERATOR } from './admin/services.ts';
 import { AUDIT_ID_HEADER } from './gateway/answer.ts';
 import { headerValues } from './gateway/arrival.ts';
+import type { LiveCalls } from './gateway/live-calls.ts';
 import { asGatewayError } from './gateway/trace.ts';
 import type { Gateway, GatewayEnv } from './gateway.ts';
 import type { Authenticator } from './identity/authenticate.ts';
@@ -19,11 +20,14 @@ import type { Handlers } from './runtime/listen.ts';
 const OPERATOR_POLICY = 'operator';
 /** Keys may be kept this long by whoever verifies our tokens, in seconds. */
 const JWKS_MAX_AGE_S = 300;
+/** Content type of the endless answers of the admin API. */
+const TAIL_TYPE = 'application/x-ndjson';
 
 export interface OwnRoutes {
   readonly adminApp: Hono<AdminEnv>;
   readonly admin: AdminServices;
   readonly authenticator: Authenticator;
+  readonly live: LiveCalls;
   readonly issuer: Issuer;
   ready(): Promise<boolean>;
 }
@@ -40,10 +44,15 @@ export function mountOwnRoutes(app: Hono<GatewayEnv>, own: OwnRoutes): void {
     return c.json(own.issuer.jwks());
   });
   app.all(`${ADMIN_PREFIX}/*`, async (c) => {
-    let caller: AdminCaller | undefined;
+    const call = own.live.enter();
+    let caller: AdminCaller;
     try {
-      caller = adminCallerOf(await authenticate(c, own.authenticator), c);
+      const principal = await authenticate(c, own.authenticator);
+      // A tail of the audit ends with the operator's credentials, like any other stream.
+      own.live.hold(call, principal);
+      caller = adminCallerOf(principal, c, call.signal);
     } catch (thrown) {
+      own.live.leave(call);
       const error = asGatewayError(thrown);
       const auditId = own.admin.newAuditId();
       await own.admin.recordRefusal(
@@ -56,8 +65,36 @@ export function mountOwnRoutes(app: Hono<GatewayEnv>, own: OwnRoutes): void {
         'WWW-Authenticate': own.authenticator.challengeFor(error),
       });
     }
-    return own.adminApp.fetch(c.req.raw, { caller });
+    const response = await own.adminApp.fetch(c.req.raw, { caller });
+    return untilRead(response, () => own.live.leave(call));
   });
+}
+
+/** The response, and word of when its body was read to the end or given up. */
+function untilRead(response: Response, done: () => void): Response {
+  if (response.body === null || response.headers.get('content-type') !== TAIL_TYPE) {
+    done();
+    return response;
+  }
+  const reader = response.body.getReader();
+  const body = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      try {
+        const { done: ended, value } = await reader.read();
+        if (!ended) return controller.enqueue(value);
+        done();
+        controller.close();
+      } catch (error) {
+        done();
+        controller.error(error);
+      }
+    },
+    async cancel(reason) {
+      done();
+      await reader.cancel(reason);
+    },
+  });
+  return new Response(body, response);
 }
 
 function authenticate(c: Context<GatewayEnv>, authenticator: Authenticator): Principal | Promise<Principal> {
@@ -70,7 +107,7 @@ function authenticate(c: Context<GatewayEnv>, authenticator: Authenticator): Pri
 const sourceOf = (c: Context<GatewayEnv>): string =>
   c.env?.channel?.kind === 'unix' ? 'unix' : (c.env?.incoming?.socket.remoteAddress ?? c.env?.source ?? 'unknown');
 
-function adminCallerOf(principal: Principal, c: Context<GatewayEnv>): AdminCaller {
+function adminCallerOf(principal: Principal, c: Context<GatewayEnv>, signal: AbortSignal): AdminCaller {
   return {
     subject: principal.subject,
     // A scoped token is for less than its identity may: the admin API is never part of a scope.
@@ -80,6 +117,7 @@ function adminCallerOf(principal: Principal, c: Context<GatewayEnv>): AdminCalle
     tokenId: principal.tokenId,
     source: sourceOf(c),
     client: headerValues(c.env?.incoming?.rawHeaders ?? [], 'user-agent')[0]?.slice(0, 256),
+    signal,
   };
 }
 

@@ -6,6 +6,7 @@ import type { Authenticator } from '../identity/authenticate.ts';
 import type { Logger } from '../log.ts';
 import type { PolicySet } from '../policy/compile.ts';
 import type { EngineClient } from '../proxy/engine-client.ts';
+import type { LiveCalls } from './live-calls.ts';
 
 export interface GatewayLimits {
   /** Largest JSON body, in bytes. */
@@ -24,6 +25,8 @@ export interface GatewayMeter {
 
 export interface GatewayParts {
   readonly authenticator: Authenticator;
+  /** Calls under way; `live.review()` ends those whose credentials have ended. */
+  readonly live: LiveCalls;
   /** The policy set in force; replaced as a whole on change. */
   policies(): PolicySet;
   /** The plugin chain in force; replaced as a whole on reload. */

@@ -8,7 +8,7 @@ import { createPrincipals } from './principal.ts';
 import type { Revocations } from './revocation.ts';
 import type { IdentityStore } from './stores.ts';
 import { createTokenCache, keyOf } from './token-cache.ts';
-import { CLOCK_TOLERANCE_S, checkForm, type VerifiedToken, verifyToken } from './verify-token.ts';
+import { checkForm, type VerifiedToken, verifyToken } from './verify-token.ts';
 
 /** A verified token is verified anew after this long, in ms. */
 const RECHECK_MS = 60_000;
@@ -82,7 +82,7 @@ export function createAuthenticator(parts: AuthenticatorParts): Authenticator {
     const at = now();
     try {
       const token = await verifyToken(credential.token, publicKey, issuer, at);
-      const until = Math.min(at + RECHECK_MS, token.expiresAt + CLOCK_TOLERANCE_S * 1000);
+      const until = Math.min(at + RECHECK_MS, token.expiresAt);
       const entry: Entry = { token, channel: credential.channel, from: at, until };
       cache.set(key, entry);
       return entry;
@@ -110,7 +110,7 @@ export function createAuthenticator(parts: AuthenticatorParts): Authenticator {
     },
     bound: (name) => principals.ofSocket(name),
     recheck(principal) {
-      if (principal.expiresAt !== undefined && now() >= principal.expiresAt + CLOCK_TOLERANCE_S * 1000) {
+      if (principal.expiresAt !== undefined && now() >= principal.expiresAt) {
         throw new GatewayError('token-expired', 'the token has expired; ask an operator for a new one');
       }
       if (principal.tokenId !== undefined && revocations.isRevoked(principal.tokenId)) {

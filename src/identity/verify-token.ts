@@ -4,7 +4,10 @@ import { errors, jwtVerify } from 'jose';
 import { GatewayError } from '../errors.ts';
 import type { Issuer } from './issue-token.ts';
 
-/** Clocks may differ by this much, in seconds. */
+/**
+ * Clocks may differ by this much, in seconds. It forgives a token from the future, never an ended one: our own tokens are
+ * issued and judged by one clock, and streams are cut at their `exp`.
+ */
 export const CLOCK_TOLERANCE_S = 30;
 /** The list is ours; the token only gets to name a member. `EdDSA` is the older name (RFC 8037) of `Ed25519` (RFC 9864). */
 const ALGORITHMS = ['Ed25519', 'EdDSA'];
@@ -24,6 +27,7 @@ export interface VerifiedToken {
   readonly scope?: readonly string[];
   /** Milliseconds since the epoch. */
   readonly issuedAt: number;
+  /** When the credentials end, to the millisecond: what an issuer's clock is forgiven is in it already. */
   readonly expiresAt: number;
   /** The claims of the token, for rules. */
   readonly claims: Readonly<Record<string, unknown>>;
@@ -102,6 +106,7 @@ export async function verifyToken(token: string, key: CryptoKey, issuer: Issuer,
   if (iat * 1000 > at + CLOCK_TOLERANCE_S * 1000) {
     throw new GatewayError('token-not-yet-valid', 'the token is issued in the future; compare the clocks');
   }
+  if (exp * 1000 <= at) throw refusalOf(new errors.JWTExpired('', payload));
   if (exp <= iat || (exp - iat) * 1000 > issuer.longestTtlMs) {
     throw new GatewayError('token-invalid', 'the token lives longer than this gateway allows');
   }

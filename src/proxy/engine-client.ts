@@ -384,6 +384,7 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
           const settle = (end: Outcome['end']) => {
             if (settled) return;
             settled = true;
+            done();
             connection.exchange = undefined;
             connection.socket.destroy();
             finish({ status, bytesIn: 0, bytesOut, end });
@@ -422,7 +423,7 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
         onHead(got) {
           head = got;
           if (got.status === 101) return;
-          done();
+          // The signal stays: a plain answer to an upgrade may be a stream too.
           connection.socket.pause();
           resolve({ kind: 'answer', deliver });
         },
