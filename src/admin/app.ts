@@ -193,6 +193,10 @@ export const createAdminApp = (services: AdminServices, options: AdminOptions = 
   app.get('/plugins', (c) => c.json({ plugins: services.listPlugins() }));
 
   // audit
+  app.use('/audit/*', async (_c, next) => {
+    await services.settleAudit();
+    await next();
+  });
   app.get('/audit', (c) => {
     const {
       after,

@@ -397,6 +397,7 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
     },
 
     listPlugins: () => parts.plugins(),
+    settleAudit: () => recorder.settle(),
     listAudit(filter, by) {
       const rows = reader.list(filter);
       audited(by, { read: 'list', ...filter });

@@ -106,6 +106,8 @@ export interface AdminServices {
   explain(as: string, request: ExplainInput['request']): Promise<Explanation>;
 
   listPlugins(): readonly PluginInfo[];
+  /** Resolves once calls that ended before are in the audit with their outcome. */
+  settleAudit(): Promise<void>;
   listAudit(filter: AuditFilter, by: AdminCaller): readonly AuditRow[];
   showAudit(auditId: string, by: AdminCaller): readonly AuditRow[];
   /** Rows after `afterSeq`, oldest first; reads nothing into the audit. */

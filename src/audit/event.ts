@@ -53,8 +53,13 @@ export interface AuditRow extends AuditEvent {
 export interface Recorder {
   /** Resolves once the event is on disk (group commit). Rejects with GatewayError `audit-unwritable`. */
   record(event: AuditEvent): Promise<void>;
-  /** Queues the event behind earlier ones; written with the next group. Never throws; failures surface in `healthy`. */
+  /**
+   * Queues the event behind earlier ones; written with the next group, within some ten milliseconds. Never throws;
+   * failures surface in `healthy`.
+   */
   append(event: AuditEvent): void;
+  /** Resolves once what was queued so far is written, or cannot be written. For readers who want to see all of it. */
+  settle(): Promise<void>;
   /** False once a write failed, true again after one succeeded. */
   readonly healthy: boolean;
   /** Writes what is queued and closes the log. */

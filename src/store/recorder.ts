@@ -23,6 +23,14 @@ export interface RecorderOptions {
 const DEFAULT_MAX_QUEUE = 10_000;
 /** Rows in one transaction: more make the wait of the first one longer without making rows cheaper. */
 const MAX_GROUP = 512;
+/**
+ * Rows nobody waits for leave with the next group somebody waits for, or after this long, in ms: a commit costs a wait for
+ * the disk, and a caller's next intent must not queue behind the outcome of the call before. A crash in between leaves the
+ * call without an outcome, which the next start tells.
+ */
+const LAZY_MS = 10;
+/** So many of them leave at once. */
+const LAZY_ROWS = 128;
 /** Outcomes that could not be written are tried again after this long, in ms, if no call comes earlier. */
 const RETRY_MS = 1000;
 /** A disk that has not answered for this long counts as one that does not: whoever waits is refused. */
@@ -70,12 +78,15 @@ class GroupRecorder implements Recorder {
   #group: readonly Waiting[] | undefined;
   #writingSince = 0;
   #scheduled = false;
-  /** The last group had one row. */
+  /** Somebody waits for a row in the queue. */
+  #urgent = false;
+  #lazy: NodeJS.Timeout | undefined;
+  /** The last group had one row somebody waited for. */
   #isAlone = true;
   #healthy = true;
   #closing: Promise<void> | undefined;
   /** Called once nothing is left to write, or nothing more can be written. */
-  #onSettled: (() => void) | undefined;
+  #onSettled: (() => void)[] = [];
   #writer: Writer | undefined;
   /** The rows in front may be stored already: their writer died. */
   #again = false;
@@ -106,6 +117,7 @@ class GroupRecorder implements Recorder {
     }
     return new Promise((resolve, reject) => {
       this.#queue.push({ line, resolve, reject });
+      this.#urgent = true;
       this.#schedule();
     });
   }
@@ -125,7 +137,15 @@ class GroupRecorder implements Recorder {
       return;
     }
     this.#queue.push({ line });
-    this.#schedule();
+    this.#scheduleLazily();
+  }
+
+  async settle(): Promise<void> {
+    if (this.#queue.length === 0 && this.#group === undefined) return;
+    await new Promise<void>((resolve) => {
+      this.#onSettled.push(resolve);
+      this.#schedule();
+    });
   }
 
   closeOrphans(at: number): Promise<number> {
@@ -143,13 +163,9 @@ class GroupRecorder implements Recorder {
   }
 
   async #close(): Promise<void> {
-    if (this.#queue.length > 0 || this.#group !== undefined) {
-      await new Promise<void>((resolve) => {
-        this.#onSettled = resolve;
-        this.#schedule();
-      });
-    }
+    await this.settle();
     clearInterval(this.#look);
+    clearTimeout(this.#lazy);
     clearTimeout(this.#retry);
     await this.#writer?.close();
     const lost = this.#queue.length;
@@ -172,6 +188,22 @@ class GroupRecorder implements Recorder {
     else setImmediate(flush);
   }
 
+  #scheduleLazily(): void {
+    if (this.#scheduled || this.#group !== undefined) return;
+    if (this.#queue.length >= LAZY_ROWS) {
+      this.#schedule();
+      return;
+    }
+    this.#lazy ??= setTimeout(() => {
+      this.#lazy = undefined;
+      this.#flush();
+    }, LAZY_MS);
+  }
+
+  #settled(): void {
+    for (const resolve of this.#onSettled.splice(0)) resolve();
+  }
+
   #writerNow(): Writer {
     if (this.#writer === undefined || this.#writer.dead) this.#writer = this.#open();
     return this.#writer;
@@ -189,8 +221,9 @@ class GroupRecorder implements Recorder {
     }
     const group = count === this.#queue.length ? this.#queue : this.#queue.slice(0, count);
     this.#queue = count === this.#queue.length ? [] : this.#queue.slice(count);
+    this.#urgent = this.#queue.some(isAwaited);
     this.#group = group;
-    this.#isAlone = count === 1;
+    this.#isAlone = count <= 2;
     this.#writingSince = performance.now();
     const answered = ({ failure, died }: Answer): void => {
       this.#group = undefined;
@@ -209,8 +242,9 @@ class GroupRecorder implements Recorder {
     this.#again = false;
     if (this.#lost > 0) this.#tellLost();
     // The next group leaves before the callers of this one go on.
-    if (this.#queue.length > 0) this.#flush();
-    else this.#onSettled?.();
+    if (this.#queue.length === 0) this.#settled();
+    else if (this.#urgent || this.#onSettled.length > 0) this.#flush();
+    else this.#scheduleLazily();
     for (const { resolve } of group) resolve?.();
   }
 
@@ -222,8 +256,9 @@ class GroupRecorder implements Recorder {
     // Outcomes wait for better times, in front of what came later.
     const kept = group.filter((w) => w.reject === undefined);
     if (kept.length > 0) this.#queue = [...kept, ...this.#queue];
-    if (this.#closing !== undefined) this.#onSettled?.();
-    else if (this.#queue.some((w) => w.reject !== undefined)) this.#schedule();
+    this.#settled();
+    if (this.#closing !== undefined) return;
+    if (this.#queue.some(isAwaited)) this.#schedule();
     else if (this.#queue.length > 0 && this.#retry === undefined) {
       this.#retry = setTimeout(() => {
         this.#retry = undefined;
@@ -260,6 +295,8 @@ class GroupRecorder implements Recorder {
     this.#queue = this.#queue.filter((w) => w.reject === undefined);
   }
 }
+
+const isAwaited = (waiting: Waiting): boolean => waiting.reject !== undefined;
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 

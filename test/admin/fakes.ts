@@ -109,6 +109,7 @@ export class FakeAudit implements Recorder, AuditReader {
   byAuditId(auditId: string): readonly AuditRow[] {
     return this.rows.filter((row) => row.auditId === auditId);
   }
+  async settle(): Promise<void> {}
   async close(): Promise<void> {}
 }
 
