@@ -3,7 +3,6 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { v7 as uuidv7 } from 'uuid';
 import { createAdminApp } from './admin/app.ts';
 import { createAdminServices } from './admin/create-services.ts';
 import type { AdminServices, PluginInfo } from './admin/services.ts';
@@ -14,6 +13,7 @@ import type { Config, HttpsListener, Listener } from './config/types.ts';
 import { adminSocketPath, readEngineAddress } from './config.ts';
 import { NEWEST_MINOR } from './engine/versions.ts';
 import { explainRequest } from './explain-request.ts';
+import { newAuditId } from './gateway/audit-id.ts';
 import { LiveCalls } from './gateway/live-calls.ts';
 import { assembleGateway, type Gateway } from './gateway.ts';
 import { type Authenticator, createAuthenticator } from './identity/authenticate.ts';
@@ -146,7 +146,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       }),
       reload: options.reload ?? (async () => ({})),
       now,
-      newAuditId: uuidv7,
+      newAuditId,
     });
     const stopping = new AbortController();
     const adminApp = createAdminApp(admin, {
@@ -166,7 +166,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         apiVersions,
         redact: redactorFor(store),
         now,
-        newAuditId: uuidv7,
+        newAuditId,
         log,
         meter,
       },

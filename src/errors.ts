@@ -34,7 +34,6 @@ export const ERROR_CODES = {
   'operation-not-allowed': { status: 403, title: 'No policy allows the operation' },
   'denied-by-policy': { status: 403, title: 'A policy denies the operation' },
   'host-field-denied': { status: 403, title: 'A host setting is not allowed' },
-  'build-opaque-needed': { status: 403, title: 'BuildKit passes through unread' },
   'scope-exceeded': { status: 403, title: 'The token is not valid for the operation' },
   'rule-error': { status: 403, title: 'A rule could not be evaluated' },
   'object-not-found': { status: 404, title: 'No such object' },

@@ -32,7 +32,15 @@ export function createMetrics(observe: {
     buckets: DURATION_BUCKETS,
     registers,
   });
-  const inFlight = new Gauge({ name: 'dockgate_calls_in_flight', help: 'Calls under way', registers });
+  let flying = 0;
+  new Gauge({
+    name: 'dockgate_calls_in_flight',
+    help: 'Calls under way',
+    registers,
+    collect() {
+      this.set(flying);
+    },
+  });
   const streams = new Gauge({ name: 'dockgate_streams_open', help: 'Hijacked connections open', registers });
   new Gauge({
     name: 'dockgate_audit_healthy',
@@ -65,25 +73,29 @@ export function createMetrics(observe: {
     },
   });
 
-  const bound = new Map<string, { inc(): void }>();
-  let flying = 0;
+  const counters = new Map<string, { inc(): void }>();
+  const durations = new Map<string, { observe(seconds: number): void }>();
   let open = 0;
   return {
     started() {
       flying++;
-      inFlight.set(flying);
     },
     finished({ action, decision, status, durationUs }) {
       flying--;
-      inFlight.set(flying);
       const key = `${action} ${decision} ${status}`;
-      let counter = bound.get(key);
+      let counter = counters.get(key);
       if (counter === undefined) {
         counter = calls.labels({ action, decision, status: `${Math.floor(status / 100)}xx` });
-        bound.set(key, counter);
+        counters.set(key, counter);
       }
       counter.inc();
-      if (status !== 101) duration.labels({ decision }).observe(durationUs / 1e6);
+      if (status === 101) return;
+      let timer = durations.get(decision);
+      if (timer === undefined) {
+        timer = duration.labels({ decision });
+        durations.set(decision, timer);
+      }
+      timer.observe(durationUs / 1e6);
     },
     streamOpened() {
       streams.set(++open);

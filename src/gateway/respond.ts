@@ -54,7 +54,8 @@ function minorOf(version: unknown): number | undefined {
 /** Lowers an `Api-Version` header to the newest version served. */
 export function narrowHeaders(headers: readonly string[], maxMinor: number): readonly string[] {
   for (let i = 0; i + 1 < headers.length; i += 2) {
-    if ((headers[i] as string).toLowerCase() !== 'api-version') continue;
+    const name = headers[i] as string;
+    if (name.length !== 11 || name.toLowerCase() !== 'api-version') continue;
     const minor = minorOf(headers[i + 1]);
     if (minor !== undefined && minor > maxMinor) {
       const lowered = [...headers];

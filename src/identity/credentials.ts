@@ -37,7 +37,7 @@ export function readCredential(rawHeaders: readonly string[], maxTokenBytes: num
   if (value === undefined) {
     throw new GatewayError(
       'token-missing',
-      'no credentials were sent; send Authorization: Bearer with a dockgate token, or HTTP Basic with it as password; a client that sends neither, such as buildx, needs a socket bound to its identity',
+      'no credentials were sent; send Authorization: Bearer with a dockgate token, or HTTP Basic with it as password',
     );
   }
   const space = value.indexOf(' ');

@@ -2,7 +2,7 @@
 // action. Names that are bound but do not exist, and places that cannot be filled, become rules that deny.
 import type { EngineCall, ResourceRef } from '../engine/types.ts';
 import { GatewayError } from '../errors.ts';
-import { actionsOf, scopeCovers } from './actions.ts';
+import { expandAction, scopeCovers } from './actions.ts';
 import { BUILT_IN_DOCUMENTS } from './builtin.ts';
 import { type Condition, compileCondition } from './conditions.ts';
 import { compileHostSpec, type HostCheck, type HostSpec } from './host/index.ts';
@@ -393,7 +393,7 @@ function compileRules(document: PolicyDocument): readonly CompiledRule[] {
     const compiled: CompiledRule = {
       policy: document.name,
       rule,
-      actions: actionsOf(rule),
+      actions: new Set(rule.actions.flatMap(expandAction)),
       resources,
       labels: templates(rule.labels),
       set: templates(rule.set?.labels),

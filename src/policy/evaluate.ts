@@ -1,6 +1,5 @@
 // The decision (PDP): pure, synchronous, without a clock. Deny is the resting state, any deny beats every allow, a rule that
 // cannot be judged denies, and a token's scope is a ceiling over all of it.
-import { refusedBuildKit } from './buildkit.ts';
 import type { PrincipalPolicies, ReadyRule } from './compile.ts';
 import { describeRef, type HostResults, judgeRule, type Miss, STAGES } from './judge-rule.ts';
 import type { Decision, DecisionInput, Obligations, Reason } from './types.ts';
@@ -18,8 +17,6 @@ export function decide(policies: PrincipalPolicies, input: DecisionInput): Decis
   if (policies.missing.length > 0) {
     return denial(policies, [{ code: 'rule-error', message: `denied: ${policies.missing[0]}` }]);
   }
-  const unread = refusedBuildKit(policies, input);
-  if (unread !== undefined) return denial(policies, [unread]);
   if (!policies.isInScope(call.action)) {
     const scope = (policies.principal.scope ?? []).slice(0, 8).join(' ');
     const message = `denied by the token's scope: it covers ${scope === '' ? 'nothing' : scope}, not ${call.action}`;

@@ -20,8 +20,16 @@ const REGISTRY_AUTH = new Set([
   'container.create',
 ]);
 const WEBSOCKET = new Set(['sec-websocket-key', 'sec-websocket-version', 'sec-websocket-protocol', 'origin']);
-const HOP_BY_HOP =
-  /^(connection|keep-alive|proxy-connection|proxy-authenticate|te|trailer|transfer-encoding|upgrade)$/i;
+const HOP_BY_HOP = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'proxy-authenticate',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
 
 /**
  * The caller's headers that go to the engine, as a flat list.
@@ -60,7 +68,7 @@ function isKept(lower: string, { action, operation }: Pick<EngineCall, 'operatio
 export function answerHeaders(raw: readonly string[]): string[] {
   const kept: string[] = [];
   for (let i = 0; i + 1 < raw.length; i += 2) {
-    if (!HOP_BY_HOP.test(raw[i] as string)) kept.push(raw[i] as string, raw[i + 1] as string);
+    if (!HOP_BY_HOP.has((raw[i] as string).toLowerCase())) kept.push(raw[i] as string, raw[i + 1] as string);
   }
   return kept;
 }
