@@ -77,6 +77,8 @@ export interface ResourceRef {
   readonly resolvedName?: string;
   /** Labels of the existing object, once resolved. */
   readonly labels?: Readonly<Record<string, string>>;
+  /** Driver of an existing volume, once resolved, and the options it was made with. */
+  readonly driver?: { readonly name: string; readonly options: Readonly<Record<string, string>> };
 }
 
 /** A judged call: everything that will be rendered to the engine, and nothing else. */

@@ -5,7 +5,7 @@ import { GatewayError } from '../errors.ts';
 import { expandAction, scopeCovers } from './actions.ts';
 import { BUILT_IN_DOCUMENTS } from './builtin.ts';
 import { type Condition, compileCondition } from './conditions.ts';
-import { compileHostSpec, type HostCheck, type HostSpec } from './host/index.ts';
+import { compileHostSpec, type HostCheck, type HostSpec, isJudgedAtUse } from './host/index.ts';
 import {
   compileGlob,
   compileResource,
@@ -331,6 +331,7 @@ const NONE: readonly ResourceRef[] = Object.freeze([]);
 function needsToKnow(rule: ReadyRule, ref: ResourceRef): boolean {
   if (rule.error !== undefined) return false;
   if (rule.labels !== undefined || rule.when?.some((condition) => condition.readsResources) === true) return true;
+  if (rule.host !== undefined && rule.rule.host?.preset !== 'privileged' && isJudgedAtUse(ref)) return true;
   // What is yet to be made is judged by the name it is to have.
   if (rule.resources === undefined || (ref.role === 'creates' && rule.effect === 'allow')) return false;
   if (rule.effect === 'deny') return rule.resources.some((pattern) => needsRealName(pattern, ref));

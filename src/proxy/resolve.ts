@@ -15,6 +15,7 @@ interface Found {
   readonly id: string;
   readonly resolvedName: string;
   readonly labels: Readonly<Record<string, string>>;
+  readonly driver?: NonNullable<ResourceRef['driver']>;
 }
 
 /**
@@ -72,7 +73,12 @@ async function lookUp(reference: ResourceRef, engine: EngineClient): Promise<Fou
     }
     case 'volume': {
       const o = await inspect(engine, `/volumes/${encodeURIComponent(name)}`);
-      return o && found(o.Name, text(o.Name), o.Labels);
+      return (
+        o && {
+          ...found(o.Name, text(o.Name), o.Labels),
+          driver: { name: text(o.Driver), options: textsOf(o.Options) },
+        }
+      );
     }
     case 'network': {
       const o = await inspect(engine, `/networks/${encodeURIComponent(name)}`);
@@ -116,9 +122,14 @@ const member = (value: unknown, key: string): unknown =>
   typeof value === 'object' && value !== null ? (value as Answer)[key] : undefined;
 
 function found(id: unknown, resolvedName: string, labels: unknown): Found {
+  return { id: text(id), resolvedName, labels: textsOf(labels) };
+}
+
+/** The texts of a map, in an object without prototype. */
+function textsOf(map: unknown): Readonly<Record<string, string>> {
   const own: Record<string, string> = Object.create(null);
-  if (typeof labels === 'object' && labels !== null) {
-    for (const [key, value] of Object.entries(labels)) if (typeof value === 'string') own[key] = value;
+  if (typeof map === 'object' && map !== null) {
+    for (const [key, value] of Object.entries(map)) if (typeof value === 'string') own[key] = value;
   }
-  return { id: text(id), resolvedName, labels: own };
+  return own;
 }

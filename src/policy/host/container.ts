@@ -27,7 +27,7 @@ import {
   storageOpt,
 } from './isolation.ts';
 import { ceilingsOf, checkCreated, checkUpdated } from './limits.ts';
-import { bindsCheck, mountsCheck, volumeDriver, volumePaths } from './mounts.ts';
+import { bindsCheck, mountsCheck, volumeDriver, volumePaths, volumesInUseCheck } from './mounts.ts';
 import { checkHostNetworkRefs, networkingConfigCheck } from './networks.ts';
 import { portBindingsCheck, publishAllCheck } from './ports.ts';
 import type { Check, Report, Rows } from './report.ts';
@@ -133,6 +133,7 @@ const FIRST_MINOR_WITH_PRIVATE_CGROUPNS = 41;
 
 export function containerCreate(rules: HostRules): CallCheck {
   const rows = checkedRows(configRows(rules), containerCreateRequest.exact.keys());
+  const checkVolumes = volumesInUseCheck(rules);
   const ceilings = ceilingsOf(rules.limits, rules.values);
   return (call, report) => {
     const body = bodyOf(call);
@@ -144,6 +145,7 @@ export function containerCreate(rules: HostRules): CallCheck {
       else if (struct === containerCreateRequest.name) report.unknown(path, body[path] ?? '?');
     }
     checkHostNetworkRefs(call, report);
+    checkVolumes(call, report);
     if (ceilings !== undefined) checkCreated(ceilings, host, 'HostConfig.', report);
     if (rules.preset !== 'baseline') checkRestricted(rules, body, host, report);
     const minor =

@@ -4,6 +4,7 @@ export type { CompileOptions } from './compile.ts';
 export { compileHostSpec } from './compile.ts';
 export type { PresetRow } from './describe.ts';
 export { describePreset } from './describe.ts';
+export { isJudgedAtUse } from './networks.ts';
 export { parseHostSpec } from './parse.ts';
 export type { BindRule, DeviceRule, HostCheck, HostLimits, HostPreset, HostSpec, HostViolation } from './spec.ts';
 export { HOST_PRESETS } from './spec.ts';

@@ -3,7 +3,7 @@
 import { isEmptyValue } from '../../engine/json.ts';
 import type { ParsedBind } from '../../engine/mounts.ts';
 import { cleanPath, isAbsolutePath, parseBind } from '../../engine/mounts.ts';
-import type { Json, JsonObject } from '../../engine/types.ts';
+import type { EngineCall, Json, JsonObject } from '../../engine/types.ts';
 import type { BindRoot } from './bind-roots.ts';
 import { isBelow, reachesSocket } from './bind-roots.ts';
 import { SAFE_TMPFS_FLAGS, SAFE_TMPFS_VALUES } from './presets.ts';
@@ -101,6 +101,33 @@ function checkVolumeName(name: string, at: string, report: Report): void {
   if (!VOLUME_NAME.test(name)) {
     report.deny(at, name, `mounts ${quote(name)}, which is no volume name (allowed: letters, digits, _, . and -)`);
   }
+}
+
+/**
+ * Volumes that exist already: what they mount was said when they were made, perhaps not through this gateway. A volume
+ * that is a bind of a listed folder counts as that folder; every other option is judged as at creation.
+ */
+export function volumesInUseCheck(rules: HostRules): (call: EngineCall, report: Report) => void {
+  const checkOptions = driverOptsCheck(rules);
+  return ({ resources }, report) => {
+    for (const { kind, role, at, name, driver } of resources) {
+      if (kind !== 'volume' || role !== 'uses' || driver === undefined || report.isLetThrough(at)) continue;
+      if (driver.name !== 'local') {
+        report.deny(at, name, `mounts a volume of the driver ${quote(driver.name)} (allowed: local)`);
+      } else if (isBindOfFolder(driver.options)) {
+        checkHostPath(rules, cleanPath(driver.options.device ?? ''), hasOption(driver.options.o, 'ro'), at, report);
+      } else checkOptions(driver.options, `${at}.options`, report);
+    }
+  };
+}
+
+const hasOption = (options: string | undefined, name: string): boolean => (options ?? '').split(',').includes(name);
+
+/** `type=none,o=bind,device=/path`, the one form of a local volume that is plainly a folder of the host. */
+function isBindOfFolder({ type = '', o = '', device = '', ...others }: Readonly<Record<string, string>>): boolean {
+  const isPlain = o.split(',').every((option) => ['bind', 'rbind', 'ro', 'rw'].includes(option));
+  const isBind = hasOption(o, 'bind') || hasOption(o, 'rbind');
+  return Object.keys(others).length === 0 && isPlain && isBind && ['', 'none'].includes(type) && isAbsolutePath(device);
 }
 
 const BIND_OPTIONS: Rows = new Map<string, Check | null>([

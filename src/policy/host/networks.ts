@@ -1,6 +1,6 @@
 // Checks networks and the end points of containers in them.
 import { isEmptyValue } from '../../engine/json.ts';
-import type { EngineCall, Json } from '../../engine/types.ts';
+import type { EngineCall, Json, ResourceRef } from '../../engine/types.ts';
 import { isHostNetwork } from './isolation.ts';
 import type { Check, Report, Rows } from './report.ts';
 import { each, empty, entry, objectOf, oneOfWords, quote, walk } from './report.ts';
@@ -72,6 +72,12 @@ export const connectRows = (rules: HostRules): Rows =>
     ['Container', null],
     ['EndpointConfig', endpointCheck(rules)],
   ]);
+
+/** Whether a host preset must know what stands behind a name: what it does is decided by how it was made. */
+export const isJudgedAtUse = (ref: ResourceRef): boolean =>
+  (ref.kind === 'volume' && ref.role === 'uses') ||
+  // The network of the host also has an id, of which any beginning will do.
+  (ref.kind === 'network' && ref.role !== 'creates' && /^[0-9a-f]+$/.test(ref.name));
 
 /** The network of the host by any of its names, wherever the call's objects were resolved. */
 export function checkHostNetworkRefs(call: EngineCall, report: Report): void {

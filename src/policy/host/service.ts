@@ -15,7 +15,7 @@ import {
   privilegesCheck,
 } from './isolation.ts';
 import { ceilingsOf, checkTaskLimits } from './limits.ts';
-import { mountsCheck } from './mounts.ts';
+import { mountsCheck, volumesInUseCheck } from './mounts.ts';
 import { checkHostNetworkRefs, serviceNetworksCheck } from './networks.ts';
 import { endpointSpecCheck } from './ports.ts';
 import type { Check, Report, Rows } from './report.ts';
@@ -84,10 +84,12 @@ export function serviceSpec(rules: HostRules): CallCheck {
     ...free('Name', 'Labels', 'Mode', 'UpdateConfig', 'RollbackConfig'),
   ]);
   const ceilings = ceilingsOf(rules.limits, rules.values);
+  const checkVolumes = volumesInUseCheck(rules);
   return (call, report) => {
     const body = bodyOf(call);
     walk(rows, body, '', report);
     checkHostNetworkRefs(call, report);
+    checkVolumes(call, report);
     checkRollback(call.query.rollback?.[0], report);
     const template = objectIn(body.TaskTemplate);
     if (ceilings !== undefined) {
