@@ -6,6 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createPluginChain } from '../../src/admission/chain.ts';
+import type { AuditEvent } from '../../src/audit/event.ts';
 import { newAuditId } from '../../src/gateway/audit-id.ts';
 import { LiveCalls } from '../../src/gateway/live-calls.ts';
 import { assembleGateway } from '../../src/gateway.ts';
@@ -91,11 +92,11 @@ const gateway = assembleGateway({
   policies: () => policies,
   plugins: () => plugins,
   recorder: {
-    record: (event) => {
+    record: (event: AuditEvent) => {
       encoded += encodeEvent(event).length;
       return Promise.resolve();
     },
-    append: (event) => {
+    append: (event: AuditEvent) => {
       encoded += encodeEvent(event).length;
     },
     settle: () => Promise.resolve(),
