@@ -1,6 +1,6 @@
 // Joins the rooms into one running gateway from a Config: stores, keys, policies, plugins, engine, admin, listeners.
 // Everything is opened in order and closed in reverse; a failure on the way closes what was opened.
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { createAdminApp } from './admin/app.ts';
@@ -17,9 +17,11 @@ import { newAuditId } from './gateway/audit-id.ts';
 import { LiveCalls } from './gateway/live-calls.ts';
 import { assembleGateway, type Gateway } from './gateway.ts';
 import { type Authenticator, createAuthenticator } from './identity/authenticate.ts';
-import { ensureAuthority, ensureServerCertificate } from './identity/certificates.ts';
+import { certificateFiles, ensureAuthority, ensureServerCertificate } from './identity/certificates.ts';
+import { createCertificateIssuer } from './identity/client-certificates.ts';
 import { createIssuer, type Issuer } from './identity/issue-token.ts';
 import { createRevocations } from './identity/revocation.ts';
+import { NO_TRUST } from './identity/trust.ts';
 import type { Logger } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { adminHandlers, mountOwnRoutes } from './own-routes.ts';
@@ -87,8 +89,18 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       identities: store.identities,
     });
     await issuer.ensureKey();
+    const trust = NO_TRUST;
     const revocations = createRevocations(store.tokens, store.identities);
-    const authenticator = createAuthenticator({ issuer, revocations, identities: store.identities });
+    const authenticator = createAuthenticator({
+      issuer,
+      revocations,
+      identities: store.identities,
+      certificates: {
+        certificates: store.certificates,
+        ownAuthority: () => readIfThere(certificateFiles(config.data).ca),
+        outside: () => trust,
+      },
+    });
     const live = new LiveCalls(authenticator);
     undo.push(revocations.onChange(() => live.review()));
 
@@ -116,6 +128,11 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       maxMinor: config.apiVersions.max === undefined ? NEWEST_MINOR : Number(config.apiVersions.max.slice(2)),
     };
     const now = () => Date.now();
+    /** Credentials were revoked in the store by way of their identity or one by one. */
+    const onRevoked = () => {
+      authenticator.certificatesChanged();
+      revocations.refresh();
+    };
 
     const admin = createAdminServices({
       identities: store.identities,
@@ -125,6 +142,16 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
           issuer.issue({ identity: identity.name, ttlMs, by: issuedBy, ...(scope === undefined ? {} : { scope }) }),
       },
       revocations,
+      certificates: {
+        store: store.certificates,
+        issuer: createCertificateIssuer({
+          dir: config.data,
+          certificates: store.certificates,
+          identities: store.identities,
+        }),
+        serverCa: () => serverCaOf(current),
+        onRevoked,
+      },
       policies: store.policies,
       compile: (documents) => compilePolicies(documents, 0),
       builtIn: () => policies.policies().filter((p) => p.builtIn),
@@ -132,7 +159,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       onPoliciesChanged() {
         policies = compileStored();
       },
-      onIdentityChanged: () => revocations.refresh(),
+      onIdentityChanged: onRevoked,
       reader,
       recorder,
       plugins: () => plugins.plugins.map(pluginInfo),
@@ -293,6 +320,30 @@ const keyOf = (listener: Listener): string =>
   listener.kind === 'unix'
     ? `unix:${listener.path}:${listener.mode}:${listener.identity ?? ''}`
     : `${listener.kind}:${listener.host}:${listener.port}`;
+
+/** PEM of what a client must trust to reach the HTTPS listeners: the private CA, or what stands above a configured certificate. */
+function serverCaOf(config: Config): string {
+  const texts = new Set<string>();
+  for (const listener of config.listen) {
+    if (listener.kind !== 'https') continue;
+    texts.add(
+      listener.tls === undefined
+        ? readFileSync(certificateFiles(config.data).ca, 'utf8')
+        : aboveLeaf(readFileSync(listener.tls.cert, 'utf8')),
+    );
+  }
+  return [...texts].join('');
+}
+
+/** The chain without its first certificate; that one alone when it stands alone, as a self-signed one does. */
+function aboveLeaf(chain: string): string {
+  const blocks = chain.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  return `${(blocks.length > 1 ? blocks.slice(1) : blocks).join('\n')}\n`;
+}
+
+function readIfThere(file: string): string | undefined {
+  return existsSync(file) ? readFileSync(file, 'utf8') : undefined;
+}
 
 /** The configured certificate, or one of the private CA, made when needed. */
 async function tlsFor(listener: HttpsListener, config: Config): Promise<TlsMaterial> {

@@ -15,6 +15,7 @@ import type { Authenticator } from './identity/authenticate.ts';
 import type { Issuer } from './identity/issue-token.ts';
 import type { Principal } from './policy/types.ts';
 import type { Handlers } from './runtime/listen.ts';
+import { peerOf } from './runtime/peer.ts';
 
 /** The built-in policy that makes an identity an operator. */
 const OPERATOR_POLICY = 'operator';
@@ -101,7 +102,8 @@ function authenticate(c: Context<GatewayEnv>, authenticator: Authenticator): Pri
   const identity = c.env?.channel?.identity;
   if (identity !== undefined) return authenticator.bound(identity);
   const raw = c.env?.incoming?.rawHeaders ?? [...c.req.raw.headers].flat();
-  return authenticator.authenticate(raw);
+  const socket = c.env?.incoming?.socket;
+  return authenticator.authenticate(raw, socket === undefined ? undefined : peerOf(socket));
 }
 
 const sourceOf = (c: Context<GatewayEnv>): string =>

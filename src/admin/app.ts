@@ -2,6 +2,7 @@
 // Errors are RFC 9457 problems; each answer names its audit id.
 import { type Context, Hono } from 'hono';
 import { GatewayError } from '../errors.ts';
+import { mountCertificateRoutes } from './certificate-routes.ts';
 import { splitDocuments } from './documents.ts';
 import { parseDuration } from './duration.ts';
 import * as input from './input.ts';
@@ -142,6 +143,8 @@ export const createAdminApp = (services: AdminServices, options: AdminOptions = 
   app.delete('/tokens/:id', async (c) =>
     c.json(tokenView(await services.revokeToken(c.req.param('id'), c.get('context')), services.now())),
   );
+
+  mountCertificateRoutes(app, services);
 
   // policies
   app.get('/policies', (c) => {

@@ -5,6 +5,8 @@ import { nearest } from '../config/nearest.ts';
 import { type ErrorCode, GatewayError, statusOf } from '../errors.ts';
 import type { IdentityRecord, IdentityStore, TokenRecord, TokenStore } from '../identity/stores.ts';
 import type { PolicyStore, StoredDocument } from '../policy/store.ts';
+import { type CertificateParts, createCertificateServices } from './certificate-services.ts';
+import type { Change } from './change.ts';
 import { InputError } from './problems.ts';
 import type {
   AdminCaller,
@@ -31,6 +33,8 @@ export interface AdminParts {
   };
   /** Makes a revocation effective in this process at once. */
   readonly revocations: { revoke(id: string, at: number): void };
+  /** Client certificates; left out, none are issued. */
+  readonly certificates?: CertificateParts;
   readonly policies: PolicyStore;
   /**
    * Judges a whole set as it would be in force.
@@ -73,17 +77,6 @@ const inCallersLines = (error: unknown, documents: readonly NewDocument[]): unkn
 };
 
 const MAX_TTL_MS = 7 * 86_400_000;
-
-interface Change<T> {
-  readonly action: string;
-  readonly resource: string;
-  readonly detail?: Readonly<Record<string, unknown>>;
-  /** Refuses what cannot be done, before anything is recorded as allowed. */
-  check(): void;
-  perform(): T | Promise<T>;
-  /** What only the outcome knows, recorded as a second row before the change is acknowledged. */
-  outcome?(result: T): { readonly resourceId: string };
-}
 
 /** Joins stores, issuer, recorder and reader into the services behind the admin API. */
 export const createAdminServices = (parts: AdminParts): AdminServices => {
@@ -316,6 +309,8 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
           return showToken(id);
         },
       }),
+
+    ...createCertificateServices(parts.certificates, change, showIdentity, () => parts.now()),
 
     listPolicies,
     showPolicy,

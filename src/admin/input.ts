@@ -41,6 +41,23 @@ export const newToken = z.strictObject({
     .optional(),
 });
 
+const ttl = z
+  .string({ error: DURATION_RULE })
+  .refine((value) => parseDuration(value) !== undefined, { error: DURATION_RULE });
+const pem = (what: string) =>
+  z
+    .string({ error: `must be ${what} in PEM` })
+    .startsWith('-----BEGIN ', { error: `must be ${what} in PEM` })
+    .max(16_384);
+
+export const newCertificate = z.strictObject({
+  identity: name,
+  ttl: ttl.default('24h'),
+  request: pem('a PKCS #10 certificate request'),
+});
+export const certificateQuery = z.strictObject({ identity: name.optional() });
+export const certificatesOf = z.strictObject({ identity: name });
+
 export const applyDocuments = z.strictObject({
   sources: z
     .array(z.strictObject({ name: z.string().max(256).default('input'), text: z.string({ error: 'must be text' }) }), {

@@ -4,6 +4,7 @@ import type { AuditFilter, AuditRow } from '../audit/event.ts';
 import type { IdentityRecord, TokenRecord } from '../identity/stores.ts';
 import type { StoredDocument } from '../policy/store.ts';
 import type { Decision } from '../policy/types.ts';
+import type { CertificateServices } from './certificate-services.ts';
 
 /** Who calls the admin API. The gateway establishes it; the local socket's caller is the operator of the machine. */
 export interface AdminCaller {
@@ -79,7 +80,7 @@ export interface Explanation {
   readonly steps?: unknown;
 }
 
-export interface AdminServices {
+export interface AdminServices extends CertificateServices {
   createIdentity(input: NewIdentity, context: ChangeContext): Promise<IdentityRecord>;
   listIdentities(): readonly IdentityRecord[];
   /** @throws {GatewayError} `not-found` */

@@ -1,6 +1,6 @@
 // The JSON an admin caller receives: records with times in RFC 3339 and stable key names.
 import type { AuditRow } from '../audit/event.ts';
-import type { IdentityRecord, TokenRecord } from '../identity/stores.ts';
+import type { CertificateRecord, IdentityRecord, TokenRecord } from '../identity/stores.ts';
 import type { StoredDocument } from '../policy/store.ts';
 
 const time = (ms: number): string => new Date(ms).toISOString();
@@ -29,6 +29,17 @@ export const tokenView = (record: TokenRecord, now: number) => ({
   expiresAt: time(record.expiresAt),
   revokedAt: record.revokedAt === undefined ? null : time(record.revokedAt),
   issuedBy: record.issuedBy,
+});
+
+export const certificateView = (record: CertificateRecord, now: number) => ({
+  serial: record.serial,
+  identity: record.identity,
+  state: record.revokedAt !== undefined ? 'revoked' : record.expiresAt <= now ? 'expired' : 'valid',
+  issuedAt: time(record.issuedAt),
+  expiresAt: time(record.expiresAt),
+  revokedAt: record.revokedAt === undefined ? null : time(record.revokedAt),
+  issuedBy: record.issuedBy,
+  thumbprint: record.thumbprint,
 });
 
 export const documentView = (document: StoredDocument & { builtIn?: boolean }) => ({

@@ -4,6 +4,7 @@ import process from 'node:process';
 import { Command, CommanderError } from 'commander';
 import { VERSION } from '../version.ts';
 import { auditCommand } from './commands/audit.ts';
+import { certCommand } from './commands/cert.ts';
 import { gatewayCommands } from './commands/gateway.ts';
 import { identityCommand } from './commands/identity.ts';
 import { pluginCommand } from './commands/plugin.ts';
@@ -41,7 +42,14 @@ export const createProgram = (): Command => {
     .option('--json', 'print JSON, stable for scripts')
     .addHelpText('after', GATEWAY_HELP);
   for (const command of gatewayCommands()) program.addCommand(command);
-  for (const command of [identityCommand(), tokenCommand(), policyCommand(), pluginCommand(), auditCommand()]) {
+  for (const command of [
+    identityCommand(),
+    tokenCommand(),
+    certCommand(),
+    policyCommand(),
+    pluginCommand(),
+    auditCommand(),
+  ]) {
     program.addCommand(command);
   }
   settle(program);

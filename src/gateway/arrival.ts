@@ -2,6 +2,8 @@
 // Nothing here judges; limits on size and time are enforced where the body is read.
 import type { IncomingMessage } from 'node:http';
 import { GatewayError } from '../errors.ts';
+import type { Peer } from '../identity/certificate-callers.ts';
+import { peerOf } from '../runtime/peer.ts';
 
 /** Where a connection came in: what the listener knows before any byte is read. */
 export interface Channel {
@@ -34,6 +36,8 @@ export interface Arrival {
   readonly channel: Channel;
   /** Address of the caller without port; `unix` on a unix socket. */
   readonly source: string;
+  /** The other end of a TLS connection, and its certificate. */
+  readonly peer?: Peer | undefined;
   readonly body: ArrivalBody;
 }
 
@@ -59,6 +63,7 @@ export function nodeArrival(incoming: IncomingMessage, channel: Channel, onConti
     rawHeaders: incoming.rawHeaders,
     channel,
     source: channel.kind === 'unix' ? 'unix' : (incoming.socket.remoteAddress ?? 'unknown'),
+    peer: channel.kind === 'unix' ? undefined : peerOf(incoming.socket),
     body: {
       present,
       readAll(maxBytes, timeoutMs) {

@@ -114,6 +114,7 @@ export class Trace {
         detail.path = (this.arrival.target.split('?', 1)[0] ?? '').slice(0, 512);
       }
       if (this.arrival.channel.identity !== undefined) detail.listener = this.arrival.channel.name;
+      if (this.principal?.certificateSerial !== undefined) detail.certificate = this.principal.certificateSerial;
       if (this.changes.length > 0) detail.changes = this.changes;
       if (Object.keys(this.annotations).length > 0) detail.annotations = this.annotations;
       if (this.warnings.length > 0) detail.warnings = this.warnings;

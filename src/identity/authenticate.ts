@@ -2,21 +2,41 @@
 // A token seen in the last minute is answered synchronously; revocation and the state of the identity are asked every time.
 import { GatewayError } from '../errors.ts';
 import type { Principal } from '../policy/types.ts';
-import { type Credential, MAX_TOKEN_BYTES, readCredential } from './credentials.ts';
+import {
+  type CertificateCallers,
+  type CertificateTrust,
+  createCertificateCallers,
+  type Peer,
+} from './certificate-callers.ts';
+import { type Credential, hasCredential, MAX_TOKEN_BYTES, readCredential } from './credentials.ts';
 import type { Issuer } from './issue-token.ts';
 import { createPrincipals } from './principal.ts';
 import type { Revocations } from './revocation.ts';
 import type { IdentityStore } from './stores.ts';
+import { checkAgreement, checkUnbound } from './token-binding.ts';
 import { createTokenCache, keyOf } from './token-cache.ts';
+import type { Presented } from './trust.ts';
 import { checkForm, type VerifiedToken, verifyToken } from './verify-token.ts';
 
 /** A verified token is verified anew after this long, in ms. */
 const RECHECK_MS = 60_000;
 
+/** Refusals that say nothing of a token. */
+const CERTIFICATE_CODES: ReadonlySet<string> = new Set([
+  'certificate-untrusted',
+  'certificate-unknown',
+  'certificate-unsuitable',
+  'certificate-expired',
+  'certificate-not-yet-valid',
+  'certificate-revoked',
+]);
+
 export interface AuthenticatorParts {
   readonly issuer: Issuer;
   readonly revocations: Revocations;
   readonly identities: IdentityStore;
+  /** Client certificates; left out, none is read. */
+  readonly certificates?: CertificateTrust;
   /** Milliseconds since the epoch. Default: the system clock. */
   readonly now?: () => number;
   /** Default 8192. */
@@ -30,11 +50,13 @@ export interface Authenticator {
    * Names the caller of a request.
    *
    * @param rawHeaders names and values in turn, repeated headers not joined
+   * @param peer the other end of the TLS connection. Its certificate names the caller; with a token as well, both must
+   *   name one identity, and a token bound to a certificate (RFC 8705) is good with that certificate alone
    * @returns the principal: at once when the token was verified within the last minute, else a promise.
-   *   The same object for the same token while the identity does not change, so it may key a WeakMap
+   *   The same object for the same token or certificate while the identity does not change, so it may key a WeakMap
    * @throws {GatewayError} one of the 401 codes; thrown or rejected
    */
-  authenticate(rawHeaders: readonly string[]): Principal | Promise<Principal>;
+  authenticate(rawHeaders: readonly string[], peer?: Peer): Principal | Promise<Principal>;
   /**
    * The principal of a socket bound to an identity. Ask for every request: the identity may have been disabled.
    *
@@ -43,6 +65,8 @@ export interface Authenticator {
   bound(identityName: string): Principal;
   /** Is a principal still good? For live streams. @throws {GatewayError} the 401 code that ended it */
   recheck(principal: Principal): void;
+  /** Client certificates were revoked in the store: forget them here, from the next request on. */
+  certificatesChanged(): void;
   /** Value of `WWW-Authenticate` for a refusal (RFC 6750 section 3). */
   challengeFor(error: GatewayError): string;
 }
@@ -95,21 +119,44 @@ export function createAuthenticator(parts: AuthenticatorParts): Authenticator {
     }
   }
 
+  const certificates: CertificateCallers | undefined =
+    parts.certificates && createCertificateCallers(parts.certificates, principals, now);
+
+  function byToken(rawHeaders: readonly string[]): Principal | Promise<Principal> {
+    const credential = readCredential(rawHeaders, maxTokenBytes);
+    // One token over two channels makes two principals; the channel is part of the name.
+    const key = credential.channel + keyOf(credential.token);
+    const at = now();
+    const known = cache.get(key);
+    if (known !== undefined && at < known.until && at >= known.from) return admit(known);
+    const refusal = cache.refusal(key);
+    if (refusal !== undefined && at < refusal.until) throw new GatewayError(refusal.code, refusal.message);
+    const publicKey = checkForm(credential.token, issuer);
+    return cache.once(key, () => verify(credential, key, publicKey)).then(admit);
+  }
+
+  function byBoth(rawHeaders: readonly string[], presented: Presented | undefined): Principal | Promise<Principal> {
+    if (presented !== undefined && certificates !== undefined) {
+      if (!hasCredential(rawHeaders)) return certificates.principalOf(presented);
+      const principal = byToken(rawHeaders);
+      const agree = (named: Principal) => checkAgreement(named, presented, certificates);
+      return principal instanceof Promise ? principal.then(agree) : agree(principal);
+    }
+    const principal = byToken(rawHeaders);
+    return principal instanceof Promise ? principal.then(checkUnbound) : checkUnbound(principal);
+  }
+
   return {
-    authenticate(rawHeaders) {
-      const credential = readCredential(rawHeaders, maxTokenBytes);
-      // One token over two channels makes two principals; the channel is part of the name.
-      const key = credential.channel + keyOf(credential.token);
-      const at = now();
-      const known = cache.get(key);
-      if (known !== undefined && at < known.until && at >= known.from) return admit(known);
-      const refusal = cache.refusal(key);
-      if (refusal !== undefined && at < refusal.until) throw new GatewayError(refusal.code, refusal.message);
-      const publicKey = checkForm(credential.token, issuer);
-      return cache.once(key, () => verify(credential, key, publicKey)).then(admit);
+    authenticate(rawHeaders, peer) {
+      const presented = peer === undefined ? undefined : certificates?.presented(peer);
+      return presented instanceof Promise
+        ? presented.then((known) => byBoth(rawHeaders, known))
+        : byBoth(rawHeaders, presented);
     },
+    certificatesChanged: () => certificates?.refresh(),
     bound: (name) => principals.ofSocket(name),
     recheck(principal) {
+      if (principal.certificateSerial !== undefined) certificates?.recheck(principal);
       if (principal.expiresAt !== undefined && now() >= principal.expiresAt) {
         throw new GatewayError('token-expired', 'the token has expired; ask an operator for a new one');
       }
@@ -120,8 +167,8 @@ export function createAuthenticator(parts: AuthenticatorParts): Authenticator {
     },
     challengeFor(error) {
       const realm = 'Bearer realm="dockgate"';
-      // RFC 6750 section 3.1: without credentials no error is given.
-      if (error.code === 'token-missing') return realm;
+      // RFC 6750 section 3.1: without credentials no error is given; nor is one when it is the certificate that is wrong.
+      if (error.code === 'token-missing' || CERTIFICATE_CODES.has(error.code)) return realm;
       const kind = error.code === 'token-ambiguous' ? 'invalid_request' : 'invalid_token';
       return `${realm}, error="${kind}", error_description="${describe(error.message)}"`;
     },

@@ -17,6 +17,15 @@ export interface Credential {
   readonly channel: 'bearer' | 'basic';
 }
 
+/** Is there an Authorization header at all? */
+export function hasCredential(rawHeaders: readonly string[]): boolean {
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] as string;
+    if (name.length === 13 && name.toLowerCase() === 'authorization') return true;
+  }
+  return false;
+}
+
 /**
  * Reads the credential out of a request head.
  *
@@ -37,7 +46,7 @@ export function readCredential(rawHeaders: readonly string[], maxTokenBytes: num
   if (value === undefined) {
     throw new GatewayError(
       'token-missing',
-      'no credentials were sent; send Authorization: Bearer with a dockgate token, or HTTP Basic with it as password',
+      'no credentials were sent; send Authorization: Bearer with a dockgate token, HTTP Basic with it as password, or a client certificate',
     );
   }
   const space = value.indexOf(' ');

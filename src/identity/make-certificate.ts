@@ -1,11 +1,14 @@
-// Makes one X.509 certificate with @peculiar/x509. The library is loaded when a certificate is made, never at a plain start.
+// Makes one X.509 certificate with @peculiar/x509: an authority, a server or a client. RFC 5280.
 import { webcrypto } from 'node:crypto';
 import { isIP } from 'node:net';
+import type { PublicKey } from '@peculiar/x509';
+import { loadX509 } from './x509.ts';
 
-export type CertificateKind = 'authority' | 'server';
+export type CertificateKind = 'authority' | 'server' | 'client';
 
 export interface CertificateOrder {
   readonly kind: CertificateKind;
+  /** What RFC 4514 reads without escapes: letters, digits, space, dot, underscore and hyphen. */
   readonly commonName: string;
   /** DNS names and addresses of a server certificate. */
   readonly names: readonly string[];
@@ -19,25 +22,43 @@ const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as con
 
 /** @returns certificate and its new private key (PKCS #8), PEM */
 export async function makeCertificate(order: CertificateOrder): Promise<{ cert: string; key: string }> {
+  const crypto = webcrypto as unknown as Crypto;
+  const keys = await crypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
+  const cert = await signCertificate(order, keys.publicKey, keys.privateKey);
+  const x509 = await loadX509();
+  const pkcs8 = await crypto.subtle.exportKey('pkcs8', keys.privateKey);
+  return { cert, key: `${x509.PemConverter.encode(pkcs8, 'PRIVATE KEY')}\n` };
+}
+
+/**
+ * The same for a key whose private half is somewhere else.
+ *
+ * @param ownKey signs when the order names no signer
+ * @returns the certificate, PEM
+ */
+export async function signCertificate(
+  order: CertificateOrder,
+  publicKey: CryptoKey | PublicKey,
+  ownKey?: CryptoKey,
+): Promise<string> {
   const x509 = await loadX509();
   const crypto = webcrypto as unknown as Crypto;
-  x509.cryptoProvider.set(crypto);
-  const keys = await crypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
   const signer = order.signer;
   const issuer = signer === undefined ? undefined : new x509.X509Certificate(signer.cert);
   const signingKey =
     signer === undefined
-      ? keys.privateKey
+      ? (ownKey as CryptoKey)
       : await crypto.subtle.importKey('pkcs8', derOf(signer.key), ALGORITHM, false, ['sign']);
   const name = `CN=${order.commonName}`;
   const isAuthority = order.kind === 'authority';
+  const isServer = order.kind === 'server';
   const certificate = await x509.X509CertificateGenerator.create({
     serialNumber: serialNumber(crypto),
     subject: name,
     issuer: issuer?.subject ?? name,
     notBefore: order.notBefore,
     notAfter: order.notAfter,
-    publicKey: keys.publicKey,
+    publicKey,
     signingKey,
     signingAlgorithm: ALGORITHM,
     extensions: [
@@ -49,20 +70,20 @@ export async function makeCertificate(order: CertificateOrder): Promise<{ cert: 
       ...(isAuthority
         ? []
         : [
-            new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
-            new x509.SubjectAlternativeNameExtension(
-              order.names.map((value) => ({ type: isIP(value) ? ('ip' as const) : ('dns' as const), value })),
-            ),
+            new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage[isServer ? 'serverAuth' : 'clientAuth']]),
+            ...(isServer
+              ? [
+                  new x509.SubjectAlternativeNameExtension(
+                    order.names.map((value) => ({ type: isIP(value) ? ('ip' as const) : ('dns' as const), value })),
+                  ),
+                ]
+              : []),
           ]),
-      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey, false, crypto),
-      await x509.AuthorityKeyIdentifierExtension.create(issuer?.publicKey ?? keys.publicKey, false, crypto),
+      await x509.SubjectKeyIdentifierExtension.create(publicKey, false, crypto),
+      await x509.AuthorityKeyIdentifierExtension.create(issuer?.publicKey ?? publicKey, false, crypto),
     ],
   });
-  const pkcs8 = await crypto.subtle.exportKey('pkcs8', keys.privateKey);
-  return {
-    cert: `${certificate.toString('pem')}\n`,
-    key: `${x509.PemConverter.encode(pkcs8, 'PRIVATE KEY')}\n`,
-  };
+  return `${certificate.toString('pem')}\n`;
 }
 
 /** 16 random bytes, positive and without leading zero (RFC 5280 section 4.1.2.2). */
@@ -74,20 +95,3 @@ function serialNumber(crypto: Crypto): string {
 
 const derOf = (pem: string): Uint8Array<ArrayBuffer> =>
   new Uint8Array(Buffer.from(pem.replace(/-----[^-]+-----|\s/g, ''), 'base64'));
-
-/**
- * Loads the library. Its container reads the metadata interface of decorators while loading and refuses to start
- * without one, though nothing here has metadata; it gets an empty one for as long as it loads.
- */
-async function loadX509(): Promise<typeof import('@peculiar/x509')> {
-  const target = Reflect as unknown as Record<string, unknown>;
-  const added = ['getMetadata', 'getOwnMetadata', 'defineMetadata', 'hasOwnMetadata'].filter(
-    (name) => !(name in target),
-  );
-  for (const name of added) target[name] = () => undefined;
-  try {
-    return await import('@peculiar/x509');
-  } finally {
-    for (const name of added) delete target[name];
-  }
-}

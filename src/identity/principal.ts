@@ -1,4 +1,4 @@
-// Builds Principals from a verified token or a bound socket and the identity as it is now, and keeps each one
+// Builds Principals from a verified token, a client certificate or a bound socket and the identity as it is now, and keeps each one
 // until its identity changes, so that policy may compile once per principal.
 import { GatewayError } from '../errors.ts';
 import type { Principal } from '../policy/types.ts';
@@ -12,12 +12,27 @@ export interface Principals {
    */
   ofToken(owner: object, token: VerifiedToken, channel: 'bearer' | 'basic'): Principal;
   /**
+   * Principal of a client certificate. `owner` is the verdict it lives and dies with.
+   * @throws {GatewayError} `identity-unknown`, `identity-disabled`
+   */
+  ofCertificate(owner: object, certificate: NamedByCertificate): Principal;
+  /**
    * Principal of a socket bound to an identity.
    * @throws {GatewayError} `identity-unknown`, `identity-disabled`
    */
   ofSocket(name: string): Principal;
   /** @throws {GatewayError} `identity-unknown`, `identity-disabled` */
   check(name: string): void;
+}
+
+/** A believed certificate and whom it names. */
+export interface NamedByCertificate {
+  readonly name: string;
+  readonly serial: string;
+  /** Milliseconds since the epoch. */
+  readonly expiresAt: number;
+  /** When it was issued here; undefined for one of an outside CA. */
+  readonly issuedAt: number | undefined;
 }
 
 interface Made {
@@ -79,6 +94,27 @@ export function createPrincipals(issuer: string, identities: IdentityStore): Pri
         expiresAt: token.expiresAt,
         channel,
         claims: token.claims,
+      });
+      made.set(owner, { record, principal });
+      return principal;
+    },
+    ofCertificate(owner, { name, serial, expiresAt, issuedAt }) {
+      const record = lookUp(name);
+      // As for tokens; an outside CA knows nothing of our identities and their age.
+      if (issuedAt !== undefined && issuedAt + 1000 <= record.createdAt) {
+        throw new GatewayError(
+          'identity-unknown',
+          'the client certificate is older than the identity it names; ask for a new one',
+        );
+      }
+      const kept = keep(made.get(owner), record);
+      if (kept !== undefined) return kept;
+      const principal: Principal = Object.freeze({
+        ...attributesOf(issuer, record),
+        certificateSerial: serial,
+        expiresAt,
+        channel: 'certificate',
+        claims: Object.freeze({}),
       });
       made.set(owner, { record, principal });
       return principal;

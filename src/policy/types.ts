@@ -14,11 +14,13 @@ export interface Principal {
   readonly policies: readonly string[];
   /** `jti` of the token, undefined on an identity-bound socket. */
   readonly tokenId?: string;
+  /** Serial of the client certificate that named the caller, lower-case hex. */
+  readonly certificateSerial?: string;
   /** Token scopes: a ceiling of action patterns (`container.list`, `container.*`, `class:read`); undefined means none set. */
   readonly scope?: readonly string[];
   /** Milliseconds since the epoch after which the credentials end; undefined on a bound socket. */
   readonly expiresAt?: number;
-  readonly channel: 'bearer' | 'basic' | 'socket' | 'mtls' | 'local';
+  readonly channel: 'bearer' | 'basic' | 'certificate' | 'socket' | 'local';
   readonly claims: Readonly<Record<string, unknown>>;
 }
 

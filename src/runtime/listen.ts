@@ -93,6 +93,10 @@ export async function listen(
           minVersion: 'TLSv1.2',
           ALPNProtocols: ['http/1.1'],
           handshakeTimeout: limits.headTimeoutMs,
+          // Asked for, never required: whether a certificate is good is judged per request, with a reason to tell. No CA
+          // is named in the question, or Go clients would keep back a wrong certificate and never learn what is wrong.
+          requestCert: true,
+          rejectUnauthorized: false,
           ...(tls ?? {}),
         } as https.ServerOptions)
       : http.createServer(options);

@@ -3,7 +3,7 @@ import { and, eq, isNull, sql } from 'drizzle-orm';
 import type { BetterSQLite3Database } from 'drizzle-orm/better-sqlite3';
 import { GatewayError } from '../errors.ts';
 import type { IdentityRecord, IdentityStore } from '../identity/stores.ts';
-import { identity, token } from './schema.ts';
+import { certificate, identity, socket, token } from './schema.ts';
 
 const recordOf = ({ tenant, ...row }: typeof identity.$inferSelect): IdentityRecord => ({
   ...row,
@@ -13,7 +13,7 @@ const recordOf = ({ tenant, ...row }: typeof identity.$inferSelect): IdentityRec
 const missing = (name: string) => new GatewayError('not-found', `there is no identity ${name}`);
 
 /**
- * @param now milliseconds since the epoch: when tokens of a deleted identity are revoked
+ * @param now milliseconds since the epoch: when credentials of a deleted identity are revoked
  * @throws {GatewayError} as IdentityStore says
  */
 export function identityStore(db: BetterSQLite3Database, now: () => number = Date.now): IdentityStore {
@@ -55,6 +55,11 @@ export function identityStore(db: BetterSQLite3Database, now: () => number = Dat
           .set({ revokedAt: now() })
           .where(and(eq(token.identity, name), isNull(token.revokedAt)))
           .run();
+        tx.update(certificate)
+          .set({ revokedAt: now() })
+          .where(and(eq(certificate.identity, name), isNull(certificate.revokedAt)))
+          .run();
+        tx.delete(socket).where(eq(socket.identity, name)).run();
       });
       generation++;
     },

@@ -1,13 +1,15 @@
-// The state database as the rooms that need it see it: identities, tokens, keys, policies, settings.
+// The state database as the rooms that need it see it: identities, credentials, policies, settings.
 import { join } from 'node:path';
 import { eq } from 'drizzle-orm';
-import type { IdentityStore, KeyStore, TokenStore } from '../identity/stores.ts';
+import type { CertificateStore, IdentityStore, KeyStore, SocketStore, TokenStore } from '../identity/stores.ts';
 import type { PolicyStore } from '../policy/store.ts';
+import { certificateStore } from './certificates.ts';
 import { IN_MEMORY, openDatabase } from './database.ts';
 import { identityStore } from './identities.ts';
 import { keyStore } from './keys.ts';
 import { policyStore } from './policies.ts';
 import { setting } from './schema.ts';
+import { socketStore } from './sockets.ts';
 import { tokenStore } from './tokens.ts';
 
 export { lockDataDir } from './lock.ts';
@@ -15,6 +17,8 @@ export { lockDataDir } from './lock.ts';
 export interface Store {
   readonly identities: IdentityStore;
   readonly tokens: TokenStore;
+  readonly certificates: CertificateStore;
+  readonly sockets: SocketStore;
   readonly keys: KeyStore;
   readonly policies: PolicyStore;
   readonly settings: { get(key: string): string | undefined; set(key: string, value: string): void };
@@ -32,6 +36,8 @@ export function openStore(dataDir: string): Store {
   return {
     identities: identityStore(db),
     tokens: tokenStore(db),
+    certificates: certificateStore(db),
+    sockets: socketStore(db),
     keys: keyStore(db),
     policies: policyStore(db),
     settings: {

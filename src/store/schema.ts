@@ -1,4 +1,5 @@
-// Tables of the state database (state.db): identities, tokens, signing keys, policy documents by revision, settings.
+// Tables of the state database (state.db): identities, tokens, client certificates, sockets, signing keys, policy documents
+// by revision, settings.
 // Times are milliseconds since the epoch. Migrations are generated from this into migrations/state.
 import { index, integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core';
 
@@ -25,6 +26,30 @@ export const token = sqliteTable(
   },
   (t) => [index('token_identity').on(t.identity), index('token_revoked').on(t.revokedAt)],
 );
+
+export const certificate = sqliteTable(
+  'certificate',
+  {
+    serial: text('serial').primaryKey(),
+    /** No reference, as for tokens. */
+    identity: text('identity').notNull(),
+    thumbprint: text('thumbprint').notNull(),
+    issuedAt: integer('issued_at').notNull(),
+    expiresAt: integer('expires_at').notNull(),
+    revokedAt: integer('revoked_at'),
+    issuedBy: text('issued_by').notNull(),
+  },
+  (t) => [index('certificate_identity').on(t.identity), index('certificate_revoked').on(t.revokedAt)],
+);
+
+export const socket = sqliteTable('socket', {
+  path: text('path').primaryKey(),
+  identity: text('identity').notNull(),
+  mode: integer('mode').notNull(),
+  group: text('group'),
+  createdAt: integer('created_at').notNull(),
+  createdBy: text('created_by').notNull(),
+});
 
 export const signingKey = sqliteTable('signing_key', {
   kid: text('kid').primaryKey(),

@@ -1,7 +1,7 @@
 // What every store of identities, tokens, keys and policies does, whatever it keeps them in.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { IdentityRecord, TokenRecord } from '../../src/identity/stores.ts';
+import type { CertificateRecord, IdentityRecord, SocketRecord, TokenRecord } from '../../src/identity/stores.ts';
 import type { Store } from '../../src/store/open.ts';
 
 export const NOW = Date.UTC(2030, 0, 1);
@@ -151,6 +151,73 @@ export function storeContract(name: string, open: () => { store: Store; done: ()
       assert.deepEqual([...tokens.revoked(NOW)].sort(), ['t1', 't2']);
       assert.deepEqual(tokens.revoked(NOW + 100), ['t2']);
       assert.deepEqual(tokens.revoked(NOW + 200), []);
+    });
+  });
+
+  describe(`${name}: client certificates`, () => {
+    const one: CertificateRecord = {
+      serial: '4f1d',
+      identity: 'alice',
+      thumbprint: 'bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2',
+      issuedAt: NOW,
+      expiresAt: NOW + 3_600_000,
+      issuedBy: 'op',
+    };
+    test('come back as they were given, newest first, all or those of an identity', ({ certificates }) => {
+      const two = { ...one, serial: '50', identity: 'bob', issuedAt: NOW + 1 };
+      certificates.insert(one);
+      certificates.insert(two);
+      assert.deepEqual(certificates.get('4f1d'), one);
+      assert.deepEqual(certificates.list(), [two, one]);
+      assert.deepEqual(certificates.list({ identity: 'alice' }), [one]);
+      assert.throws(() => certificates.insert({ ...one, identity: 'bob' }), code('conflict', /4f1d/));
+    });
+    test('are revoked once, and remembered as revoked until they have expired', ({ certificates }) => {
+      certificates.insert(one);
+      certificates.revoke('4f1d', NOW + 5);
+      certificates.revoke('4f1d', NOW + 9);
+      assert.equal(certificates.get('4f1d')?.revokedAt, NOW + 5);
+      assert.deepEqual(certificates.revoked(NOW), ['4f1d']);
+      assert.deepEqual(certificates.revoked(NOW + 3_600_000), []);
+      assert.throws(() => certificates.revoke('4f1', NOW), code('not-found', /4f1/));
+    });
+    test('end with their identity, which also forgets its sockets', ({ certificates, identities, sockets }) => {
+      identities.insert(alice);
+      certificates.insert(one);
+      certificates.insert({ ...one, serial: '50', identity: 'bob' });
+      sockets.insert({ path: '/run/a.sock', identity: 'alice', mode: 0o600, createdAt: NOW, createdBy: 'op' });
+      sockets.insert({ path: '/run/b.sock', identity: 'bob', mode: 0o600, createdAt: NOW, createdBy: 'op' });
+      identities.delete('alice');
+      assert.deepEqual(
+        certificates.list().map(({ serial, revokedAt }) => [serial, revokedAt !== undefined]),
+        [
+          ['50', false],
+          ['4f1d', true],
+        ],
+      );
+      assert.deepEqual(
+        sockets.list().map(({ path }) => path),
+        ['/run/b.sock'],
+      );
+    });
+  });
+
+  describe(`${name}: sockets`, () => {
+    test('are remembered by path and removed', ({ sockets }) => {
+      const one: SocketRecord = {
+        path: '/run/ci.sock',
+        identity: 'ci',
+        mode: 0o660,
+        group: 'docker-ci',
+        createdAt: NOW,
+        createdBy: 'op',
+      };
+      sockets.insert(one);
+      assert.deepEqual(sockets.get('/run/ci.sock'), one);
+      assert.throws(() => sockets.insert({ ...one, identity: 'bob' }), code('conflict', /ci\.sock/));
+      sockets.remove('/run/ci.sock');
+      assert.deepEqual(sockets.list(), []);
+      assert.throws(() => sockets.remove('/run/ci.sock'), code('not-found', /ci\.sock/));
     });
   });
 

@@ -1,0 +1,101 @@
+// From the names in a certificate of an outside CA to an identity: by SPIFFE id, DNS name, e-mail address or common name.
+// Pure. A pattern may hold one `*`, for one label, one path segment or one part of a name, never across their borders.
+import { GatewayError } from '../errors.ts';
+import { IDENTITY_NAME } from './names.ts';
+import type { ReadCertificate } from './read-certificate.ts';
+
+export const MAPPED_BY = ['spiffe', 'dns', 'email', 'cn'] as const;
+export type MappedBy = (typeof MAPPED_BY)[number];
+
+/** `{ by: 'dns', pattern: '*.bots.example', identity: '*' }` makes ci.bots.example identity ci. */
+export interface CertificateMapping {
+  readonly by: MappedBy;
+  readonly pattern: string;
+  /** Name of the identity, or `*` in it for what the pattern's `*` stood for. */
+  readonly identity: string;
+}
+
+/** What a `*` may stand for. */
+const STAR: Record<MappedBy, string> = {
+  spiffe: '([A-Za-z0-9._-]+)',
+  dns: '([a-z0-9_-]+)',
+  email: '([^@\\s\\x00-\\x1f]+)',
+  cn: '([^\\x00-\\x1f]+)',
+};
+
+/** What is wrong with a mapping, undefined when nothing is. */
+export function mappingFault({ by, pattern, identity }: CertificateMapping): string | undefined {
+  const stars = pattern.split('*').length - 1;
+  if (stars > 1) return 'a pattern holds at most one *';
+  if (identity.includes('*') ? stars === 0 : false) return 'the identity has a * but the pattern has none';
+  if (identity.split('*').length > 2) return 'the identity holds at most one *';
+  if (!IDENTITY_NAME.test(identity.replace('*', 'x'))) return `${JSON.stringify(identity)} is no identity name`;
+  // A pattern without a fixed part would map whatever the CA signs.
+  if (pattern === '*' && !identity.includes('*')) return 'a * alone would make everybody of this CA one identity';
+  switch (by) {
+    case 'spiffe':
+      return /^spiffe:\/\/[a-z0-9._-]+(\/[A-Za-z0-9._*-]+)+$/.test(pattern)
+        ? undefined
+        : 'must be a SPIFFE id such as spiffe://example.org/ns/ci/sa/* (no * in the trust domain)';
+    case 'dns':
+      return /^[a-z0-9_*-]+(\.[a-z0-9_*-]+)*$/i.test(pattern) ? undefined : 'must be a DNS name such as *.ci.example';
+    case 'email':
+      return /^[^@\s]+@[^@\s*]+$/.test(pattern) ? undefined : 'must be an address such as *@example.org';
+    case 'cn':
+      return pattern.length <= 256 ? undefined : 'must be at most 256 characters';
+  }
+}
+
+/**
+ * The identity a certificate is mapped to.
+ *
+ * @returns undefined when no mapping matches
+ * @throws {GatewayError} `identity-ambiguous` when they name more than one
+ */
+export function mapCertificate(
+  certificate: ReadCertificate,
+  mappings: readonly CertificateMapping[],
+): string | undefined {
+  const identities = new Set(mappings.flatMap((mapping) => matches(certificate, mapping)));
+  if (identities.size > 1) {
+    throw new GatewayError(
+      'identity-ambiguous',
+      `the client certificate ${certificate.serial} is mapped to more than one identity; ask an operator to look at clientCas`,
+    );
+  }
+  return [...identities][0];
+}
+
+function matches(certificate: ReadCertificate, { by, pattern, identity }: CertificateMapping): string[] {
+  const exact = by === 'dns' ? pattern.toLowerCase() : by === 'email' ? lowerDomain(pattern) : pattern;
+  const [before = '', after] = exact.split('*').map((part) => part.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&'));
+  const expression = new RegExp(`^${after === undefined ? before : `${before}${STAR[by]}${after}`}$`);
+  return namesBy(certificate, by).flatMap((name) => {
+    const match = expression.exec(name);
+    if (match === null) return [];
+    const mapped = identity.replace('*', () => match[1] ?? '');
+    return IDENTITY_NAME.test(mapped) ? [mapped] : [];
+  });
+}
+
+function namesBy(certificate: ReadCertificate, by: MappedBy): readonly string[] {
+  switch (by) {
+    case 'spiffe': {
+      // X.509-SVID section 2: exactly one URI. Two ids in one certificate name nobody.
+      const { uris } = certificate;
+      return uris.length === 1 ? uris : [];
+    }
+    case 'dns':
+      return certificate.dnsNames.map((name) => name.toLowerCase());
+    case 'email':
+      return certificate.emails.map(lowerDomain);
+    case 'cn':
+      return certificate.commonNames.length === 1 ? certificate.commonNames : [];
+  }
+}
+
+/** The part before the @ belongs to the mail host and keeps its case. */
+function lowerDomain(address: string): string {
+  const at = address.lastIndexOf('@');
+  return address.slice(0, at) + address.slice(at).toLowerCase();
+}

@@ -1,0 +1,243 @@
+// Which client certificates are believed, and whom they name: those of the private CA that are on record here, and those
+// of outside CAs by their mapping. TLS has proved that the caller holds the key; everything else is judged here, because
+// what the runtimes say of a certificate (`authorized`) differs, and is not said anew for a resumed session.
+import { type KeyObject, X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import { type ErrorCode, GatewayError } from '../errors.ts';
+import { type CertificateMapping, mapCertificate } from './map-certificate.ts';
+import { canonicalSerial, type ReadCertificate, readCertificate } from './read-certificate.ts';
+import type { CertificateStore } from './stores.ts';
+import { loadX509 } from './x509.ts';
+
+const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
+const ANY_PURPOSE = '2.5.29.37.0';
+/** Certificates in one file of an outside CA. */
+const MAX_AUTHORITIES = 100;
+
+/** An outside CA as the settings name it. */
+export interface ClientCa {
+  /** PEM file: certificates that sign client certificates themselves; each one is believed. */
+  readonly ca: string;
+  /** PEM or DER file of a certificate revocation list. Past its next update nothing of this CA is accepted. */
+  readonly crl?: string;
+  readonly map: readonly CertificateMapping[];
+}
+
+interface RevocationList {
+  readonly serials: ReadonlySet<string>;
+  /** Milliseconds since the epoch; undefined when the list names no next update. */
+  readonly until: number | undefined;
+}
+
+interface OutsideAuthority {
+  readonly certificate: X509Certificate;
+  readonly key: KeyObject;
+  readonly notBefore: number;
+  readonly notAfter: number;
+  readonly map: readonly CertificateMapping[];
+  readonly crl: RevocationList | undefined;
+}
+
+/** Outside CAs with their files read. */
+export interface Trust {
+  readonly authorities: readonly OutsideAuthority[];
+}
+
+export const NO_TRUST: Trust = Object.freeze({ authorities: Object.freeze([]) });
+
+/** A certificate as far as it can be judged once and for all. Times and revocation are asked on every request. */
+export interface Presented {
+  readonly serial: string;
+  readonly thumbprint: string;
+  /** Milliseconds since the epoch. */
+  readonly notBefore: number;
+  readonly notAfter: number;
+  /** Whom it names, when it is believed. */
+  readonly identity?: string;
+  /** When it was issued here; undefined for one of an outside CA. */
+  readonly issuedAt?: number;
+  /** Last instant at which what is known of its revocation is good; ms since the epoch. */
+  readonly knownUntil?: number;
+  /** Why it is not accepted, whatever the time. */
+  readonly refusal?: { readonly code: ErrorCode; readonly message: string };
+}
+
+/** @throws {GatewayError} `config-invalid` for a file that cannot be read or is no CA */
+export async function loadTrust(cas: readonly ClientCa[]): Promise<Trust> {
+  if (cas.length === 0) return NO_TRUST;
+  const authorities: OutsideAuthority[] = [];
+  for (const [index, ca] of cas.entries()) authorities.push(...(await loadAuthorities(ca, `clientCas[${index}]`)));
+  return { authorities };
+}
+
+async function loadAuthorities({ ca, crl, map }: ClientCa, at: string): Promise<OutsideAuthority[]> {
+  const x509 = await loadX509();
+  const refuse = (what: string, cause?: unknown) =>
+    new GatewayError('config-invalid', `${at}: ${basename(ca)} ${what}`, { cause });
+  const blocks = readText(ca, at).match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  if (blocks.length === 0) throw refuse('holds no PEM certificate');
+  if (blocks.length > MAX_AUTHORITIES) throw refuse(`holds more than ${MAX_AUTHORITIES} certificates`);
+  const read = blocks.map((pem) => {
+    let certificate: ReadCertificate;
+    try {
+      certificate = readCertificate(new X509Certificate(pem).raw, x509);
+    } catch (cause) {
+      throw refuse('holds a certificate that cannot be read', cause);
+    }
+    if (!certificate.isAuthority || !certificate.canCertify) throw refuse('holds a certificate that is no CA');
+    if (certificate.hasNameConstraints) throw refuse('has name constraints, which are not judged here');
+    return certificate;
+  });
+  const list = crl === undefined ? undefined : await loadList(crl, blocks, at);
+  return read.map(({ native, notBefore, notAfter }) => ({
+    certificate: native,
+    key: native.publicKey,
+    notBefore,
+    notAfter,
+    map,
+    crl: list,
+  }));
+}
+
+/** A list counts when one of the CA's certificates signed it; it speaks for the certificates of that file. */
+async function loadList(file: string, issuers: readonly string[], at: string): Promise<RevocationList> {
+  const x509 = await loadX509();
+  const refuse = (what: string, cause?: unknown) =>
+    new GatewayError('config-invalid', `${at}: ${basename(file)} ${what}`, { cause });
+  let list: InstanceType<typeof x509.X509Crl>;
+  try {
+    list = new x509.X509Crl(new Uint8Array(pemOrDer(readFileSync(file))));
+  } catch (cause) {
+    throw refuse('is no certificate revocation list that can be read', cause);
+  }
+  const verified = await Promise.all(
+    issuers.map((pem) => list.verify({ publicKey: new x509.X509Certificate(pem) }).catch(() => false)),
+  );
+  if (!verified.includes(true)) throw refuse('is not signed by the CA beside it');
+  return {
+    serials: new Set(list.entries.map((entry) => canonicalSerial(entry.serialNumber))),
+    until: list.nextUpdate?.getTime(),
+  };
+}
+
+function readText(file: string, at: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (cause) {
+    throw new GatewayError('config-invalid', `${at}: ${basename(file)} cannot be read`, { cause });
+  }
+}
+
+function pemOrDer(bytes: Uint8Array): Uint8Array {
+  const block = /-----BEGIN X509 CRL-----([^-]+)-----END X509 CRL-----/.exec(Buffer.from(bytes).toString('latin1'));
+  return block === null ? bytes : Buffer.from(block[1] as string, 'base64');
+}
+
+export interface TrustParts {
+  readonly trust: Trust;
+  /** PEM of the private CA; undefined when there is none yet. */
+  readonly ownAuthority: string | undefined;
+  readonly certificates: Pick<CertificateStore, 'get'>;
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+}
+
+/** Judges a certificate a caller has proved to hold the key of. Never throws: what is wrong is part of the answer. */
+export async function judgeCertificate(der: Uint8Array, parts: TrustParts): Promise<Presented> {
+  let certificate: ReadCertificate;
+  try {
+    certificate = readCertificate(der, await loadX509());
+  } catch {
+    const refusal = { code: 'certificate-unsuitable', message: 'the client certificate cannot be read' } as const;
+    return { serial: '', thumbprint: '', notBefore: 0, notAfter: 0, refusal };
+  }
+  const { serial, thumbprint, notBefore, notAfter } = certificate;
+  const base = { serial, thumbprint, notBefore, notAfter };
+  try {
+    return { ...base, ...(ownOf(certificate, parts) ?? outsideOf(certificate, parts)) };
+  } catch (error) {
+    if (!(error instanceof GatewayError)) throw error;
+    return { ...base, refusal: { code: error.code, message: error.message } };
+  }
+}
+
+/** A certificate of the private CA: whom it names stands in our own record of it, not in the certificate. */
+function ownOf(certificate: ReadCertificate, parts: TrustParts): Partial<Presented> | undefined {
+  if (parts.ownAuthority === undefined) return undefined;
+  const authority = new X509Certificate(parts.ownAuthority);
+  if (!isSignedBy(certificate.native, authority, authority.publicKey)) return undefined;
+  checkPurpose(certificate);
+  const record = parts.certificates.get(certificate.serial);
+  if (record === undefined || record.thumbprint !== certificate.thumbprint) {
+    throw new GatewayError(
+      'certificate-unknown',
+      `the client certificate ${certificate.serial} is not on record here; ask an operator for a new one`,
+    );
+  }
+  return { identity: record.identity, issuedAt: record.issuedAt };
+}
+
+function outsideOf(certificate: ReadCertificate, { trust, at }: TrustParts): Partial<Presented> {
+  const signers = trust.authorities.filter(
+    ({ certificate: authority, key, notBefore, notAfter }) =>
+      notBefore <= at && at <= notAfter && isSignedBy(certificate.native, authority, key),
+  );
+  if (signers.length === 0) {
+    throw new GatewayError(
+      'certificate-untrusted',
+      `the client certificate ${certificate.serial} is of no CA known here; use one from dockgate cert issue`,
+    );
+  }
+  checkPurpose(certificate);
+  const lists = signers.flatMap(({ crl }) => (crl === undefined ? [] : [crl]));
+  if (lists.some(({ serials }) => serials.has(certificate.serial))) throw revoked(certificate.serial);
+  const identity = mapCertificate(
+    certificate,
+    signers.flatMap(({ map }) => map),
+  );
+  if (identity === undefined) {
+    throw new GatewayError(
+      'identity-not-mapped',
+      `the client certificate ${certificate.serial} is mapped to no identity; ask an operator to add it to clientCas`,
+    );
+  }
+  const ends = [
+    ...signers.map(({ notAfter }) => notAfter),
+    ...lists.flatMap(({ until }) => (until === undefined ? [] : [until])),
+  ];
+  return { identity, knownUntil: Math.min(...ends) };
+}
+
+/** The words for a certificate that was taken back. */
+export const revoked = (serial: string): GatewayError =>
+  new GatewayError(
+    'certificate-revoked',
+    `the client certificate ${serial} was revoked; ask an operator for a new one`,
+  );
+
+function isSignedBy(certificate: X509Certificate, authority: X509Certificate, key: KeyObject): boolean {
+  try {
+    return certificate.checkIssued(authority) && certificate.verify(key);
+  } catch {
+    return false;
+  }
+}
+
+/** @throws {GatewayError} `certificate-unsuitable` */
+function checkPurpose(certificate: ReadCertificate): void {
+  const refuse = (why: string) =>
+    new GatewayError(
+      'certificate-unsuitable',
+      `the certificate ${certificate.serial} ${why}; use one from dockgate cert issue`,
+    );
+  if (certificate.isAuthority) throw refuse('is that of a CA and cannot be used by a client');
+  const { purposes } = certificate;
+  if (purposes !== undefined && !purposes.includes(CLIENT_AUTH) && !purposes.includes(ANY_PURPOSE)) {
+    throw refuse('is not meant for clients (its extended key usage lacks clientAuth)');
+  }
+  if (!certificate.canSign) throw refuse('is not meant for signatures (its key usage lacks digitalSignature)');
+  if (certificate.unknownCritical.length > 0) {
+    throw refuse(`has a critical extension not known here (${certificate.unknownCritical[0]})`);
+  }
+}

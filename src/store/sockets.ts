@@ -1,0 +1,32 @@
+// Sockets made while the gateway ran, in SQLite, so that the next start opens them again.
+import { eq } from 'drizzle-orm';
+import type { BetterSQLite3Database } from 'drizzle-orm/better-sqlite3';
+import { GatewayError } from '../errors.ts';
+import type { SocketRecord, SocketStore } from '../identity/stores.ts';
+import { socket } from './schema.ts';
+
+const recordOf = ({ group, ...row }: typeof socket.$inferSelect): SocketRecord => ({
+  ...row,
+  ...(group === null ? {} : { group }),
+});
+
+/** @throws {GatewayError} as SocketStore says */
+export function socketStore(db: BetterSQLite3Database): SocketStore {
+  return {
+    insert(record) {
+      const values = { ...record, group: record.group ?? null };
+      const { changes } = db.insert(socket).values(values).onConflictDoNothing().run();
+      if (changes === 0) throw new GatewayError('conflict', `there already is a socket ${record.path}`);
+    },
+    get(path) {
+      const row = db.select().from(socket).where(eq(socket.path, path)).get();
+      return row === undefined ? undefined : recordOf(row);
+    },
+    list: () => db.select().from(socket).orderBy(socket.path).all().map(recordOf),
+    remove(path) {
+      if (db.delete(socket).where(eq(socket.path, path)).run().changes === 0) {
+        throw new GatewayError('not-found', `there is no socket ${path}`);
+      }
+    },
+  };
+}
