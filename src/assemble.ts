@@ -138,8 +138,8 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       identities: store.identities,
       tokens: store.tokens,
       issuer: {
-        issue: ({ identity, ttlMs, scope, issuedBy }) =>
-          issuer.issue({ identity: identity.name, ttlMs, by: issuedBy, ...(scope === undefined ? {} : { scope }) }),
+        issue: ({ identity, issuedBy, ...request }) =>
+          issuer.issue({ ...request, identity: identity.name, by: issuedBy }),
       },
       revocations,
       certificates: {

@@ -133,9 +133,9 @@ export const createAdminApp = (services: AdminServices, options: AdminOptions = 
     });
   });
   app.post('/tokens', async (c) => {
-    const { identity, ttl, scope } = await body(input.newToken, c.req.raw);
+    const { identity, ttl, scope, boundTo } = await body(input.newToken, c.req.raw);
     const { token, record } = await services.createToken(
-      { identity, ttlMs: parseDuration(ttl) ?? 0, scope },
+      { identity, ttlMs: parseDuration(ttl) ?? 0, scope, boundTo },
       c.get('context'),
     );
     return c.json({ token, ...tokenView(record, services.now()) }, 201);

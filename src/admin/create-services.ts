@@ -28,6 +28,7 @@ export interface AdminParts {
       identity: IdentityRecord;
       ttlMs: number;
       scope?: readonly string[];
+      boundTo?: string;
       issuedBy: string;
     }): Promise<{ token: string; record: TokenRecord }> | { token: string; record: TokenRecord };
   };
@@ -278,7 +279,7 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
       change(context, {
         action: 'token.create',
         resource: `identity/${input.identity}`,
-        detail: { ttlMs: input.ttlMs, scope: input.scope },
+        detail: { ttlMs: input.ttlMs, scope: input.scope, boundTo: input.boundTo },
         check() {
           if (showIdentity(input.identity).disabled) {
             throw new GatewayError('conflict', `identity ${input.identity} is disabled; enable it first`);
@@ -292,6 +293,7 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
             identity: showIdentity(input.identity),
             ttlMs: input.ttlMs,
             ...(input.scope === undefined ? {} : { scope: input.scope }),
+            ...(input.boundTo === undefined ? {} : { boundTo: input.boundTo }),
             issuedBy: context.by.subject,
           }),
         outcome: ({ record: { id } }) => ({ resourceId: id }),

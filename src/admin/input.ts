@@ -39,6 +39,10 @@ export const newToken = z.strictObject({
     .min(1, { error: 'an empty scope allows nothing; leave it out for no ceiling' })
     .max(100, { error: 'at most 100 scopes' })
     .optional(),
+  boundTo: z
+    .string({ error: 'must be text' })
+    .regex(/^[A-Za-z0-9_-]{43}$/, { error: 'must be the SHA-256 of a DER certificate in base64url, 43 characters' })
+    .optional(),
 });
 
 const ttl = z

@@ -42,6 +42,8 @@ export interface NewToken {
   readonly identity: string;
   readonly ttlMs: number;
   readonly scope?: readonly string[] | undefined;
+  /** `x5t#S256` of the client certificate it is bound to. */
+  readonly boundTo?: string | undefined;
 }
 
 /** One loaded plugin, as `dockgate plugin list` shows it. */

@@ -50,6 +50,8 @@ export interface TokenRequest {
   readonly ttlMs?: number;
   /** Ceiling of action patterns; left out means none. */
   readonly scope?: readonly string[];
+  /** `x5t#S256` of the client certificate the token is bound to (RFC 8705); left out for a bearer token. */
+  readonly boundTo?: string;
   /** Who asks: subject of the operator, for the record. */
   readonly by: string;
 }
@@ -123,7 +125,7 @@ export function createIssuer(parts: IssuerParts): Issuer {
     jwks: () => ring.jwks(),
     verifier: (kid) => ring.verifier(kid),
 
-    async issue({ identity: name, ttlMs, scope, by }) {
+    async issue({ identity: name, ttlMs, scope, boundTo, by }) {
       const identity = parts.identities.get(name);
       if (identity === undefined) throw new GatewayError('not-found', `there is no identity ${name}`);
       if (identity.disabled) throw new GatewayError('conflict', `identity ${name} is disabled; enable it first`);
@@ -143,6 +145,7 @@ export function createIssuer(parts: IssuerParts): Issuer {
       const token = await new SignJWT({
         client_id: name,
         ...(scope === undefined ? {} : { scope: scope.join(' ') }),
+        ...(boundTo === undefined ? {} : { cnf: { 'x5t#S256': boundTo } }),
         ...(identity.tenant === undefined ? {} : { tenant: identity.tenant }),
         ...(identity.groups.length === 0 ? {} : { groups: [...identity.groups] }),
       })

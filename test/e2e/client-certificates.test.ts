@@ -262,6 +262,38 @@ describe('client certificates through dockgate', { skip: skipWithoutCli }, () =>
     });
   });
 
+  it('a token bound to a certificate is good with that one alone', async () => {
+    const [mine, other] = [await issue('ci'), await issue('ci')];
+    const token = await gateway.must('token', 'create', 'ci', '--bind-cert', join(mine.folder, 'cert.pem'));
+    assert.equal((await ask(mine.folder, { token })).status, 200);
+    for (const tls of [other.folder, {}]) {
+      const { status, message, headers } = await ask(tls, { token });
+      assert.equal(status, 401);
+      assert.match(message, /the token is bound to (another|a) client certificate/);
+      assert.match(String(headers['www-authenticate']), /error="invalid_token"/);
+      assert.equal((await rowsOf(headers))[0]?.code, 'certificate-mismatch');
+    }
+    await admin(gateway, 'DELETE', `/certificates/${mine.serial}`);
+    assert.match((await ask(mine.folder, { token })).message, /was revoked/);
+  });
+
+  it('a token may be bound to a certificate no CA signed: its thumbprint says which', async () => {
+    const made = await makeCertificate({
+      kind: 'client',
+      commonName: 'laptop',
+      names: [],
+      notBefore: new Date(Date.now() - HOUR_MS),
+      notAfter: new Date(Date.now() + HOUR_MS),
+    });
+    const file = join(gateway.dir, 'self.pem');
+    writeFileSync(file, made.cert);
+    const token = await gateway.must('token', 'create', 'ci', '--bind-cert', file);
+    assert.equal((await ask(made, { token })).status, 200);
+    assert.equal((await ask(made)).status, 401);
+    const ran = await gateway.dockgate('token', 'create', 'ci', '--bind-cert', gateway.configFile);
+    assert.deepEqual([ran.code, /is no PEM certificate/.test(ran.stderr)], [2, true]);
+  });
+
   it('a revocation ends live streams of the certificate and says why', async () => {
     const { folder, serial } = await issue('ci');
     const name = `${PREFIX}-stream`;

@@ -16,12 +16,37 @@ interface TokenView {
   readonly issuedBy: string;
 }
 
+interface CreateOptions {
+  readonly ttl: string;
+  readonly scope?: string[];
+  readonly bindCert?: string;
+}
+
+/** `x5t#S256` of the first certificate in a PEM file. */
+const thumbprintIn = async (file: string): Promise<string> => {
+  const { createHash, X509Certificate } = await import('node:crypto');
+  const { readFileSync } = await import('node:fs');
+  try {
+    return createHash('sha256')
+      .update(new X509Certificate(readFileSync(file)).raw)
+      .digest('base64url');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw usageError(
+      code === 'ENOENT' || code === 'EACCES'
+        ? `certificate file ${file} cannot be read (${code})`
+        : `${file} is no PEM certificate`,
+    );
+  }
+};
+
 const create = (): Command =>
   new Command('create')
     .description('issue a token for an identity and print it, alone, on stdout')
     .argument('<name>', 'identity the token is for')
     .option('--ttl <span>', 'how long it is valid: 30s, 15m, 1h, 7d', '1h')
     .option('--scope <scope>', 'ceiling of what it may do, an action or class; may be given more than once', collect)
+    .option('--bind-cert <file>', 'bind it to this client certificate (PEM): it is good on connections with it alone')
     .addHelpText(
       'after',
       examples(
@@ -30,7 +55,7 @@ const create = (): Command =>
         'dockgate token create ci --ttl 7d --json',
       ),
     )
-    .action(async (name: string, options: { ttl: string; scope?: string[] }, command: Command) => {
+    .action(async (name: string, options: CreateOptions, command: Command) => {
       checkName(name);
       if (parseDuration(options.ttl) === undefined)
         throw usageError(`--ttl "${options.ttl}" is no span: ${DURATION_RULE}`);
@@ -38,6 +63,7 @@ const create = (): Command =>
         identity: name,
         ttl: options.ttl,
         ...(options.scope === undefined ? {} : { scope: options.scope }),
+        ...(options.bindCert === undefined ? {} : { boundTo: await thumbprintIn(options.bindCert) }),
       });
       if (optionsOf(command).json) await printJson(made);
       else await print(made.token);
