@@ -9,6 +9,7 @@ import type { AdminServices, PluginInfo } from './admin/services.ts';
 import { createPluginChain, type LoadedPlugin, type PluginChain } from './admission/chain.ts';
 import { loadPlugins } from './admission/load.ts';
 import type { Recorder } from './audit/event.ts';
+import { BoundSockets } from './bound-sockets.ts';
 import type { Config, HttpsListener, Listener } from './config/types.ts';
 import { adminSocketPath, readEngineAddress } from './config.ts';
 import { NEWEST_MINOR } from './engine/versions.ts';
@@ -45,6 +46,8 @@ export interface OpenGateway {
   readonly issuer: Issuer;
   readonly authenticator: Authenticator;
   readonly admin: AdminServices;
+  /** Sockets made while running; main opens those of earlier runs. */
+  readonly sockets: BoundSockets;
   /** Handlers of the admin socket. */
   readonly adminHandlers: Handlers;
   readonly recorder: Recorder;
@@ -134,6 +137,14 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       revocations.refresh();
     };
 
+    const sockets = new BoundSockets({
+      store: store.sockets,
+      listen: (listener) => listen(listener, gateway, current.limits, log),
+      reserved: () => socketsOf(current),
+      log,
+    });
+    undo.push(() => sockets.closeAll());
+
     const admin = createAdminServices({
       identities: store.identities,
       tokens: store.tokens,
@@ -152,6 +163,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         serverCa: () => serverCaOf(current),
         onRevoked,
       },
+      sockets: { store: store.sockets, host: sockets },
       policies: store.policies,
       compile: (documents) => compilePolicies(documents, 0),
       builtIn: () => policies.policies().filter((p) => p.builtIn),
@@ -159,7 +171,10 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       onPoliciesChanged() {
         policies = compileStored();
       },
-      onIdentityChanged: onRevoked,
+      onIdentityChanged() {
+        onRevoked();
+        void sockets.closeForgotten();
+      },
       reader,
       recorder,
       plugins: () => plugins.plugins.map(pluginInfo),
@@ -206,6 +221,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       issuer,
       authenticator,
       admin,
+      sockets,
       adminHandlers: adminHandlers(adminApp, gateway),
       recorder,
       policies: () => policies,
@@ -221,6 +237,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       },
       async close() {
         stopping.abort();
+        sockets.stop();
         await gateway.drain(current.limits.drainTimeoutMs);
         for (const step of undo.reverse()) await step();
       },
@@ -318,8 +335,18 @@ export class Listeners {
 
 const keyOf = (listener: Listener): string =>
   listener.kind === 'unix'
-    ? `unix:${listener.path}:${listener.mode}:${listener.identity ?? ''}`
+    ? `unix:${listener.path}:${listener.mode}:${listener.group ?? ''}:${listener.identity ?? ''}`
     : `${listener.kind}:${listener.host}:${listener.port}`;
+
+/** Socket paths that the settings give to somebody, and to whom. */
+function socketsOf(config: Config): ReadonlyMap<string, string> {
+  const taken = new Map([[adminSocketPath(config.data), 'is the admin socket of the data folder']]);
+  if (config.engine.path !== undefined) taken.set(config.engine.path, "is the engine's own socket");
+  for (const listener of config.listen) {
+    if (listener.kind === 'unix') taken.set(listener.path, 'is a listener of the settings file');
+  }
+  return taken;
+}
 
 /** PEM of what a client must trust to reach the HTTPS listeners: the private CA, or what stands above a configured certificate. */
 function serverCaOf(config: Config): string {

@@ -45,6 +45,7 @@ export async function run(
   try {
     open.recorder.append(gatewayEvent(open, 'gateway.start'));
     await listeners.apply(config);
+    await open.sockets.openRemembered();
   } catch (error) {
     await listeners.close();
     await open.close();

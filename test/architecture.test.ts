@@ -29,6 +29,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 const JOINING = [
   'main',
   'assemble',
+  'bound-sockets',
   'quickstart',
   'index',
   'own-routes',

@@ -8,6 +8,7 @@ import { parseDuration } from './duration.ts';
 import * as input from './input.ts';
 import { problemOf } from './problems.ts';
 import type { AdminCaller, AdminServices, ChangeContext } from './services.ts';
+import { mountSocketRoutes } from './socket-routes.ts';
 import { tailStream } from './tail.ts';
 import { auditView, documentView, foldCalls, identityView, tokenView } from './views.ts';
 
@@ -145,6 +146,7 @@ export const createAdminApp = (services: AdminServices, options: AdminOptions = 
   );
 
   mountCertificateRoutes(app, services);
+  mountSocketRoutes(app, services);
 
   // policies
   app.get('/policies', (c) => {

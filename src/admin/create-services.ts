@@ -17,6 +17,7 @@ import type {
   NewDocument,
   PluginInfo,
 } from './services.ts';
+import { createSocketServices, type SocketParts } from './socket-services.ts';
 
 /** What the services are joined from. */
 export interface AdminParts {
@@ -36,6 +37,8 @@ export interface AdminParts {
   readonly revocations: { revoke(id: string, at: number): void };
   /** Client certificates; left out, none are issued. */
   readonly certificates?: CertificateParts;
+  /** Sockets made while running; left out, none are made. */
+  readonly sockets?: SocketParts;
   readonly policies: PolicyStore;
   /**
    * Judges a whole set as it would be in force.
@@ -313,6 +316,7 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
       }),
 
     ...createCertificateServices(parts.certificates, change, showIdentity, () => parts.now()),
+    ...createSocketServices(parts.sockets, change, showIdentity, () => parts.now()),
 
     listPolicies,
     showPolicy,

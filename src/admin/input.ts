@@ -62,6 +62,31 @@ export const newCertificate = z.strictObject({
 export const certificateQuery = z.strictObject({ identity: name.optional() });
 export const certificatesOf = z.strictObject({ identity: name });
 
+/** Longest path a unix socket can have on every system, in bytes. */
+const MAX_SOCKET_PATH_BYTES = 103;
+const socketPath = z
+  .string({ error: 'must be a path' })
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
+  .regex(/^\/[^\u0000-\u001f\u007f]*$/, { error: 'must be an absolute path without control characters' })
+  .refine((value) => Buffer.byteLength(value) <= MAX_SOCKET_PATH_BYTES, {
+    error: `must be at most ${MAX_SOCKET_PATH_BYTES} bytes`,
+  });
+
+export const newSocket = z.strictObject({
+  path: socketPath,
+  identity: name,
+  mode: z
+    .string({ error: 'must be an octal mode such as "0660"' })
+    // The owner always may: the file is made with the rights of its owner alone and never with more than it ends up with.
+    .regex(/^0?6[0246][0246]$/, { error: 'must be an octal mode from "0600" to "0666"' })
+    .default('0600'),
+  group: z
+    .string({ error: 'must be a group' })
+    .regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/, { error: 'is no group name' })
+    .optional(),
+});
+export const socketQuery = z.strictObject({ path: socketPath });
+
 export const applyDocuments = z.strictObject({
   sources: z
     .array(z.strictObject({ name: z.string().max(256).default('input'), text: z.string({ error: 'must be text' }) }), {

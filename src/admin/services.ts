@@ -5,6 +5,7 @@ import type { IdentityRecord, TokenRecord } from '../identity/stores.ts';
 import type { StoredDocument } from '../policy/store.ts';
 import type { Decision } from '../policy/types.ts';
 import type { CertificateServices } from './certificate-services.ts';
+import type { SocketServices } from './socket-services.ts';
 
 /** Who calls the admin API. The gateway establishes it; the local socket's caller is the operator of the machine. */
 export interface AdminCaller {
@@ -82,7 +83,7 @@ export interface Explanation {
   readonly steps?: unknown;
 }
 
-export interface AdminServices extends CertificateServices {
+export interface AdminServices extends CertificateServices, SocketServices {
   createIdentity(input: NewIdentity, context: ChangeContext): Promise<IdentityRecord>;
   listIdentities(): readonly IdentityRecord[];
   /** @throws {GatewayError} `not-found` */

@@ -2,6 +2,7 @@
 import type { AuditRow } from '../audit/event.ts';
 import type { CertificateRecord, IdentityRecord, TokenRecord } from '../identity/stores.ts';
 import type { StoredDocument } from '../policy/store.ts';
+import type { SocketState } from './socket-services.ts';
 
 const time = (ms: number): string => new Date(ms).toISOString();
 
@@ -40,6 +41,17 @@ export const certificateView = (record: CertificateRecord, now: number) => ({
   revokedAt: record.revokedAt === undefined ? null : time(record.revokedAt),
   issuedBy: record.issuedBy,
   thumbprint: record.thumbprint,
+});
+
+export const socketView = (socket: SocketState) => ({
+  path: socket.path,
+  identity: socket.identity,
+  mode: `0${socket.mode.toString(8)}`,
+  group: socket.group ?? null,
+  state: socket.fault === undefined ? 'listening' : 'failed',
+  fault: socket.fault ?? null,
+  createdAt: time(socket.createdAt),
+  createdBy: socket.createdBy,
 });
 
 export const documentView = (document: StoredDocument & { builtIn?: boolean }) => ({

@@ -9,6 +9,7 @@ import { gatewayCommands } from './commands/gateway.ts';
 import { identityCommand } from './commands/identity.ts';
 import { pluginCommand } from './commands/plugin.ts';
 import { policyCommand } from './commands/policy.ts';
+import { socketCommand } from './commands/socket.ts';
 import { tokenCommand } from './commands/token.ts';
 import { CliError, EXIT, printError } from './output.ts';
 
@@ -46,6 +47,7 @@ export const createProgram = (): Command => {
     identityCommand(),
     tokenCommand(),
     certCommand(),
+    socketCommand(),
     policyCommand(),
     pluginCommand(),
     auditCommand(),

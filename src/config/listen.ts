@@ -95,7 +95,7 @@ const readUnix = (
     faults.push(...faultsOf(result.error, at));
     return undefined;
   }
-  const { unix, mode, identity } = result.data;
+  const { unix, mode, group, identity } = result.data;
   const path = context.resolve(unix);
   if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES) {
     faults.push({ path: where, message: `the socket path is longer than ${MAX_SOCKET_PATH_BYTES} bytes` });
@@ -110,6 +110,7 @@ const readUnix = (
     kind: 'unix',
     path,
     mode: mode === undefined ? DEFAULT_SOCKET_MODE : Number.parseInt(mode, 8),
+    ...(group === undefined ? {} : { group }),
     ...(identity === undefined ? {} : { identity }),
   };
 };

@@ -59,6 +59,7 @@ export const tlsSection = tls;
 /** Listeners in their long form; exactly one of the three address keys is present. */
 export const httpsEntry = strict({ https: text('host:port'), tls: tls.optional() });
 export const httpEntry = strict({ http: text('host:port') });
+export const GROUP_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/;
 export const unixEntry = strict({
   unix: path,
   mode: z
@@ -69,6 +70,10 @@ export const unixEntry = strict({
           : wrong('an octal mode in quotes, "0660"')(issue),
     })
     .regex(/^0?[0-7]{3}$/, { error: (issue) => `must be an octal mode such as "0660", not ${named(issue.input)}` })
+    .optional(),
+  group: z
+    .string({ error: NEEDS_QUOTES('the name of a group') })
+    .regex(GROUP_NAME, { error: (issue) => `${named(issue.input)} is no group name` })
     .optional(),
   identity: z
     .string({ error: NEEDS_QUOTES('the name of an identity') })

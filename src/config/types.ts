@@ -21,6 +21,8 @@ export interface UnixListener {
   readonly path: string;
   /** Permission bits of the socket file. */
   readonly mode: number;
+  /** Group of the socket file, by name or number. Default: the gateway's own. */
+  readonly group?: string;
   readonly identity?: string;
 }
 

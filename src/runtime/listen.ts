@@ -1,15 +1,14 @@
 // Step 1: sockets. Opens HTTPS, unix and loopback HTTP listeners, with limits on heads, slow senders and connections.
 // It hands requests on and judges nothing. TLS 1.2 or newer, ALPN http/1.1 (docker clients do not speak HTTP/2 here).
-import { chmodSync, existsSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import https from 'node:https';
-import net, { type AddressInfo, type Socket } from 'node:net';
-import { dirname } from 'node:path';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Listener } from '../config/types.ts';
 import { type ErrorCode, GatewayError } from '../errors.ts';
 import type { Channel } from '../gateway/arrival.ts';
 import type { Logger } from '../log.ts';
+import { bindSocket } from './socket-file.ts';
 import { readUpgradeBody } from './upgrade-body.ts';
 
 /** Keep-alive connections wait this long for their next request, in ms: Go clients keep theirs for 30 s and more. */
@@ -137,7 +136,7 @@ export async function listen(
   });
 
   const open = boundConnections(server, listener, limits, log);
-  await bind(server, listener);
+  const unbind = await bind(server, listener);
   server.on('error', (error) => log.error({ listener: channel.name, err: error }, 'a listener failed'));
   const address = server.address();
   return {
@@ -155,7 +154,7 @@ export async function listen(
       server.close();
       server.closeAllConnections?.();
       for (const socket of open) socket.destroy();
-      if (listener.kind === 'unix') rmSync(listener.path, { force: true });
+      unbind();
     },
   };
 }
@@ -209,49 +208,20 @@ function boundConnections(server: http.Server, listener: Listener, limits: Liste
   return open;
 }
 
-async function bind(server: http.Server, listener: Listener): Promise<void> {
-  if (listener.kind === 'unix') {
-    mkdirSync(dirname(listener.path), { recursive: true });
-    await removeStaleSocket(listener.path);
-  }
-  // The socket file must never exist with more rights than it ends up with.
-  const before = listener.kind === 'unix' ? process.umask(0o177) : undefined;
+/** @returns removes what binding has left in the file system */
+async function bind(server: http.Server, listener: Listener): Promise<() => void> {
+  if (listener.kind === 'unix') return bindSocket(server, listener.path, listener.mode, listener.group);
   try {
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      const done = () => {
+      server.listen(listener.port, listener.host, () => {
         server.off('error', reject);
         resolve();
-      };
-      if (listener.kind === 'unix') server.listen(listener.path, done);
-      else server.listen(listener.port, listener.host, done);
+      });
     });
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new GatewayError('config-invalid', `cannot listen on ${channelOf(listener).name}: ${reason}`, { cause });
-  } finally {
-    if (before !== undefined) process.umask(before);
   }
-  if (listener.kind === 'unix') chmodSync(listener.path, listener.mode);
-}
-
-/** Removes a socket file nobody listens on; one that answers belongs to somebody else and is left alone. */
-async function removeStaleSocket(path: string): Promise<void> {
-  if (!existsSync(path)) return;
-  if (!lstatSync(path).isSocket()) {
-    throw new GatewayError(
-      'config-invalid',
-      `cannot listen on unix:${path}: a file that is not a socket is in its place`,
-    );
-  }
-  const alive = await new Promise<boolean>((resolve) => {
-    const probe = net.connect(path);
-    probe.once('connect', () => {
-      probe.destroy();
-      resolve(true);
-    });
-    probe.once('error', () => resolve(false));
-  });
-  if (alive) throw new GatewayError('config-invalid', `cannot listen on unix:${path}: another process listens there`);
-  rmSync(path, { force: true });
+  return () => {};
 }
