@@ -20,6 +20,7 @@ import { assembleGateway, type Gateway } from './gateway.ts';
 import { type Authenticator, createAuthenticator } from './identity/authenticate.ts';
 import { certificateFiles, ensureAuthority, ensureServerCertificate } from './identity/certificates.ts';
 import { createCertificateIssuer } from './identity/client-certificates.ts';
+import { createExternalIssuers, type ExternalIssuers } from './identity/external/issuers.ts';
 import { createIssuer, type Issuer } from './identity/issue-token.ts';
 import { createRevocations } from './identity/revocation.ts';
 import { NO_TRUST } from './identity/trust.ts';
@@ -53,7 +54,7 @@ export interface OpenGateway {
   readonly recorder: Recorder;
   policies(): PolicySet;
   plugins(): PluginChain;
-  /** Takes over policies, plugins, limits and log level of a new configuration. Throws and changes nothing on a fault. */
+  /** Takes over policies, plugins, issuers, limits and log level of a new configuration. Throws and changes nothing on a fault. */
   reload(next: Config): Promise<void>;
   /** Ends calls and streams, then the audit, then the stores. */
   close(): Promise<void>;
@@ -94,6 +95,13 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     await issuer.ensureKey();
     const trust = NO_TRUST;
     const revocations = createRevocations(store.tokens, store.identities);
+    const externalsOf = (from: Config, previous?: ExternalIssuers): ExternalIssuers =>
+      createExternalIssuers({
+        settings: from.issuers,
+        ...(previous === undefined ? {} : { previous }),
+        onError: (name, reason) => log.warn({ issuer: name, reason }, 'the keys of an issuer could not be fetched'),
+      });
+    let externals = externalsOf(config);
     const authenticator = createAuthenticator({
       issuer,
       revocations,
@@ -103,6 +111,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         ownAuthority: () => readIfThere(certificateFiles(config.data).ca),
         outside: () => trust,
       },
+      external: () => externals,
     });
     const live = new LiveCalls(authenticator);
     undo.push(revocations.onChange(() => live.review()));
@@ -110,7 +119,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     let current = config;
     const compileStored = (): PolicySet => {
       const { documents, revision } = store.policies.current();
-      return compilePolicies(documents, revision);
+      return compilePolicies(documents, revision, { issuer: config.issuer });
     };
     let policies = compileStored();
     const chainOf = async (from: Config) =>
@@ -124,6 +133,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     const meter = createMetrics({
       auditHealthy: () => recorder.healthy,
       engineReachable: () => readiness.last,
+      issuers: () => externals.states(),
       version: VERSION,
     });
     const apiVersions = {
@@ -165,7 +175,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       },
       sockets: { store: store.sockets, host: sockets },
       policies: store.policies,
-      compile: (documents) => compilePolicies(documents, 0),
+      compile: (documents) => compilePolicies(documents, 0, { issuer: config.issuer }),
       builtIn: () => policies.policies().filter((p) => p.builtIn),
       explain: (asked) => explainRequest(asked, { policies, authenticator, engine, apiVersions, at: now() }),
       onPoliciesChanged() {
@@ -178,6 +188,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       reader,
       recorder,
       plugins: () => plugins.plugins.map(pluginInfo),
+      issuers: () => externals.states(),
       metrics: () => meter.text(),
       status: async () => ({
         version: VERSION,
@@ -215,6 +226,9 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       (app) => mountOwnRoutes(app, { adminApp, admin, authenticator, live, issuer, ready: () => readiness.ask() }),
     );
 
+    // Serving does not wait for anybody's keys: a token that needs them waits for this very fetch.
+    void externals.refresh();
+
     return {
       gateway,
       store,
@@ -227,10 +241,15 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       policies: () => policies,
       plugins: () => plugins,
       async reload(next) {
+        const nextExternals = externalsOf(next, externals);
         const chain = await chainOf(next);
         const compiled = compileStored();
         const old = plugins;
         current = next;
+        externals = nextExternals;
+        void externals.refresh();
+        // Streams of callers whom the settings no longer name end with them.
+        live.review();
         plugins = chain;
         policies = compiled;
         await old.close();

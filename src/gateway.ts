@@ -80,7 +80,13 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
     try {
       if (error.code !== 'audit-unwritable') {
         await parts.recorder.record(
-          trace.event('complete', decision, { code: error.code, message: error.message, field, status: error.status }),
+          trace.event('complete', decision, {
+            code: error.code,
+            message: error.message,
+            field,
+            origin: error.audit,
+            status: error.status,
+          }),
         );
       }
     } catch (unwritable) {

@@ -1,4 +1,5 @@
 // The settings as the rest of the program sees them: complete, absolute, frozen.
+import type { IssuerSetting } from '../identity/external/setting.ts';
 import type { EngineAddress } from '../proxy/types.ts';
 
 /** PEM files of a certificate chain and its key, absolute paths. */
@@ -81,6 +82,8 @@ export interface Config {
   readonly issuer: string;
   /** `aud` a token must name. */
   readonly audience: string;
+  /** Other issuers whose tokens are taken. */
+  readonly issuers: readonly IssuerSetting[];
   /** Further names and addresses for the private CA's server certificate. */
   readonly hostNames: readonly string[];
   /** Engine API versions served, `1.N`. Without `max`: the newest one the operation table knows. */

@@ -33,7 +33,7 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
   const { arrival } = trace;
   const authenticated =
     arrival.channel.identity === undefined
-      ? parts.authenticator.authenticate(arrival.rawHeaders, arrival.peer)
+      ? parts.authenticator.authenticate(arrival.rawHeaders, arrival.peer, arrival.source)
       : parts.authenticator.bound(arrival.channel.identity);
   const principal = authenticated instanceof Promise ? await authenticated : authenticated;
   trace.principal = principal;

@@ -51,6 +51,7 @@ export class Trace {
       code?: string | undefined;
       message?: string | undefined;
       field?: string | undefined;
+      origin?: Readonly<Record<string, unknown>> | undefined;
       status?: number;
       bytesIn?: number;
       bytesOut?: number;
@@ -90,7 +91,12 @@ export class Trace {
   #detail(
     stage: AuditStage,
     decision: AuditDecision,
-    outcome: { message?: string | undefined; field?: string | undefined; end?: string },
+    outcome: {
+      message?: string | undefined;
+      field?: string | undefined;
+      origin?: Readonly<Record<string, unknown>> | undefined;
+      end?: string;
+    },
   ): Readonly<Record<string, unknown>> | undefined {
     const detail: Record<string, unknown> = {};
     if (outcome.message !== undefined) detail.message = outcome.message;
@@ -100,6 +106,9 @@ export class Trace {
     // The request is kept once: with the intent of a call that changes something, or with the one row of a refused one.
     const isFirstRow = stage === 'intent' || (stage === 'complete' && decision !== 'allow');
     if (isFirstRow) {
+      // Whose word it is that the caller is this principal; of a refused one what its issuer said, for operators alone.
+      const origin = this.principal?.origin ?? outcome.origin;
+      if (origin !== undefined) detail.origin = origin;
       if (call !== undefined && (call.operation.class !== 'read' || decision !== 'allow')) {
         const kept = this.#parts.redact(call);
         if (kept.body !== undefined) detail.body = kept.body;

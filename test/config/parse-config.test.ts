@@ -34,6 +34,7 @@ test('only engine is required; everything else has a default', () => {
     log: { level: 'info' },
     issuer: 'dockgate',
     audience: 'dockgate',
+    issuers: [],
     hostNames: [],
     apiVersions: { min: '1.40' },
   });
