@@ -246,6 +246,14 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
 
   const app = new Hono<GatewayEnv>();
   own(app);
+  app.onError((thrown) => {
+    const error = asGatewayError(thrown);
+    if (error.code === 'internal') parts.log.error({ err: thrown }, 'a route failed');
+    return new Response(JSON.stringify({ message: error.message }), {
+      status: error.status,
+      headers: { 'Content-Type': 'application/json' },
+    });
+  });
   app.all('*', (c: Context<GatewayEnv>) => {
     const { incoming, outgoing, channel } = c.env ?? {};
     if (incoming !== undefined && outgoing !== undefined && channel !== undefined) {
@@ -253,7 +261,7 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
       void handle(nodeArrival(incoming, channel, onContinue), nodeCaller(outgoing));
       return RESPONSE_ALREADY_SENT;
     }
-    const { caller, response } = webCaller();
+    const { caller, response } = webCaller(c.req.raw.signal);
     const at = channel ?? { kind: 'tcp', name: 'fetch' };
     void handle(webArrival(c.req.raw, at, c.env?.source ?? 'unknown'), caller);
     return response;

@@ -39,7 +39,7 @@ describe('an upgrade through the gateway', () => {
     reader = await at.token('rita', 'reader');
   });
   after(async () => {
-    await at.close();
+    await at?.close();
     await engine.close();
   });
   beforeEach(() => {
