@@ -75,11 +75,20 @@ export function nodeArrival(incoming: IncomingMessage, channel: Channel, onConti
       },
       stream() {
         onContinue?.();
-        // Stopping early must not end the connection: the engine's answer is still to be delivered on it.
-        return incoming.iterator({ destroyOnReturn: false });
+        return chunksOf(incoming);
       },
     },
   };
+}
+
+async function* chunksOf(incoming: IncomingMessage): AsyncGenerator<Uint8Array> {
+  try {
+    // Stopping early must not end the connection: the engine's answer is still to be delivered on it.
+    for await (const chunk of incoming.iterator({ destroyOnReturn: false })) yield chunk as Buffer;
+  } finally {
+    // The rest of an upload nobody wants any more is read past, so that the next request can be read.
+    incoming.resume();
+  }
 }
 
 const tooLarge = (maxBytes: number) => new GatewayError('body-too-large', `the body is larger than ${maxBytes} bytes`);

@@ -24,6 +24,8 @@ export interface EmbeddedTestGateway {
   log(): string;
   /** A token of an identity, made when it is not there. */
   token(identity: string, policy?: string): Promise<string>;
+  /** Stores a policy from its YAML. */
+  policy(name: string, source: string): Promise<void>;
   /** Audit rows, oldest first. */
   rows(): readonly AuditRow[];
   /** Waits until the rows of an audit id say how the call ended. */
@@ -82,6 +84,9 @@ export async function openEmbedded(
     async token(identity, policy = 'operator') {
       await ensure(identity, policy);
       return (await gateway.admin.createToken({ identity, ttlMs: 600_000 }, context())).token;
+    },
+    async policy(name, source) {
+      await gateway.admin.applyPolicies([{ kind: 'Policy', name, source }], context());
     },
     rows,
     completed: (auditId) =>
