@@ -3,7 +3,6 @@
 import type { AuditFilter, AuditReader, AuditRow, Recorder } from '../audit/event.ts';
 import { nearest } from '../config/nearest.ts';
 import { type ErrorCode, GatewayError, statusOf } from '../errors.ts';
-import type { IssuerState } from '../identity/external/issuers.ts';
 import type { IdentityRecord, IdentityStore, TokenRecord, TokenStore } from '../identity/stores.ts';
 import type { PolicyStore, StoredDocument } from '../policy/store.ts';
 import { type CertificateParts, createCertificateServices } from './certificate-services.ts';
@@ -56,8 +55,6 @@ export interface AdminParts {
   readonly reader: AuditReader;
   readonly recorder: Recorder;
   plugins(): readonly PluginInfo[];
-  /** How the external issuers are doing. Default: there are none. */
-  issuers?(): readonly IssuerState[];
   metrics(): Promise<string>;
   /** Further facts for `status`: version, engine, listeners. */
   status?(): Readonly<Record<string, unknown>> | Promise<Readonly<Record<string, unknown>>>;
@@ -402,7 +399,6 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
 
     listPlugins: () => parts.plugins(),
     settleAudit: () => recorder.settle(),
-    listIssuers: () => parts.issuers?.() ?? [],
     listAudit(filter, by) {
       const rows = reader.list(filter);
       audited(by, { read: 'list', ...filter });
@@ -444,14 +440,14 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
         check() {},
         perform: async () => (await parts.reload()) ?? {},
       }),
-    recordRefusal: (context, { action, resource, code, status, message, origin }) =>
+    recordRefusal: (context, { action, resource, code, status, message }) =>
       record(context, {
         action,
         resource,
         decision: code === 'admin-forbidden' ? 'deny' : 'error',
         code,
         status,
-        detail: { message, ...(origin === undefined ? {} : { origin }) },
+        detail: { message },
       }),
     newAuditId: () => parts.newAuditId(),
     now: () => parts.now(),

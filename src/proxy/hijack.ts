@@ -98,7 +98,7 @@ export function spliceHijack(
         settle('engine-gone');
       }
     });
-    if (signal?.aborted || caller.destroyed) {
+    if (signal?.aborted) {
       onAbort();
       return;
     }
