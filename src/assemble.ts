@@ -16,15 +16,14 @@ import { NEWEST_MINOR } from './engine/versions.ts';
 import { explainRequest } from './explain-request.ts';
 import { newAuditId } from './gateway/audit-id.ts';
 import { LiveCalls } from './gateway/live-calls.ts';
-import { createTenancy } from './gateway/tenancy/tenancy.ts';
 import { assembleGateway, type Gateway } from './gateway.ts';
 import { type Authenticator, createAuthenticator } from './identity/authenticate.ts';
 import { certificateFiles, ensureAuthority, ensureServerCertificate } from './identity/certificates.ts';
 import { createCertificateIssuer } from './identity/client-certificates.ts';
+import { createExternalIssuers, type ExternalIssuers } from './identity/external/issuers.ts';
 import { createIssuer, type Issuer } from './identity/issue-token.ts';
 import { createRevocations } from './identity/revocation.ts';
 import { NO_TRUST } from './identity/trust.ts';
-import { compileSharedImages } from './ledger/shared-images.ts';
 import type { Logger } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { adminHandlers, mountOwnRoutes } from './own-routes.ts';
@@ -33,7 +32,6 @@ import { createEngineClient } from './proxy/engine-client.ts';
 import { redactorFor } from './redactor.ts';
 import { type Handlers, listen, type RunningListener, type TlsMaterial } from './runtime/listen.ts';
 import { openAuditReader } from './store/audit-reader.ts';
-import { readLedger } from './store/ledger-table.ts';
 import { lockDataDir, openStore, type Store } from './store/open.ts';
 import { openRecorder } from './store/recorder.ts';
 import { VERSION } from './version.ts';
@@ -56,7 +54,7 @@ export interface OpenGateway {
   readonly recorder: Recorder;
   policies(): PolicySet;
   plugins(): PluginChain;
-  /** Takes over policies, plugins, limits and log level of a new configuration. Throws and changes nothing on a fault. */
+  /** Takes over policies, plugins, issuers, limits and log level of a new configuration. Throws and changes nothing on a fault. */
   reload(next: Config): Promise<void>;
   /** Ends calls and streams, then the audit, then the stores. */
   close(): Promise<void>;
@@ -97,6 +95,13 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     await issuer.ensureKey();
     const trust = NO_TRUST;
     const revocations = createRevocations(store.tokens, store.identities);
+    const externalsOf = (from: Config, previous?: ExternalIssuers): ExternalIssuers =>
+      createExternalIssuers({
+        settings: from.issuers,
+        ...(previous === undefined ? {} : { previous }),
+        onError: (name, reason) => log.warn({ issuer: name, reason }, 'the keys of an issuer could not be fetched'),
+      });
+    let externals = externalsOf(config);
     const authenticator = createAuthenticator({
       issuer,
       revocations,
@@ -106,6 +111,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         ownAuthority: () => readIfThere(certificateFiles(config.data).ca),
         outside: () => trust,
       },
+      external: () => externals,
     });
     const live = new LiveCalls(authenticator);
     undo.push(revocations.onChange(() => live.review()));
@@ -113,7 +119,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     let current = config;
     const compileStored = (): PolicySet => {
       const { documents, revision } = store.policies.current();
-      return compilePolicies(documents, revision);
+      return compilePolicies(documents, revision, { issuer: config.issuer });
     };
     let policies = compileStored();
     const chainOf = async (from: Config) =>
@@ -123,21 +129,11 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
 
     const engine = createEngineClient(readEngineAddress(config));
     undo.push(() => engine.close());
-    let isShared = compileSharedImages(config.tenants.sharedImages);
-    const tenancy = createTenancy({
-      engine,
-      entries: readLedger(auditFile, Date.now()),
-      isShared: (reference) => isShared(reference),
-      recorder,
-      log,
-      now: () => Date.now(),
-      newAuditId,
-    });
-    undo.push(() => tenancy.close());
     const readiness = readinessOf(engine);
     const meter = createMetrics({
       auditHealthy: () => recorder.healthy,
       engineReachable: () => readiness.last,
+      issuers: () => externals.states(),
       version: VERSION,
     });
     const apiVersions = {
@@ -179,7 +175,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       },
       sockets: { store: store.sockets, host: sockets },
       policies: store.policies,
-      compile: (documents) => compilePolicies(documents, 0),
+      compile: (documents) => compilePolicies(documents, 0, { issuer: config.issuer }),
       builtIn: () => policies.policies().filter((p) => p.builtIn),
       explain: (asked) => explainRequest(asked, { policies, authenticator, engine, apiVersions, at: now() }),
       onPoliciesChanged() {
@@ -192,6 +188,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       reader,
       recorder,
       plugins: () => plugins.plugins.map(pluginInfo),
+      issuers: () => externals.states(),
       metrics: () => meter.text(),
       status: async () => ({
         version: VERSION,
@@ -218,7 +215,6 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         plugins: () => plugins,
         recorder,
         engine,
-        tenancy,
         limits: () => current.limits,
         apiVersions,
         redact: redactorFor(store),
@@ -229,6 +225,9 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       },
       (app) => mountOwnRoutes(app, { adminApp, admin, authenticator, live, issuer, ready: () => readiness.ask() }),
     );
+
+    // Serving does not wait for anybody's keys: a token that needs them waits for this very fetch.
+    void externals.refresh();
 
     return {
       gateway,
@@ -242,11 +241,15 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       policies: () => policies,
       plugins: () => plugins,
       async reload(next) {
+        const nextExternals = externalsOf(next, externals);
         const chain = await chainOf(next);
         const compiled = compileStored();
-        isShared = compileSharedImages(next.tenants.sharedImages);
         const old = plugins;
         current = next;
+        externals = nextExternals;
+        void externals.refresh();
+        // Streams of callers whom the settings no longer name end with them.
+        live.review();
         plugins = chain;
         policies = compiled;
         await old.close();

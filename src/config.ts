@@ -5,6 +5,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import type { z } from 'zod';
 import { isLoopback, MAX_SOCKET_PATH_BYTES, parseEngineAddress } from './config/address.ts';
 import { type Fault, type Path, pathText, readDocument, type SourceDocument } from './config/document.ts';
+import { readIssuers } from './config/issuers.ts';
 import { readListeners } from './config/listen.ts';
 import * as schema from './config/schema.ts';
 import type { Config, ConfigProblem, EngineTlsFiles, PluginSetting } from './config/types.ts';
@@ -138,12 +139,15 @@ const readSections = (value: unknown, options: ParseOptions, faults: Fault[]): C
   const limits = section('limits', schema.limitsSection, {}, 'default');
   const log = section('log', schema.logSection, {}, 'default');
   const apiVersions = section('apiVersions', schema.apiVersionsSection, {}, 'default');
-  const tenants = section('tenants', schema.tenantsSection, {}, 'default');
   const issuer = section('issuer', schema.issuerSection, 'dockgate');
   const audience = section('audience', schema.audienceSection, 'dockgate');
+  const issuers = readIssuers(
+    Object.hasOwn(file, 'issuers') ? file.issuers : undefined,
+    { ownIssuer: issuer ?? 'dockgate', ...files },
+    faults,
+  );
   const hostNames = section('hostNames', schema.hostNamesSection, [], 'default');
-  if (!engine || !limits || !log || !apiVersions || !tenants) return undefined;
-  if (!issuer || !audience || !hostNames) return undefined;
+  if (!engine || !limits || !log || !apiVersions || !issuer || !audience || !hostNames) return undefined;
   return {
     engine: engine.address,
     ...(engine.tls ? { engineTls: engine.tls } : {}),
@@ -154,9 +158,9 @@ const readSections = (value: unknown, options: ParseOptions, faults: Fault[]): C
     log,
     issuer,
     audience,
+    issuers,
     hostNames,
     apiVersions: { min: apiVersions.min, ...(apiVersions.max === undefined ? {} : { max: apiVersions.max }) },
-    tenants,
     ...(metrics ? { metrics: { listen: metrics } } : {}),
   };
 };

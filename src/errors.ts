@@ -17,6 +17,9 @@ export const ERROR_CODES = {
   'token-expired': { status: 401, title: 'The token has expired' },
   'token-not-yet-valid': { status: 401, title: 'The token is not yet valid' },
   'token-revoked': { status: 401, title: 'The token was revoked' },
+  'token-key-unknown': { status: 401, title: 'The key of the token is not known' },
+  'token-replayed': { status: 401, title: 'The token was used from elsewhere' },
+  'issuer-unavailable': { status: 503, title: 'The keys of the issuer cannot be had' },
   'identity-unknown': { status: 401, title: 'The token names no known identity' },
   'identity-disabled': { status: 401, title: 'The identity is disabled' },
   'certificate-untrusted': { status: 401, title: 'The client certificate is of no CA known here' },
@@ -46,9 +49,6 @@ export const ERROR_CODES = {
   'host-field-denied': { status: 403, title: 'A host setting is not allowed' },
   'scope-exceeded': { status: 403, title: 'The token is not valid for the operation' },
   'rule-error': { status: 403, title: 'A rule could not be evaluated' },
-  'name-like-id': { status: 400, title: 'The name reads like an id' },
-  'label-reserved': { status: 403, title: 'The label is written by the gateway' },
-  'tenant-not-served': { status: 403, title: 'The operation is not served to tenants' },
   'object-not-found': { status: 404, title: 'No such object' },
   // admit
   'plugin-denied': { status: 403, title: 'A plugin denies the operation' },
@@ -84,10 +84,17 @@ export const titleOf = (code: ErrorCode): string => ERROR_CODES[code].title;
 /** A question that could not be answered, or input that is refused. Its message is shown to the caller: no secrets. */
 export class GatewayError extends Error {
   readonly code: ErrorCode;
-  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+  /** What operators may know beyond the message: kept in the audit, never shown to the caller. */
+  readonly audit: Readonly<Record<string, unknown>> | undefined;
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options?: { cause?: unknown; audit?: Readonly<Record<string, unknown>> | undefined },
+  ) {
     super(message, options);
     this.name = 'GatewayError';
     this.code = code;
+    this.audit = options?.audit;
   }
   get status(): number {
     return statusOf(this.code);

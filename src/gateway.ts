@@ -16,8 +16,6 @@ import { type Judged, judge } from './gateway/judge.ts';
 import type { LiveCall } from './gateway/live-calls.ts';
 import type { GatewayParts } from './gateway/parts.ts';
 import { narrowHeaders, respondVersion } from './gateway/respond.ts';
-import { respondToTenant } from './gateway/tenancy/respond.ts';
-import type { TenantCall } from './gateway/tenancy/tenant-call.ts';
 import { asGatewayError, decisionOf, Trace } from './gateway/trace.ts';
 import { nodeCaller } from './proxy/caller-node.ts';
 import { socketCaller } from './proxy/caller-socket.ts';
@@ -44,8 +42,17 @@ export interface Gateway {
   onRequest(incoming: IncomingMessage, outgoing: ServerResponse, channel: Channel): void;
   /** `checkContinue` listener: the call is judged before the caller is told to go on. */
   onCheckContinue(incoming: IncomingMessage, outgoing: ServerResponse, channel: Channel): void;
-  /** `upgrade` listener. `body` are the Content-Length bytes of the request, `rest` what followed them. */
-  onUpgrade(incoming: IncomingMessage, socket: Duplex, readBody: ReadUpgradeBody, channel: Channel): void;
+  /**
+   * `upgrade` listener. When it comes to no upgrade, the connection goes to `giveBack` after the answer, as if it had just
+   * been accepted: what the caller sends next is a new request. Without `giveBack` it is closed.
+   */
+  onUpgrade(
+    incoming: IncomingMessage,
+    socket: Duplex,
+    readBody: ReadUpgradeBody,
+    channel: Channel,
+    giveBack?: (socket: Duplex) => void,
+  ): void;
   /** Whether a request that asks for an upgrade is on a route that hijacks; all others stay ordinary requests. */
   wantsUpgrade(incoming: IncomingMessage): boolean;
   /** Records a head that could not be read and returns the answer to write. */
@@ -57,10 +64,12 @@ export interface Gateway {
 }
 
 /** Reads exactly the announced body of an upgrade request; `rest` are bytes that came behind it. */
-export type ReadUpgradeBody = (length: number) => Promise<{ body: Uint8Array; rest: Uint8Array }>;
+export type ReadUpgradeBody = (length: number, timeoutMs?: number) => Promise<{ body: Uint8Array; rest: Uint8Array }>;
 
 /** Largest body of a request that upgrades (exec start's JSON), in bytes. */
 const UPGRADE_BODY_BYTES = 64 * 1024;
+/** A body nobody will judge is not waited for longer than this, in ms; then the answer closes the connection. */
+const UNWANTED_BODY_MS = 100;
 
 /** Joins the rooms into the gateway. `own` is mounted beside the Engine API: health, keys, admin. */
 export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>) => void = () => {}): Gateway {
@@ -74,8 +83,6 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
 
   /** Records a refusal, then answers it: a caller never hears of a denial that is not in the audit. */
   async function refuse(trace: Trace, caller: CallerEnd, thrown: unknown): Promise<void> {
-    trace.tenantCall?.abandon();
-    trace.ledger = undefined;
     let error = asGatewayError(thrown);
     if (error.code === 'internal')
       parts.log.error({ err: thrown, auditId: trace.auditId }, 'a call could not be judged');
@@ -84,7 +91,13 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
     try {
       if (error.code !== 'audit-unwritable') {
         await parts.recorder.record(
-          trace.event('complete', decision, { code: error.code, message: error.message, field, status: error.status }),
+          trace.event('complete', decision, {
+            code: error.code,
+            message: error.message,
+            field,
+            origin: error.audit,
+            status: error.status,
+          }),
         );
       }
     } catch (unwritable) {
@@ -135,25 +148,6 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
     finish(trace, 'error', error.status);
   };
 
-  /** Steps 8 to 10 of a tenant's call. */
-  async function respondTenant(
-    trace: Trace,
-    tenantCall: TenantCall,
-    { call }: Judged,
-    request: EngineRequest,
-    caller: CallerEnd,
-    running: LiveCall,
-  ): Promise<void> {
-    const { outcome, changes } = await respondToTenant(call, request, caller, tenantCall, parts, {
-      signal: running.signal,
-      ...(call.operation.stream === 'none'
-        ? {}
-        : { onHead: (status: number) => parts.recorder.append(trace.event('stream-open', 'allow', { status })) }),
-    });
-    trace.ledger = changes;
-    complete(trace, outcome, running);
-  }
-
   async function handle(arrival: Arrival, caller: CallerEnd): Promise<void> {
     const running = enter();
     const trace = new Trace(arrival, parts);
@@ -169,16 +163,12 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
         const { call } = judged;
         const request = engineRequestOf(judged, arrival);
         const marked = markedCaller(caller, trace, parts.apiVersions.maxMinor);
-        const long = call.operation.stream !== 'none';
-        if (long) live.hold(running, judged.principal);
-        if (trace.tenantCall !== undefined) {
-          await respondTenant(trace, trace.tenantCall, judged, request, marked, running);
-          return;
-        }
         if (call.action === 'system.version') {
           complete(trace, await respondVersion(request, marked, parts), running);
           return;
         }
+        const long = call.operation.stream !== 'none';
+        if (long) live.hold(running, judged.principal);
         const outcome = await parts.engine.forward(request, marked, {
           signal: running.signal,
           ...(long
@@ -194,15 +184,17 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
       parts.log.error({ err: unexpected, auditId: trace.auditId }, 'a call could not be answered');
       caller.abort();
     } finally {
-      trace.tenantCall?.release();
       live.leave(running);
     }
   }
 
-  async function handleUpgrade(arrival: Arrival, socket: Duplex, rest: () => Uint8Array): Promise<void> {
+  async function handleUpgrade(arrival: Arrival, socket: Duplex, after: AfterUpgrade): Promise<void> {
     const running = enter();
+    const gone = new AbortController();
     const trace = new Trace(arrival, parts);
-    const caller = socketCallerOnce(socket);
+    const caller = socketCallerOnce(socket, after);
+    const onClose = () => gone.abort();
+    socket.once('close', onClose);
     try {
       let judged: Judged;
       let protocol: string;
@@ -210,22 +202,25 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
         judged = await admit(trace);
         protocol = protocolOf(judged, arrival);
       } catch (refused) {
-        await refuse(trace, caller(), refused);
+        await refuse(trace, await caller(), refused);
         return;
       }
       try {
         live.hold(running, judged.principal);
+        // Bytes stay in the socket's buffer until the stream begins, but that a caller goes away must be noticed.
+        socket.read(0);
         const answer = await parts.engine.upgrade(engineRequestOf(judged, arrival), protocol, {
-          signal: running.signal,
+          signal: AbortSignal.any([running.signal, gone.signal]),
         });
         if (answer.kind === 'answer') {
-          complete(trace, await answer.deliver(markedCaller(caller(), trace, parts.apiVersions.maxMinor)), running);
+          const marked = markedCaller(await caller(), trace, parts.apiVersions.maxMinor);
+          complete(trace, await answer.deliver(marked), running);
           return;
         }
         parts.recorder.append(trace.event('stream-open', 'allow', { status: 101 }));
         socket.write(upgradeHead(answer.reason, answer.headers, protocol, trace.auditId), 'latin1');
-        const early = rest();
-        if (early.length > 0) socket.unshift(early);
+        const early = after.read();
+        if (early !== undefined && early.length > 0) socket.unshift(early);
         parts.meter.streamOpened();
         try {
           const moved = await spliceHijack(socket, answer.socket, {
@@ -237,19 +232,28 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
           parts.meter.streamClosed();
         }
       } catch (failed) {
-        engineFailed(trace, caller(), failed, running);
+        if (socket.destroyed && running.endedBy === undefined) complete(trace, GONE, running);
+        else engineFailed(trace, await caller(), failed, running);
       }
     } catch (unexpected) {
       parts.log.error({ err: unexpected, auditId: trace.auditId }, 'an upgraded call could not be answered');
       socket.destroy();
     } finally {
-      trace.tenantCall?.release();
+      socket.off('close', onClose);
       live.leave(running);
     }
   }
 
   const app = new Hono<GatewayEnv>();
   own(app);
+  app.onError((thrown) => {
+    const error = asGatewayError(thrown);
+    if (error.code === 'internal') parts.log.error({ err: thrown }, 'a route failed');
+    return new Response(JSON.stringify({ message: error.message }), {
+      status: error.status,
+      headers: { 'Content-Type': 'application/json' },
+    });
+  });
   app.all('*', (c: Context<GatewayEnv>) => {
     const { incoming, outgoing, channel } = c.env ?? {};
     if (incoming !== undefined && outgoing !== undefined && channel !== undefined) {
@@ -257,7 +261,7 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
       void handle(nodeArrival(incoming, channel, onContinue), nodeCaller(outgoing));
       return RESPONSE_ALREADY_SENT;
     }
-    const { caller, response } = webCaller();
+    const { caller, response } = webCaller(c.req.raw.signal);
     const at = channel ?? { kind: 'tcp', name: 'fetch' };
     void handle(webArrival(c.req.raw, at, c.env?.source ?? 'unknown'), caller);
     return response;
@@ -292,9 +296,11 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
       continues.set(incoming, () => outgoing.writeContinue());
       onRequest(incoming, outgoing, channel);
     },
-    onUpgrade(incoming, socket, readBody, channel) {
-      let early: Uint8Array = new Uint8Array(0);
+    onUpgrade(incoming, socket, readBody, channel, giveBack) {
+      let early: Uint8Array | undefined;
       const length = Number(headerValues(incoming.rawHeaders, 'content-length')[0] ?? 0);
+      /** Where the next request begins is known. */
+      let mayStay = true;
       const arrival: Arrival = {
         ...nodeArrival(incoming, channel),
         body: {
@@ -309,7 +315,9 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
             if (length > Math.min(maxBytes, UPGRADE_BODY_BYTES)) {
               throw new GatewayError('body-too-large', `the body is larger than ${UPGRADE_BODY_BYTES} bytes`);
             }
+            mayStay = false;
             const read = await readBody(length);
+            mayStay = true;
             early = read.rest;
             return read.body;
           },
@@ -318,7 +326,27 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
           },
         },
       };
-      void handleUpgrade(arrival, socket, () => early);
+      const wantsToStay =
+        incoming.httpVersion === '1.1' &&
+        !/\bclose\b/i.test(incoming.headers.connection ?? '') &&
+        incoming.headers['transfer-encoding'] === undefined &&
+        length <= UPGRADE_BODY_BYTES;
+      void handleUpgrade(arrival, socket, {
+        read: () => early,
+        async giveBack() {
+          if (giveBack === undefined || !mayStay || !wantsToStay) return undefined;
+          try {
+            early ??= (await readBody(length, UNWANTED_BODY_MS)).rest;
+          } catch {
+            return undefined;
+          }
+          const rest = early;
+          return () => {
+            if (rest.length > 0) socket.unshift(rest);
+            giveBack(socket);
+          };
+        },
+      });
     },
     wantsUpgrade(incoming) {
       try {
@@ -348,6 +376,17 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
     },
   };
 }
+
+/** What a connection that left the HTTP server can still give, and where it goes if it was for nothing. */
+interface AfterUpgrade {
+  /** Bytes behind the request's body; undefined while the body was not read. */
+  read(): Uint8Array | undefined;
+  /** Reads past the body; returns what hands the connection back, or undefined when it has to be closed. */
+  giveBack(): Promise<(() => void) | undefined>;
+}
+
+/** The outcome of a call whose caller left before there was an answer. */
+const GONE: Outcome = { status: 0, bytesIn: 0, bytesOut: 0, end: 'caller-gone' };
 
 const NO_BODY: Arrival['body'] = {
   present: false,
@@ -413,12 +452,12 @@ function upgradeHead(reason: string, headers: readonly string[], protocol: strin
   return `${head}Connection: Upgrade\r\nUpgrade: ${protocol}\r\n${AUDIT_ID_HEADER}: ${auditId}\r\n\r\n`;
 }
 
-/** The raw socket is taken for a refusal only when one is due: an upgraded one must keep its bytes. */
-function socketCallerOnce(socket: Duplex): () => CallerEnd {
-  let made: CallerEnd | undefined;
+/** The raw socket is taken for an ordinary answer only when one is due: an upgraded one must keep its bytes. */
+function socketCallerOnce(socket: Duplex, after: AfterUpgrade): () => Promise<CallerEnd> {
+  let made: Promise<CallerEnd> | undefined;
   socket.on('error', () => socket.destroy());
   return () => {
-    made ??= socketCaller(socket);
+    made ??= after.giveBack().then((giveBack) => socketCaller(socket, giveBack));
     return made;
   };
 }

@@ -27,9 +27,10 @@ export async function createGateway(
   const open = await openGateway(config, options.log ?? silentLogger, {
     ...(options.baseDir === undefined ? {} : { baseDir: options.baseDir }),
   });
-  return Object.assign(Object.create(null), open.gateway, {
+  // Not a copy: `active` is asked anew each time.
+  return Object.assign(Object.create(open.gateway) as OpenGateway['gateway'], {
     reload: open.reload,
     close: open.close,
     admin: open.admin,
-  }) as EmbeddedGateway;
+  });
 }

@@ -15,6 +15,8 @@ export interface Metrics extends GatewayMeter {
 export function createMetrics(observe: {
   auditHealthy(): boolean;
   engineReachable(): boolean;
+  /** External issuers and whether their keys are at hand. */
+  issuers?(): readonly { readonly name: string; readonly status: string }[];
   version: string;
 }): Metrics {
   const registry = new Registry();
@@ -56,6 +58,18 @@ export function createMetrics(observe: {
     registers,
     collect() {
       this.set(observe.engineReachable() ? 1 : 0);
+    },
+  });
+  new Gauge({
+    name: 'dockgate_issuer_keys',
+    help: 'Per external issuer: 1 with fresh keys, 0.5 while older ones bridge an outage, 0 without',
+    labelNames: ['issuer'] as const,
+    registers,
+    collect() {
+      this.reset();
+      for (const { name, status } of observe.issuers?.() ?? []) {
+        this.set({ issuer: name }, status === 'ready' ? 1 : status === 'stale' ? 0.5 : 0);
+      }
     },
   });
   new Gauge({

@@ -58,7 +58,13 @@ export function mountOwnRoutes(app: Hono<GatewayEnv>, own: OwnRoutes): void {
       const auditId = own.admin.newAuditId();
       await own.admin.recordRefusal(
         { by: { subject: '', operator: false, source: sourceOf(c) }, auditId },
-        { action: 'admin.request', code: error.code, status: error.status, message: error.message },
+        {
+          action: 'admin.request',
+          code: error.code,
+          status: error.status,
+          message: error.message,
+          origin: error.audit,
+        },
       );
       return c.json(problemOf(error, c.req.path, auditId), error.status as 401, {
         'Content-Type': 'application/problem+json',
@@ -103,7 +109,7 @@ function authenticate(c: Context<GatewayEnv>, authenticator: Authenticator): Pri
   if (identity !== undefined) return authenticator.bound(identity);
   const raw = c.env?.incoming?.rawHeaders ?? [...c.req.raw.headers].flat();
   const socket = c.env?.incoming?.socket;
-  return authenticator.authenticate(raw, socket === undefined ? undefined : peerOf(socket));
+  return authenticator.authenticate(raw, socket === undefined ? undefined : peerOf(socket), sourceOf(c));
 }
 
 const sourceOf = (c: Context<GatewayEnv>): string =>

@@ -10,7 +10,7 @@ import { problemOf } from './problems.ts';
 import type { AdminCaller, AdminServices, ChangeContext } from './services.ts';
 import { mountSocketRoutes } from './socket-routes.ts';
 import { tailStream } from './tail.ts';
-import { auditView, documentView, foldCalls, identityView, tokenView } from './views.ts';
+import { auditView, documentView, foldCalls, identityView, issuerView, tokenView } from './views.ts';
 
 /** Where the API is mounted on every listener that serves it. */
 export const ADMIN_PREFIX = '/dockgate/v1';
@@ -196,6 +196,12 @@ export const createAdminApp = (services: AdminServices, options: AdminOptions = 
 
   // plugins
   app.get('/plugins', (c) => c.json({ plugins: services.listPlugins() }));
+
+  // external issuers
+  app.get('/issuers', (c) => {
+    input.parseQuery(input.noQuery, c.req.url);
+    return c.json({ issuers: services.listIssuers().map(issuerView) });
+  });
 
   // audit
   app.use('/audit/*', async (_c, next) => {

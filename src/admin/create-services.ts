@@ -3,6 +3,7 @@
 import type { AuditFilter, AuditReader, AuditRow, Recorder } from '../audit/event.ts';
 import { nearest } from '../config/nearest.ts';
 import { type ErrorCode, GatewayError, statusOf } from '../errors.ts';
+import type { IssuerState } from '../identity/external/issuers.ts';
 import type { IdentityRecord, IdentityStore, TokenRecord, TokenStore } from '../identity/stores.ts';
 import type { PolicyStore, StoredDocument } from '../policy/store.ts';
 import { type CertificateParts, createCertificateServices } from './certificate-services.ts';
@@ -55,6 +56,8 @@ export interface AdminParts {
   readonly reader: AuditReader;
   readonly recorder: Recorder;
   plugins(): readonly PluginInfo[];
+  /** How the external issuers are doing. Default: there are none. */
+  issuers?(): readonly IssuerState[];
   metrics(): Promise<string>;
   /** Further facts for `status`: version, engine, listeners. */
   status?(): Readonly<Record<string, unknown>> | Promise<Readonly<Record<string, unknown>>>;
@@ -399,6 +402,7 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
 
     listPlugins: () => parts.plugins(),
     settleAudit: () => recorder.settle(),
+    listIssuers: () => parts.issuers?.() ?? [],
     listAudit(filter, by) {
       const rows = reader.list(filter);
       audited(by, { read: 'list', ...filter });
@@ -440,14 +444,14 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
         check() {},
         perform: async () => (await parts.reload()) ?? {},
       }),
-    recordRefusal: (context, { action, resource, code, status, message }) =>
+    recordRefusal: (context, { action, resource, code, status, message, origin }) =>
       record(context, {
         action,
         resource,
         decision: code === 'admin-forbidden' ? 'deny' : 'error',
         code,
         status,
-        detail: { message },
+        detail: { message, ...(origin === undefined ? {} : { origin }) },
       }),
     newAuditId: () => parts.newAuditId(),
     now: () => parts.now(),

@@ -1,6 +1,7 @@
 // What the admin API offers, as an interface: every change names who asked, and is in the audit before it is acknowledged.
 // The routes are in app.ts, the implementation over the stores in create-services.ts.
 import type { AuditFilter, AuditRow } from '../audit/event.ts';
+import type { IssuerState } from '../identity/external/issuers.ts';
 import type { IdentityRecord, TokenRecord } from '../identity/stores.ts';
 import type { StoredDocument } from '../policy/store.ts';
 import type { Decision } from '../policy/types.ts';
@@ -112,6 +113,7 @@ export interface AdminServices extends CertificateServices, SocketServices {
   listPlugins(): readonly PluginInfo[];
   /** Resolves once calls that ended before are in the audit with their outcome. */
   settleAudit(): Promise<void>;
+  listIssuers(): readonly IssuerState[];
   listAudit(filter: AuditFilter, by: AdminCaller): readonly AuditRow[];
   showAudit(auditId: string, by: AdminCaller): readonly AuditRow[];
   /** Rows after `afterSeq`, oldest first; reads nothing into the audit. */
@@ -127,7 +129,15 @@ export interface AdminServices extends CertificateServices, SocketServices {
   /** Records a call that was turned away or failed before a service could. */
   recordRefusal(
     context: ChangeContext,
-    refusal: { action: string; resource?: string; code: string; status: number; message: string },
+    refusal: {
+      action: string;
+      resource?: string;
+      code: string;
+      status: number;
+      message: string;
+      /** What operators may know of a token that was refused. */
+      origin?: Readonly<Record<string, unknown>> | undefined;
+    },
   ): Promise<void>;
   newAuditId(): string;
   now(): number;

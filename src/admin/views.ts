@@ -1,5 +1,6 @@
 // The JSON an admin caller receives: records with times in RFC 3339 and stable key names.
 import type { AuditRow } from '../audit/event.ts';
+import type { IssuerState } from '../identity/external/issuers.ts';
 import type { CertificateRecord, IdentityRecord, TokenRecord } from '../identity/stores.ts';
 import type { StoredDocument } from '../policy/store.ts';
 import type { SocketState } from './socket-services.ts';
@@ -52,6 +53,21 @@ export const socketView = (socket: SocketState) => ({
   fault: socket.fault ?? null,
   createdAt: time(socket.createdAt),
   createdBy: socket.createdBy,
+});
+
+export const issuerView = (state: IssuerState) => ({
+  name: state.name,
+  preset: state.preset ?? null,
+  issuer: state.issuer,
+  audience: state.audience,
+  rules: state.rules,
+  status: state.status,
+  keys: state.kids,
+  keysIgnored: state.ignored,
+  fetchedAt: state.fetchedAt === undefined ? null : time(state.fetchedAt),
+  attemptedAt: state.attemptedAt === undefined ? null : time(state.attemptedAt),
+  fetches: state.fetches,
+  error: state.error ?? null,
 });
 
 export const documentView = (document: StoredDocument & { builtIn?: boolean }) => ({

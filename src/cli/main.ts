@@ -7,6 +7,7 @@ import { auditCommand } from './commands/audit.ts';
 import { certCommand } from './commands/cert.ts';
 import { gatewayCommands } from './commands/gateway.ts';
 import { identityCommand } from './commands/identity.ts';
+import { issuerCommand } from './commands/issuer.ts';
 import { pluginCommand } from './commands/plugin.ts';
 import { policyCommand } from './commands/policy.ts';
 import { socketCommand } from './commands/socket.ts';
@@ -48,6 +49,7 @@ export const createProgram = (): Command => {
     tokenCommand(),
     certCommand(),
     socketCommand(),
+    issuerCommand(),
     policyCommand(),
     pluginCommand(),
     auditCommand(),

@@ -3,14 +3,13 @@
 
 import { isIP } from 'node:net';
 import { z } from 'zod';
-import { canonicalImageReference } from '../engine/image-reference.ts';
 import { IDENTITY_NAME, IDENTITY_NAME_RULE } from '../identity/names.ts';
 import { isHost } from './address.ts';
 import type { Fault, Path } from './document.ts';
 import { nearest } from './nearest.ts';
 
 /** `the number 5`, `the list`, `"x"`: a value in a sentence. */
-const named = (value: unknown): string => {
+export const named = (value: unknown): string => {
   if (value === undefined) return 'nothing';
   if (value === null) return 'nothing';
   if (Array.isArray(value)) return 'a list';
@@ -19,22 +18,22 @@ const named = (value: unknown): string => {
   return `the ${typeof value} ${String(value)}`;
 };
 
-const wrong = (what: string) => (issue: { input?: unknown }) =>
+export const wrong = (what: string) => (issue: { input?: unknown }) =>
   issue.input === undefined ? `is missing; must be ${what}` : `must be ${what}, not ${named(issue.input)}`;
 
-const NEEDS_QUOTES = (what: string) => (issue: { input?: unknown }) =>
+export const NEEDS_QUOTES = (what: string) => (issue: { input?: unknown }) =>
   typeof issue.input === 'number' || typeof issue.input === 'boolean'
     ? `must be ${what} in quotes, "${String(issue.input)}"`
     : wrong(what)(issue);
 
-const text = (what: string) =>
+export const text = (what: string) =>
   z.string({ error: NEEDS_QUOTES(what) }).min(1, { error: `must be ${what}, not an empty text` });
 
 /** File and socket paths: no NUL, nothing empty. */
-const path = text('a path').refine((value) => !value.includes('\0'), { error: 'a path holds no NUL' });
+export const path = text('a path').refine((value) => !value.includes('\0'), { error: 'a path holds no NUL' });
 
 /** An object without other keys. The known keys travel in the message, where `faultsOf` finds them. */
-const strict = <S extends z.ZodRawShape>(shape: S, what = `a map with ${Object.keys(shape).join(', ')}`) =>
+export const strict = <S extends z.ZodRawShape>(shape: S, what = `a map with ${Object.keys(shape).join(', ')}`) =>
   z.strictObject(shape, {
     error: (issue) => (issue.code === 'unrecognized_keys' ? Object.keys(shape).join(' ') : wrong(what)(issue)),
   });
@@ -94,15 +93,6 @@ export const pluginsSection = z.array(
   }),
   { error: wrong('a list of { use, config }') },
 );
-
-const isImagePattern = (value: string): boolean => {
-  try {
-    if (!value.includes('*')) canonicalImageReference(value);
-    return value.length <= 300;
-  } catch {
-    return false;
-  }
-};
 
 /** Bounds of each limit: default, least, most, unit. */
 export const LIMITS = {
@@ -197,13 +187,6 @@ export const apiVersionsSection = strict({ min: apiVersion.default('1.40'), max:
   { path: ['max'], error: 'must not be below min' },
 );
 
-const imagePattern = text('an image reference').refine(isImagePattern, {
-  error: (issue) => `${named(issue.input)} is not an image reference; in a pattern * stands for anything`,
-});
-export const tenantsSection = strict({
-  sharedImages: z.array(imagePattern, { error: wrong('a list of image references') }).default(['*']),
-});
-
 export const metricsSection = strict({ listen: z.unknown().optional() });
 
 /** Keys of the file, in the order they are documented. */
@@ -219,9 +202,9 @@ export const KEYS = [
   'log',
   'issuer',
   'audience',
+  'issuers',
   'hostNames',
   'apiVersions',
-  'tenants',
   'metrics',
 ] as const;
 

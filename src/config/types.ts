@@ -1,4 +1,5 @@
 // The settings as the rest of the program sees them: complete, absolute, frozen.
+import type { IssuerSetting } from '../identity/external/setting.ts';
 import type { EngineAddress } from '../proxy/types.ts';
 
 /** PEM files of a certificate chain and its key, absolute paths. */
@@ -81,14 +82,12 @@ export interface Config {
   readonly issuer: string;
   /** `aud` a token must name. */
   readonly audience: string;
+  /** Other issuers whose tokens are taken. */
+  readonly issuers: readonly IssuerSetting[];
   /** Further names and addresses for the private CA's server certificate. */
   readonly hostNames: readonly string[];
   /** Engine API versions served, `1.N`. Without `max`: the newest one the operation table knows. */
   readonly apiVersions: { readonly min: string; readonly max?: string };
-  readonly tenants: {
-    /** Images that belong to nobody and may be used by every tenant: references, in which `*` stands for anything. */
-    readonly sharedImages: readonly string[];
-  };
   /** A listener of its own for `/metrics`, open to whoever reaches it; without it only operators can read them. */
   readonly metrics?: { readonly listen: HttpListener | HttpsListener };
 }

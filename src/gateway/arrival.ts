@@ -75,11 +75,20 @@ export function nodeArrival(incoming: IncomingMessage, channel: Channel, onConti
       },
       stream() {
         onContinue?.();
-        // Stopping early must not end the connection: the engine's answer is still to be delivered on it.
-        return incoming.iterator({ destroyOnReturn: false });
+        return chunksOf(incoming);
       },
     },
   };
+}
+
+async function* chunksOf(incoming: IncomingMessage): AsyncGenerator<Uint8Array> {
+  try {
+    // Stopping early must not end the connection: the engine's answer is still to be delivered on it.
+    for await (const chunk of incoming.iterator({ destroyOnReturn: false })) yield chunk as Buffer;
+  } finally {
+    // The rest of an upload nobody wants any more is read past, so that the next request can be read.
+    incoming.resume();
+  }
 }
 
 const tooLarge = (maxBytes: number) => new GatewayError('body-too-large', `the body is larger than ${maxBytes} bytes`);
@@ -131,16 +140,25 @@ export function webArrival(request: Request, channel: Channel, source: string): 
         if (request.body === null) return EMPTY_BODY;
         const chunks: Uint8Array[] = [];
         let size = 0;
+        let late = false;
         const reader = request.body.getReader();
-        const timer = setTimeout(() => void reader.cancel(), timeoutMs);
+        const timer = setTimeout(() => {
+          late = true;
+          void reader.cancel().catch(() => {});
+        }, timeoutMs);
         try {
           for (;;) {
             const { done, value } = await reader.read();
+            // Cancelling looks like the end: what came so far must not be taken for the body.
+            if (late) throw new GatewayError('request-timeout', `the body did not arrive within ${timeoutMs} ms`);
             if (done) break;
             size += value.length;
             if (size > maxBytes) throw tooLarge(maxBytes);
             chunks.push(value);
           }
+        } catch (cause) {
+          if (cause instanceof GatewayError) throw cause;
+          throw new GatewayError('request-malformed', 'the body ended before it was complete', { cause });
         } finally {
           clearTimeout(timer);
         }

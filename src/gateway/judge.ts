@@ -33,7 +33,7 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
   const { arrival } = trace;
   const authenticated =
     arrival.channel.identity === undefined
-      ? parts.authenticator.authenticate(arrival.rawHeaders, arrival.peer)
+      ? parts.authenticator.authenticate(arrival.rawHeaders, arrival.peer, arrival.source)
       : parts.authenticator.bound(arrival.channel.identity);
   const principal = authenticated instanceof Promise ? await authenticated : authenticated;
   trace.principal = principal;
@@ -50,10 +50,7 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
 
   let call = await decodeCall(trace, target, parts);
   trace.call = call;
-  if (principal.tenant !== undefined) {
-    trace.tenantCall = await parts.tenancy.begin({ ...principal, tenant: principal.tenant }, trace.auditId, trace.atMs);
-  }
-  call = await resolve(call, policies, parts, trace);
+  call = await resolve(call, policies, parts);
   trace.call = call;
   const decision = judgeCall(trace, policies, call);
   if (decision.effect === 'deny') throwDenial(trace, decision);
@@ -68,7 +65,7 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
       source: arrival.source,
       at: trace.atMs,
       async rejudge(changed) {
-        const again = await resolve(rebuild(call, changed), policies, parts, trace);
+        const again = await resolve(rebuild(call, changed), policies, parts);
         trace.call = again;
         const verdict = judgeCall(trace, policies, again);
         if (verdict.effect === 'deny') throwDenial(trace, verdict);
@@ -80,11 +77,6 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
     trace.changes = admitted.changes;
     trace.annotations = admitted.annotations;
     trace.warnings = admitted.warnings;
-  }
-  if (trace.tenantCall !== undefined) {
-    call = await trace.tenantCall.reserve(call);
-    trace.call = call;
-    trace.ledger = trace.tenantCall.pending;
   }
   return { call, principal };
 }
@@ -115,16 +107,9 @@ function rebuild(call: EngineCall, changed: { body: EngineCall['body']; query: E
   return toCall(target, decodeBody(target, ['application/json'], bytes));
 }
 
-/** What the names of a call stand for: for a tenant its own objects, and for policy whatever it needs to know of them. */
-async function resolve(
-  call: EngineCall,
-  policies: PrincipalPolicies,
-  parts: GatewayParts,
-  trace: Trace,
-): Promise<EngineCall> {
-  const own = trace.tenantCall === undefined ? call : await trace.tenantCall.resolve(call);
-  const open = policies.needsResolution(own);
-  return open.length === 0 ? own : resolveReferences(own, open, parts.engine);
+async function resolve(call: EngineCall, policies: PrincipalPolicies, parts: GatewayParts): Promise<EngineCall> {
+  const open = policies.needsResolution(call);
+  return open.length === 0 ? call : resolveReferences(call, open, parts.engine);
 }
 
 function judgeCall(trace: Trace, policies: PrincipalPolicies, call: EngineCall): Decision {

@@ -4,11 +4,9 @@ import type { PluginChange } from '../admission/chain.ts';
 import type { AuditDecision, AuditEvent, AuditStage } from '../audit/event.ts';
 import type { EngineCall, Target } from '../engine/types.ts';
 import { GatewayError } from '../errors.ts';
-import type { LedgerEntry } from '../ledger/entry.ts';
 import type { Decision, Principal } from '../policy/types.ts';
 import { type Arrival, headerValues } from './arrival.ts';
 import type { GatewayParts } from './parts.ts';
-import type { TenantCall } from './tenancy/tenant-call.ts';
 
 /** Longest User-Agent kept, in characters. */
 const MAX_CLIENT = 256;
@@ -27,10 +25,6 @@ export class Trace {
   changes: readonly PluginChange[] = [];
   annotations: Readonly<Record<string, string>> = {};
   warnings: readonly string[] = [];
-  /** Set for principals that have a tenant. */
-  tenantCall: TenantCall | undefined;
-  /** Changes of the ledger that go with the next event. */
-  ledger: readonly LedgerEntry[] | undefined;
 
   constructor(arrival: Arrival, parts: GatewayParts) {
     this.arrival = arrival;
@@ -57,6 +51,7 @@ export class Trace {
       code?: string | undefined;
       message?: string | undefined;
       field?: string | undefined;
+      origin?: Readonly<Record<string, unknown>> | undefined;
       status?: number;
       bytesIn?: number;
       bytesOut?: number;
@@ -65,8 +60,6 @@ export class Trace {
   ): AuditEvent {
     const { principal, target, call, arrival } = this;
     const main = call?.resources[0];
-    const { ledger } = this;
-    this.ledger = undefined;
     return {
       at: stage === 'intent' ? this.#startedAt : this.#startedAt + this.durationUs(),
       stage,
@@ -82,7 +75,7 @@ export class Trace {
       class: target?.operation.class,
       apiVersion: target?.apiVersion,
       resource: main === undefined ? undefined : main.name === '' ? main.kind : `${main.kind}/${main.name}`,
-      resourceId: main?.id ?? ledger?.[0]?.id,
+      resourceId: main?.id,
       decision,
       code: outcome.code,
       rule: this.decision?.rule,
@@ -92,14 +85,18 @@ export class Trace {
       bytesIn: outcome.bytesIn,
       bytesOut: outcome.bytesOut,
       detail: this.#detail(stage, decision, outcome),
-      ledger,
     };
   }
 
   #detail(
     stage: AuditStage,
     decision: AuditDecision,
-    outcome: { message?: string | undefined; field?: string | undefined; end?: string },
+    outcome: {
+      message?: string | undefined;
+      field?: string | undefined;
+      origin?: Readonly<Record<string, unknown>> | undefined;
+      end?: string;
+    },
   ): Readonly<Record<string, unknown>> | undefined {
     const detail: Record<string, unknown> = {};
     if (outcome.message !== undefined) detail.message = outcome.message;
@@ -109,6 +106,9 @@ export class Trace {
     // The request is kept once: with the intent of a call that changes something, or with the one row of a refused one.
     const isFirstRow = stage === 'intent' || (stage === 'complete' && decision !== 'allow');
     if (isFirstRow) {
+      // Whose word it is that the caller is this principal; of a refused one what its issuer said, for operators alone.
+      const origin = this.principal?.origin ?? outcome.origin;
+      if (origin !== undefined) detail.origin = origin;
       if (call !== undefined && (call.operation.class !== 'read' || decision !== 'allow')) {
         const kept = this.#parts.redact(call);
         if (kept.body !== undefined) detail.body = kept.body;

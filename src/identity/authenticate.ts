@@ -9,6 +9,8 @@ import {
   type Peer,
 } from './certificate-callers.ts';
 import { type Credential, hasCredential, MAX_TOKEN_BYTES, readCredential } from './credentials.ts';
+import type { ExternalCaller, ExternalIssuers } from './external/issuers.ts';
+import { claimedIssuer } from './external/verify-external.ts';
 import type { Issuer } from './issue-token.ts';
 import { createPrincipals } from './principal.ts';
 import type { Revocations } from './revocation.ts';
@@ -37,6 +39,8 @@ export interface AuthenticatorParts {
   readonly identities: IdentityStore;
   /** Client certificates; left out, none is read. */
   readonly certificates?: CertificateTrust;
+  /** Other issuers whose tokens are taken, as they are now; replaced as a whole on reload. Default: none. */
+  readonly external?: () => ExternalIssuers | undefined;
   /** Milliseconds since the epoch. Default: the system clock. */
   readonly now?: () => number;
   /** Default 8192. */
@@ -52,11 +56,12 @@ export interface Authenticator {
    * @param rawHeaders names and values in turn, repeated headers not joined
    * @param peer the other end of the TLS connection. Its certificate names the caller; with a token as well, both must
    *   name one identity, and a token bound to a certificate (RFC 8705) is good with that certificate alone
+   * @param source address of the caller, for issuers whose tokens are good at one place only
    * @returns the principal: at once when the token was verified within the last minute, else a promise.
    *   The same object for the same token or certificate while the identity does not change, so it may key a WeakMap
-   * @throws {GatewayError} one of the 401 codes; thrown or rejected
+   * @throws {GatewayError} one of the 401 codes, `issuer-unavailable`; thrown or rejected
    */
-  authenticate(rawHeaders: readonly string[], peer?: Peer): Principal | Promise<Principal>;
+  authenticate(rawHeaders: readonly string[], peer?: Peer, source?: string): Principal | Promise<Principal>;
   /**
    * The principal of a socket bound to an identity. Ask for every request: the identity may have been disabled.
    *
@@ -72,7 +77,11 @@ export interface Authenticator {
 }
 
 interface Entry {
-  readonly token: VerifiedToken;
+  readonly token: Pick<VerifiedToken, 'id' | 'expiresAt'>;
+  /** Of one of our own tokens. */
+  readonly own?: VerifiedToken;
+  /** Of another issuer's token. */
+  readonly external?: ExternalCaller;
   readonly channel: Credential['channel'];
   readonly from: number;
   /** First instant, in ms since the epoch, at which the token must be verified anew. */
@@ -83,8 +92,14 @@ interface Entry {
 interface Refusal {
   readonly code: GatewayError['code'];
   readonly message: string;
+  readonly audit: GatewayError['audit'];
   readonly until: number;
+  /** The issuers it was refused under: a reload may change the answer. */
+  readonly under: ExternalIssuers | undefined;
 }
+
+/** Refusals that another moment may answer differently. */
+const PASSING: ReadonlySet<string> = new Set(['token-not-yet-valid', 'token-key-unknown', 'issuer-unavailable']);
 
 /** Creates the authenticator. `issuer.ensureKey()` must have been awaited before the first request. */
 export function createAuthenticator(parts: AuthenticatorParts): Authenticator {
@@ -93,27 +108,64 @@ export function createAuthenticator(parts: AuthenticatorParts): Authenticator {
   const maxTokenBytes = parts.maxTokenBytes ?? MAX_TOKEN_BYTES;
   const cache = createTokenCache<Entry, Refusal>(parts.cacheSize);
   const principals = createPrincipals(issuer.issuer, parts.identities);
+  const externals = parts.external ?? (() => undefined);
 
   /** The checks no cache may skip. */
-  function admit(entry: Entry): Principal {
+  function admit(entry: Entry, source: string | undefined): Principal {
     if (revocations.isRevoked(entry.token.id)) {
       throw new GatewayError('token-revoked', 'the token was revoked; ask an operator for a new one');
     }
-    return principals.ofToken(entry, entry.token, entry.channel);
+    const { own, external } = entry;
+    if (external !== undefined) {
+      external.issuer.checkSource(external.token, source, now());
+      return principals.ofExternal(entry, external, entry.channel);
+    }
+    return principals.ofToken(entry, own as VerifiedToken, entry.channel);
   }
 
-  async function verify(credential: Credential, key: string, publicKey: CryptoKey): Promise<Entry> {
+  /** Refuses by form what can be refused so; returns what verifies the rest. */
+  function verifierOf(token: string): (at: number) => Promise<Pick<Entry, 'token' | 'own' | 'external'>> {
+    const known = externals();
+    const external = known?.of(token);
+    if (external !== undefined) {
+      external.checkForm(token);
+      return async (at) => {
+        const caller = await external.identify(token, at);
+        return { token: caller.token, external: caller };
+      };
+    }
+    if (known !== undefined && known.size > 0) {
+      const iss = claimedIssuer(token);
+      if (iss !== undefined && iss !== issuer.issuer) {
+        throw new GatewayError('token-invalid', 'the token claim iss names no issuer this gateway takes tokens of');
+      }
+    }
+    const publicKey = checkForm(token, issuer);
+    return async (at) => {
+      const own = await verifyToken(token, publicKey, issuer, at);
+      return { token: own, own };
+    };
+  }
+
+  async function verify(
+    key: string,
+    channel: Entry['channel'],
+    under: ExternalIssuers | undefined,
+    check: ReturnType<typeof verifierOf>,
+  ): Promise<Entry> {
     const at = now();
     try {
-      const token = await verifyToken(credential.token, publicKey, issuer, at);
+      const found = await check(at);
+      const { token } = found;
       const until = Math.min(at + RECHECK_MS, token.expiresAt);
-      const entry: Entry = { token, channel: credential.channel, from: at, until };
+      const entry: Entry = { ...found, channel, from: at, until };
       cache.set(key, entry);
       return entry;
     } catch (error) {
       cache.delete(key);
-      if (error instanceof GatewayError && error.code !== 'token-not-yet-valid') {
-        cache.refuse(key, { code: error.code, message: error.message, until: at + RECHECK_MS });
+      if (error instanceof GatewayError && !PASSING.has(error.code)) {
+        const { code, message, audit } = error;
+        cache.refuse(key, { code, message, audit, until: at + RECHECK_MS, under });
       }
       throw error;
     }
@@ -122,36 +174,45 @@ export function createAuthenticator(parts: AuthenticatorParts): Authenticator {
   const certificates: CertificateCallers | undefined =
     parts.certificates && createCertificateCallers(parts.certificates, principals, now);
 
-  function byToken(rawHeaders: readonly string[]): Principal | Promise<Principal> {
+  function byToken(rawHeaders: readonly string[], source: string | undefined): Principal | Promise<Principal> {
     const credential = readCredential(rawHeaders, maxTokenBytes);
     // One token over two channels makes two principals; the channel is part of the name.
     const key = credential.channel + keyOf(credential.token);
     const at = now();
+    const under = externals();
     const known = cache.get(key);
-    if (known !== undefined && at < known.until && at >= known.from) return admit(known);
+    if (known !== undefined && at < known.until && at >= known.from) {
+      if (known.external === undefined || under?.has(known.external.issuer)) return admit(known, source);
+    }
     const refusal = cache.refusal(key);
-    if (refusal !== undefined && at < refusal.until) throw new GatewayError(refusal.code, refusal.message);
-    const publicKey = checkForm(credential.token, issuer);
-    return cache.once(key, () => verify(credential, key, publicKey)).then(admit);
+    if (refusal !== undefined && at < refusal.until && refusal.under === under) {
+      throw new GatewayError(refusal.code, refusal.message, { audit: refusal.audit });
+    }
+    const check = verifierOf(credential.token);
+    return cache.once(key, () => verify(key, credential.channel, under, check)).then((entry) => admit(entry, source));
   }
 
-  function byBoth(rawHeaders: readonly string[], presented: Presented | undefined): Principal | Promise<Principal> {
+  function byBoth(
+    rawHeaders: readonly string[],
+    presented: Presented | undefined,
+    source: string | undefined,
+  ): Principal | Promise<Principal> {
     if (presented !== undefined && certificates !== undefined) {
       if (!hasCredential(rawHeaders)) return certificates.principalOf(presented);
-      const principal = byToken(rawHeaders);
+      const principal = byToken(rawHeaders, source);
       const agree = (named: Principal) => checkAgreement(named, presented, certificates);
       return principal instanceof Promise ? principal.then(agree) : agree(principal);
     }
-    const principal = byToken(rawHeaders);
+    const principal = byToken(rawHeaders, source);
     return principal instanceof Promise ? principal.then(checkUnbound) : checkUnbound(principal);
   }
 
   return {
-    authenticate(rawHeaders, peer) {
+    authenticate(rawHeaders, peer, source) {
       const presented = peer === undefined ? undefined : certificates?.presented(peer);
       return presented instanceof Promise
-        ? presented.then((known) => byBoth(rawHeaders, known))
-        : byBoth(rawHeaders, presented);
+        ? presented.then((known) => byBoth(rawHeaders, known, source))
+        : byBoth(rawHeaders, presented, source);
     },
     certificatesChanged: () => certificates?.refresh(),
     bound: (name) => principals.ofSocket(name),
@@ -163,7 +224,11 @@ export function createAuthenticator(parts: AuthenticatorParts): Authenticator {
       if (principal.tokenId !== undefined && revocations.isRevoked(principal.tokenId)) {
         throw new GatewayError('token-revoked', 'the token was revoked; ask an operator for a new one');
       }
-      principals.check(principal.subject);
+      const caller = principals.callerOf(principal);
+      if (caller !== undefined && !externals()?.stillNames(caller)) {
+        throw new GatewayError('identity-not-mapped', 'the settings no longer say who the caller is');
+      }
+      if (caller === undefined || caller.mapped.kind === 'identity') principals.check(principal.subject);
     },
     challengeFor(error) {
       const realm = 'Bearer realm="dockgate"';

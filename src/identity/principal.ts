@@ -1,7 +1,8 @@
 // Builds Principals from a verified token, a client certificate or a bound socket and the identity as it is now, and keeps each one
 // until its identity changes, so that policy may compile once per principal.
 import { GatewayError } from '../errors.ts';
-import type { Principal } from '../policy/types.ts';
+import type { Principal, PrincipalOrigin } from '../policy/types.ts';
+import type { ExternalCaller } from './external/issuers.ts';
 import type { IdentityRecord, IdentityStore } from './stores.ts';
 import type { VerifiedToken } from './verify-token.ts';
 
@@ -16,6 +17,13 @@ export interface Principals {
    * @throws {GatewayError} `identity-unknown`, `identity-disabled`
    */
   ofCertificate(owner: object, certificate: NamedByCertificate): Principal;
+  /**
+   * Principal of a caller another issuer vouches for: an identity of ours, or a subject of that issuer.
+   * @throws {GatewayError} `identity-unknown`, `identity-disabled`
+   */
+  ofExternal(owner: object, caller: ExternalCaller, channel: 'bearer' | 'basic'): Principal;
+  /** The caller a principal was made for by `ofExternal`, also when a certificate was joined to it since. */
+  callerOf(principal: Principal): ExternalCaller | undefined;
   /**
    * Principal of a socket bound to an identity.
    * @throws {GatewayError} `identity-unknown`, `identity-disabled`
@@ -44,6 +52,8 @@ interface Made {
 export function createPrincipals(issuer: string, identities: IdentityStore): Principals {
   const made = new WeakMap<object, Made>();
   const sockets = new Map<string, Made>();
+  const named = new WeakMap<object, Principal>();
+  const callers = new WeakMap<PrincipalOrigin, ExternalCaller>();
   let records = new Map<string, IdentityRecord>();
   let generation = identities.generation;
 
@@ -119,6 +129,25 @@ export function createPrincipals(issuer: string, identities: IdentityStore): Pri
       made.set(owner, { record, principal });
       return principal;
     },
+    ofExternal(owner, caller, channel) {
+      const { token, mapped } = caller;
+      const record = mapped.kind === 'identity' ? lookUp(mapped.identity) : undefined;
+      const kept = record === undefined ? named.get(owner) : keep(made.get(owner), record);
+      if (kept !== undefined) return kept;
+      const principal: Principal = Object.freeze({
+        ...(record === undefined ? attributesOfNamed(caller) : attributesOf(issuer, record)),
+        tokenId: token.id,
+        expiresAt: token.expiresAt,
+        channel,
+        claims: claimsOf(caller),
+        origin: originOf(caller),
+      });
+      if (record === undefined) named.set(owner, principal);
+      else made.set(owner, { record, principal });
+      callers.set(principal.origin as PrincipalOrigin, caller);
+      return principal;
+    },
+    callerOf: ({ origin }) => (origin === undefined ? undefined : callers.get(origin)),
     ofSocket(name) {
       const record = lookUp(name);
       const kept = keep(sockets.get(name), record);
@@ -142,6 +171,38 @@ function attributesOf(issuer: string, record: IdentityRecord) {
     groups: Object.freeze([...record.groups]),
     policies: Object.freeze([...record.policies]),
   };
+}
+
+/** A subject of another issuer: what the mapping says of it, under that issuer's own name. */
+function attributesOfNamed({ mapped, issuer }: ExternalCaller) {
+  if (mapped.kind !== 'named') throw new GatewayError('internal', 'an identity has no attributes of its own here');
+  return {
+    subject: mapped.subject,
+    issuer: issuer.setting.issuer,
+    ...(mapped.tenant === undefined ? {} : { tenant: mapped.tenant }),
+    groups: mapped.groups,
+    policies: mapped.policies,
+  };
+}
+
+/** The token's claims for rules; `owner` is the mapping's word alone, for labels are judged by it. */
+function claimsOf({ token, mapped }: ExternalCaller): Readonly<Record<string, unknown>> {
+  const { owner: _theirs, ...claims } = token.claims;
+  return Object.freeze({
+    ...claims,
+    ...(mapped.kind === 'named' && mapped.owner !== undefined ? { owner: mapped.owner } : {}),
+  });
+}
+
+function originOf({ token, mapped, used, issuer }: ExternalCaller) {
+  const { sub } = token.claims;
+  return Object.freeze({
+    issuer: issuer.setting.name,
+    iss: issuer.setting.issuer,
+    ...(typeof sub === 'string' ? { subject: sub.slice(0, 256) } : {}),
+    rule: mapped.rule,
+    claims: used,
+  });
 }
 
 const isSame = (a: IdentityRecord, b: IdentityRecord): boolean =>

@@ -52,7 +52,7 @@ export function checkAgreement(principal: Principal, presented: Presented, calle
     if (bound !== undefined && error instanceof GatewayError && MADE_UP_FOR.has(error.code)) return principal;
     throw error;
   }
-  if (named.subject !== principal.subject) {
+  if (named.subject !== principal.subject || named.issuer !== principal.issuer) {
     throw new GatewayError(
       'credentials-conflict',
       'the token and the client certificate name two identities; send credentials of one',

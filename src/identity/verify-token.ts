@@ -64,7 +64,8 @@ export function checkForm(token: string, issuer: Issuer): CryptoKey {
   return key;
 }
 
-function readHeader(encoded: string): Record<string, unknown> {
+/** The protected header of a token. @throws {GatewayError} `token-malformed` */
+export function readHeader(encoded: string): Record<string, unknown> {
   if (encoded.length <= MAX_HEADER_CHARS && BASE64URL.test(encoded)) {
     try {
       const header: unknown = JSON.parse(Buffer.from(encoded, 'base64url').toString());
@@ -122,7 +123,7 @@ export async function verifyToken(token: string, key: CryptoKey, issuer: Issuer,
 }
 
 /** Our refusal for a failure of jose. Its own message may repeat parts of the token, so it is not passed on. */
-function refusalOf(error: unknown): GatewayError {
+export function refusalOf(error: unknown): GatewayError {
   if (error instanceof errors.JWTExpired) {
     return new GatewayError('token-expired', 'the token has expired; ask an operator for a new one');
   }

@@ -22,6 +22,21 @@ export interface Principal {
   readonly expiresAt?: number;
   readonly channel: 'bearer' | 'basic' | 'certificate' | 'socket' | 'local';
   readonly claims: Readonly<Record<string, unknown>>;
+  /** Set when the token was another issuer's: who vouched for the caller, and why that is this principal. */
+  readonly origin?: PrincipalOrigin;
+}
+
+/** Where a mapped principal comes from: for the audit, never for a decision. */
+export interface PrincipalOrigin {
+  /** Name of the issuer in the settings. */
+  readonly issuer: string;
+  /** `iss` and `sub` of the token. */
+  readonly iss: string;
+  readonly subject?: string;
+  /** The rule of the mapping that matched. */
+  readonly rule: string;
+  /** The claims the mapping looked at. */
+  readonly claims: Readonly<Record<string, unknown>>;
 }
 
 export interface DecisionInput {

@@ -196,6 +196,7 @@ export class AnswerReader {
         default:
       }
     }
+    if (chunked && length !== undefined) throw broken('a body with two lengths');
     const bodiless = this.#method === 'HEAD' || status === 204 || status === 304 || status === 101;
     if (!bodiless && !chunked && length === undefined) keepAlive = false;
     const rest = data.subarray(end + 4);

@@ -13,9 +13,12 @@ export function nodeCaller(response: ServerResponse): CallerEnd {
   /** The head was given but not sent; a first short chunk may wait with it. */
   let holding = false;
   let held: Buffer | undefined;
+  /** The caller left before the answer was over. */
+  let left = false;
   response.once('close', () => {
     if (over) return;
     over = true;
+    left = true;
     gone?.();
   });
   response.on('error', () => {});
@@ -67,10 +70,12 @@ export function nodeCaller(response: ServerResponse): CallerEnd {
     },
     onGone(callback) {
       gone = callback;
+      // It may have left while its call was judged.
       if (response.destroyed && !over) {
         over = true;
-        callback();
+        left = true;
       }
+      if (left) callback();
     },
   };
 }

@@ -98,7 +98,7 @@ export function spliceHijack(
         settle('engine-gone');
       }
     });
-    if (signal?.aborted) {
+    if (signal?.aborted || caller.destroyed) {
       onAbort();
       return;
     }

@@ -25,8 +25,9 @@ export interface Handlers {
   onUpgrade(
     incoming: IncomingMessage,
     socket: Duplex,
-    readBody: (length: number) => Promise<{ body: Uint8Array; rest: Uint8Array }>,
+    readBody: (length: number, timeoutMs?: number) => Promise<{ body: Uint8Array; rest: Uint8Array }>,
     channel: Channel,
+    giveBack: (socket: Duplex) => void,
   ): void;
   wantsUpgrade(incoming: IncomingMessage): boolean;
   /** Records a head that could not be read; returns the answer to write. */
@@ -107,7 +108,17 @@ export async function listen(
     outgoing.writeHead(417, { Connection: 'close' }).end();
   });
   server.on('upgrade', (incoming: IncomingMessage, socket: Duplex, head: Buffer) => {
-    handlers.onUpgrade(incoming, socket, (length) => readUpgradeBody(incoming, socket, head, length), channel);
+    handlers.onUpgrade(
+      incoming,
+      socket,
+      (length, timeoutMs) => readUpgradeBody(incoming, socket, head, length, timeoutMs),
+      channel,
+      // To the server it is a connection like a new one: its next bytes are the head of a request.
+      (back) => {
+        server.emit(listener.kind === 'https' ? 'secureConnection' : 'connection', back);
+        back.resume();
+      },
+    );
   });
   // CONNECT has no place here; without a listener the connection would just end.
   server.on('connect', (incoming: IncomingMessage, socket: Duplex) => {
@@ -189,6 +200,8 @@ function boundConnections(server: http.Server, listener: Listener, limits: Liste
   const open = new Set<Socket>();
   const perAddress = new Map<string, number>();
   server.on('connection', (socket: Socket) => {
+    // Counted already: it comes back from an upgrade that was not.
+    if (open.has(socket)) return;
     const address = listener.kind === 'unix' ? '' : (socket.remoteAddress ?? '');
     const count = (perAddress.get(address) ?? 0) + 1;
     if (open.size >= limits.connections || (address !== '' && count > limits.connectionsPerIp)) {

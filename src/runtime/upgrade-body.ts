@@ -11,6 +11,7 @@ const BODY_TIMEOUT_MS = 10_000;
 /**
  * @param head bytes the server had read beyond the request's head
  * @param length announced length in bytes
+ * @param timeoutMs longest wait. Default 10 000
  * @returns the body, and what came behind it
  * @throws {GatewayError} `request-timeout`, `request-malformed`
  */
@@ -19,11 +20,15 @@ export function readUpgradeBody(
   socket: Duplex,
   head: Uint8Array,
   length: number,
+  timeoutMs = BODY_TIMEOUT_MS,
 ): Promise<{ body: Uint8Array; rest: Uint8Array }> {
   return new Promise((resolve, reject) => {
     const inRequest: Buffer[] = [];
     const onSocket: Buffer[] = [];
-    let size = head.length;
+    // Asked for at once: on Deno `head` holds what is behind the body, so it must not be counted before the body is.
+    const first: Buffer | null = incoming.readableLength > 0 ? incoming.read() : null;
+    if (first !== null) inRequest.push(first);
+    let size = head.length + (first?.length ?? 0);
     const settle = (error?: GatewayError) => {
       clearTimeout(timer);
       incoming.off('data', onRequestData);
@@ -48,8 +53,8 @@ export function readUpgradeBody(
     };
     const onEnd = () => settle(new GatewayError('request-malformed', 'the body ended before its announced length'));
     const timer = setTimeout(
-      () => settle(new GatewayError('request-timeout', `the body did not arrive within ${BODY_TIMEOUT_MS} ms`)),
-      BODY_TIMEOUT_MS,
+      () => settle(new GatewayError('request-timeout', `the body did not arrive within ${timeoutMs} ms`)),
+      timeoutMs,
     );
     incoming.on('data', onRequestData);
     socket.on('data', onSocketData).on('end', onEnd).on('close', onEnd);

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { nearest } from '../../src/config/nearest.ts';
 import { checkConfig, loadConfig, locateEngine, readEngineAddress } from '../../src/config.ts';
+import { PRESET_NAMES } from '../../src/identity/external/presets.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'dockgate-config-'));
 after(() => rmSync(dir, { recursive: true }));
@@ -62,6 +63,13 @@ test('readEngineAddress() brings the contents of the TLS files', () => {
   });
 });
 
+test('the example of issuers is right, and shows every preset', () => {
+  const file = new URL('../../examples/issuers.yaml', import.meta.url);
+  assert.deepEqual(checkConfig(file.pathname), []);
+  const text = readFileSync(file, 'utf8');
+  for (const preset of PRESET_NAMES) assert.ok(text.includes(`preset: ${preset}`), preset);
+});
+
 test('the example file is right, and shows every key', () => {
   const file = new URL('../../examples/dockgate.yaml', import.meta.url);
   assert.deepEqual(checkConfig(file.pathname), []);
@@ -71,10 +79,10 @@ test('the example file is right, and shows every key', () => {
     'engineInsecure',
     'metrics',
     'apiVersions',
-    'tenants',
     'hostNames',
     'issuer',
     'audience',
+    'issuers',
     'auditQueue',
     'connectionsPerIp',
   ]) {

@@ -34,9 +34,9 @@ test('only engine is required; everything else has a default', () => {
     log: { level: 'info' },
     issuer: 'dockgate',
     audience: 'dockgate',
+    issuers: [],
     hostNames: [],
     apiVersions: { min: '1.40' },
-    tenants: { sharedImages: ['*'] },
   });
 });
 

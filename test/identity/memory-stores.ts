@@ -1,6 +1,7 @@
 // Identity, token and key stores in memory for tests of the identity room, with the contract of src/identity/stores.ts.
 import { GatewayError } from '../../src/errors.ts';
 import { type Authenticator, createAuthenticator } from '../../src/identity/authenticate.ts';
+import type { ExternalIssuers } from '../../src/identity/external/issuers.ts';
 import { createIssuer, type Issuer, type IssuerParts } from '../../src/identity/issue-token.ts';
 import { createRevocations, type Revocations } from '../../src/identity/revocation.ts';
 import type {
@@ -99,7 +100,13 @@ const START = Date.UTC(2030, 0, 1);
 
 /** A whole identity room over memory, with the identities `alice` (tenant red, group dev) and `op` (operator). */
 export async function openRoom(
-  options: { cacheSize?: number; counting?: boolean; issuer?: Partial<IssuerParts>; maxTokenBytes?: number } = {},
+  options: {
+    cacheSize?: number;
+    counting?: boolean;
+    issuer?: Partial<IssuerParts>;
+    maxTokenBytes?: number;
+    external?: () => ExternalIssuers;
+  } = {},
 ): Promise<IdentityRoom> {
   const clock = { at: START };
   const now = () => clock.at;
@@ -123,6 +130,7 @@ export async function openRoom(
     revocations,
     identities,
     now,
+    ...(options.external === undefined ? {} : { external: options.external }),
     ...(options.cacheSize === undefined ? {} : { cacheSize: options.cacheSize }),
     ...(options.maxTokenBytes === undefined ? {} : { maxTokenBytes: options.maxTokenBytes }),
   });
