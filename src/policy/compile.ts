@@ -2,8 +2,9 @@
 // action. Names that are bound but do not exist, and places that cannot be filled, become rules that deny.
 import type { EngineCall, ResourceRef } from '../engine/types.ts';
 import { GatewayError } from '../errors.ts';
-import { expandAction, scopeCovers } from './actions.ts';
+import { expandAction } from './actions.ts';
 import { BUILT_IN_DOCUMENTS } from './builtin.ts';
+import { ceilingOf, type TokenCeiling } from './ceiling.ts';
 import { type Condition, compileCondition } from './conditions.ts';
 import { compileHostSpec, type HostCheck, type HostSpec, isJudgedAtUse } from './host/index.ts';
 import {
@@ -245,6 +246,8 @@ export class PrincipalPolicies {
   readonly #rules: readonly CompiledRule[];
   readonly #filled = new Map<CompiledRule, ReadyRule>();
   readonly #byAction = new Map<string, ActionRules>();
+  /** What the credentials at most allow, undefined when they set no ceiling. */
+  readonly ceiling: TokenCeiling | undefined;
   readonly #scoped = new Map<string, boolean>();
 
   constructor(
@@ -257,6 +260,7 @@ export class PrincipalPolicies {
     this.names = names;
     this.#rules = rules;
     this.missing = missing;
+    this.ceiling = ceilingOf(principal);
   }
 
   /** Whether any rule allows the action at all: known before a body is read. */
@@ -264,13 +268,12 @@ export class PrincipalPolicies {
     return this.missing.length === 0 && this.rulesFor(action).allows.length > 0 && this.isInScope(action);
   }
 
-  /** Whether the token's scope covers the action; without a scope it covers every one. */
+  /** Whether the token's ceiling covers calls of the action; without a ceiling it covers every one. */
   isInScope(action: string): boolean {
-    const { scope } = this.principal;
-    if (scope === undefined) return true;
+    if (this.ceiling === undefined) return true;
     let known = this.#scoped.get(action);
     if (known === undefined) {
-      known = scopeCovers(scope, action);
+      known = this.ceiling.outside(action) === undefined;
       this.#scoped.set(action, known);
     }
     return known;
@@ -304,10 +307,12 @@ export class PrincipalPolicies {
    */
   needsResolution(call: EngineCall): readonly ResourceRef[] {
     const { denies, allows } = this.rulesFor(call.action);
+    const ceiling = this.ceiling?.rulesFor(call.action) ?? NO_RULES;
     let needed: ResourceRef[] | undefined;
     for (const ref of call.resources) {
       if (!isResolvable(ref)) continue;
-      if (denies.some((rule) => needsToKnow(rule, ref)) || allows.some((rule) => needsToKnow(rule, ref))) {
+      const needsIt = (rule: ReadyRule) => needsToKnow(rule, ref);
+      if (denies.some(needsIt) || allows.some(needsIt) || ceiling.some(needsIt)) {
         needed ??= [];
         needed.push(ref);
       }
@@ -327,6 +332,7 @@ export class PrincipalPolicies {
 }
 
 const NONE: readonly ResourceRef[] = Object.freeze([]);
+const NO_RULES: readonly ReadyRule[] = Object.freeze([]);
 
 function needsToKnow(rule: ReadyRule, ref: ResourceRef): boolean {
   if (rule.error !== undefined) return false;

@@ -1,5 +1,5 @@
 // The decision (PDP): pure, synchronous, without a clock. Deny is the resting state, any deny beats every allow, a rule that
-// cannot be judged denies, and a token's scope is a ceiling over all of it.
+// cannot be judged denies, and a token's ceiling stands over all of it.
 import type { PrincipalPolicies, ReadyRule } from './compile.ts';
 import { describeRef, type HostResults, judgeRule, type Miss, STAGES } from './judge-rule.ts';
 import type { Decision, DecisionInput, Obligations, Reason } from './types.ts';
@@ -17,11 +17,8 @@ export function decide(policies: PrincipalPolicies, input: DecisionInput): Decis
   if (policies.missing.length > 0) {
     return denial(policies, [{ code: 'rule-error', message: `denied: ${policies.missing[0]}` }]);
   }
-  if (!policies.isInScope(call.action)) {
-    const scope = (policies.principal.scope ?? []).slice(0, 8).join(' ');
-    const message = `denied by the token's scope: it covers ${scope === '' ? 'nothing' : scope}, not ${call.action}`;
-    return denial(policies, [{ code: 'scope-exceeded', field: 'scope', message }]);
-  }
+  const exceeded = policies.ceiling?.exceededBy(input);
+  if (exceeded !== undefined) return denial(policies, [exceeded]);
   if (!call.operation.served) {
     return denial(policies, [{ code: 'operation-not-allowed', message: `denied: ${call.action} is never served` }]);
   }

@@ -63,7 +63,7 @@ export function explain(policies: PrincipalPolicies, input: DecisionInput): Expl
       message: `speaks of ${listed}`,
     });
   }
-  const inScope = policies.isInScope(call.action);
+  const inScope = policies.ceiling?.exceededBy(input) === undefined;
   return {
     decision,
     subject: policies.principal.subject,
@@ -77,7 +77,7 @@ export function explain(policies: PrincipalPolicies, input: DecisionInput): Expl
       found: id !== undefined,
     })),
     policies: policies.names,
-    scope: policies.principal.scope === undefined ? 'none' : inScope ? 'covers' : 'exceeded',
+    scope: policies.ceiling === undefined ? 'none' : inScope ? 'covers' : 'exceeded',
     steps,
     nearest: decision.effect === 'allow' ? [] : nearestChanges(policies, input, steps),
   };
@@ -122,12 +122,15 @@ function stepOf(rule: ReadyRule, input: DecisionInput): Step {
 /** Most changes offered. */
 const MAX_CHANGES = 4;
 
-function nearestChanges(policies: PrincipalPolicies, { call }: DecisionInput, steps: readonly Step[]): string[] {
+function nearestChanges(policies: PrincipalPolicies, input: DecisionInput, steps: readonly Step[]): string[] {
+  const { call } = input;
   if (policies.missing.length > 0) {
     return policies.missing.map((what) => `${what}: apply a policy of that name, or bind another`);
   }
   const changes: string[] = [];
-  if (!policies.isInScope(call.action)) changes.push(`use a token whose scope holds ${call.action}`);
+  const exceeded = policies.ceiling?.exceededBy(input);
+  if (exceeded?.field === 'scope') changes.push(`use a token whose scope holds ${call.action}`);
+  else if (exceeded !== undefined) changes.push(`use a token with a wider ceiling (${exceeded.message})`);
   if (!ACTIONS.has(call.action)) return [`nothing: ${call.action} is never served`];
   for (const step of steps) {
     if (step.stage === 'action') continue;

@@ -3,6 +3,24 @@
 
 import type { EngineCall } from '../engine/types.ts';
 import type { ErrorCode } from '../errors.ts';
+import type { HostPreset } from './host/spec.ts';
+
+/** One RFC 9396 authorization details object of ours. What is left out is not narrowed. */
+export interface DockerAuthorization {
+  readonly type: 'docker';
+  /** Action patterns, as in a rule. */
+  readonly actions?: readonly string[];
+  /** Resource patterns, as in a rule: every object a call touches must be covered. */
+  readonly resources?: readonly string[];
+  readonly host?: { readonly preset: HostPreset };
+}
+
+/** What credentials at most allow; a part left out narrows nothing. Of several details one must cover the whole call. */
+export interface Ceiling {
+  /** Action patterns (`container.list`, `container.*`, `class:read`). */
+  readonly scope?: readonly string[];
+  readonly authorizationDetails?: readonly DockerAuthorization[];
+}
 
 /** The authenticated caller as policy sees it (NIST SP 800-162). */
 export interface Principal {
@@ -18,6 +36,10 @@ export interface Principal {
   readonly certificateSerial?: string;
   /** Token scopes: a ceiling of action patterns (`container.list`, `container.*`, `class:read`); undefined means none set. */
   readonly scope?: readonly string[];
+  /** The token's own authorization details: a further ceiling. */
+  readonly authorizationDetails?: readonly DockerAuthorization[];
+  /** Ceilings of the credentials the token was made from; each of them holds as well. */
+  readonly parents?: readonly Ceiling[];
   /** Milliseconds since the epoch after which the credentials end; undefined on a bound socket. */
   readonly expiresAt?: number;
   readonly channel: 'bearer' | 'basic' | 'certificate' | 'socket' | 'local';
