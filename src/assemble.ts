@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { createAdminApp } from './admin/app.ts';
 import { createAdminServices } from './admin/create-services.ts';
 import type { AdminServices, PluginInfo } from './admin/services.ts';
+import { createTokenUseCounter } from './admin/token-use.ts';
 import { createPluginChain, type LoadedPlugin, type PluginChain } from './admission/chain.ts';
 import { loadPlugins } from './admission/load.ts';
 import type { Recorder } from './audit/event.ts';
@@ -17,21 +18,27 @@ import { explainRequest } from './explain-request.ts';
 import { newAuditId } from './gateway/audit-id.ts';
 import { LiveCalls } from './gateway/live-calls.ts';
 import { assembleGateway, type Gateway } from './gateway.ts';
+import { createFailedAttempts } from './identity/attempts.ts';
 import { type Authenticator, createAuthenticator } from './identity/authenticate.ts';
 import { certificateFiles, ensureAuthority, ensureServerCertificate } from './identity/certificates.ts';
 import { createCertificateIssuer } from './identity/client-certificates.ts';
 import { createExternalIssuers, type ExternalIssuers } from './identity/external/issuers.ts';
+import { createGrants } from './identity/grants.ts';
 import { createIssuer, type Issuer } from './identity/issue-token.ts';
+import { createRefreshCredentials } from './identity/refresh-credentials.ts';
 import { createRevocations } from './identity/revocation.ts';
+import { isSealed, loadSeal, SEAL_KEY_VARIABLE } from './identity/seal.ts';
 import { NO_TRUST } from './identity/trust.ts';
 import type { Logger } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { adminHandlers, mountOwnRoutes } from './own-routes.ts';
+import { faultOfAction } from './policy/actions.ts';
 import { compilePolicies, type PolicySet } from './policy/compile.ts';
 import { createEngineClient } from './proxy/engine-client.ts';
 import { redactorFor } from './redactor.ts';
 import { type Handlers, listen, type RunningListener, type TlsMaterial } from './runtime/listen.ts';
 import { openAuditReader } from './store/audit-reader.ts';
+import { openTokenUseReader } from './store/audit-token-use.ts';
 import { lockDataDir, openStore, type Store } from './store/open.ts';
 import { openRecorder } from './store/recorder.ts';
 import { VERSION } from './version.ts';
@@ -39,6 +46,9 @@ import { VERSION } from './version.ts';
 /** How long `/readyz` waits for the engine, in ms, and how long it believes the last answer. */
 const READY_TIMEOUT_MS = 2000;
 const READY_MEMORY_MS = 1000;
+
+/** How often the age of the signing key is looked at, in ms. */
+const KEY_CHECK_MS = 3_600_000;
 
 /** A gateway with its stores open and no socket listening yet. */
 export interface OpenGateway {
@@ -85,16 +95,27 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     const reader = openAuditReader(auditFile);
     undo.push(() => reader.close());
 
+    const useReader = openTokenUseReader(auditFile);
+    undo.push(() => useReader.close());
+    const tokenUse = createTokenUseCounter(useReader, store.tokenUse);
+    undo.push(tokenUse.start((error) => log.warn({ err: error }, 'the use of tokens could not be counted')));
+
     const issuer = createIssuer({
       issuer: config.issuer,
       audience: config.audience,
       keys: store.keys,
       tokens: store.tokens,
       identities: store.identities,
+      checkScope: faultOfAction,
+      seal: loadSeal({
+        value: process.env[SEAL_KEY_VARIABLE],
+        file: config.keySeal?.file,
+        defaultFile: join(config.data, 'seal.key'),
+        inUse: store.keys.list().some(({ privateJwk }) => isSealed(privateJwk)),
+      }),
     });
     await issuer.ensureKey();
     const trust = NO_TRUST;
-    const revocations = createRevocations(store.tokens, store.identities);
     const externalsOf = (from: Config, previous?: ExternalIssuers): ExternalIssuers =>
       createExternalIssuers({
         settings: from.issuers,
@@ -102,6 +123,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         onError: (name, reason) => log.warn({ issuer: name, reason }, 'the keys of an issuer could not be fetched'),
       });
     let externals = externalsOf(config);
+    const revocations = createRevocations(store.tokens, store.credentials);
     const authenticator = createAuthenticator({
       issuer,
       revocations,
@@ -113,6 +135,22 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       },
       external: () => externals,
     });
+    undo.push(
+      turnKeys(issuer, log, (kid) =>
+        recorder.append({
+          at: Date.now() * 1000,
+          stage: 'gateway',
+          auditId: newAuditId(),
+          action: 'key.rotate',
+          resource: 'gateway/signing-key',
+          resourceId: kid,
+          decision: 'allow',
+          detail: { by: 'age' },
+        }),
+      ),
+    );
+    const refreshCredentials = createRefreshCredentials(store);
+    const grants = createGrants({ ...store, issuer, authenticator, refreshCredentials });
     const live = new LiveCalls(authenticator);
     undo.push(revocations.onChange(() => live.review()));
 
@@ -174,6 +212,10 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         onRevoked,
       },
       sockets: { store: store.sockets, host: sockets },
+      credentials: store.credentials,
+      refreshCredentials,
+      tokenUse,
+      signingKeys: { list: () => issuer.keyList(), rotate: () => issuer.rotateKey() },
       policies: store.policies,
       compile: (documents) => compilePolicies(documents, 0, { issuer: config.issuer }),
       builtIn: () => policies.policies().filter((p) => p.builtIn),
@@ -223,7 +265,23 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         log,
         meter,
       },
-      (app) => mountOwnRoutes(app, { adminApp, admin, authenticator, live, issuer, ready: () => readiness.ask() }),
+      (app) =>
+        mountOwnRoutes(app, {
+          adminApp,
+          admin,
+          authenticator,
+          live,
+          issuer,
+          tokenEndpoint: {
+            grants,
+            attempts: createFailedAttempts(),
+            recorder,
+            audience: config.audience,
+            now,
+            newAuditId,
+          },
+          ready: () => readiness.ask(),
+        }),
     );
 
     // Serving does not wait for anybody's keys: a token that needs them waits for this very fetch.
@@ -271,6 +329,20 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     }
     throw error;
   }
+}
+
+/** Lets the next signing key take over when the active one is old enough. Returns how to stop. */
+function turnKeys(issuer: Issuer, log: Logger, onTurned: (kid: string) => void): () => void {
+  const timer = setInterval(() => {
+    issuer.ensureKey().then(
+      (turned) => {
+        if (turned) onTurned(issuer.keyList().find(({ state }) => state === 'active')?.kid ?? '');
+      },
+      (error: unknown) => log.error({ err: error }, 'the signing keys could not be turned'),
+    );
+  }, KEY_CHECK_MS);
+  timer.unref();
+  return () => clearInterval(timer);
 }
 
 /** Asks the engine at most once per second, however often readiness is asked for. */

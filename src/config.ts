@@ -147,6 +147,7 @@ const readSections = (value: unknown, options: ParseOptions, faults: Fault[]): C
     faults,
   );
   const hostNames = section('hostNames', schema.hostNamesSection, [], 'default');
+  const keySeal = section('keySeal', schema.keySealSection, undefined);
   if (!engine || !limits || !log || !apiVersions || !issuer || !audience || !hostNames) return undefined;
   return {
     engine: engine.address,
@@ -156,6 +157,7 @@ const readSections = (value: unknown, options: ParseOptions, faults: Fault[]): C
     plugins,
     limits,
     log,
+    ...(keySeal ? { keySeal: { file: files.existing(keySeal.file, ['keySeal', 'file']) } } : {}),
     issuer,
     audience,
     issuers,

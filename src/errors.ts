@@ -32,6 +32,13 @@ export const ERROR_CODES = {
   'identity-not-mapped': { status: 401, title: 'The credentials are mapped to no identity' },
   'identity-ambiguous': { status: 401, title: 'The credentials are mapped to more than one identity' },
   'credentials-conflict': { status: 401, title: 'Token and certificate name two identities' },
+  // token endpoint (RFC 6749 section 5.2)
+  'client-invalid': { status: 401, title: 'The credential is not valid' },
+  'grant-invalid': { status: 400, title: 'The grant is not valid' },
+  'grant-too-wide': { status: 400, title: 'More was asked for than there is to give' },
+  'grant-type-unsupported': { status: 400, title: 'The grant type is not served' },
+  'details-invalid': { status: 400, title: 'The authorization details are not valid' },
+  'too-many-attempts': { status: 429, title: 'Too many attempts failed' },
   // classify and decode
   'path-not-canonical': { status: 400, title: 'The path is not in its canonical form' },
   'version-unsupported': { status: 400, title: 'The API version is not served' },

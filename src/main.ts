@@ -40,7 +40,10 @@ export async function run(
     log.info({ policies: open.policies().revision, plugins: open.plugins().plugins.length }, 'reloaded');
     return { policyRevision: open.policies().revision, plugins: open.plugins().plugins.length };
   };
-  const open = await openGateway(config, log, { baseDir: options.baseDir, reload });
+  const open = await openGateway(config, log, {
+    baseDir: options.baseDir,
+    reload,
+  });
   const listeners = new Listeners(open, log);
   try {
     open.recorder.append(gatewayEvent(open, 'gateway.start'));

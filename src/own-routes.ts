@@ -9,10 +9,12 @@ import { type AdminCaller, type AdminServices, LOCAL_OPERATOR } from './admin/se
 import { AUDIT_ID_HEADER } from './gateway/answer.ts';
 import { headerValues } from './gateway/arrival.ts';
 import type { LiveCalls } from './gateway/live-calls.ts';
+import { answerTokenCall, TOKEN_PATH, type TokenEndpointParts } from './gateway/token-endpoint.ts';
 import { asGatewayError } from './gateway/trace.ts';
 import type { Gateway, GatewayEnv } from './gateway.ts';
 import type { Authenticator } from './identity/authenticate.ts';
 import type { Issuer } from './identity/issue-token.ts';
+import { ceilingOf } from './policy/ceiling.ts';
 import type { Principal } from './policy/types.ts';
 import type { Handlers } from './runtime/listen.ts';
 import { peerOf } from './runtime/peer.ts';
@@ -30,6 +32,7 @@ export interface OwnRoutes {
   readonly authenticator: Authenticator;
   readonly live: LiveCalls;
   readonly issuer: Issuer;
+  readonly tokenEndpoint: TokenEndpointParts;
   ready(): Promise<boolean>;
 }
 
@@ -43,6 +46,13 @@ export function mountOwnRoutes(app: Hono<GatewayEnv>, own: OwnRoutes): void {
   app.get('/.well-known/jwks.json', (c) => {
     c.header('Cache-Control', `public, max-age=${JWKS_MAX_AGE_S}`);
     return c.json(own.issuer.jwks());
+  });
+  app.post(TOKEN_PATH, (c, next) => {
+    // On a unix socket nobody needs a token; the path belongs to the engine there, which knows none of that name.
+    if (c.env?.channel?.kind === 'unix') return next();
+    const socket = c.env?.incoming?.socket;
+    const peer = socket === undefined ? undefined : peerOf(socket);
+    return answerTokenCall({ request: c.req.raw, source: sourceOf(c), client: clientOf(c), peer }, own.tokenEndpoint);
   });
   app.all(`${ADMIN_PREFIX}/*`, async (c) => {
     const call = own.live.enter();
@@ -115,16 +125,19 @@ function authenticate(c: Context<GatewayEnv>, authenticator: Authenticator): Pri
 const sourceOf = (c: Context<GatewayEnv>): string =>
   c.env?.channel?.kind === 'unix' ? 'unix' : (c.env?.incoming?.socket.remoteAddress ?? c.env?.source ?? 'unknown');
 
+const clientOf = (c: Context<GatewayEnv>): string | undefined =>
+  headerValues(c.env?.incoming?.rawHeaders ?? [], 'user-agent')[0]?.slice(0, 256);
+
 function adminCallerOf(principal: Principal, c: Context<GatewayEnv>, signal: AbortSignal): AdminCaller {
   return {
     subject: principal.subject,
-    // A scoped token is for less than its identity may: the admin API is never part of a scope.
-    operator: principal.policies.includes(OPERATOR_POLICY) && principal.scope === undefined,
+    // A narrowed token is for less than its identity may: the admin API is never part of a ceiling.
+    operator: principal.policies.includes(OPERATOR_POLICY) && ceilingOf(principal) === undefined,
     issuer: principal.issuer,
     tenant: principal.tenant,
     tokenId: principal.tokenId,
     source: sourceOf(c),
-    client: headerValues(c.env?.incoming?.rawHeaders ?? [], 'user-agent')[0]?.slice(0, 256),
+    client: clientOf(c),
     signal,
   };
 }

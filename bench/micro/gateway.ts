@@ -45,7 +45,7 @@ store.identities.insert({
 const { token } = await issuer.issue({ identity: 'bench', by: 'bench' });
 const authenticator = createAuthenticator({
   issuer,
-  revocations: createRevocations(store.tokens, store.identities),
+  revocations: createRevocations(store.tokens, store.credentials),
   identities: store.identities,
 });
 const policies = compilePolicies([], 0);

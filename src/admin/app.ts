@@ -10,7 +10,16 @@ import { problemOf } from './problems.ts';
 import type { AdminCaller, AdminServices, ChangeContext } from './services.ts';
 import { mountSocketRoutes } from './socket-routes.ts';
 import { tailStream } from './tail.ts';
-import { auditView, documentView, foldCalls, identityView, issuerView, tokenView } from './views.ts';
+import {
+  auditView,
+  credentialView,
+  documentView,
+  foldCalls,
+  identityView,
+  issuerView,
+  keyView,
+  tokenView,
+} from './views.ts';
 
 /** Where the API is mounted on every listener that serves it. */
 export const ADMIN_PREFIX = '/dockgate/v1';
@@ -107,10 +116,15 @@ export const createAdminApp = (services: AdminServices, options: AdminOptions = 
     return c.json({ identities: services.listIdentities().map(identityView) });
   });
   app.post('/identities', async (c) => {
-    const made = await services.createIdentity(await body(input.newIdentity, c.req.raw), c.get('context'));
+    const { maxTtl, ...given } = await body(input.newIdentity, c.req.raw);
+    const made = await services.createIdentity({ ...given, maxTtlMs: msOf(maxTtl) }, c.get('context'));
     return c.json(identityView(made), 201);
   });
   app.get('/identities/:name', (c) => c.json(identityView(services.showIdentity(c.req.param('name')))));
+  app.patch('/identities/:name', async (c) => {
+    const { maxTtl } = await body(input.changedIdentity, c.req.raw);
+    return c.json(identityView(await services.setMaxTtl(c.req.param('name'), msOf(maxTtl), c.get('context'))));
+  });
   app.delete('/identities/:name', async (c) => {
     await services.deleteIdentity(c.req.param('name'), c.get('context'));
     return c.body(null, 204);
@@ -126,27 +140,53 @@ export const createAdminApp = (services: AdminServices, options: AdminOptions = 
   }
 
   // tokens
-  app.get('/tokens', (c) => {
-    const { identity } = input.parseQuery(input.tokenQuery, c.req.url);
+  app.get('/tokens', async (c) => {
+    const { all, ...filter } = input.parseQuery(input.tokenQuery, c.req.url);
+    const listed = await services.listTokens({ ...defined(filter), all: all === 'true' });
     const now = services.now();
-    return c.json({
-      tokens: services.listTokens(identity === undefined ? {} : { identity }).map((token) => tokenView(token, now)),
-    });
+    return c.json({ tokens: listed.map((token) => tokenView(token, now)) });
   });
   app.post('/tokens', async (c) => {
-    const { identity, ttl, scope, boundTo } = await body(input.newToken, c.req.raw);
-    const { token, record } = await services.createToken(
-      { identity, ttlMs: parseDuration(ttl) ?? 0, scope, boundTo },
-      c.get('context'),
-    );
+    const { ttl, ...asked } = await body(input.newToken, c.req.raw);
+    const { token, record } = await services.createToken({ ...asked, ttlMs: msOf(ttl) }, c.get('context'));
     return c.json({ token, ...tokenView(record, services.now()) }, 201);
   });
+  app.post('/tokens/revoke', async (c) =>
+    c.json(
+      await services.revokeIdentityTokens(await body(input.revokeTokens(services.now()), c.req.raw), c.get('context')),
+    ),
+  );
   app.delete('/tokens/:id', async (c) =>
     c.json(tokenView(await services.revokeToken(c.req.param('id'), c.get('context')), services.now())),
   );
 
   mountCertificateRoutes(app, services);
   mountSocketRoutes(app, services);
+
+  // refresh credentials
+  app.get('/credentials', (c) => {
+    const filter = defined(input.parseQuery(input.credentialQuery, c.req.url));
+    const now = services.now();
+    return c.json({ credentials: services.listCredentials(filter).map((record) => credentialView(record, now)) });
+  });
+  app.post('/credentials', async (c) => {
+    const { ttl, ...asked } = await body(input.newToken, c.req.raw);
+    const { secret, record } = await services.createCredential({ ...asked, ttlMs: msOf(ttl) }, c.get('context'));
+    return c.json({ credential: secret, ...credentialView(record, services.now()) }, 201);
+  });
+  app.delete('/credentials/:id', async (c) =>
+    c.json(credentialView(await services.revokeCredential(c.req.param('id'), c.get('context')), services.now())),
+  );
+
+  // signing keys
+  app.get('/keys', (c) => {
+    input.parseQuery(input.noQuery, c.req.url);
+    return c.json({ keys: services.listKeys().map(keyView) });
+  });
+  app.post('/keys/rotate', async (c) => {
+    await body(input.noQuery, c.req.raw);
+    return c.json({ keys: (await services.rotateKey(c.get('context'))).map(keyView) });
+  });
 
   // policies
   app.get('/policies', (c) => {
@@ -267,6 +307,10 @@ export const createAdminApp = (services: AdminServices, options: AdminOptions = 
   });
   return app;
 };
+
+/** Milliseconds of a span that was checked already. */
+const msOf = (span: string | null | undefined): number | undefined =>
+  typeof span === 'string' ? parseDuration(span) : undefined;
 
 /** Leaves keys without value out, as filters expect them. */
 const defined = <T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } =>

@@ -4,8 +4,12 @@ import type { AuditFilter, AuditReader, AuditRow, Recorder } from '../audit/even
 import { nearest } from '../config/nearest.ts';
 import { type ErrorCode, GatewayError, statusOf } from '../errors.ts';
 import type { IssuerState } from '../identity/external/issuers.ts';
-import type { IdentityRecord, IdentityStore, TokenRecord, TokenStore } from '../identity/stores.ts';
+import type { RefreshCredentials } from '../identity/refresh-credentials.ts';
+import type { Revocations } from '../identity/revocation.ts';
+import type { PublicKeyRecord } from '../identity/signing-keys.ts';
+import type { CredentialStore, IdentityRecord, IdentityStore, TokenRecord, TokenStore } from '../identity/stores.ts';
 import type { PolicyStore, StoredDocument } from '../policy/store.ts';
+import type { DockerAuthorization } from '../policy/types.ts';
 import { type CertificateParts, createCertificateServices } from './certificate-services.ts';
 import type { Change } from './change.ts';
 import { InputError } from './problems.ts';
@@ -19,6 +23,8 @@ import type {
   PluginInfo,
 } from './services.ts';
 import { createSocketServices, type SocketParts } from './socket-services.ts';
+import { createTokenServices } from './token-services.ts';
+import type { TokenUseCounter } from './token-use.ts';
 
 /** What the services are joined from. */
 export interface AdminParts {
@@ -28,18 +34,23 @@ export interface AdminParts {
   readonly issuer: {
     issue(request: {
       identity: IdentityRecord;
-      ttlMs: number;
+      ttlMs?: number;
       scope?: readonly string[];
       boundTo?: string;
+      authorizationDetails?: readonly DockerAuthorization[];
       issuedBy: string;
     }): Promise<{ token: string; record: TokenRecord }> | { token: string; record: TokenRecord };
   };
   /** Makes a revocation effective in this process at once. */
-  readonly revocations: { revoke(id: string, at: number): void };
   /** Client certificates; left out, none are issued. */
   readonly certificates?: CertificateParts;
   /** Sockets made while running; left out, none are made. */
   readonly sockets?: SocketParts;
+  readonly revocations: Pick<Revocations, 'revoke' | 'revokeIssuedBefore' | 'isRevoked'>;
+  readonly credentials?: CredentialStore;
+  readonly refreshCredentials?: RefreshCredentials;
+  readonly tokenUse?: TokenUseCounter;
+  readonly signingKeys?: { list(): readonly PublicKeyRecord[]; rotate(): Promise<string> };
   readonly policies: PolicyStore;
   /**
    * Judges a whole set as it would be in force.
@@ -83,13 +94,10 @@ const inCallersLines = (error: unknown, documents: readonly NewDocument[]): unkn
   );
 };
 
-const MAX_TTL_MS = 7 * 86_400_000;
-
 /** Joins stores, issuer, recorder and reader into the services behind the admin API. */
 export const createAdminServices = (parts: AdminParts): AdminServices => {
   const { identities, tokens, policies, recorder, reader } = parts;
   const startedAt = parts.now();
-  const maxTtlMs = parts.maxTtlMs ?? MAX_TTL_MS;
 
   const record = (
     context: ChangeContext,
@@ -166,12 +174,6 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
     throw new GatewayError('not-found', `there is no identity ${name}${meant ? `; did you mean ${meant}?` : ''}`);
   };
 
-  const showToken = (id: string): TokenRecord => {
-    const found = tokens.get(id);
-    if (!found) throw new GatewayError('not-found', `there is no token ${id}`);
-    return found;
-  };
-
   const builtIn = (): (StoredDocument & { builtIn: boolean })[] =>
     (parts.builtIn?.() ?? []).map((document) => ({
       ...document,
@@ -233,14 +235,14 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
       change(context, {
         action: 'identity.create',
         resource: `identity/${input.name}`,
-        detail: { tenant: input.tenant, groups: input.groups, policies: input.policies },
+        detail: { tenant: input.tenant, groups: input.groups, policies: input.policies, maxTtlMs: input.maxTtlMs },
         check() {
           if (identities.get(input.name))
             throw new GatewayError('conflict', `there already is an identity ${input.name}`);
           checkPolicyNames(input.policies);
         },
         perform() {
-          const { tenant } = input;
+          const { tenant, maxTtlMs } = input;
           identities.insert({
             name: input.name,
             ...(tenant === undefined ? {} : { tenant }),
@@ -248,6 +250,7 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
             policies: input.policies,
             disabled: false,
             createdAt: parts.now(),
+            ...(maxTtlMs === undefined ? {} : { maxTtlMs }),
           });
           parts.onIdentityChanged?.(input.name);
           return showIdentity(input.name);
@@ -262,6 +265,18 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
         check: () => showIdentity(name),
         perform() {
           identities.setDisabled(name, disabled);
+          parts.onIdentityChanged?.(name);
+          return showIdentity(name);
+        },
+      }),
+    setMaxTtl: (name, maxTtlMs, context) =>
+      change(context, {
+        action: 'identity.update',
+        resource: `identity/${name}`,
+        detail: { maxTtlMs: maxTtlMs ?? null },
+        check: () => showIdentity(name),
+        perform() {
+          identities.setMaxTtl(name, maxTtlMs);
           parts.onIdentityChanged?.(name);
           return showIdentity(name);
         },
@@ -281,42 +296,7 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
         },
       }),
 
-    createToken: (input, context) =>
-      change(context, {
-        action: 'token.create',
-        resource: `identity/${input.identity}`,
-        detail: { ttlMs: input.ttlMs, scope: input.scope, boundTo: input.boundTo },
-        check() {
-          if (showIdentity(input.identity).disabled) {
-            throw new GatewayError('conflict', `identity ${input.identity} is disabled; enable it first`);
-          }
-          if (input.ttlMs > maxTtlMs) {
-            throw new GatewayError('input-invalid', `ttl is longer than the longest allowed, ${maxTtlMs / 3_600_000}h`);
-          }
-        },
-        perform: () =>
-          parts.issuer.issue({
-            identity: showIdentity(input.identity),
-            ttlMs: input.ttlMs,
-            ...(input.scope === undefined ? {} : { scope: input.scope }),
-            ...(input.boundTo === undefined ? {} : { boundTo: input.boundTo }),
-            issuedBy: context.by.subject,
-          }),
-        outcome: ({ record: { id } }) => ({ resourceId: id }),
-      }),
-    listTokens: (filter) => tokens.list(filter),
-    revokeToken: (id, context) =>
-      change(context, {
-        action: 'token.revoke',
-        resource: `token/${id}`,
-        check: () => showToken(id),
-        perform() {
-          const now = parts.now();
-          tokens.revoke(id, now);
-          parts.revocations.revoke(id, now);
-          return showToken(id);
-        },
-      }),
+    ...createTokenServices(parts, change, showIdentity),
 
     ...createCertificateServices(parts.certificates, change, showIdentity, () => parts.now()),
     ...createSocketServices(parts.sockets, change, showIdentity, () => parts.now()),

@@ -8,6 +8,12 @@ export const parseDuration = (text: string): number | undefined => {
   return match ? Number(match[1]) * UNIT_MS[match[2] as keyof typeof UNIT_MS] : undefined;
 };
 
+/** The shortest text that `parseDuration` reads back: `90m`, `1h`, `7d`; milliseconds are rounded down to seconds. */
+export const spanOf = (ms: number): string => {
+  for (const unit of ['d', 'h', 'm'] as const) if (ms % UNIT_MS[unit] === 0) return `${ms / UNIT_MS[unit]}${unit}`;
+  return `${Math.floor(ms / 1000)}s`;
+};
+
 export const DURATION_RULE = 'write a whole number and s, m, h or d, for example 15m';
 
 /**

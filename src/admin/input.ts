@@ -2,6 +2,8 @@
 import { z } from 'zod';
 import { GatewayError } from '../errors.ts';
 import { IDENTITY_NAME, IDENTITY_NAME_RULE } from '../identity/names.ts';
+import { readAuthorizationDetails } from '../policy/ceiling.ts';
+import type { DockerAuthorization } from '../policy/types.ts';
 import { DURATION_RULE, MOMENT_RULE, parseDuration, parseMoment } from './duration.ts';
 import { InputError } from './problems.ts';
 
@@ -17,19 +19,35 @@ const label = z.string({ error: 'must be text' }).regex(/^[A-Za-z0-9][A-Za-z0-9.
 });
 const labels = z.array(label, { error: 'must be a list of names' }).max(100, { error: 'at most 100' });
 
+const span = z
+  .string({ error: DURATION_RULE })
+  .refine((value) => parseDuration(value) !== undefined, { error: DURATION_RULE });
+
 export const newIdentity = z.strictObject({
   name,
   tenant: label.optional(),
   groups: labels.default([]),
   policies: labels.default([]),
+  maxTtl: span.optional(),
 });
 
+/** `null` takes the limit away. */
+export const changedIdentity = z.strictObject({ maxTtl: span.nullable() });
+
+const authorizationDetails = z
+  .unknown()
+  .transform((value, context): readonly DockerAuthorization[] => {
+    const { details, problems } = readAuthorizationDetails(value);
+    for (const message of problems ?? []) context.addIssue({ code: 'custom', message });
+    return details ?? [];
+  })
+  .optional();
+
+/** A token, or a refresh credential. */
 export const newToken = z.strictObject({
   identity: name,
-  ttl: z
-    .string({ error: DURATION_RULE })
-    .refine((value) => parseDuration(value) !== undefined, { error: DURATION_RULE })
-    .default('1h'),
+  ttl: span.optional(),
+  authorizationDetails,
   scope: z
     .array(
       z.string({ error: 'must be text' }).regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/, {
@@ -141,7 +159,21 @@ export const auditQuery = (now: number) =>
     fold: z.enum(['true', 'false'], { error: 'must be true or false' }).default('false'),
   });
 
-export const tokenQuery = z.strictObject({ identity: name.optional() });
+export const tokenQuery = z.strictObject({
+  identity: name.optional(),
+  all: z.enum(['true', 'false'], { error: 'must be true or false' }).default('false'),
+});
+export const credentialQuery = z.strictObject({ identity: name.optional() });
+
+export const revokeTokens = (now: number) =>
+  z.strictObject({
+    identity: name,
+    before: z
+      .string()
+      .refine((value) => parseMoment(value, now) !== undefined, { error: MOMENT_RULE })
+      .transform((value) => parseMoment(value, now) ?? now)
+      .optional(),
+  });
 export const noQuery = z.strictObject({});
 
 /** @throws {InputError} with every fault */

@@ -2,9 +2,10 @@
 // The routes are in app.ts, the implementation over the stores in create-services.ts.
 import type { AuditFilter, AuditRow } from '../audit/event.ts';
 import type { IssuerState } from '../identity/external/issuers.ts';
-import type { IdentityRecord, TokenRecord } from '../identity/stores.ts';
+import type { PublicKeyRecord } from '../identity/signing-keys.ts';
+import type { CredentialRecord, IdentityRecord, TokenRecord, TokenUse } from '../identity/stores.ts';
 import type { StoredDocument } from '../policy/store.ts';
-import type { Decision } from '../policy/types.ts';
+import type { Decision, DockerAuthorization } from '../policy/types.ts';
 import type { CertificateServices } from './certificate-services.ts';
 import type { SocketServices } from './socket-services.ts';
 
@@ -38,15 +39,28 @@ export interface NewIdentity {
   readonly tenant?: string | undefined;
   readonly groups: readonly string[];
   readonly policies: readonly string[];
+  readonly maxTtlMs?: number | undefined;
 }
 
 export interface NewToken {
   readonly identity: string;
-  readonly ttlMs: number;
+  /** Default: an hour, or less where the identity allows less. */
+  readonly ttlMs?: number | undefined;
   readonly scope?: readonly string[] | undefined;
   /** `x5t#S256` of the client certificate it is bound to. */
   readonly boundTo?: string | undefined;
+  readonly authorizationDetails?: readonly DockerAuthorization[] | undefined;
 }
+
+/** A refresh credential on its way in; without `ttlMs` it lives 90 days. */
+export type NewCredentialInput = NewToken;
+
+/** A token and what became of it. */
+export type TokenStatus = TokenRecord & {
+  readonly use?: TokenUse;
+  /** What it was made from was revoked, and it with that. */
+  readonly parentRevoked?: boolean;
+};
 
 /** One loaded plugin, as `dockgate plugin list` shows it. */
 export interface PluginInfo {
@@ -90,11 +104,29 @@ export interface AdminServices extends CertificateServices, SocketServices {
   /** @throws {GatewayError} `not-found` */
   showIdentity(name: string): IdentityRecord;
   setIdentityDisabled(name: string, disabled: boolean, context: ChangeContext): Promise<IdentityRecord>;
+  /** Limits the life of the identity's tokens; undefined takes the limit away. Tokens there are keep their end. */
+  setMaxTtl(name: string, maxTtlMs: number | undefined, context: ChangeContext): Promise<IdentityRecord>;
   deleteIdentity(name: string, context: ChangeContext): Promise<void>;
 
   createToken(input: NewToken, context: ChangeContext): Promise<{ token: string; record: TokenRecord }>;
-  listTokens(filter: { identity?: string }): readonly TokenRecord[];
-  revokeToken(id: string, context: ChangeContext): Promise<TokenRecord>;
+  /** Without `all`, tokens that ended more than a day ago are left out. */
+  listTokens(filter: { identity?: string; all?: boolean }): Promise<readonly TokenStatus[]>;
+  revokeToken(id: string, context: ChangeContext): Promise<TokenStatus>;
+  /** Revokes tokens and credentials of an identity that were issued before a moment (ms since the epoch). Default: all. */
+  revokeIdentityTokens(
+    input: { readonly identity: string; readonly before?: number | undefined },
+    context: ChangeContext,
+  ): Promise<{ tokens: number; credentials: number }>;
+
+  createCredential(
+    input: NewCredentialInput,
+    context: ChangeContext,
+  ): Promise<{ secret: string; record: CredentialRecord }>;
+  listCredentials(filter: { identity?: string }): readonly CredentialRecord[];
+  revokeCredential(id: string, context: ChangeContext): Promise<CredentialRecord>;
+
+  listKeys(): readonly PublicKeyRecord[];
+  rotateKey(context: ChangeContext): Promise<readonly PublicKeyRecord[]>;
 
   listPolicies(): { revision: number; documents: readonly (StoredDocument & { builtIn?: boolean })[] };
   /** @throws {GatewayError} `not-found` */

@@ -1,8 +1,11 @@
 // The JSON an admin caller receives: records with times in RFC 3339 and stable key names.
 import type { AuditRow } from '../audit/event.ts';
 import type { IssuerState } from '../identity/external/issuers.ts';
-import type { CertificateRecord, IdentityRecord, TokenRecord } from '../identity/stores.ts';
+import type { PublicKeyRecord } from '../identity/signing-keys.ts';
+import type { CertificateRecord, CredentialRecord, IdentityRecord } from '../identity/stores.ts';
 import type { StoredDocument } from '../policy/store.ts';
+import { spanOf } from './duration.ts';
+import type { TokenStatus } from './services.ts';
 import type { SocketState } from './socket-services.ts';
 
 const time = (ms: number): string => new Date(ms).toISOString();
@@ -20,13 +23,26 @@ export const identityView = (record: IdentityRecord) => ({
   policies: record.policies,
   disabled: record.disabled,
   createdAt: time(record.createdAt),
+  maxTtl: record.maxTtlMs === undefined ? null : spanOf(record.maxTtlMs),
 });
 
-export const tokenView = (record: TokenRecord, now: number) => ({
+const stateOf = (record: { revokedAt?: number; expiresAt: number; parentRevoked?: boolean }, now: number) =>
+  record.revokedAt !== undefined || record.parentRevoked === true
+    ? 'revoked'
+    : record.expiresAt <= now
+      ? 'expired'
+      : 'valid';
+
+export const tokenView = (record: TokenStatus, now: number) => ({
   id: record.id,
   identity: record.identity,
   scope: record.scope ?? null,
-  state: record.revokedAt !== undefined ? 'revoked' : record.expiresAt <= now ? 'expired' : 'valid',
+  authorizationDetails: record.authorizationDetails ?? null,
+  parent: record.ancestors?.[0] ?? null,
+  state: stateOf(record, now),
+  lastUsedAt: record.use === undefined ? null : time(record.use.lastUsedAt),
+  calls: record.use?.calls ?? 0,
+  denials: record.use?.denials ?? 0,
   issuedAt: time(record.issuedAt),
   expiresAt: time(record.expiresAt),
   revokedAt: record.revokedAt === undefined ? null : time(record.revokedAt),
@@ -68,6 +84,30 @@ export const issuerView = (state: IssuerState) => ({
   attemptedAt: state.attemptedAt === undefined ? null : time(state.attemptedAt),
   fetches: state.fetches,
   error: state.error ?? null,
+});
+
+/** Never the hash: it is of no use to anybody but this gateway. */
+export const credentialView = (record: CredentialRecord, now: number) => ({
+  id: record.id,
+  identity: record.identity,
+  scope: record.scope ?? null,
+  authorizationDetails: record.authorizationDetails ?? null,
+  state: stateOf(record, now),
+  createdAt: time(record.createdAt),
+  expiresAt: time(record.expiresAt),
+  revokedAt: record.revokedAt === undefined ? null : time(record.revokedAt),
+  createdBy: record.createdBy,
+  lastUsedAt: record.lastUsedAt === undefined ? null : time(record.lastUsedAt),
+  tokens: record.uses,
+});
+
+export const keyView = (record: PublicKeyRecord) => ({
+  kid: record.kid,
+  algorithm: record.algorithm,
+  state: record.state,
+  createdAt: time(record.createdAt),
+  since: time(record.stateAt),
+  until: record.until === undefined ? null : time(record.until),
 });
 
 export const documentView = (document: StoredDocument & { builtIn?: boolean }) => ({

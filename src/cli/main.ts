@@ -5,9 +5,11 @@ import { Command, CommanderError } from 'commander';
 import { VERSION } from '../version.ts';
 import { auditCommand } from './commands/audit.ts';
 import { certCommand } from './commands/cert.ts';
+import { credentialCommand } from './commands/credential.ts';
 import { gatewayCommands } from './commands/gateway.ts';
 import { identityCommand } from './commands/identity.ts';
 import { issuerCommand } from './commands/issuer.ts';
+import { keyCommand } from './commands/key.ts';
 import { pluginCommand } from './commands/plugin.ts';
 import { policyCommand } from './commands/policy.ts';
 import { socketCommand } from './commands/socket.ts';
@@ -44,17 +46,19 @@ export const createProgram = (): Command => {
     .option('--json', 'print JSON, stable for scripts')
     .addHelpText('after', GATEWAY_HELP);
   for (const command of gatewayCommands()) program.addCommand(command);
-  for (const command of [
-    identityCommand(),
-    tokenCommand(),
-    certCommand(),
-    socketCommand(),
-    issuerCommand(),
-    policyCommand(),
-    pluginCommand(),
-    auditCommand(),
+  for (const make of [
+    identityCommand,
+    tokenCommand,
+    credentialCommand,
+    keyCommand,
+    certCommand,
+    socketCommand,
+    issuerCommand,
+    policyCommand,
+    pluginCommand,
+    auditCommand,
   ]) {
-    program.addCommand(command);
+    program.addCommand(make());
   }
   settle(program);
   return program;

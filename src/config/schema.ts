@@ -163,6 +163,8 @@ const claim = (what: string) =>
 export const issuerSection = claim('the name tokens are issued under');
 export const audienceSection = claim('the name tokens must be meant for');
 
+export const keySealSection = strict({ file: path });
+
 export const hostNamesSection = z
   .array(
     z
@@ -200,6 +202,7 @@ export const KEYS = [
   'plugins',
   'limits',
   'log',
+  'keySeal',
   'issuer',
   'audience',
   'issuers',

@@ -78,6 +78,8 @@ export interface Config {
   readonly plugins: readonly PluginSetting[];
   readonly limits: Limits;
   readonly log: { readonly level: LogLevel };
+  /** File with the key that seals the private signing keys, absolute. Without it: the environment, or the data folder. */
+  readonly keySeal?: { readonly file: string };
   /** `iss` of the tokens this gateway issues. */
   readonly issuer: string;
   /** `aud` a token must name. */

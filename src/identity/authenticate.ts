@@ -110,12 +110,24 @@ export function createAuthenticator(parts: AuthenticatorParts): Authenticator {
   const principals = createPrincipals(issuer.issuer, parts.identities);
   const externals = parts.external ?? (() => undefined);
 
-  /** The checks no cache may skip. */
-  function admit(entry: Entry, source: string | undefined): Principal {
-    if (revocations.isRevoked(entry.token.id)) {
+  function refuseRevoked(id: string, ancestors: readonly { readonly id: string }[]): void {
+    if (revocations.isRevoked(id)) {
       throw new GatewayError('token-revoked', 'the token was revoked; ask an operator for a new one');
     }
+    for (const ancestor of ancestors) {
+      if (revocations.isRevoked(ancestor.id)) {
+        throw new GatewayError(
+          'token-revoked',
+          'what the token was made from was revoked; ask an operator for a new one',
+        );
+      }
+    }
+  }
+
+  /** The checks no cache may skip. */
+  function admit(entry: Entry, source: string | undefined): Principal {
     const { own, external } = entry;
+    refuseRevoked(entry.token.id, own?.ancestors ?? []);
     if (external !== undefined) {
       external.issuer.checkSource(external.token, source, now());
       return principals.ofExternal(entry, external, entry.channel);
@@ -221,9 +233,7 @@ export function createAuthenticator(parts: AuthenticatorParts): Authenticator {
       if (principal.expiresAt !== undefined && now() >= principal.expiresAt) {
         throw new GatewayError('token-expired', 'the token has expired; ask an operator for a new one');
       }
-      if (principal.tokenId !== undefined && revocations.isRevoked(principal.tokenId)) {
-        throw new GatewayError('token-revoked', 'the token was revoked; ask an operator for a new one');
-      }
+      if (principal.tokenId !== undefined) refuseRevoked(principal.tokenId, principal.ancestors ?? []);
       const caller = principals.callerOf(principal);
       if (caller !== undefined && !externals()?.stillNames(caller)) {
         throw new GatewayError('identity-not-mapped', 'the settings no longer say who the caller is');

@@ -3,8 +3,10 @@
 import { type JWK, SignJWT } from 'jose';
 import { v7 as uuidv7 } from 'uuid';
 import { GatewayError } from '../errors.ts';
+import type { Ceiling, DockerAuthorization } from '../policy/types.ts';
 import { MAX_TOKEN_BYTES } from './credentials.ts';
-import { createKeyRing } from './signing-keys.ts';
+import type { Seal } from './seal.ts';
+import { createKeyRing, type PublicKeyRecord } from './signing-keys.ts';
 import type { IdentityRecord, IdentityStore, KeyStore, TokenRecord, TokenStore } from './stores.ts';
 
 const HOUR_MS = 3_600_000;
@@ -40,6 +42,8 @@ export interface IssuerParts {
   readonly maxTtlMs?: number;
   /** Default 7 days. */
   readonly operatorMaxTtlMs?: number;
+  /** Seals the private signing keys. Default: they are stored as they are, for stores in memory. */
+  readonly seal?: Seal;
   /** Says what is wrong with a scope pattern, undefined when nothing is. Default: only its characters are checked. */
   readonly checkScope?: (pattern: string) => string | undefined;
 }
@@ -52,8 +56,26 @@ export interface TokenRequest {
   readonly scope?: readonly string[];
   /** `x5t#S256` of the client certificate the token is bound to (RFC 8705); left out for a bearer token. */
   readonly boundTo?: string;
+  /** Ceiling of RFC 9396 authorization details; left out means none. */
+  readonly authorizationDetails?: readonly DockerAuthorization[];
+  /** What it is made from: whoever holds that may have no more than it, and no longer. */
+  readonly parent?: ParentGrant;
   /** Who asks: subject of the operator, for the record. */
   readonly by: string;
+}
+
+/** A token or credential another token is made from. */
+export interface ParentGrant {
+  /** `jti` of a token, id of a credential. */
+  readonly id: string;
+  /** What it was itself made from, the nearest first. */
+  readonly ancestors: readonly { readonly id: string; readonly ceiling: Ceiling }[];
+  readonly ceiling: Ceiling;
+  readonly expiresAt: number;
+  /** RFC 8693 `act`: who acts, and for whom before. */
+  readonly act?: Readonly<Record<string, unknown>>;
+  /** RFC 7800 `cnf` of the parent: what is made from a bound token is bound as it is. */
+  readonly cnf?: unknown;
 }
 
 export interface Issuer {
@@ -67,8 +89,15 @@ export interface Issuer {
    * @throws {GatewayError} `not-found` for an unknown identity, `conflict` for a disabled one, `input-invalid`
    */
   issue(request: TokenRequest): Promise<{ token: string; record: TokenRecord }>;
-  /** Loads the signing keys, making one when needed. Call once before `issue` and before authenticating. */
-  ensureKey(): Promise<void>;
+  /**
+   * Loads the signing keys, making and turning them when due; returns whether the signing one was turned. Call once before `issue`
+   * and before authenticating, and from time to time.
+   */
+  ensureKey(): Promise<boolean>;
+  /** Lets the next key sign. @returns the `kid` that signs now */
+  rotateKey(): Promise<string>;
+  /** The signing keys without their private parts, newest first. */
+  keyList(): readonly PublicKeyRecord[];
   /** Public keys, for `/.well-known/jwks.json`. */
   jwks(): { keys: JWK[] };
   /** Public key of a `kid`, undefined when it is none of ours. */
@@ -82,10 +111,17 @@ export function createIssuer(parts: IssuerParts): Issuer {
   const maxTtlMs = parts.maxTtlMs ?? MAX_TTL_MS;
   const operatorMaxTtlMs = Math.max(maxTtlMs, parts.operatorMaxTtlMs ?? MAX_OPERATOR_TTL_MS);
   const defaultTtlMs = Math.min(parts.defaultTtlMs ?? DEFAULT_TTL_MS, maxTtlMs);
-  const ring = createKeyRing({ keys: parts.keys, now, maxTtlMs: operatorMaxTtlMs });
+  const { seal } = parts;
+  const ring = createKeyRing({
+    keys: parts.keys,
+    now,
+    maxTtlMs: operatorMaxTtlMs,
+    ...(seal === undefined ? {} : { seal }),
+  });
 
   function readTtl(ttlMs: number, identity: IdentityRecord): number {
-    const longest = identity.policies.includes(OPERATOR_POLICY) ? operatorMaxTtlMs : maxTtlMs;
+    const general = identity.policies.includes(OPERATOR_POLICY) ? operatorMaxTtlMs : maxTtlMs;
+    const longest = Math.min(general, identity.maxTtlMs ?? general);
     if (!Number.isFinite(ttlMs) || ttlMs < MIN_TTL_MS) {
       throw new GatewayError('input-invalid', `ttl must be at least ${MIN_TTL_MS / 1000}s`);
     }
@@ -122,30 +158,37 @@ export function createIssuer(parts: IssuerParts): Issuer {
     audience: parts.audience,
     longestTtlMs: operatorMaxTtlMs,
     ensureKey: () => ring.ensure(),
+    rotateKey: () => ring.rotate(),
+    keyList: () => ring.list(),
     jwks: () => ring.jwks(),
     verifier: (kid) => ring.verifier(kid),
 
-    async issue({ identity: name, ttlMs, scope, boundTo, by }) {
+    async issue({ identity: name, ttlMs, scope, authorizationDetails, boundTo, parent, by }) {
       const identity = parts.identities.get(name);
       if (identity === undefined) throw new GatewayError('not-found', `there is no identity ${name}`);
       if (identity.disabled) throw new GatewayError('conflict', `identity ${name} is disabled; enable it first`);
       checkScope(scope);
-      const ttl = readTtl(ttlMs ?? defaultTtlMs, identity);
+      const ttl = readTtl(ttlMs ?? Math.min(defaultTtlMs, identity.maxTtlMs ?? defaultTtlMs), identity);
       // Whole seconds, as the token says them: record and token must agree on when it ends.
       const issuedAt = Math.floor(now() / 1000) * 1000;
       const record: TokenRecord = {
         id: newId(),
         identity: name,
         ...(scope === undefined ? {} : { scope: [...scope] }),
+        ...(authorizationDetails === undefined ? {} : { authorizationDetails }),
+        ...(parent === undefined ? {} : { ancestors: [parent.id, ...parent.ancestors.map(({ id }) => id)] }),
         issuedAt,
-        expiresAt: issuedAt + ttl,
+        expiresAt: Math.min(issuedAt + ttl, parent?.expiresAt ?? Number.POSITIVE_INFINITY),
         issuedBy: by,
       };
       const { kid, key } = ring.signer();
       const token = await new SignJWT({
         client_id: name,
-        ...(scope === undefined ? {} : { scope: scope.join(' ') }),
         ...(boundTo === undefined ? {} : { cnf: { 'x5t#S256': boundTo } }),
+        ...claimsOfCeiling({ ...(scope && { scope }), ...(authorizationDetails && { authorizationDetails }) }),
+        ...(parent === undefined ? {} : { parents: parentClaims(parent) }),
+        ...(parent?.act === undefined ? {} : { act: parent.act }),
+        ...(parent?.cnf === undefined ? {} : { cnf: parent.cnf }),
         ...(identity.tenant === undefined ? {} : { tenant: identity.tenant }),
         ...(identity.groups.length === 0 ? {} : { groups: [...identity.groups] }),
       })
@@ -160,7 +203,7 @@ export function createIssuer(parts: IssuerParts): Issuer {
       if (token.length > MAX_TOKEN_BYTES) {
         throw new GatewayError(
           'input-invalid',
-          `the token would be longer than ${MAX_TOKEN_BYTES} bytes; use a shorter scope`,
+          `the token would be longer than ${MAX_TOKEN_BYTES} bytes; use a shorter scope or fewer details`,
         );
       }
       parts.tokens.insert(record);
@@ -168,5 +211,17 @@ export function createIssuer(parts: IssuerParts): Issuer {
     },
   };
 }
+
+const claimsOfCeiling = ({ scope, authorizationDetails }: Ceiling) => ({
+  ...(scope === undefined ? {} : { scope: scope.join(' ') }),
+  ...(authorizationDetails === undefined ? {} : { authorization_details: authorizationDetails }),
+});
+
+/** A token carries the ceilings above it itself: it stays as narrow as it was made, whatever becomes of a record. */
+const parentClaims = (parent: ParentGrant) =>
+  [{ id: parent.id, ceiling: parent.ceiling }, ...parent.ancestors].map(({ id, ceiling }) => ({
+    jti: id,
+    ...claimsOfCeiling(ceiling),
+  }));
 
 const hours = (ms: number): string => `${Math.round((ms / HOUR_MS) * 100) / 100}h`;

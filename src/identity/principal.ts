@@ -101,6 +101,8 @@ export function createPrincipals(issuer: string, identities: IdentityStore): Pri
         ...attributesOf(issuer, record),
         tokenId: token.id,
         ...(token.scope === undefined ? {} : { scope: token.scope }),
+        ...(token.authorizationDetails === undefined ? {} : { authorizationDetails: token.authorizationDetails }),
+        ...(token.ancestors.length === 0 ? {} : { ancestors: token.ancestors }),
         expiresAt: token.expiresAt,
         channel,
         claims: token.claims,

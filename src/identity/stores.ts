@@ -1,5 +1,6 @@
 // What the identity room needs remembered: identities, issued tokens, signing keys. `store` implements these.
 // Times are milliseconds since the epoch.
+import type { DockerAuthorization } from '../policy/types.ts';
 
 export interface IdentityRecord {
   readonly name: string;
@@ -9,6 +10,8 @@ export interface IdentityRecord {
   readonly policies: readonly string[];
   readonly disabled: boolean;
   readonly createdAt: number;
+  /** Longest life of a token issued to it, in ms; the gateway's own limit holds as well. */
+  readonly maxTtlMs?: number;
 }
 
 export interface IdentityStore {
@@ -23,7 +26,9 @@ export interface IdentityStore {
   list(): readonly IdentityRecord[];
   /** @throws {GatewayError} `not-found` */
   setDisabled(name: string, disabled: boolean): void;
-  /** Also revokes its tokens and certificates and forgets its sockets. @throws {GatewayError} `not-found` */
+  /** Undefined takes the limit away. @throws {GatewayError} `not-found` */
+  setMaxTtl(name: string, maxTtlMs: number | undefined): void;
+  /** Also revokes its tokens, credentials and certificates, and forgets its sockets. @throws {GatewayError} `not-found` */
   delete(name: string): void;
 }
 
@@ -32,6 +37,9 @@ export interface TokenRecord {
   readonly id: string;
   readonly identity: string;
   readonly scope?: readonly string[];
+  readonly authorizationDetails?: readonly DockerAuthorization[];
+  /** Ids of the tokens and the credential it was made from, the nearest first. Revoking one of them ends it too. */
+  readonly ancestors?: readonly string[];
   readonly issuedAt: number;
   readonly expiresAt: number;
   readonly revokedAt?: number;
@@ -44,6 +52,8 @@ export interface TokenStore {
   list(filter?: { identity?: string }): readonly TokenRecord[];
   /** Idempotent. @throws {GatewayError} `not-found` */
   revoke(id: string, at: number): void;
+  /** Revokes what was issued to an identity before a moment and is not revoked yet. @returns how many tokens that were */
+  revokeIssuedBefore(identity: string, before: number, at: number): number;
   /** Ids of revoked tokens that have not expired at `now`. */
   revoked(now: number): readonly string[];
 }
@@ -95,16 +105,68 @@ export interface SocketStore {
   remove(path: string): void;
 }
 
+/** A long-lived secret of a bot, good for short tokens only. The secret itself is not kept. */
+export interface CredentialRecord {
+  /** UUIDv7. */
+  readonly id: string;
+  readonly identity: string;
+  /** SHA-256 of the secret in hex: it has 256 random bits, so nothing slower is needed. */
+  readonly hash: string;
+  readonly scope?: readonly string[];
+  readonly authorizationDetails?: readonly DockerAuthorization[];
+  readonly createdAt: number;
+  readonly expiresAt: number;
+  readonly revokedAt?: number;
+  readonly createdBy: string;
+  readonly lastUsedAt?: number;
+  /** Tokens issued for it. */
+  readonly uses: number;
+}
+
+export interface CredentialStore {
+  insert(record: CredentialRecord): void;
+  get(id: string): CredentialRecord | undefined;
+  byHash(hash: string): CredentialRecord | undefined;
+  list(filter?: { identity?: string }): readonly CredentialRecord[];
+  /** Idempotent. @throws {GatewayError} `not-found` */
+  revoke(id: string, at: number): void;
+  /** As for tokens. */
+  revokeIssuedBefore(identity: string, before: number, at: number): number;
+  /** Ids of revoked credentials that have not expired at `now`. */
+  revoked(now: number): readonly string[];
+  /** Counts one use. */
+  used(id: string, at: number): void;
+}
+
+/** What became of a token since it was issued. */
+export interface TokenUse {
+  readonly lastUsedAt: number;
+  readonly calls: number;
+  readonly denials: number;
+}
+
+export interface TokenUseStore {
+  get(tokenId: string): TokenUse | undefined;
+  /** Sequence number of the last audit row that is counted. */
+  countedTo(): number;
+  /** Adds to what is known, all or nothing, and moves `countedTo`. */
+  add(uses: ReadonlyMap<string, TokenUse>, countedTo: number): void;
+}
+
 export interface SigningKeyRecord {
   readonly kid: string;
   readonly algorithm: 'Ed25519';
+  /** JSON of the private JWK, sealed (a compact JWE) once a seal key is there; empty when the key signs no more. */
   readonly privateJwk: string;
   readonly publicJwk: string;
   readonly state: 'next' | 'active' | 'retiring';
   readonly createdAt: number;
+  /** Since when it is in its state. */
+  readonly stateAt: number;
 }
 
 export interface KeyStore {
-  insert(record: SigningKeyRecord): void;
   list(): readonly SigningKeyRecord[];
+  /** Inserts or replaces keys by `kid` and removes others, all or nothing. */
+  apply(change: { readonly put?: readonly SigningKeyRecord[]; readonly remove?: readonly string[] }): void;
 }

@@ -2,6 +2,8 @@
 // Messages name the claim or header at fault, never its value.
 import { errors, jwtVerify } from 'jose';
 import { GatewayError } from '../errors.ts';
+import { readAuthorizationDetails } from '../policy/ceiling.ts';
+import type { Ceiling, DockerAuthorization } from '../policy/types.ts';
 import type { Issuer } from './issue-token.ts';
 
 /**
@@ -25,6 +27,9 @@ export interface VerifiedToken {
   readonly id: string;
   readonly subject: string;
   readonly scope?: readonly string[];
+  readonly authorizationDetails?: readonly DockerAuthorization[];
+  /** What it was made from, the nearest first: ids, and ceilings that hold as well. */
+  readonly ancestors: readonly { readonly id: string; readonly ceiling: Ceiling }[];
   /** Milliseconds since the epoch. */
   readonly issuedAt: number;
   /** When the credentials end, to the millisecond: what an issuer's clock is forgiven is in it already. */
@@ -97,13 +102,12 @@ export async function verifyToken(token: string, key: CryptoKey, issuer: Issuer,
   }).catch((error: unknown) => {
     throw refusalOf(error);
   });
-  const { sub, jti, iat, exp, scope } = payload;
+  const { sub, jti, iat, exp } = payload;
   const refuse = (claim: string) => new GatewayError('token-invalid', `the token claim ${claim} is not valid here`);
   if (typeof sub !== 'string' || sub === '') throw refuse('sub');
   if (typeof jti !== 'string' || jti === '') throw refuse('jti');
   if (typeof iat !== 'number' || !Number.isFinite(iat)) throw refuse('iat');
   if (typeof exp !== 'number' || !Number.isFinite(exp)) throw refuse('exp');
-  if (scope !== undefined && typeof scope !== 'string') throw refuse('scope');
   if (iat * 1000 > at + CLOCK_TOLERANCE_S * 1000) {
     throw new GatewayError('token-not-yet-valid', 'the token is issued in the future; compare the clocks');
   }
@@ -114,13 +118,40 @@ export async function verifyToken(token: string, key: CryptoKey, issuer: Issuer,
   return {
     id: jti,
     subject: sub,
-    // An empty scope is a ceiling that lets nothing through, not the absence of one.
-    ...(scope === undefined ? {} : { scope: Object.freeze(scope.split(' ').filter((part) => part !== '')) }),
+    ...ceilingOf(payload, refuse),
+    ancestors: ancestorsOf(payload.parents, refuse),
     issuedAt: iat * 1000,
     expiresAt: exp * 1000,
     claims: Object.freeze(payload),
   };
 }
+
+type Refuse = (claim: string) => GatewayError;
+
+function ceilingOf(claims: Record<string, unknown>, refuse: Refuse): Ceiling {
+  const { scope, authorization_details: given } = claims;
+  if (scope !== undefined && typeof scope !== 'string') throw refuse('scope');
+  const details = given === undefined ? undefined : readAuthorizationDetails(given).details;
+  // A ceiling that cannot be read is not one that may be left out.
+  if (given !== undefined && details === undefined) throw refuse('authorization_details');
+  return {
+    // An empty scope is a ceiling that lets nothing through, not the absence of one.
+    ...(scope === undefined ? {} : { scope: Object.freeze(scope.split(' ').filter((part) => part !== '')) }),
+    ...(details === undefined ? {} : { authorizationDetails: details }),
+  };
+}
+
+function ancestorsOf(claim: unknown, refuse: Refuse): VerifiedToken['ancestors'] {
+  if (claim === undefined) return NO_ANCESTORS;
+  if (!Array.isArray(claim)) throw refuse('parents');
+  return claim.map((item: unknown) => {
+    const parent = (typeof item === 'object' && item !== null ? item : {}) as Record<string, unknown>;
+    if (typeof parent.jti !== 'string' || parent.jti === '') throw refuse('parents');
+    return { id: parent.jti, ceiling: ceilingOf(parent, refuse) };
+  });
+}
+
+const NO_ANCESTORS: VerifiedToken['ancestors'] = Object.freeze([]);
 
 /** Our refusal for a failure of jose. Its own message may repeat parts of the token, so it is not passed on. */
 export function refusalOf(error: unknown): GatewayError {

@@ -180,13 +180,15 @@ const listed = (patterns: readonly string[]): string =>
 
 /** The ceiling of a principal; undefined when its credentials set none. */
 export function ceilingOf(principal: Principal): TokenCeiling | undefined {
-  const { scope, authorizationDetails, parents } = principal;
-  if (scope === undefined && authorizationDetails === undefined && parents === undefined) return undefined;
+  const { scope, authorizationDetails, ancestors = [] } = principal;
   const own: Ceiling = {
     ...(scope === undefined ? {} : { scope }),
     ...(authorizationDetails === undefined ? {} : { authorizationDetails }),
   };
-  return new TokenCeiling([own, ...(parents ?? [])]);
+  const layers = [own, ...ancestors.map(({ ceiling }) => ceiling)].filter(
+    (layer) => layer.scope !== undefined || layer.authorizationDetails !== undefined,
+  );
+  return layers.length === 0 ? undefined : new TokenCeiling(layers);
 }
 
 /** A detail as an allow rule, to be judged by the same code as any other. */

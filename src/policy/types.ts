@@ -38,8 +38,8 @@ export interface Principal {
   readonly scope?: readonly string[];
   /** The token's own authorization details: a further ceiling. */
   readonly authorizationDetails?: readonly DockerAuthorization[];
-  /** Ceilings of the credentials the token was made from; each of them holds as well. */
-  readonly parents?: readonly Ceiling[];
+  /** Credentials the token was made from, the nearest first: each one's ceiling holds as well, and the end of one ends it. */
+  readonly ancestors?: readonly { readonly id: string; readonly ceiling: Ceiling }[];
   /** Milliseconds since the epoch after which the credentials end; undefined on a bound socket. */
   readonly expiresAt?: number;
   readonly channel: 'bearer' | 'basic' | 'certificate' | 'socket' | 'local';

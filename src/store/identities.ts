@@ -3,12 +3,10 @@ import { and, eq, isNull, sql } from 'drizzle-orm';
 import type { BetterSQLite3Database } from 'drizzle-orm/better-sqlite3';
 import { GatewayError } from '../errors.ts';
 import type { IdentityRecord, IdentityStore } from '../identity/stores.ts';
-import { certificate, identity, socket, token } from './schema.ts';
+import { certificate, credential, identity, socket, token } from './schema.ts';
+import { withoutNulls } from './without-nulls.ts';
 
-const recordOf = ({ tenant, ...row }: typeof identity.$inferSelect): IdentityRecord => ({
-  ...row,
-  ...(tenant === null ? {} : { tenant }),
-});
+const recordOf = (row: typeof identity.$inferSelect): IdentityRecord => withoutNulls(row);
 
 const missing = (name: string) => new GatewayError('not-found', `there is no identity ${name}`);
 
@@ -47,6 +45,11 @@ export function identityStore(db: BetterSQLite3Database, now: () => number = Dat
       if (db.update(identity).set({ disabled }).where(eq(identity.name, name)).run().changes === 0) throw missing(name);
       generation++;
     },
+    setMaxTtl(name, maxTtlMs) {
+      const change = db.update(identity).set({ maxTtlMs: maxTtlMs ?? null });
+      if (change.where(eq(identity.name, name)).run().changes === 0) throw missing(name);
+      generation++;
+    },
     delete(name) {
       db.transaction((tx) => {
         if (tx.delete(identity).where(eq(identity.name, name)).run().changes === 0) throw missing(name);
@@ -60,6 +63,10 @@ export function identityStore(db: BetterSQLite3Database, now: () => number = Dat
           .where(and(eq(certificate.identity, name), isNull(certificate.revokedAt)))
           .run();
         tx.delete(socket).where(eq(socket.identity, name)).run();
+        tx.update(credential)
+          .set({ revokedAt: now() })
+          .where(and(eq(credential.identity, name), isNull(credential.revokedAt)))
+          .run();
       });
       generation++;
     },

@@ -1,16 +1,11 @@
-// Signing keys in SQLite. The file is readable by its owner alone; sealing the private part is a later step.
+// Signing keys in SQLite. The private part comes here as the identity room gives it: sealed.
+import { inArray } from 'drizzle-orm';
 import type { BetterSQLite3Database } from 'drizzle-orm/better-sqlite3';
-import { GatewayError } from '../errors.ts';
 import type { KeyStore } from '../identity/stores.ts';
 import { signingKey } from './schema.ts';
 
-/** @throws {GatewayError} `conflict` */
 export function keyStore(db: BetterSQLite3Database): KeyStore {
   return {
-    insert(record) {
-      const { changes } = db.insert(signingKey).values(record).onConflictDoNothing().run();
-      if (changes === 0) throw new GatewayError('conflict', `the signing key ${record.kid} already exists`);
-    },
     list: () =>
       db
         .select()
@@ -18,5 +13,17 @@ export function keyStore(db: BetterSQLite3Database): KeyStore {
         .orderBy(signingKey.createdAt)
         .all()
         .map((row) => ({ ...row, algorithm: 'Ed25519' as const })),
+    apply({ put = [], remove = [] }) {
+      db.transaction((tx) => {
+        if (remove.length > 0)
+          tx.delete(signingKey)
+            .where(inArray(signingKey.kid, [...remove]))
+            .run();
+        for (const record of put) {
+          const { kid: _kid, ...set } = record;
+          tx.insert(signingKey).values(record).onConflictDoUpdate({ target: signingKey.kid, set }).run();
+        }
+      });
+    },
   };
 }

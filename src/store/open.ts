@@ -1,15 +1,25 @@
 // The state database as the rooms that need it see it: identities, credentials, policies, settings.
 import { join } from 'node:path';
 import { eq } from 'drizzle-orm';
-import type { CertificateStore, IdentityStore, KeyStore, SocketStore, TokenStore } from '../identity/stores.ts';
+import type {
+  CertificateStore,
+  CredentialStore,
+  IdentityStore,
+  KeyStore,
+  SocketStore,
+  TokenStore,
+  TokenUseStore,
+} from '../identity/stores.ts';
 import type { PolicyStore } from '../policy/store.ts';
 import { certificateStore } from './certificates.ts';
+import { credentialStore } from './credentials.ts';
 import { IN_MEMORY, openDatabase } from './database.ts';
 import { identityStore } from './identities.ts';
 import { keyStore } from './keys.ts';
 import { policyStore } from './policies.ts';
 import { setting } from './schema.ts';
 import { socketStore } from './sockets.ts';
+import { tokenUseStore } from './token-use.ts';
 import { tokenStore } from './tokens.ts';
 
 export { lockDataDir } from './lock.ts';
@@ -19,6 +29,8 @@ export interface Store {
   readonly tokens: TokenStore;
   readonly certificates: CertificateStore;
   readonly sockets: SocketStore;
+  readonly credentials: CredentialStore;
+  readonly tokenUse: TokenUseStore;
   readonly keys: KeyStore;
   readonly policies: PolicyStore;
   readonly settings: { get(key: string): string | undefined; set(key: string, value: string): void };
@@ -38,6 +50,8 @@ export function openStore(dataDir: string): Store {
     tokens: tokenStore(db),
     certificates: certificateStore(db),
     sockets: socketStore(db),
+    credentials: credentialStore(db),
+    tokenUse: tokenUseStore(db),
     keys: keyStore(db),
     policies: policyStore(db),
     settings: {

@@ -1,7 +1,9 @@
 // Tables of the state database (state.db): identities, tokens, client certificates, sockets, signing keys, policy documents
 // by revision, settings.
 // Times are milliseconds since the epoch. Migrations are generated from this into migrations/state.
+
 import { index, integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core';
+import type { DockerAuthorization } from '../policy/types.ts';
 
 export const identity = sqliteTable('identity', {
   name: text('name').primaryKey(),
@@ -10,6 +12,7 @@ export const identity = sqliteTable('identity', {
   policies: text('policies', { mode: 'json' }).$type<string[]>().notNull(),
   disabled: integer('disabled', { mode: 'boolean' }).notNull(),
   createdAt: integer('created_at').notNull(),
+  maxTtlMs: integer('max_ttl_ms'),
 });
 
 export const token = sqliteTable(
@@ -19,6 +22,8 @@ export const token = sqliteTable(
     /** No reference: a token outlives its identity, so that it stays revoked and known. */
     identity: text('identity').notNull(),
     scope: text('scope', { mode: 'json' }).$type<string[]>(),
+    authorizationDetails: text('authorization_details', { mode: 'json' }).$type<readonly DockerAuthorization[]>(),
+    ancestors: text('ancestors', { mode: 'json' }).$type<string[]>(),
     issuedAt: integer('issued_at').notNull(),
     expiresAt: integer('expires_at').notNull(),
     revokedAt: integer('revoked_at'),
@@ -51,6 +56,32 @@ export const socket = sqliteTable('socket', {
   createdBy: text('created_by').notNull(),
 });
 
+export const credential = sqliteTable(
+  'credential',
+  {
+    id: text('id').primaryKey(),
+    identity: text('identity').notNull(),
+    hash: text('hash').notNull().unique(),
+    scope: text('scope', { mode: 'json' }).$type<string[]>(),
+    authorizationDetails: text('authorization_details', { mode: 'json' }).$type<readonly DockerAuthorization[]>(),
+    createdAt: integer('created_at').notNull(),
+    expiresAt: integer('expires_at').notNull(),
+    revokedAt: integer('revoked_at'),
+    createdBy: text('created_by').notNull(),
+    lastUsedAt: integer('last_used_at'),
+    uses: integer('uses').notNull(),
+  },
+  (t) => [index('credential_identity').on(t.identity)],
+);
+
+/** Counted from the audit; apart from the tokens, so that counting never touches what decides. */
+export const tokenUse = sqliteTable('token_use', {
+  tokenId: text('token_id').primaryKey(),
+  lastUsedAt: integer('last_used_at').notNull(),
+  calls: integer('calls').notNull(),
+  denials: integer('denials').notNull(),
+});
+
 export const signingKey = sqliteTable('signing_key', {
   kid: text('kid').primaryKey(),
   algorithm: text('algorithm').notNull(),
@@ -58,6 +89,7 @@ export const signingKey = sqliteTable('signing_key', {
   publicJwk: text('public_jwk').notNull(),
   state: text('state', { enum: ['next', 'active', 'retiring'] }).notNull(),
   createdAt: integer('created_at').notNull(),
+  stateAt: integer('state_at').notNull().default(0),
 });
 
 export const policyDocument = sqliteTable(

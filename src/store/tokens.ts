@@ -1,15 +1,12 @@
 // Issued tokens in SQLite: their records, never their text.
-import { and, desc, eq, gt, isNotNull, isNull, sql } from 'drizzle-orm';
+import { and, desc, eq, gt, isNotNull, isNull, lt, sql } from 'drizzle-orm';
 import type { BetterSQLite3Database } from 'drizzle-orm/better-sqlite3';
 import { GatewayError } from '../errors.ts';
 import type { TokenRecord, TokenStore } from '../identity/stores.ts';
 import { token } from './schema.ts';
+import { withoutNulls } from './without-nulls.ts';
 
-const recordOf = ({ scope, revokedAt, ...row }: typeof token.$inferSelect): TokenRecord => ({
-  ...row,
-  ...(scope === null ? {} : { scope }),
-  ...(revokedAt === null ? {} : { revokedAt }),
-});
+const recordOf = (row: typeof token.$inferSelect): TokenRecord => withoutNulls(row);
 
 /** @throws {GatewayError} as TokenStore says */
 export function tokenStore(db: BetterSQLite3Database): TokenStore {
@@ -25,7 +22,7 @@ export function tokenStore(db: BetterSQLite3Database): TokenStore {
         .values({
           ...record,
           scope: record.scope === undefined ? null : [...record.scope],
-          revokedAt: record.revokedAt ?? null,
+          ancestors: record.ancestors === undefined ? null : [...record.ancestors],
         })
         .onConflictDoNothing()
         .run();
@@ -48,6 +45,12 @@ export function tokenStore(db: BetterSQLite3Database): TokenStore {
         throw new GatewayError('not-found', `there is no token ${id}`);
       }
     },
+    revokeIssuedBefore: (identity, before, at) =>
+      db
+        .update(token)
+        .set({ revokedAt: at })
+        .where(and(eq(token.identity, identity), lt(token.issuedAt, before), isNull(token.revokedAt)))
+        .run().changes,
     revoked: (now) =>
       db
         .select({ id: token.id })

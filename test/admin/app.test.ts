@@ -87,6 +87,7 @@ test('an identity lives from create to delete', async () => {
     policies: ['baseline'],
     disabled: false,
     createdAt: '2030-01-31T12:00:00.000Z',
+    maxTtl: null,
   });
   assert.deepEqual(
     [last(fakes)?.action, last(fakes)?.resource, last(fakes)?.decision, last(fakes)?.subject, last(fakes)?.auditId],

@@ -24,6 +24,12 @@ export class FakeIdentities implements IdentityStore {
     if (!record) throw new GatewayError('not-found', 'none');
     this.records.set(name, { ...record, disabled });
   }
+  setMaxTtl(name: string, maxTtlMs: number | undefined): void {
+    const record = this.records.get(name);
+    if (!record) throw new GatewayError('not-found', 'none');
+    const { maxTtlMs: _, ...rest } = record;
+    this.records.set(name, { ...rest, ...(maxTtlMs === undefined ? {} : { maxTtlMs }) });
+  }
   delete(name: string): void {
     if (!this.records.delete(name)) throw new GatewayError('not-found', 'none');
   }
@@ -46,6 +52,11 @@ export class FakeTokens implements TokenStore {
     const record = this.records.get(id);
     if (!record) throw new GatewayError('not-found', 'none');
     this.records.set(id, { ...record, revokedAt: record.revokedAt ?? at });
+  }
+  revokeIssuedBefore(identity: string, before: number, at: number): number {
+    const open = this.list({ identity }).filter((one) => one.revokedAt === undefined && one.issuedAt < before);
+    for (const { id } of open) this.revoke(id, at);
+    return open.length;
   }
   revoked(now: number): readonly string[] {
     return [...this.records.values()]
@@ -137,7 +148,7 @@ export const createFakes = (overrides: Partial<AdminParts> = {}): Fakes => {
     identities,
     tokens,
     issuer: {
-      issue({ identity, ttlMs, scope, issuedBy }) {
+      issue({ identity, ttlMs = 3_600_000, scope, issuedBy }) {
         const record: TokenRecord = {
           id: newId(),
           identity: identity.name,
@@ -150,7 +161,17 @@ export const createFakes = (overrides: Partial<AdminParts> = {}): Fakes => {
         return { token: `head.${identity.name}.sign`, record };
       },
     },
-    revocations: { revoke: (id) => calls.push(`revoke ${id}`) },
+    revocations: {
+      isRevoked: (id) => tokens.get(id)?.revokedAt !== undefined,
+      revoke(id, at) {
+        calls.push(`revoke ${id}`);
+        if (tokens.get(id) !== undefined) tokens.revoke(id, at);
+      },
+      revokeIssuedBefore(identity, before, at) {
+        calls.push(`revoke before ${before} of ${identity}`);
+        return { tokens: tokens.revokeIssuedBefore(identity, before, at), credentials: 0 };
+      },
+    },
     policies,
     compile(documents) {
       const bad = documents.find((document) => document.source.includes('broken'));

@@ -5,6 +5,8 @@ import type { ExternalIssuers } from '../../src/identity/external/issuers.ts';
 import { createIssuer, type Issuer, type IssuerParts } from '../../src/identity/issue-token.ts';
 import { createRevocations, type Revocations } from '../../src/identity/revocation.ts';
 import type {
+  CredentialRecord,
+  CredentialStore,
   IdentityRecord,
   IdentityStore,
   KeyStore,
@@ -43,6 +45,11 @@ export function memoryIdentities(tokens: MemoryTokens, counting = true): MemoryI
     },
     list: () => [...rows.values()],
     setDisabled: (name, disabled) => store.change(name, { disabled }),
+    setMaxTtl(name, maxTtlMs) {
+      const { maxTtlMs: _, ...rest } = need(name);
+      rows.set(name, { ...rest, ...(maxTtlMs === undefined ? {} : { maxTtlMs }) });
+      bump();
+    },
     delete(name) {
       need(name);
       rows.delete(name);
@@ -73,6 +80,13 @@ export function memoryTokens(): MemoryTokens {
       if (row === undefined) throw new GatewayError('not-found', `there is no token ${id}`);
       if (row.revokedAt === undefined) rows.set(id, { ...row, revokedAt: at });
     },
+    revokeIssuedBefore(identity, before, at) {
+      const open = [...rows.values()].filter(
+        (row) => row.identity === identity && row.issuedAt < before && row.revokedAt === undefined,
+      );
+      for (const row of open) rows.set(row.id, { ...row, revokedAt: at });
+      return open.length;
+    },
     revoked: (now) =>
       [...rows.values()].filter((row) => row.revokedAt !== undefined && row.expiresAt > now).map((row) => row.id),
   };
@@ -80,7 +94,39 @@ export function memoryTokens(): MemoryTokens {
 
 export function memoryKeys(): KeyStore & { rows: SigningKeyRecord[] } {
   const rows: SigningKeyRecord[] = [];
-  return { rows, insert: (record) => void rows.push(record), list: () => rows };
+  return {
+    rows,
+    list: () => [...rows],
+    apply({ put = [], remove = [] }) {
+      const gone = [...remove, ...put.map(({ kid }) => kid)];
+      const kept = rows.filter(({ kid }) => !gone.includes(kid));
+      rows.splice(0, rows.length, ...kept, ...put);
+    },
+  };
+}
+
+export function memoryCredentials(): CredentialStore {
+  const rows = new Map<string, CredentialRecord>();
+  const change = (id: string, values: Partial<CredentialRecord>) => {
+    const row = rows.get(id);
+    if (row === undefined) throw new GatewayError('not-found', `there is no credential ${id}`);
+    rows.set(id, { ...row, ...values });
+  };
+  return {
+    insert: (record) => void rows.set(record.id, record),
+    get: (id) => rows.get(id),
+    byHash: (hash) => [...rows.values()].find((row) => row.hash === hash),
+    list: (filter) => [...rows.values()].filter((row) => !filter?.identity || row.identity === filter.identity),
+    revoke: (id, at) => change(id, { revokedAt: rows.get(id)?.revokedAt ?? at }),
+    revokeIssuedBefore(identity, before, at) {
+      const open = [...rows.values()].filter((row) => row.identity === identity && row.createdAt < before);
+      for (const { id } of open) change(id, { revokedAt: at });
+      return open.length;
+    },
+    revoked: (now) =>
+      [...rows.values()].filter((row) => row.revokedAt !== undefined && row.expiresAt > now).map(({ id }) => id),
+    used: (id, at) => change(id, { uses: (rows.get(id)?.uses ?? 0) + 1, lastUsedAt: at }),
+  };
 }
 
 export interface IdentityRoom {
@@ -89,6 +135,7 @@ export interface IdentityRoom {
   readonly revocations: Revocations;
   readonly identities: MemoryIdentities;
   readonly tokens: MemoryTokens;
+  readonly credentials: CredentialStore;
   readonly keys: KeyStore & { rows: SigningKeyRecord[] };
   /** Milliseconds since the epoch; tests move it. */
   clock: { at: number };
@@ -124,7 +171,8 @@ export async function openRoom(
   identities.insert({ name: 'op', groups: [], policies: ['operator'], disabled: false, createdAt: START - 1000 });
   const issuer = createIssuer({ issuer: ISSUER, audience: AUDIENCE, keys, tokens, identities, now, ...options.issuer });
   await issuer.ensureKey();
-  const revocations = createRevocations(tokens, identities, now);
+  const credentials = memoryCredentials();
+  const revocations = createRevocations(tokens, credentials, now);
   const authenticator = createAuthenticator({
     issuer,
     revocations,
@@ -134,7 +182,7 @@ export async function openRoom(
     ...(options.cacheSize === undefined ? {} : { cacheSize: options.cacheSize }),
     ...(options.maxTokenBytes === undefined ? {} : { maxTokenBytes: options.maxTokenBytes }),
   });
-  return { issuer, authenticator, revocations, identities, tokens, keys, clock };
+  return { issuer, authenticator, revocations, identities, tokens, credentials, keys, clock };
 }
 
 export const bearer = (token: string): string[] => ['Host', 'x', 'Authorization', `Bearer ${token}`];

@@ -1,7 +1,13 @@
 // What every store of identities, tokens, keys and policies does, whatever it keeps them in.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { CertificateRecord, IdentityRecord, SocketRecord, TokenRecord } from '../../src/identity/stores.ts';
+import type {
+  CertificateRecord,
+  CredentialRecord,
+  IdentityRecord,
+  SocketRecord,
+  TokenRecord,
+} from '../../src/identity/stores.ts';
 import type { Store } from '../../src/store/open.ts';
 
 export const NOW = Date.UTC(2030, 0, 1);
@@ -82,6 +88,15 @@ export function storeContract(name: string, open: () => { store: Store; done: ()
       assert.throws(() => identities.delete('nobody'), code('not-found', /nobody/));
       assert.equal(identities.get('nobody'), undefined);
     });
+    test('are given a limit for the life of their tokens, and have it taken away', ({ identities }) => {
+      identities.insert({ ...alice, maxTtlMs: 60_000 });
+      assert.equal(identities.get('alice')?.maxTtlMs, 60_000);
+      identities.setMaxTtl('alice', 90_000);
+      assert.equal(identities.get('alice')?.maxTtlMs, 90_000);
+      identities.setMaxTtl('alice', undefined);
+      assert.deepEqual(identities.get('alice'), alice);
+      assert.throws(() => identities.setMaxTtl('nobody', 1), code('not-found', /nobody/));
+    });
     test('deleting one revokes its tokens, keeps earlier revocations, and leaves those of others', (store) => {
       store.identities.insert(alice);
       store.identities.insert(bob);
@@ -134,6 +149,25 @@ export function storeContract(name: string, open: () => { store: Store; done: ()
       tokens.insert(tokenOf('t1', 'alice'));
       assert.throws(() => tokens.insert(tokenOf('t1', 'bob')), code('conflict', /t1/));
       assert.equal(tokens.get('t1')?.identity, 'alice');
+    });
+    test('come back with their details and what they were made from', ({ tokens }) => {
+      const child = tokenOf('t1', 'alice', {
+        authorizationDetails: [{ type: 'docker', resources: ['container/ci-*'], host: { preset: 'baseline' } }],
+        ancestors: ['t0', 'c0'],
+      });
+      tokens.insert(child);
+      assert.deepEqual(tokens.get('t1'), child);
+    });
+    test('are revoked by identity and age, those alone', ({ tokens }) => {
+      tokens.insert(tokenOf('t1', 'alice'));
+      tokens.insert(tokenOf('t2', 'alice', { issuedAt: NOW + 10 }));
+      tokens.insert(tokenOf('t3', 'bob'));
+      tokens.insert(tokenOf('t4', 'alice', { revokedAt: NOW + 1 }));
+      assert.equal(tokens.revokeIssuedBefore('alice', NOW + 10, NOW + 20), 1);
+      assert.deepEqual(
+        ['t1', 't2', 't3', 't4'].map((id) => tokens.get(id)?.revokedAt),
+        [NOW + 20, undefined, undefined, NOW + 1],
+      );
     });
     test('revoking again keeps the first time; one nobody knows is not found', ({ tokens }) => {
       tokens.insert(tokenOf('t1', 'alice'));
@@ -222,19 +256,87 @@ export function storeContract(name: string, open: () => { store: Store; done: ()
   });
 
   describe(`${name}: signing keys`, () => {
-    test('come back oldest first, and a key id is given once', ({ keys }) => {
-      const key = (kid: string, createdAt: number, state: 'active' | 'next') => ({
+    test('come back oldest first, replaced by key id, and changed all or not at all', ({ keys }) => {
+      const key = (kid: string, createdAt: number, state: 'active' | 'next' | 'retiring') => ({
         kid,
         algorithm: 'Ed25519' as const,
         privateJwk: '{"d":"x"}',
         publicJwk: '{"x":"y"}',
         state,
         createdAt,
+        stateAt: createdAt,
       });
-      keys.insert(key('b', NOW + 1, 'next'));
-      keys.insert(key('a', NOW, 'active'));
+      keys.apply({ put: [key('b', NOW + 1, 'next'), key('a', NOW, 'active')] });
       assert.deepEqual(keys.list(), [key('a', NOW, 'active'), key('b', NOW + 1, 'next')]);
-      assert.throws(() => keys.insert(key('a', NOW, 'active')), code('conflict', /a/));
+      keys.apply({ put: [key('a', NOW, 'retiring'), key('c', NOW + 2, 'next')], remove: ['b'] });
+      assert.deepEqual(keys.list(), [key('a', NOW, 'retiring'), key('c', NOW + 2, 'next')]);
+      const broken = { ...key('d', NOW, 'next'), publicJwk: null as unknown as string };
+      assert.throws(() => keys.apply({ put: [key('e', NOW, 'next'), broken], remove: ['a'] }));
+      assert.deepEqual(
+        keys.list().map(({ kid }) => kid),
+        ['a', 'c'],
+      );
+    });
+  });
+
+  describe(`${name}: credentials`, () => {
+    const credentialOf = (id: string, identity: string, more: Partial<CredentialRecord> = {}): CredentialRecord => ({
+      id,
+      identity,
+      hash: `hash of ${id}`,
+      createdAt: NOW,
+      expiresAt: NOW + 3_600_000,
+      createdBy: 'op',
+      uses: 0,
+      ...more,
+    });
+    const details = [{ type: 'docker' as const, actions: ['container.*'] }];
+    test('come back as they were given, by id and by hash', ({ credentials }) => {
+      const narrow = credentialOf('c1', 'alice', { scope: [], authorizationDetails: details });
+      credentials.insert(narrow);
+      credentials.insert(credentialOf('c2', 'bob'));
+      assert.deepEqual(credentials.get('c1'), narrow);
+      assert.deepEqual(credentials.byHash('hash of c2'), credentialOf('c2', 'bob'));
+      assert.equal(credentials.byHash('hash of C2'), undefined);
+      assert.throws(() => credentials.insert(credentialOf('c3', 'bob', { hash: 'hash of c1' })));
+      assert.deepEqual(
+        credentials.list({ identity: 'bob' }).map(({ id }) => id),
+        ['c2'],
+      );
+    });
+    test('are counted, revoked once, by id and by age, and with their identity', (store) => {
+      const { credentials } = store;
+      store.identities.insert(alice);
+      credentials.insert(credentialOf('c1', 'alice'));
+      credentials.insert(credentialOf('c2', 'alice', { createdAt: NOW + 10 }));
+      credentials.insert(credentialOf('c3', 'bob'));
+      credentials.used('c1', NOW + 5);
+      credentials.used('c1', NOW + 6);
+      assert.deepEqual([credentials.get('c1')?.uses, credentials.get('c1')?.lastUsedAt], [2, NOW + 6]);
+      assert.equal(credentials.revokeIssuedBefore('alice', NOW + 10, NOW + 20), 1);
+      credentials.revoke('c1', NOW + 30);
+      assert.equal(credentials.get('c1')?.revokedAt, NOW + 20);
+      assert.deepEqual(credentials.revoked(NOW), ['c1']);
+      assert.throws(() => credentials.revoke('c9', NOW), code('not-found', /c9/));
+      store.identities.delete('alice');
+      assert.deepEqual([...credentials.revoked(NOW)].sort(), ['c1', 'c2']);
+    });
+  });
+
+  describe(`${name}: use of tokens`, () => {
+    test('adds up, and remembers how far the log is counted', ({ tokenUse }) => {
+      assert.equal(tokenUse.countedTo(), 0);
+      assert.equal(tokenUse.get('t1'), undefined);
+      tokenUse.add(new Map([['t1', { lastUsedAt: NOW + 5, calls: 3, denials: 1 }]]), 7);
+      tokenUse.add(
+        new Map([
+          ['t1', { lastUsedAt: NOW, calls: 2, denials: 0 }],
+          ['t2', { lastUsedAt: NOW, calls: 1, denials: 1 }],
+        ]),
+        9,
+      );
+      assert.deepEqual(tokenUse.get('t1'), { lastUsedAt: NOW + 5, calls: 5, denials: 1 });
+      assert.equal(tokenUse.countedTo(), 9);
     });
   });
 

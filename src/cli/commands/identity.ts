@@ -1,5 +1,6 @@
 // dockgate identity: who may call, in which tenant and groups, under which policies.
 import { Command } from 'commander';
+import { DURATION_RULE, parseDuration } from '../../admin/duration.ts';
 import { IDENTITY_NAME, IDENTITY_NAME_RULE } from '../../identity/names.ts';
 import { print, printJson, sheet, shortTime, table, usageError } from '../output.ts';
 import { collect, examples, gatewayOf, optionsOf, segment } from './common.ts';
@@ -11,12 +12,19 @@ interface IdentityView {
   readonly policies: readonly string[];
   readonly disabled: boolean;
   readonly createdAt: string;
+  readonly maxTtl: string | null;
 }
 
 /** A name that cannot be one is a usage error, before any gateway is asked. */
 export const checkName = (name: string): string => {
   if (!IDENTITY_NAME.test(name)) throw usageError(`"${name}" is no identity name: ${IDENTITY_NAME_RULE}`);
   return name;
+};
+
+/** As `checkName`, for a span of time. */
+export const checkSpan = (option: string, span: string): string => {
+  if (parseDuration(span) === undefined) throw usageError(`${option} "${span}" is no span: ${DURATION_RULE}`);
+  return span;
 };
 
 const showSheet = (identity: IdentityView): string =>
@@ -26,6 +34,7 @@ const showSheet = (identity: IdentityView): string =>
     ['groups', identity.groups],
     ['policies', identity.policies],
     ['state', identity.disabled ? 'disabled' : 'enabled'],
+    ['max ttl', identity.maxTtl],
     ['created', shortTime(identity.createdAt)],
   ]);
 
@@ -36,6 +45,7 @@ const create = (): Command =>
     .option('--tenant <tenant>', 'tenant it belongs to')
     .option('--group <group>', 'group it is in; may be given more than once', collect)
     .option('--policy <policy>', 'policy bound to it; may be given more than once', collect)
+    .option('--max-ttl <span>', 'longest life of its tokens: 15m, 1h (default: 24h, 7d for operators)')
     .addHelpText(
       'after',
       examples(
@@ -44,14 +54,19 @@ const create = (): Command =>
       ),
     )
     .action(
-      async (name: string, options: { tenant?: string; group?: string[]; policy?: string[] }, command: Command) => {
+      async (
+        name: string,
+        options: { tenant?: string; group?: string[]; policy?: string[]; maxTtl?: string },
+        command: Command,
+      ) => {
         checkName(name);
-        const { tenant, group, policy } = options;
+        const { tenant, group, policy, maxTtl } = options;
         const made = await (await gatewayOf(command)).call<IdentityView>('POST', '/identities', {
           name,
           ...(tenant === undefined ? {} : { tenant }),
           groups: group ?? [],
           policies: policy ?? [],
+          ...(maxTtl === undefined ? {} : { maxTtl: checkSpan('--max-ttl', maxTtl) }),
         });
         if (optionsOf(command).json) await printJson(made);
         else await print(`identity ${made.name} created`);
@@ -98,6 +113,25 @@ const show = (): Command =>
       else await print(showSheet(identity));
     });
 
+const update = (): Command =>
+  new Command('update')
+    .description('change an identity; tokens that are out keep their end')
+    .argument('<name>', 'name of the identity')
+    .requiredOption('--max-ttl <span>', 'longest life of its tokens from now on: 15m, 1h, or none')
+    .addHelpText(
+      'after',
+      examples('dockgate identity update ci --max-ttl 15m', 'dockgate identity update ci --max-ttl none'),
+    )
+    .action(async (name: string, { maxTtl }: { maxTtl: string }, command: Command) => {
+      const identity = await (await gatewayOf(command)).call<IdentityView>(
+        'PATCH',
+        `/identities/${segment(checkName(name))}`,
+        { maxTtl: maxTtl === 'none' ? null : checkSpan('--max-ttl', maxTtl) },
+      );
+      if (optionsOf(command).json) await printJson(identity);
+      else await print(`identity ${name} updated`);
+    });
+
 const toggle = (verb: 'disable' | 'enable', description: string): Command =>
   new Command(verb)
     .description(description)
@@ -131,6 +165,7 @@ export const identityCommand = (): Command =>
     .addCommand(create())
     .addCommand(list())
     .addCommand(show())
+    .addCommand(update())
     .addCommand(toggle('disable', 'refuse an identity from its next request on, tokens included'))
     .addCommand(toggle('enable', 'let a disabled identity call again'))
     .addCommand(remove())
