@@ -103,8 +103,9 @@ async function inspect(engine: EngineClient, target: string): Promise<Answer | u
     { method: 'GET', target, headers: [], body: undefined },
     { timeoutMs: LOOKUP_TIMEOUT_MS, maxBytes: LOOKUP_MAX_BYTES },
   );
-  // 503 is how an engine outside a swarm answers for services, nodes, secrets and configs: there is no such object.
-  if (answer.status === 404 || answer.status === 503) return undefined;
+  // 400 is for what can name nothing. 503 is how an engine outside a swarm answers for services, nodes, secrets and
+  // configs: there is no such object.
+  if (answer.status === 400 || answer.status === 404 || answer.status === 503) return undefined;
   if (answer.status !== 200) {
     throw new GatewayError('engine-unreachable', `the engine did not say what ${target} is (status ${answer.status})`);
   }

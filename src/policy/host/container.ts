@@ -27,7 +27,7 @@ import {
   storageOpt,
 } from './isolation.ts';
 import { ceilingsOf, checkCreated, checkUpdated } from './limits.ts';
-import { bindsCheck, mountsCheck, volumeDriver, volumePaths, volumesInUseCheck } from './mounts.ts';
+import { bindsCheck, mountsCheck, tmpfsCheck, volumeDriver, volumePaths, volumesInUseCheck } from './mounts.ts';
 import { checkHostNetworkRefs, networkingConfigCheck } from './networks.ts';
 import { portBindingsCheck, publishAllCheck } from './ports.ts';
 import type { Check, Report, Rows } from './report.ts';
@@ -89,6 +89,7 @@ export function hostConfigRows(rules: HostRules): Rows {
     ['CapAdd', capabilitiesCheck(rules)],
     ['Binds', bindsCheck(rules)],
     ['Mounts', mountsCheck(rules)],
+    ['Tmpfs', tmpfsCheck],
     ['VolumeDriver', volumeDriver],
     ['VolumesFrom', others],
     ['Links', others],
@@ -108,7 +109,7 @@ export function hostConfigRows(rules: HostRules): Rows {
     ['OomScoreAdj', oomScoreAdj],
     ['StorageOpt', storageOpt],
     ...resourceRows(rules),
-    ...free('CapDrop', 'Tmpfs', 'ReadonlyRootfs', 'Init', 'AutoRemove', 'RestartPolicy', 'ConsoleSize', 'ShmSize'),
+    ...free('CapDrop', 'ReadonlyRootfs', 'Init', 'AutoRemove', 'RestartPolicy', 'ConsoleSize', 'ShmSize'),
     ...free('Dns', 'DnsOptions', 'DnsSearch', 'ExtraHosts', 'Umask'),
   ]);
 }

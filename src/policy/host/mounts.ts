@@ -6,9 +6,9 @@ import { cleanPath, isAbsolutePath, parseBind } from '../../engine/mounts.ts';
 import type { EngineCall, Json, JsonObject } from '../../engine/types.ts';
 import type { BindRoot } from './bind-roots.ts';
 import { isBelow, reachesSocket } from './bind-roots.ts';
-import { SAFE_TMPFS_FLAGS, SAFE_TMPFS_VALUES } from './presets.ts';
+import { SAFE_OWN_TMPFS_FLAGS, SAFE_TMPFS_FLAGS, SAFE_TMPFS_VALUES } from './presets.ts';
 import type { Check, Report, Rows } from './report.ts';
-import { each, empty, listOf, objectOf, oneOfWords, quote, walk } from './report.ts';
+import { each, empty, entry, listOf, objectOf, oneOfWords, quote, walk } from './report.ts';
 import type { HostRules } from './rules.ts';
 
 /** Names the engine takes for a volume; others are paths in disguise or refused by it. */
@@ -18,6 +18,7 @@ const PLAIN_VOLUME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*:\/[\w./-]*(?::r[ow])?$/;
 const PRIVATE: ReadonlySet<unknown> = new Set([undefined, null, '', 'private', 'rprivate']);
 const TMPFS_FLAGS: ReadonlySet<string> = new Set(SAFE_TMPFS_FLAGS);
 const TMPFS_VALUES: ReadonlySet<string> = new Set(SAFE_TMPFS_VALUES);
+const OWN_TMPFS_FLAGS: ReadonlySet<string> = new Set(SAFE_OWN_TMPFS_FLAGS);
 const SHARED_OPTIONS: ReadonlySet<string> = new Set(['shared', 'rshared', 'slave', 'rslave']);
 
 /** HostConfig.Binds: `src:dst[:options]`. */
@@ -152,11 +153,33 @@ const MOUNT: Rows = new Map<string, Check | null>([
   ['ClusterOptions', empty('none')],
 ]);
 const IMAGE_OPTIONS: Rows = new Map([['Subpath', null]]);
-const TMPFS_OPTIONS: Rows = new Map([
+const TMPFS_OPTIONS: Rows = new Map<string, Check | null>([
   ['SizeBytes', null],
   ['Mode', null],
-  ['Options', null],
+  [
+    'Options',
+    each((value, at, report) => {
+      const words = listOf(value, at, report).map(String).join('=');
+      if (!isTmpfsOptions(words, OWN_TMPFS_FLAGS)) denyTmpfsOptions(words, at, report);
+    }),
+  ],
 ]);
+
+/** HostConfig.Tmpfs: path to options. They reach mount(2), where `bind`, `move` and `remount` make something else of it. */
+export const tmpfsCheck: Check = (value, at, report) => {
+  const paths = objectOf(value, at, report);
+  for (const path in paths) {
+    const options = paths[path];
+    if (!isTmpfsOptions(options, OWN_TMPFS_FLAGS)) denyTmpfsOptions(options, entry(at, path), report);
+  }
+};
+
+const denyTmpfsOptions = (options: Json | undefined, at: string, report: Report): void =>
+  report.deny(
+    at,
+    options,
+    `is ${quote(options)} (allowed: options of a tmpfs such as size, mode, uid, gid, exec and ro)`,
+  );
 
 /** HostConfig.Mounts and ContainerSpec.Mounts. */
 export function mountsCheck(rules: HostRules): Check {
@@ -245,18 +268,18 @@ export const driverOptsCheck =
       const isFine =
         rules.values.volumeOptions &&
         ((key === 'size' && isPlain(item)) ||
-          (isTmpfs && (key === 'type' || key === 'device' || (key === 'o' && isTmpfsOptions(item)))));
+          (isTmpfs && (key === 'type' || key === 'device' || (key === 'o' && isTmpfsOptions(item, TMPFS_FLAGS)))));
       if (!isFine) report.deny(`${at}.${key}`, item, `is ${quote(item)} (allowed: ${allowed})`);
     }
   };
 
 const isPlain = (value: Json | undefined): boolean => typeof value === 'string' && /^[0-9]+[a-zA-Z%]{0,3}$/.test(value);
 
-function isTmpfsOptions(value: Json | undefined): boolean {
+function isTmpfsOptions(value: Json | undefined, flags: ReadonlySet<string>): boolean {
   if (typeof value !== 'string') return false;
   return value.split(',').every((option) => {
     const equals = option.indexOf('=');
-    if (equals < 0) return option === '' || TMPFS_FLAGS.has(option);
+    if (equals < 0) return option === '' || flags.has(option);
     return TMPFS_VALUES.has(option.slice(0, equals)) && /^[0-9a-zA-Z%]*$/.test(option.slice(equals + 1));
   });
 }

@@ -154,6 +154,11 @@ export const SAFE_TMPFS_FLAGS: readonly string[] = [
   'strictatime',
   'sync',
 ];
+/** Further ones for a tmpfs that is part of the container itself. */
+export const SAFE_OWN_TMPFS_FLAGS: readonly string[] = [
+  ...SAFE_TMPFS_FLAGS,
+  ...['defaults', 'dev', 'dirsync', 'private', 'rprivate', 'suid'],
+];
 export const SAFE_TMPFS_VALUES: readonly string[] = ['gid', 'mode', 'nr_blocks', 'nr_inodes', 'size', 'uid'];
 
 /** Sockets that hand over the machine, wherever they lie. A mount of one, or of a folder that holds one, is never allowed. */

@@ -114,7 +114,15 @@ const HOST: readonly (readonly [hostConfig: unknown, field?: string])[] = [
   [{ VolumeDriver: 'local' }],
   [{ VolumesFrom: ['db:ro'] }],
   [{ Links: ['db:db'] }],
-  [{ Tmpfs: { '/run': 'rw,noexec,size=65536k' } }],
+  [{ Tmpfs: { '/run': 'rw,noexec,size=65536k', '/x': '', '/y': 'exec,suid,dev,mode=1777,uid=1,gid=1,rprivate' } }],
+  [{ Tmpfs: { '/run': 'rw', '/x': 'bind' } }, 'HostConfig.Tmpfs["/x"]'],
+  [{ Tmpfs: { '/x': 'size=1m,remount' } }, 'HostConfig.Tmpfs["/x"]'],
+  [{ Tmpfs: { '/x': 'rshared' } }, 'HostConfig.Tmpfs["/x"]'],
+  [{ Tmpfs: { '/x': 'lowerdir=/' } }, 'HostConfig.Tmpfs["/x"]'],
+  [
+    { Mounts: [{ Type: 'tmpfs', Target: '/d', TmpfsOptions: { Options: [['exec'], ['bind']] } }] },
+    'HostConfig.Mounts[0].TmpfsOptions.Options[1]',
+  ],
   [
     { Devices: [{ PathOnHost: '/dev/kmsg', PathInContainer: '/dev/k', CgroupPermissions: 'r' }] },
     'HostConfig.Devices[0]',

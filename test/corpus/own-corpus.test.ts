@@ -1,0 +1,92 @@
+// Our own corpus: what real engines make of each request is tried again, and what the gateway lets through of it is the verdict.
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { ENGINE, skipWithoutEngine } from '../support/engine.ts';
+import { startGateway, type TestGateway } from '../support/gateway.ts';
+import { IS_DENO } from '../support/runtime.ts';
+import { exchange, type Header } from './exchange.ts';
+import { OWN_CASES, type OwnCase, type Places, type Ran, removeRest, runCase } from './own-case.ts';
+
+const OLD_ENGINE = process.env.DOCKGATE_TEST_DOCKER_HOST_20?.replace('unix://', '');
+/** Cases under way at once. */
+const AT_ONCE = 8;
+
+/** Sent straight to the engine these would disturb other tests or the machine's routes, or wait for addresses. */
+const isAloneOnly = ({ id, category }: OwnCase): boolean =>
+  category === 'plugins-swarm' || category === 'system' || /^(net-x-(public|loop|linklocal)|img-x-)/.test(id);
+
+/** Runs all cases, each under its own prefix, and tells of those whose effect is not the wanted one. */
+async function runAll(
+  cases: readonly OwnCase[],
+  mark: string,
+  places: Places,
+  wanted: (it: OwnCase) => boolean,
+): Promise<readonly string[]> {
+  const told: string[] = [];
+  const waiting = [...cases.entries()];
+  const work = async () => {
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      const [i, each] = next;
+      const isWanted = wanted(each);
+      let ran: Ran = await runCase(each, `${mark}${i}x`, places);
+      // An engine under load may answer too late for a proof; an effect nobody wanted gets no second try.
+      if (isWanted && !ran.honoured) ran = await runCase(each, `${mark}${i}y`, places);
+      if (ran.honoured !== isWanted)
+        told.push(`${each.id}: took effect ${ran.honoured}, answers ${ran.statuses.join(' ')} ${ran.message}`);
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  await removeRest(places.engine, `d${mark}`);
+  return told;
+}
+
+const engines = [
+  { line: 'the engine', socket: ENGINE },
+  ...(OLD_ENGINE === undefined || OLD_ENGINE === '' ? [] : [{ line: 'the 20.10 engine', socket: OLD_ENGINE }]),
+];
+
+it('the cases are many, of every family, and stand beside neighbours that are allowed', () => {
+  assert.ok(OWN_CASES.length > 400, `${OWN_CASES.length} cases`);
+  assert.ok(OWN_CASES.filter(({ verdict }) => verdict === 'allow').length > 80);
+  assert.equal(new Set(OWN_CASES.map(({ id }) => id)).size, OWN_CASES.length);
+});
+
+for (const { line, socket } of engines) {
+  describe(`our own corpus on ${line}`, { skip: skipWithoutEngine }, () => {
+    const engine = socket as string;
+    const mark = IS_DENO ? 'd' : 'n';
+    let gateway: TestGateway;
+    let isNew = true;
+    const notedOf = ({ observed28, observed20 }: OwnCase) => (isNew ? observed28 : observed20);
+    before(async () => {
+      const version = (await exchange(engine, { method: 'GET', path: '/version' }))[0]?.body.toString() ?? '';
+      isNew = !/"ApiVersion":"1\.41"/.test(version);
+      gateway = await startGateway({
+        engine,
+        settings: { listen: ['https://127.0.0.1:0', { unix: './any.sock', mode: '0600' }] },
+      });
+      for (const name of ['alice', 'bob'])
+        await gateway.must('identity', 'create', name, '--policy', 'baseline', '--tenant', name);
+    });
+    after(() => gateway?.remove());
+
+    // No code of ours takes part in it: once is enough.
+    const isShownElsewhere = IS_DENO || socket !== ENGINE ? 'shown on Node with the newer engine' : false;
+    it('the engine reads each request as noted', { skip: isShownElsewhere }, async () => {
+      const cases = OWN_CASES.filter((each) => !isAloneOnly(each));
+      const told = await runAll(cases, `${mark}e`, { engine }, (each) => notedOf(each).honoured);
+      assert.deepEqual(told, []);
+    });
+
+    it('through the gateway each request has the effect baseline allows, or none', async () => {
+      const callers: Record<string, Header> = {};
+      for (const name of ['alice', 'bob'])
+        callers[name] = ['Authorization', `Bearer ${await gateway.must('token', 'create', name)}`];
+      const places = { engine, gateway: { socket: join(gateway.dir, 'any.sock'), callers } };
+      // What the engine itself refuses, a version it does not know for one, stays refused.
+      const wanted = (each: OwnCase) => each.verdict === 'allow' && notedOf(each).honoured;
+      assert.deepEqual(await runAll(OWN_CASES, mark, places, wanted), []);
+    });
+  });
+}
