@@ -28,7 +28,7 @@ import { createIssuer, type Issuer } from './identity/issue-token.ts';
 import { createRefreshCredentials } from './identity/refresh-credentials.ts';
 import { createRevocations } from './identity/revocation.ts';
 import { isSealed, loadSeal, SEAL_KEY_VARIABLE } from './identity/seal.ts';
-import { NO_TRUST } from './identity/trust.ts';
+import { loadTrust } from './identity/trust.ts';
 import type { Logger } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { adminHandlers, mountOwnRoutes } from './own-routes.ts';
@@ -115,7 +115,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       }),
     });
     await issuer.ensureKey();
-    const trust = NO_TRUST;
+    let trust = await loadTrust(config.clientCas);
     const externalsOf = (from: Config, previous?: ExternalIssuers): ExternalIssuers =>
       createExternalIssuers({
         settings: from.issuers,
@@ -299,11 +299,13 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       policies: () => policies,
       plugins: () => plugins,
       async reload(next) {
+        const nextTrust = await loadTrust(next.clientCas);
         const nextExternals = externalsOf(next, externals);
         const chain = await chainOf(next);
         const compiled = compileStored();
         const old = plugins;
         current = next;
+        trust = nextTrust;
         externals = nextExternals;
         void externals.refresh();
         // Streams of callers whom the settings no longer name end with them.

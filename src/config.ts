@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { z } from 'zod';
 import { isLoopback, MAX_SOCKET_PATH_BYTES, parseEngineAddress } from './config/address.ts';
+import { readClientCas } from './config/client-cas.ts';
 import { type Fault, type Path, pathText, readDocument, type SourceDocument } from './config/document.ts';
 import { readIssuers } from './config/issuers.ts';
 import { readListeners } from './config/listen.ts';
@@ -128,6 +129,11 @@ const readSections = (value: unknown, options: ParseOptions, faults: Fault[]): C
     { tls, reserved, ...files },
     faults,
   );
+  const clientCas = readClientCas(
+    section('clientCas', schema.clientCasSection, [], 'default') ?? [],
+    files.existing,
+    faults,
+  );
   const plugins = (section('plugins', schema.pluginsSection, [], 'default') ?? []).map(
     ({ use, name, config }, index): PluginSetting => ({
       // A bare name is one of the shipped plugins or a package; only the loader knows.
@@ -154,6 +160,7 @@ const readSections = (value: unknown, options: ParseOptions, faults: Fault[]): C
     ...(engine.tls ? { engineTls: engine.tls } : {}),
     data,
     listen,
+    clientCas,
     plugins,
     limits,
     log,

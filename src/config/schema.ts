@@ -81,6 +81,30 @@ export const unixEntry = strict({
     .optional(),
 });
 
+const certificateName = (what: string) => text(what).max(256, { error: 'must be at most 256 characters' });
+export const clientCasSection = z
+  .array(
+    strict({
+      ca: path,
+      crl: path.optional(),
+      map: z
+        .array(
+          strict({
+            spiffe: certificateName('a SPIFFE id').optional(),
+            dns: certificateName('a DNS name').optional(),
+            email: certificateName('an e-mail address').optional(),
+            cn: certificateName('a common name').optional(),
+            identity: text('the name of an identity'),
+          }),
+          { error: wrong('a list such as - { dns: "*.ci.example", identity: ci }') },
+        )
+        .min(1, { error: 'must map something, or nobody of this CA gets in' })
+        .max(1000, { error: 'must be at most 1000 entries' }),
+    }),
+    { error: wrong('a list of { ca, map }') },
+  )
+  .max(16, { error: 'must be at most 16 CAs' });
+
 export const pluginsSection = z.array(
   strict({
     use: path,
@@ -199,6 +223,7 @@ export const KEYS = [
   'data',
   'listen',
   'tls',
+  'clientCas',
   'plugins',
   'limits',
   'log',

@@ -1,5 +1,6 @@
 // The settings as the rest of the program sees them: complete, absolute, frozen.
 import type { IssuerSetting } from '../identity/external/setting.ts';
+import type { ClientCa } from '../identity/trust.ts';
 import type { EngineAddress } from '../proxy/types.ts';
 
 /** PEM files of a certificate chain and its key, absolute paths. */
@@ -75,6 +76,8 @@ export interface Config {
   /** Data folder, absolute. */
   readonly data: string;
   readonly listen: readonly Listener[];
+  /** Outside CAs whose client certificates name identities. */
+  readonly clientCas: readonly ClientCa[];
   readonly plugins: readonly PluginSetting[];
   readonly limits: Limits;
   readonly log: { readonly level: LogLevel };

@@ -15,7 +15,7 @@ import type { Issuer } from './issue-token.ts';
 import { createPrincipals } from './principal.ts';
 import type { Revocations } from './revocation.ts';
 import type { IdentityStore } from './stores.ts';
-import { checkAgreement, checkUnbound } from './token-binding.ts';
+import { checkAgreement, checkUnbound, ofTokenAlone } from './token-binding.ts';
 import { createTokenCache, keyOf } from './token-cache.ts';
 import type { Presented } from './trust.ts';
 import { checkForm, type VerifiedToken, verifyToken } from './verify-token.ts';
@@ -234,7 +234,7 @@ export function createAuthenticator(parts: AuthenticatorParts): Authenticator {
         throw new GatewayError('token-expired', 'the token has expired; ask an operator for a new one');
       }
       if (principal.tokenId !== undefined) refuseRevoked(principal.tokenId, principal.ancestors ?? []);
-      const caller = principals.callerOf(principal);
+      const caller = principals.callerOf(ofTokenAlone(principal));
       if (caller !== undefined && !externals()?.stillNames(caller)) {
         throw new GatewayError('identity-not-mapped', 'the settings no longer say who the caller is');
       }

@@ -23,28 +23,40 @@ const STAR: Record<MappedBy, string> = {
   cn: '([^\\x00-\\x1f]+)',
 };
 
-/** What is wrong with a mapping, undefined when nothing is. */
-export function mappingFault({ by, pattern, identity }: CertificateMapping): string | undefined {
+/** What is wrong with a mapping and in which half, undefined when nothing is. */
+export function mappingFault({
+  by,
+  pattern,
+  identity,
+}: CertificateMapping): { at: 'pattern' | 'identity'; message: string } | undefined {
   const stars = pattern.split('*').length - 1;
-  if (stars > 1) return 'a pattern holds at most one *';
-  if (identity.includes('*') ? stars === 0 : false) return 'the identity has a * but the pattern has none';
-  if (identity.split('*').length > 2) return 'the identity holds at most one *';
-  if (!IDENTITY_NAME.test(identity.replace('*', 'x'))) return `${JSON.stringify(identity)} is no identity name`;
-  // A pattern without a fixed part would map whatever the CA signs.
-  if (pattern === '*' && !identity.includes('*')) return 'a * alone would make everybody of this CA one identity';
-  switch (by) {
-    case 'spiffe':
-      return /^spiffe:\/\/[a-z0-9._-]+(\/[A-Za-z0-9._*-]+)+$/.test(pattern)
-        ? undefined
-        : 'must be a SPIFFE id such as spiffe://example.org/ns/ci/sa/* (no * in the trust domain)';
-    case 'dns':
-      return /^[a-z0-9_*-]+(\.[a-z0-9_*-]+)*$/i.test(pattern) ? undefined : 'must be a DNS name such as *.ci.example';
-    case 'email':
-      return /^[^@\s]+@[^@\s*]+$/.test(pattern) ? undefined : 'must be an address such as *@example.org';
-    case 'cn':
-      return pattern.length <= 256 ? undefined : 'must be at most 256 characters';
+  const ofPattern = (message: string) => ({ at: 'pattern' as const, message });
+  const ofIdentity = (message: string) => ({ at: 'identity' as const, message });
+  if (stars > 1) return ofPattern('holds at most one *');
+  if (identity.includes('*') && stars === 0) return ofIdentity('has a * but the pattern has none');
+  if (!IDENTITY_NAME.test(identity.replace('*', 'x'))) {
+    return ofIdentity(`${JSON.stringify(identity)} is no identity name`);
   }
+  // A pattern without a fixed part would map whatever the CA signs.
+  if (pattern === '*' && !identity.includes('*')) {
+    return ofPattern('a * alone would make everybody of this CA one identity');
+  }
+  return FORMS[by].test(pattern) ? undefined : ofPattern(`must be ${FORM_WORDS[by]}`);
 }
+
+/** Of a SPIFFE id the trust domain is fixed, of an address the domain. */
+const FORMS: Record<MappedBy, RegExp> = {
+  spiffe: /^spiffe:\/\/[a-z0-9._-]+(\/[A-Za-z0-9._*-]+)+$/,
+  dns: /^[a-z0-9_*-]+(\.[a-z0-9_*-]+)*$/i,
+  email: /^[^@\s]+@[^@\s*]+$/,
+  cn: /^.{1,256}$/u,
+};
+const FORM_WORDS: Record<MappedBy, string> = {
+  spiffe: 'a SPIFFE id such as spiffe://example.org/ns/ci/sa/*, without * in the trust domain',
+  dns: 'a DNS name such as *.ci.example',
+  email: 'an address such as *@example.org, without * in the domain',
+  cn: 'a common name such as bot-*',
+};
 
 /**
  * The identity a certificate is mapped to.

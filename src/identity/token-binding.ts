@@ -62,6 +62,10 @@ export function checkAgreement(principal: Principal, presented: Presented, calle
 }
 
 const joined = new WeakMap<Principal, WeakMap<Presented, Principal>>();
+const tokensOf = new WeakMap<Principal, Principal>();
+
+/** The token's own principal behind one that a certificate confirmed; any other one is itself. */
+export const ofTokenAlone = (principal: Principal): Principal => tokensOf.get(principal) ?? principal;
 
 /** The same object for the same two, so that policy is compiled once for them. */
 function together(principal: Principal, presented: Presented): Principal {
@@ -78,6 +82,7 @@ function together(principal: Principal, presented: Presented): Principal {
       expiresAt: Math.min(principal.expiresAt ?? presented.notAfter, presented.notAfter),
     });
     ofPrincipal.set(presented, both);
+    tokensOf.set(both, principal);
   }
   return both;
 }

@@ -44,8 +44,6 @@ export interface Trust {
   readonly authorities: readonly OutsideAuthority[];
 }
 
-export const NO_TRUST: Trust = Object.freeze({ authorities: Object.freeze([]) });
-
 /** A certificate as far as it can be judged once and for all. Times and revocation are asked on every request. */
 export interface Presented {
   readonly serial: string;
@@ -63,9 +61,13 @@ export interface Presented {
   readonly refusal?: { readonly code: ErrorCode; readonly message: string };
 }
 
-/** @throws {GatewayError} `config-invalid` for a file that cannot be read or is no CA */
+/**
+ * Reads the files of the outside CAs.
+ *
+ * @returns a new object each time: what was judged by an earlier one is judged anew
+ * @throws {GatewayError} `config-invalid` for a file that cannot be read or is no CA
+ */
 export async function loadTrust(cas: readonly ClientCa[]): Promise<Trust> {
-  if (cas.length === 0) return NO_TRUST;
   const authorities: OutsideAuthority[] = [];
   for (const [index, ca] of cas.entries()) authorities.push(...(await loadAuthorities(ca, `clientCas[${index}]`)));
   return { authorities };

@@ -77,6 +77,7 @@ test('the example file is right, and shows every key', () => {
   for (const key of [
     'engineTls',
     'engineInsecure',
+    'clientCas',
     'metrics',
     'apiVersions',
     'hostNames',

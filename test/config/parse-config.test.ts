@@ -19,6 +19,7 @@ test('only engine is required; everything else has a default', () => {
     engine: { kind: 'unix', path: '/var/run/docker.sock' },
     data: '/etc/dockgate/data',
     listen: [{ kind: 'https', host: '127.0.0.1', port: 2376 }],
+    clientCas: [],
     plugins: [],
     limits: {
       headBytes: 32768,
@@ -80,6 +81,27 @@ const GOOD: [name: string, source: string, pick: (config: Config) => unknown, ex
     `${ENGINE}listen: [{ unix: ./sockets/ci.sock, mode: "0660", identity: ci }]`,
     (c) => c.listen,
     [{ kind: 'unix', path: '/etc/dockgate/sockets/ci.sock', mode: 0o660, identity: 'ci' }],
+  ],
+  [
+    'a unix socket with a group',
+    `${ENGINE}listen: [{ unix: /run/ci.sock, mode: "0660", group: docker-ci, identity: ci }]`,
+    (c) => c.listen,
+    [{ kind: 'unix', path: '/run/ci.sock', mode: 0o660, group: 'docker-ci', identity: 'ci' }],
+  ],
+  [
+    'an outside CA and whom its certificates name',
+    `${ENGINE}clientCas: [{ ca: corp.pem, crl: corp.crl, map: [{ spiffe: "spiffe://corp.example/ci", identity: ci }, { dns: "*.bots.example", identity: "*" }] }]`,
+    (c) => c.clientCas,
+    [
+      {
+        ca: '/etc/dockgate/corp.pem',
+        crl: '/etc/dockgate/corp.crl',
+        map: [
+          { by: 'spiffe', pattern: 'spiffe://corp.example/ci', identity: 'ci' },
+          { by: 'dns', pattern: '*.bots.example', identity: '*' },
+        ],
+      },
+    ],
   ],
   [
     'a unix socket for its owner alone',
@@ -251,6 +273,25 @@ const FAULTS: [name: string, source: string, at: string, message: RegExp][] = [
     /such as "0660", not "rw"/,
   ],
   ['a set-uid mode', `${ENGINE}listen: [{ unix: a, mode: "4755" }]`, '2:27 listen[0].mode', /such as "0660"/],
+  ['a CA that maps nobody', `${ENGINE}clientCas: [{ ca: a, map: [] }]`, '2:27 clientCas[0].map', /must map something/],
+  [
+    'a mapping by two names',
+    `${ENGINE}clientCas: [{ ca: a, map: [{ dns: a, cn: a, identity: ci }] }]`,
+    '2:28 clientCas[0].map[0]',
+    /needs one of spiffe, dns, email, cn/,
+  ],
+  [
+    'a mapping of everybody to one',
+    `${ENGINE}clientCas: [{ ca: a, map: [{ cn: "*", identity: ci }] }]`,
+    '2:34 clientCas[0].map[0].cn',
+    /everybody of this CA one identity/,
+  ],
+  [
+    'a mapping to no identity name',
+    `${ENGINE}clientCas: [{ ca: a, map: [{ cn: ci, identity: CI }] }]`,
+    '2:48 clientCas[0].map[0].identity',
+    /"CI" is no identity name/,
+  ],
   [
     'an identity that is none',
     `${ENGINE}listen: [{ unix: a, identity: CI }]`,

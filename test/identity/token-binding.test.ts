@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { GatewayError } from '../../src/errors.ts';
 import type { CertificateCallers } from '../../src/identity/certificate-callers.ts';
-import { checkAgreement, checkUnbound } from '../../src/identity/token-binding.ts';
+import { checkAgreement, checkUnbound, ofTokenAlone } from '../../src/identity/token-binding.ts';
 import type { Presented } from '../../src/identity/trust.ts';
 import type { Principal } from '../../src/policy/types.ts';
 
@@ -91,5 +91,6 @@ describe('checkAgreement(), with one', () => {
     const both = checkAgreement(principal, presented, callers(named('ci')));
     assert.deepEqual([both.tokenId, both.certificateSerial, both.expiresAt], ['t', '4f', 2_000]);
     assert.equal(checkAgreement(principal, presented, callers(named('ci'))), both);
+    assert.deepEqual([ofTokenAlone(both), ofTokenAlone(principal)], [principal, principal]);
   });
 });
