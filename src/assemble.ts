@@ -17,6 +17,7 @@ import { NEWEST_MINOR } from './engine/versions.ts';
 import { explainRequest } from './explain-request.ts';
 import { newAuditId } from './gateway/audit-id.ts';
 import { LiveCalls } from './gateway/live-calls.ts';
+import { createTenancy } from './gateway/tenancy/tenancy.ts';
 import { assembleGateway, type Gateway } from './gateway.ts';
 import { createFailedAttempts } from './identity/attempts.ts';
 import { type Authenticator, createAuthenticator } from './identity/authenticate.ts';
@@ -29,6 +30,7 @@ import { createRefreshCredentials } from './identity/refresh-credentials.ts';
 import { createRevocations } from './identity/revocation.ts';
 import { isSealed, loadSeal, SEAL_KEY_VARIABLE } from './identity/seal.ts';
 import { loadTrust } from './identity/trust.ts';
+import { compileSharedImages } from './ledger/shared-images.ts';
 import type { Logger } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { adminHandlers, mountOwnRoutes } from './own-routes.ts';
@@ -39,6 +41,7 @@ import { redactorFor } from './redactor.ts';
 import { type Handlers, listen, type RunningListener, type TlsMaterial } from './runtime/listen.ts';
 import { openAuditReader } from './store/audit-reader.ts';
 import { openTokenUseReader } from './store/audit-token-use.ts';
+import { readLedger } from './store/ledger-table.ts';
 import { lockDataDir, openStore, type Store } from './store/open.ts';
 import { openRecorder } from './store/recorder.ts';
 import { VERSION } from './version.ts';
@@ -167,6 +170,17 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
 
     const engine = createEngineClient(readEngineAddress(config));
     undo.push(() => engine.close());
+    let isShared = compileSharedImages(config.tenants.sharedImages);
+    const tenancy = createTenancy({
+      engine,
+      entries: readLedger(auditFile, Date.now()),
+      isShared: (reference) => isShared(reference),
+      recorder,
+      log,
+      now: () => Date.now(),
+      newAuditId,
+    });
+    undo.push(() => tenancy.close());
     const readiness = readinessOf(engine);
     const meter = createMetrics({
       auditHealthy: () => recorder.healthy,
@@ -257,6 +271,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         plugins: () => plugins,
         recorder,
         engine,
+        tenancy,
         limits: () => current.limits,
         apiVersions,
         redact: redactorFor(store),
@@ -303,6 +318,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         const nextExternals = externalsOf(next, externals);
         const chain = await chainOf(next);
         const compiled = compileStored();
+        isShared = compileSharedImages(next.tenants.sharedImages);
         const old = plugins;
         current = next;
         trust = nextTrust;

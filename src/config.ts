@@ -145,6 +145,7 @@ const readSections = (value: unknown, options: ParseOptions, faults: Fault[]): C
   const limits = section('limits', schema.limitsSection, {}, 'default');
   const log = section('log', schema.logSection, {}, 'default');
   const apiVersions = section('apiVersions', schema.apiVersionsSection, {}, 'default');
+  const tenants = section('tenants', schema.tenantsSection, {}, 'default');
   const issuer = section('issuer', schema.issuerSection, 'dockgate');
   const audience = section('audience', schema.audienceSection, 'dockgate');
   const issuers = readIssuers(
@@ -154,7 +155,8 @@ const readSections = (value: unknown, options: ParseOptions, faults: Fault[]): C
   );
   const hostNames = section('hostNames', schema.hostNamesSection, [], 'default');
   const keySeal = section('keySeal', schema.keySealSection, undefined);
-  if (!engine || !limits || !log || !apiVersions || !issuer || !audience || !hostNames) return undefined;
+  if (!engine || !limits || !log || !apiVersions || !tenants) return undefined;
+  if (!issuer || !audience || !hostNames) return undefined;
   return {
     engine: engine.address,
     ...(engine.tls ? { engineTls: engine.tls } : {}),
@@ -170,6 +172,7 @@ const readSections = (value: unknown, options: ParseOptions, faults: Fault[]): C
     issuers,
     hostNames,
     apiVersions: { min: apiVersions.min, ...(apiVersions.max === undefined ? {} : { max: apiVersions.max }) },
+    tenants,
     ...(metrics ? { metrics: { listen: metrics } } : {}),
   };
 };

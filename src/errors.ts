@@ -56,6 +56,9 @@ export const ERROR_CODES = {
   'host-field-denied': { status: 403, title: 'A host setting is not allowed' },
   'scope-exceeded': { status: 403, title: 'The token is not valid for the operation' },
   'rule-error': { status: 403, title: 'A rule could not be evaluated' },
+  'name-like-id': { status: 400, title: 'The name reads like an id' },
+  'label-reserved': { status: 403, title: 'The label is written by the gateway' },
+  'tenant-not-served': { status: 403, title: 'The operation is not served to tenants' },
   'object-not-found': { status: 404, title: 'No such object' },
   // admit
   'plugin-denied': { status: 403, title: 'A plugin denies the operation' },

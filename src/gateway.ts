@@ -16,6 +16,8 @@ import { type Judged, judge } from './gateway/judge.ts';
 import type { LiveCall } from './gateway/live-calls.ts';
 import type { GatewayParts } from './gateway/parts.ts';
 import { narrowHeaders, respondVersion } from './gateway/respond.ts';
+import { respondToTenant } from './gateway/tenancy/respond.ts';
+import type { TenantCall } from './gateway/tenancy/tenant-call.ts';
 import { asGatewayError, decisionOf, Trace } from './gateway/trace.ts';
 import { nodeCaller } from './proxy/caller-node.ts';
 import { socketCaller } from './proxy/caller-socket.ts';
@@ -83,6 +85,8 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
 
   /** Records a refusal, then answers it: a caller never hears of a denial that is not in the audit. */
   async function refuse(trace: Trace, caller: CallerEnd, thrown: unknown): Promise<void> {
+    trace.tenantCall?.abandon();
+    trace.ledger = undefined;
     let error = asGatewayError(thrown);
     if (error.code === 'internal')
       parts.log.error({ err: thrown, auditId: trace.auditId }, 'a call could not be judged');
@@ -148,6 +152,25 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
     finish(trace, 'error', error.status);
   };
 
+  /** Steps 8 to 10 of a tenant's call. */
+  async function respondTenant(
+    trace: Trace,
+    tenantCall: TenantCall,
+    { call }: Judged,
+    request: EngineRequest,
+    caller: CallerEnd,
+    running: LiveCall,
+  ): Promise<void> {
+    const { outcome, changes } = await respondToTenant(call, request, caller, tenantCall, parts, {
+      signal: running.signal,
+      ...(call.operation.stream === 'none'
+        ? {}
+        : { onHead: (status: number) => parts.recorder.append(trace.event('stream-open', 'allow', { status })) }),
+    });
+    trace.ledger = changes;
+    complete(trace, outcome, running);
+  }
+
   async function handle(arrival: Arrival, caller: CallerEnd): Promise<void> {
     const running = enter();
     const trace = new Trace(arrival, parts);
@@ -163,12 +186,16 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
         const { call } = judged;
         const request = engineRequestOf(judged, arrival);
         const marked = markedCaller(caller, trace, parts.apiVersions.maxMinor);
+        const long = call.operation.stream !== 'none';
+        if (long) live.hold(running, judged.principal);
+        if (trace.tenantCall !== undefined) {
+          await respondTenant(trace, trace.tenantCall, judged, request, marked, running);
+          return;
+        }
         if (call.action === 'system.version') {
           complete(trace, await respondVersion(request, marked, parts), running);
           return;
         }
-        const long = call.operation.stream !== 'none';
-        if (long) live.hold(running, judged.principal);
         const outcome = await parts.engine.forward(request, marked, {
           signal: running.signal,
           ...(long
@@ -184,6 +211,7 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
       parts.log.error({ err: unexpected, auditId: trace.auditId }, 'a call could not be answered');
       caller.abort();
     } finally {
+      trace.tenantCall?.release();
       live.leave(running);
     }
   }
@@ -240,6 +268,7 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
       socket.destroy();
     } finally {
       socket.off('close', onClose);
+      trace.tenantCall?.release();
       live.leave(running);
     }
   }

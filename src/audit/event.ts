@@ -1,5 +1,6 @@
 // One audit event as the gateway records it, and the two interfaces the log stands behind.
 // Columns and stages follow the audit record of the design: intent before the engine sees a call, complete after it.
+import type { LedgerEntry } from '../ledger/entry.ts';
 
 /**
  * - `intent`: decision stored before a byte goes to the engine
@@ -41,6 +42,8 @@ export interface AuditEvent {
   readonly bytesOut?: number | undefined;
   /** Reasons, redacted body, changes made by plugins, annotations. Already redacted: stored as it is. */
   readonly detail?: Readonly<Record<string, unknown>> | undefined;
+  /** Changes of the ownership ledger, written in the event's transaction and no part of its row. At most 100. */
+  readonly ledger?: readonly LedgerEntry[] | undefined;
 }
 
 /** A stored event: `seq` is gapless, `prev` and `hash` chain it to the one before (hex). */

@@ -3,6 +3,7 @@
 
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { canonicalImageReference } from '../engine/image-reference.ts';
 import { IDENTITY_NAME, IDENTITY_NAME_RULE } from '../identity/names.ts';
 import { isHost } from './address.ts';
 import type { Fault, Path } from './document.ts';
@@ -118,6 +119,15 @@ export const pluginsSection = z.array(
   { error: wrong('a list of { use, config }') },
 );
 
+const isImagePattern = (value: string): boolean => {
+  try {
+    if (!value.includes('*')) canonicalImageReference(value);
+    return value.length <= 300;
+  } catch {
+    return false;
+  }
+};
+
 /** Bounds of each limit: default, least, most, unit. */
 export const LIMITS = {
   headBytes: [32 * 1024, 1024, 1024 * 1024, 'bytes'],
@@ -213,6 +223,13 @@ export const apiVersionsSection = strict({ min: apiVersion.default('1.40'), max:
   { path: ['max'], error: 'must not be below min' },
 );
 
+const imagePattern = text('an image reference').refine(isImagePattern, {
+  error: (issue) => `${named(issue.input)} is not an image reference; in a pattern * stands for anything`,
+});
+export const tenantsSection = strict({
+  sharedImages: z.array(imagePattern, { error: wrong('a list of image references') }).default(['*']),
+});
+
 export const metricsSection = strict({ listen: z.unknown().optional() });
 
 /** Keys of the file, in the order they are documented. */
@@ -233,6 +250,7 @@ export const KEYS = [
   'issuers',
   'hostNames',
   'apiVersions',
+  'tenants',
   'metrics',
 ] as const;
 

@@ -93,6 +93,10 @@ export interface Config {
   readonly hostNames: readonly string[];
   /** Engine API versions served, `1.N`. Without `max`: the newest one the operation table knows. */
   readonly apiVersions: { readonly min: string; readonly max?: string };
+  readonly tenants: {
+    /** Images that belong to nobody and may be used by every tenant: references, in which `*` stands for anything. */
+    readonly sharedImages: readonly string[];
+  };
   /** A listener of its own for `/metrics`, open to whoever reaches it; without it only operators can read them. */
   readonly metrics?: { readonly listen: HttpListener | HttpsListener };
 }

@@ -50,7 +50,10 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
 
   let call = await decodeCall(trace, target, parts);
   trace.call = call;
-  call = await resolve(call, policies, parts);
+  if (principal.tenant !== undefined) {
+    trace.tenantCall = await parts.tenancy.begin({ ...principal, tenant: principal.tenant }, trace.auditId, trace.atMs);
+  }
+  call = await resolve(call, policies, parts, trace);
   trace.call = call;
   const decision = judgeCall(trace, policies, call);
   if (decision.effect === 'deny') throwDenial(trace, decision);
@@ -65,7 +68,7 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
       source: arrival.source,
       at: trace.atMs,
       async rejudge(changed) {
-        const again = await resolve(rebuild(call, changed), policies, parts);
+        const again = await resolve(rebuild(call, changed), policies, parts, trace);
         trace.call = again;
         const verdict = judgeCall(trace, policies, again);
         if (verdict.effect === 'deny') throwDenial(trace, verdict);
@@ -77,6 +80,11 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
     trace.changes = admitted.changes;
     trace.annotations = admitted.annotations;
     trace.warnings = admitted.warnings;
+  }
+  if (trace.tenantCall !== undefined) {
+    call = await trace.tenantCall.reserve(call);
+    trace.call = call;
+    trace.ledger = trace.tenantCall.pending;
   }
   return { call, principal };
 }
@@ -107,9 +115,16 @@ function rebuild(call: EngineCall, changed: { body: EngineCall['body']; query: E
   return toCall(target, decodeBody(target, ['application/json'], bytes));
 }
 
-async function resolve(call: EngineCall, policies: PrincipalPolicies, parts: GatewayParts): Promise<EngineCall> {
-  const open = policies.needsResolution(call);
-  return open.length === 0 ? call : resolveReferences(call, open, parts.engine);
+/** What the names of a call stand for: for a tenant its own objects, and for policy whatever it needs to know of them. */
+async function resolve(
+  call: EngineCall,
+  policies: PrincipalPolicies,
+  parts: GatewayParts,
+  trace: Trace,
+): Promise<EngineCall> {
+  const own = trace.tenantCall === undefined ? call : await trace.tenantCall.resolve(call);
+  const open = policies.needsResolution(own);
+  return open.length === 0 ? own : resolveReferences(own, open, parts.engine);
 }
 
 function judgeCall(trace: Trace, policies: PrincipalPolicies, call: EngineCall): Decision {

@@ -7,6 +7,7 @@ import type { Logger } from '../log.ts';
 import type { PolicySet } from '../policy/compile.ts';
 import type { EngineClient } from '../proxy/engine-client.ts';
 import type { LiveCalls } from './live-calls.ts';
+import type { Tenancy } from './tenancy/tenancy.ts';
 
 export interface GatewayLimits {
   /** Largest JSON body, in bytes. */
@@ -33,6 +34,8 @@ export interface GatewayParts {
   plugins(): PluginChain;
   readonly recorder: Recorder;
   readonly engine: EngineClient;
+  /** Serves principals that have a tenant. */
+  readonly tenancy: Tenancy;
   limits(): GatewayLimits;
   /** Served API versions as minor numbers: `1.40` is 40. */
   readonly apiVersions: { readonly minMinor: number; readonly maxMinor: number };

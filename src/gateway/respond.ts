@@ -7,8 +7,17 @@ import type { GatewayParts } from './parts.ts';
 /** Largest answer to `GET /version`, in bytes: an engine sends about 1 KB. */
 const MAX_VERSION_BYTES = 256 * 1024;
 
-/** Fetches `/version`, narrows ApiVersion and MinAPIVersion and delivers the answer. */
-export async function respondVersion(request: EngineRequest, caller: CallerEnd, parts: GatewayParts): Promise<Outcome> {
+/**
+ * Fetches `/version`, narrows ApiVersion and MinAPIVersion and delivers the answer.
+ *
+ * @param view what the caller may see of it; everything when left out
+ */
+export async function respondVersion(
+  request: EngineRequest,
+  caller: CallerEnd,
+  parts: GatewayParts,
+  view: (version: Record<string, unknown>) => Record<string, unknown> = (version) => version,
+): Promise<Outcome> {
   const answer = await parts.engine.fetchJson(request, { maxBytes: MAX_VERSION_BYTES });
   let body = answer.body;
   if (answer.status === 200) {
@@ -24,7 +33,7 @@ export async function respondVersion(request: EngineRequest, caller: CallerEnd, 
       const details = (component as { Details?: Record<string, unknown> } | null)?.Details;
       if (details !== undefined && details !== null) narrow(details, minMinor, maxMinor);
     }
-    body = Buffer.from(`${JSON.stringify(version)}\n`);
+    body = Buffer.from(`${JSON.stringify(view(version))}\n`);
   }
   const headers: string[] = [];
   for (let i = 0; i + 1 < answer.headers.length; i += 2) {

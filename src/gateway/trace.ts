@@ -4,9 +4,11 @@ import type { PluginChange } from '../admission/chain.ts';
 import type { AuditDecision, AuditEvent, AuditStage } from '../audit/event.ts';
 import type { EngineCall, Target } from '../engine/types.ts';
 import { GatewayError } from '../errors.ts';
+import type { LedgerEntry } from '../ledger/entry.ts';
 import type { Decision, Principal } from '../policy/types.ts';
 import { type Arrival, headerValues } from './arrival.ts';
 import type { GatewayParts } from './parts.ts';
+import type { TenantCall } from './tenancy/tenant-call.ts';
 
 /** Longest User-Agent kept, in characters. */
 const MAX_CLIENT = 256;
@@ -25,6 +27,10 @@ export class Trace {
   changes: readonly PluginChange[] = [];
   annotations: Readonly<Record<string, string>> = {};
   warnings: readonly string[] = [];
+  /** Set for principals that have a tenant. */
+  tenantCall: TenantCall | undefined;
+  /** Changes of the ledger that go with the next event. */
+  ledger: readonly LedgerEntry[] | undefined;
 
   constructor(arrival: Arrival, parts: GatewayParts) {
     this.arrival = arrival;
@@ -60,6 +66,8 @@ export class Trace {
   ): AuditEvent {
     const { principal, target, call, arrival } = this;
     const main = call?.resources[0];
+    const { ledger } = this;
+    this.ledger = undefined;
     return {
       at: stage === 'intent' ? this.#startedAt : this.#startedAt + this.durationUs(),
       stage,
@@ -75,7 +83,7 @@ export class Trace {
       class: target?.operation.class,
       apiVersion: target?.apiVersion,
       resource: main === undefined ? undefined : main.name === '' ? main.kind : `${main.kind}/${main.name}`,
-      resourceId: main?.id,
+      resourceId: main?.id ?? ledger?.[0]?.id,
       decision,
       code: outcome.code,
       rule: this.decision?.rule,
@@ -85,6 +93,7 @@ export class Trace {
       bytesIn: outcome.bytesIn,
       bytesOut: outcome.bytesOut,
       detail: this.#detail(stage, decision, outcome),
+      ledger,
     };
   }
 

@@ -5,6 +5,7 @@ import { statSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { AUDIT_ID, COLUMNS, type ColumnValue, chainHash, genesis, STAGE } from './audit-row.ts';
 import { applyPragmas } from './database-pragmas.ts';
+import { isLedgerLine, writeLedger } from './ledger-table.ts';
 
 /** Up to this row, every intent has its outcome: a start need not look before it. */
 const CLOSED_THROUGH = 'closed-through';
@@ -76,7 +77,7 @@ export class AuditLog {
   }
 
   /**
-   * Writes lines from `encodeEvent` in one transaction.
+   * Writes lines from `encodeEvent` and `encodeLedger` in one transaction.
    *
    * @param again the lines may already be there: a writer before this one died while it wrote them
    * @throws with nothing written, when the disk does not take it; the next call opens the file anew
@@ -90,6 +91,10 @@ export class AuditLog {
     try {
       begin.run();
       for (const line of lines) {
+        if (isLedgerLine(line)) {
+          writeLedger(sqlite, line);
+          continue;
+        }
         const values = JSON.parse(line) as ColumnValue[];
         if (again && this.#isStored(sqlite, values)) continue;
         rows.push(values);

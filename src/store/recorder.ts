@@ -7,6 +7,7 @@ import { AuditLog } from './audit-log.ts';
 import { encodeEvent } from './audit-row.ts';
 import { type Answer, AuditThread, MAX_TEXT_BYTES } from './audit-thread.ts';
 import { openDatabase } from './database.ts';
+import { encodeLedger } from './ledger-table.ts';
 
 export interface RecorderOptions {
   /** Calls that may wait for their row. Beyond, calls are refused. Default 10 000; outcomes may fill as much again. */
@@ -43,6 +44,12 @@ interface Waiting {
   readonly resolve?: () => void;
   readonly reject?: (error: GatewayError) => void;
 }
+
+/** The event's line, and behind it what changes in the ledger with it. */
+const encodeLines = (event: AuditEvent): string =>
+  event.ledger === undefined || event.ledger.length === 0
+    ? encodeEvent(event)
+    : `${encodeEvent(event)}\n${encodeLedger(event.ledger)}`;
 
 /** What the recorder writes with: a thread, or the log itself. */
 interface Writer {
@@ -111,7 +118,7 @@ class GroupRecorder implements Recorder {
     if (this.#queue.length >= this.#maxQueue) return Promise.reject(unwritable('too many rows wait to be written'));
     let line: string;
     try {
-      line = encodeEvent(event);
+      line = encodeLines(event);
     } catch (error) {
       return Promise.reject(unwritable(messageOf(error), error));
     }
@@ -125,7 +132,7 @@ class GroupRecorder implements Recorder {
   append(event: AuditEvent): void {
     let line: string;
     try {
-      line = encodeEvent(event);
+      line = encodeLines(event);
     } catch {
       this.#healthy = false;
       return;

@@ -80,6 +80,7 @@ test('the example file is right, and shows every key', () => {
     'clientCas',
     'metrics',
     'apiVersions',
+    'tenants',
     'hostNames',
     'issuer',
     'audience',

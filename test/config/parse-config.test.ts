@@ -38,6 +38,7 @@ test('only engine is required; everything else has a default', () => {
     issuers: [],
     hostNames: [],
     apiVersions: { min: '1.40' },
+    tenants: { sharedImages: ['*'] },
   });
 });
 

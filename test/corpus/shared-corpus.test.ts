@@ -3,13 +3,12 @@
 // an engine this is skipped. DOCKGATE_TEST_DOCKER_HOST_20 names an engine of the 20.10 line to run against as well.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { ENGINE, skipWithoutEngine } from '../support/engine.ts';
 import { run, startGateway, type TestGateway } from '../support/gateway.ts';
 import { ROOT } from '../support/runtime.ts';
-import { OF_OTHER_TENANTS } from './of-other-tenants.ts';
 
 const VERIFY = join(ROOT, '../shared/corpus/verify');
 const OLD_ENGINE = process.env.DOCKGATE_TEST_DOCKER_HOST_20?.replace('unix://', '');
@@ -48,6 +47,11 @@ for (const { line, socket } of engines) {
       const alice = await bearer('alice');
       const via = ['--socket', socket as string, '--via', join(gateway.dir, 'any.sock'), '--header', alice];
       const tenants = ['--setup-as-header', `alice=${alice}`, '--setup-as-header', `bob=${await bearer('bob')}`];
+      // The corpus writes an object's owner into a label of its own; here it is the gateway's.
+      const cases = join(gateway.dir, 'cases.jsonl');
+      const corpus = readFileSync(join(dirname(VERIFY), 'cases.jsonl'), 'utf8');
+      writeFileSync(cases, corpus.replaceAll('gwc.owner', 'dockgate.tenant'));
+      via.push('--cases', cases);
       const ran = await run('flock', ['-w', '300', LOCK, 'python3', VERIFY, ...via, ...tenants], {
         timeoutMs: 600_000,
       });
@@ -55,15 +59,7 @@ for (const { line, socket } of engines) {
       const total = Number(/(\d+) cases, \d+ wrong/.exec(ran.stdout)?.[1] ?? 0);
       assert.ok(total > 250, `the corpus did not run: ${ran.stderr.slice(-2000)}`);
       const wrong = lines.filter((text) => text.startsWith('FAIL'));
-      const idOf = (text: string) => text.split(/\s+/)[2] as string;
-      assert.deepEqual(
-        wrong.filter((text) => !OF_OTHER_TENANTS.has(idOf(text))),
-        [],
-      );
-      if (wrong.length > 0)
-        console.log(
-          `${wrong.length} cases wait for the gateway to know whose object is whose: ${wrong.map(idOf).join(' ')}`,
-        );
+      assert.deepEqual(wrong, []);
     });
   });
 }

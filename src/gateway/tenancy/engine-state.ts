@@ -1,0 +1,94 @@
+// What the gateway asks the engine for itself when it serves a tenant: whether an image or a volume is there, and what a new
+// container brought with it.
+import { GatewayError } from '../../errors.ts';
+import type { EngineClient } from '../../proxy/engine-client.ts';
+
+export type Fields = Record<string, unknown>;
+
+const TIMEOUT_MS = 10_000;
+const MAX_BYTES = 4 * 1024 * 1024;
+/** Largest list the gateway reads as a whole, in bytes: some 30 000 containers. */
+export const MAX_LIST_BYTES = 64 * 1024 * 1024;
+
+export const text = (value: unknown): string => (typeof value === 'string' ? value : '');
+export const items = (value: unknown): readonly Fields[] =>
+  (Array.isArray(value) ? value : []).filter((item): item is Fields => typeof item === 'object' && item !== null);
+export const inner = (value: unknown, key: string): unknown =>
+  typeof value === 'object' && value !== null ? (value as Fields)[key] : undefined;
+
+/** The engine's parsed answer to a GET, undefined for a 404. @throws {GatewayError} `engine-unreachable`, `engine-answer-malformed` */
+export async function ask(engine: EngineClient, target: string, maxBytes = MAX_BYTES): Promise<unknown> {
+  const answer = await engine.fetchJson(
+    { method: 'GET', target, headers: [], body: undefined },
+    { timeoutMs: TIMEOUT_MS, maxBytes },
+  );
+  if (answer.status === 404) return undefined;
+  if (answer.status !== 200) {
+    throw new GatewayError(
+      'engine-unreachable',
+      `the engine did not answer a question of the gateway's (${answer.status})`,
+    );
+  }
+  return parsed(answer.body);
+}
+
+/** @throws {GatewayError} `engine-answer-malformed` */
+export function parsed(body: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.length).toString('utf8'));
+  } catch (cause) {
+    throw new GatewayError('engine-answer-malformed', 'the engine gave an answer that cannot be read', { cause });
+  }
+}
+
+export interface FoundImage {
+  readonly id: string;
+  readonly tags: readonly string[];
+  readonly digests: readonly string[];
+}
+
+/** @param reference canonical reference, or an id or part of one with `sha256:` */
+export async function findImage(engine: EngineClient, reference: string): Promise<FoundImage | undefined> {
+  const found = await ask(engine, `/images/${reference.split('/').map(encodeURIComponent).join('/')}/json`);
+  if (found === undefined) return undefined;
+  const strings = (value: unknown): string[] => (Array.isArray(value) ? value.map(text) : []);
+  return {
+    id: text(inner(found, 'Id')),
+    tags: strings(inner(found, 'RepoTags')),
+    digests: strings(inner(found, 'RepoDigests')),
+  };
+}
+
+export interface FoundVolume {
+  readonly createdAt: string;
+  readonly labels: Fields;
+}
+
+export async function findVolume(engine: EngineClient, name: string): Promise<FoundVolume | undefined> {
+  const found = await ask(engine, `/volumes/${encodeURIComponent(name)}`);
+  if (found === undefined) return undefined;
+  return { createdAt: text(inner(found, 'CreatedAt')), labels: (inner(found, 'Labels') ?? {}) as Fields };
+}
+
+export interface FoundContainer {
+  readonly id: string;
+  readonly name: string;
+  readonly volumes: readonly string[];
+}
+
+export async function findContainer(engine: EngineClient, id: string): Promise<FoundContainer | undefined> {
+  const found = await ask(engine, `/containers/${encodeURIComponent(id)}/json`);
+  if (found === undefined) return undefined;
+  return {
+    id: text(inner(found, 'Id')),
+    name: text(inner(found, 'Name')).replace(/^\//, ''),
+    volumes: items(inner(found, 'Mounts'))
+      .filter((mount) => mount.Type === 'volume')
+      .map((mount) => text(mount.Name))
+      .filter((name) => name !== ''),
+  };
+}
+
+/** Query text of a filters parameter. */
+export const filtersQuery = (filters: Readonly<Record<string, readonly string[]>>): string =>
+  `filters=${encodeURIComponent(JSON.stringify(filters))}`;

@@ -1,0 +1,151 @@
+// Keeps the ledger in step with what happens behind the gateway's back: the engine's event stream at once, and a look at
+// everything at the start and every minute. An object that is gone leaves no right, and one that was being made when the gateway
+// ended finds its maker.
+import type { Recorder } from '../../audit/event.ts';
+import type { LedgerEntry } from '../../ledger/entry.ts';
+import { readEvent } from '../../ledger/events.ts';
+import { JsonLines } from '../../ledger/json-items.ts';
+import { AUDIT_LABEL } from '../../ledger/labels.ts';
+import { canonicalOf } from '../../ledger/views.ts';
+import type { Logger } from '../../log.ts';
+import type { CallerEnd } from '../../proxy/types.ts';
+import { filtersQuery } from './engine-state.ts';
+import { reconcile } from './reconcile.ts';
+import type { TenancyState } from './tenant-call.ts';
+
+/** Between two looks at everything. */
+const RECONCILE_MS = 60_000;
+/** Between the end of an event stream and the next. */
+const RETRY_MS = 1_000;
+/** Most changes written with one event. */
+const MAX_CHANGES = 100;
+
+export interface Follower {
+  /** Looks at everything now. */
+  reconcile(): Promise<void>;
+  /** Begins to follow, if it does not yet. */
+  start(): void;
+  stop(): void;
+}
+
+export interface FollowParts {
+  readonly recorder: Recorder;
+  readonly log: Logger;
+  now(): number;
+  newAuditId(): string;
+}
+
+export function createFollower(state: TenancyState, parts: FollowParts): Follower {
+  const stopping = new AbortController();
+  let timer: ReturnType<typeof setInterval> | undefined;
+  let running: Promise<void> | undefined;
+
+  /** Applies changes nobody asked the gateway for, and writes them down. */
+  const learn = (changes: readonly LedgerEntry[], why: string): void => {
+    for (const entry of changes) state.ledger.apply(entry);
+    for (let at = 0; at < changes.length; at += MAX_CHANGES) {
+      const some = changes.slice(at, at + MAX_CHANGES);
+      parts.recorder.append({
+        at: parts.now() * 1000,
+        stage: 'gateway',
+        auditId: parts.newAuditId(),
+        action: 'ledger.follow',
+        decision: 'allow',
+        resource: some.length === 1 ? `${some[0]?.kind}/${some[0]?.name}` : undefined,
+        resourceId: some.length === 1 ? some[0]?.id : undefined,
+        tenant: some.every(({ tenant }) => tenant === some[0]?.tenant) ? some[0]?.tenant : undefined,
+        detail: { message: why, objects: some.map(({ kind, id, state: now }) => `${now} ${kind}/${id}`).slice(0, 20) },
+        ledger: some,
+      });
+    }
+  };
+
+  const onEvent = (value: unknown): boolean => {
+    const event = readEvent(value);
+    if (event === undefined) return false;
+    const { ledger } = state;
+    const { type, action, id, attributes } = event;
+    if (action === 'destroy' && (type === 'container' || type === 'volume' || type === 'network')) {
+      // A volume's name may be another one's by now: only what was there before the event ends with it.
+      learn(
+        ledger
+          .ending(type, id, event.atMs)
+          .filter((entry) => entry.state !== 'pending' && entry.createdAt <= event.atMs),
+        `the engine removed it (${type} ${action})`,
+      );
+    } else if (action === 'remove' && (type === 'service' || type === 'secret' || type === 'config')) {
+      learn(ledger.ending(type, id, event.atMs), `the engine removed it (${type} ${action})`);
+    } else if (type === 'container' && action === 'rename') {
+      const renamed = ledger.holders('container', id).filter((entry) => entry.name !== attributes.name);
+      learn(
+        renamed.map((entry) => ({ ...entry, name: attributes.name ?? entry.name })),
+        'it was renamed',
+      );
+    } else if (type === 'container' && action === 'create') {
+      const entry = ledger.byKey(`${attributes[AUDIT_LABEL] ?? ''}/0`);
+      if (entry?.state === 'pending' && entry.kind === 'container' && !state.underWay.has(entry.auditId)) {
+        learn([{ ...entry, id, name: attributes.name ?? entry.name, state: 'live' }], 'the engine made it after all');
+      }
+    } else if (type === 'image' && (action === 'untag' || action === 'delete')) {
+      const reference = canonicalOf(attributes.name ?? '') ?? canonicalOf(id);
+      // The events of a moved tag are the same as those of a removed one; the next look at everything tells them apart.
+      if (reference !== undefined && ledger.holders('image', reference).length > 0) void follower.reconcile();
+    }
+    return false;
+  };
+
+  async function follow(): Promise<void> {
+    let sinceMs = parts.now();
+    while (!stopping.signal.aborted) {
+      const filter = new JsonLines(onEvent);
+      const sink: CallerEnd = {
+        head() {},
+        write(chunk) {
+          filter.push(chunk);
+          return true;
+        },
+        onDrain() {},
+        end() {},
+        abort() {},
+        onGone() {},
+      };
+      const filters = filtersQuery({
+        type: ['container', 'volume', 'network', 'image', 'service', 'secret', 'config'],
+      });
+      const target = `/events?since=${Math.floor(sinceMs / 1000)}&${filters}`;
+      sinceMs = parts.now();
+      try {
+        await state.engine.forward({ method: 'GET', target, headers: [], body: undefined }, sink, {
+          signal: stopping.signal,
+        });
+      } catch (error) {
+        parts.log.warn({ err: error }, 'the event stream of the engine ended');
+      }
+      if (stopping.signal.aborted) return;
+      await new Promise<void>((resolve) => setTimeout(resolve, RETRY_MS).unref());
+      await follower.reconcile();
+    }
+  }
+
+  const follower: Follower = {
+    reconcile() {
+      running ??= reconcile(state, learn)
+        .catch((error: unknown) => parts.log.warn({ err: error }, 'the ledger could not be compared with the engine'))
+        .finally(() => {
+          running = undefined;
+        });
+      return running;
+    },
+    start() {
+      if (timer !== undefined || stopping.signal.aborted) return;
+      timer = setInterval(() => void follower.reconcile(), RECONCILE_MS);
+      timer.unref();
+      void follow();
+    },
+    stop() {
+      stopping.abort();
+      clearInterval(timer);
+    },
+  };
+  return follower;
+}

@@ -1,0 +1,147 @@
+// What the ledger learns from the engine's answer to a call that made or ended something. Each function gives the changes; they
+// are applied before the caller hears the answer and written with the call's outcome.
+import { type LedgerEntry, newEntry } from '../../ledger/entry.ts';
+import { AUDIT_LABEL } from '../../ledger/labels.ts';
+import { canonicalOf } from '../../ledger/views.ts';
+import { findContainer, findImage, findVolume, inner, items, text } from './engine-state.ts';
+import { imageIdOf, tagsOf } from './images.ts';
+import type { TenantCall } from './tenant-call.ts';
+
+const voided = (entry: LedgerEntry): LedgerEntry => ({ ...entry, state: 'void' });
+
+/** A new container, with the volumes that came with it. */
+export async function learnContainer(id: string, tenantCall: TenantCall): Promise<LedgerEntry[]> {
+  const [main, ...volumes] = tenantCall.pending;
+  if (main === undefined) return [];
+  const found = await findContainer(tenantCall.state.engine, id);
+  const changes: LedgerEntry[] = [{ ...main, id, name: found?.name ?? main.name, state: 'live' }];
+  const present = new Set(found?.volumes ?? []);
+  for (const volume of volumes) {
+    changes.push(present.has(volume.id) ? await liveVolume(volume, tenantCall) : voided(volume));
+    present.delete(volume.id);
+  }
+  for (const name of present) {
+    // Volumes without a name, of the image or of the call, and named ones a call beside this one was about to make.
+    if (tenantCall.ledger.holders('volume', name).length > 0) continue;
+    const entry = newEntry(tenantCall.owner, changes.length, { kind: 'volume', id: name, name, state: 'live' });
+    changes.push(await liveVolume(entry, tenantCall));
+  }
+  return changes;
+}
+
+async function liveVolume(entry: LedgerEntry, tenantCall: TenantCall): Promise<LedgerEntry> {
+  const found = await findVolume(tenantCall.state.engine, entry.id);
+  return { ...entry, state: 'live', ...(found === undefined ? {} : { engineCreatedAt: found.createdAt }) };
+}
+
+/** What was reserved by a call the engine refused. A volume may have been made before the refusal. */
+export async function learnRefusal(tenantCall: TenantCall): Promise<LedgerEntry[]> {
+  const changes: LedgerEntry[] = [];
+  for (const entry of tenantCall.pending) {
+    const isThere =
+      entry.kind === 'volume' && entry.id !== '' && (await findVolume(tenantCall.state.engine, entry.id)) !== undefined;
+    changes.push(isThere ? await liveVolume(entry, tenantCall) : voided(entry));
+  }
+  return changes;
+}
+
+/**
+ * A volume as the engine answered it. The engine answers with the volume that is there already, whoever made it.
+ *
+ * @returns undefined when it is not the one this call made
+ */
+export function learnVolume(answer: unknown, tenantCall: TenantCall): LedgerEntry[] | undefined {
+  const [entry] = tenantCall.pending;
+  if (entry === undefined) return [];
+  const name = text(inner(answer, 'Name'));
+  if (inner(inner(answer, 'Labels'), AUDIT_LABEL) !== tenantCall.owner.auditId) return undefined;
+  return [{ ...entry, id: name, name, state: 'live', engineCreatedAt: text(inner(answer, 'CreatedAt')) }];
+}
+
+/** An object whose full id is in the answer: network, exec instance, service, secret, config. */
+export function learnId(answer: unknown, tenantCall: TenantCall): LedgerEntry[] {
+  const [entry] = tenantCall.pending;
+  const id = text(inner(answer, 'Id')) || text(inner(answer, 'ID'));
+  return entry === undefined || id === '' ? [] : [{ ...entry, id, state: 'live' }];
+}
+
+/** References that now name an image of the tenant's; an image without one is known by its id. */
+export async function learnImages(imageId: string | undefined, tenantCall: TenantCall): Promise<LedgerEntry[]> {
+  const changes: LedgerEntry[] = [];
+  for (const entry of tenantCall.pending) {
+    const id = await imageIdOf(tenantCall, entry.id);
+    if (id === undefined) {
+      changes.push(voided(entry));
+      continue;
+    }
+    changes.push(...takingOver({ ...entry, parent: id, state: 'live' }, tenantCall));
+  }
+  if (imageId !== undefined && tenantCall.ledger.owned(tenantCall.tenant, 'image', imageId) === undefined) {
+    const found = await findImage(tenantCall.state.engine, imageId);
+    if (found !== undefined && found.tags.length === 0) {
+      changes.push(
+        newEntry(tenantCall.owner, changes.length, {
+          kind: 'image',
+          id: found.id,
+          name: found.id,
+          state: 'live',
+          parent: found.id,
+        }),
+      );
+    }
+  }
+  return changes;
+}
+
+/** A reference that is taken over from an earlier image of the tenant's: the old entry ends, its image keeps an owner. */
+function takingOver(entry: LedgerEntry, { ledger, tenant, owner }: TenantCall): LedgerEntry[] {
+  const changes: LedgerEntry[] = [];
+  for (const old of ledger.holders('image', entry.id)) {
+    if (old.key === entry.key || old.tenant !== tenant || old.state !== 'live') continue;
+    changes.push({ ...old, state: 'removed', removedAt: owner.atMs, replacedBy: entry.key });
+    if (
+      old.parent !== undefined &&
+      old.parent !== entry.parent &&
+      ledger.owned(tenant, 'image', old.parent) === undefined
+    ) {
+      changes.push({ ...old, key: `${entry.key}/old`, id: old.parent, name: old.parent, state: 'live' });
+    }
+  }
+  changes.push(entry);
+  return changes;
+}
+
+/** A pull that ended well. What was shared before stays everybody's. */
+export async function learnPull(reference: string, tenantCall: TenantCall): Promise<LedgerEntry[]> {
+  if (!tenantCall.claimsPull) return [];
+  const isRepository = !/[:@]/.test(reference.slice(reference.lastIndexOf('/') + 1));
+  const names = isRepository ? await tagsOf(reference, tenantCall) : [reference];
+  const changes: LedgerEntry[] = [];
+  for (const name of names) {
+    const entries = tenantCall.ledger.holders('image', name);
+    if (entries.some((entry) => entry.tenant === tenantCall.tenant || entry.isPulled !== true)) continue;
+    const id = await imageIdOf(tenantCall, name);
+    if (id === undefined) continue;
+    changes.push(
+      newEntry(tenantCall.owner, changes.length, {
+        kind: 'image',
+        id: name,
+        name,
+        state: 'live',
+        parent: id,
+        isPulled: true,
+      }),
+    );
+  }
+  return changes;
+}
+
+/** What `DELETE /images/{name}` says it untagged and deleted, as far as it is the tenant's. */
+export function learnImageRemoval(answer: unknown, tenantCall: TenantCall, atMs: number): LedgerEntry[] {
+  const changes: LedgerEntry[] = [];
+  for (const item of items(answer)) {
+    const id = canonicalOf(text(item.Untagged)) ?? text(item.Deleted);
+    if (id !== '') changes.push(...tenantCall.ledger.ending('image', id, atMs));
+  }
+  return changes;
+}

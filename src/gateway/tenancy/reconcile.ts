@@ -1,0 +1,167 @@
+// Compares the ledger with the engine: what is gone is removed, what was renamed takes its name, and what was being made when the
+// gateway ended is found by its label or forgotten. What looks gone is asked for by itself before it is believed.
+import type { LedgerEntry, OwnedKind } from '../../ledger/entry.ts';
+import { AUDIT_LABEL } from '../../ledger/labels.ts';
+import { PREDEFINED_NETWORKS } from '../../ledger/views.ts';
+import {
+  ask,
+  type Fields,
+  filtersQuery,
+  findContainer,
+  findImage,
+  findVolume,
+  inner,
+  items,
+  MAX_LIST_BYTES,
+  text,
+} from './engine-state.ts';
+import type { TenancyState } from './tenant-call.ts';
+
+type Learn = (changes: readonly LedgerEntry[], why: string) => void;
+
+/** @throws {GatewayError} `engine-unreachable`: nothing was learned then */
+export async function reconcile(state: TenancyState, learn: Learn): Promise<void> {
+  await learnSharedNetworks(state);
+  if (state.ledger.size === 0) return;
+  // What comes to life while the lists are on their way is not compared with them.
+  const before = [...state.ledger.entries()];
+  const present = await presentObjects(state, new Set(before.map(({ kind }) => kind)));
+  const isCurrent = (entry: LedgerEntry): boolean => state.ledger.byKey(entry.key) === entry;
+  for (const entry of before) {
+    if (!isCurrent(entry)) continue;
+    if (entry.state === 'pending') {
+      if (state.underWay.has(entry.auditId)) continue;
+      const changes = await settle(entry, state);
+      if (isCurrent(entry)) learn(changes, 'the gateway ended before the outcome was known');
+      continue;
+    }
+    const known = present.get(entry.kind);
+    if (known === undefined) continue;
+    const found = known.get(entry.id);
+    if (found !== undefined && isSame(entry, found)) {
+      const name = text(found.name);
+      if (name !== '' && name !== entry.name) learn([{ ...entry, name }], 'it was renamed');
+      continue;
+    }
+    const isThere = found === undefined && (await exists(entry, state));
+    if (!isThere && isCurrent(entry))
+      learn(state.ledger.ending(entry.kind, entry.id, Date.now()), 'it is gone from the engine');
+  }
+}
+
+async function learnSharedNetworks({ engine, ledger }: TenancyState): Promise<void> {
+  const list = items(await ask(engine, `/networks?${filtersQuery({ type: ['builtin'] })}`, MAX_LIST_BYTES));
+  const names = list
+    .filter((network) => PREDEFINED_NETWORKS.has(text(network.Name)) && network.Scope !== 'swarm')
+    .map((network) => [text(network.Id), text(network.Name)] as const);
+  ledger.setSharedNetworks(new Map(names));
+}
+
+/** What the engine has, by kind and id. Kinds it cannot list are left out. */
+async function presentObjects(
+  { engine }: TenancyState,
+  kinds: ReadonlySet<OwnedKind>,
+): Promise<Map<OwnedKind, Map<string, Fields>>> {
+  const present = new Map<OwnedKind, Map<string, Fields>>();
+  if (kinds.has('container')) {
+    const list = items(await ask(engine, '/containers/json?all=1', MAX_LIST_BYTES));
+    const named = list.map((one) => {
+      const names = Array.isArray(one.Names) ? one.Names.map(text) : [];
+      // Names of links hold a second slash.
+      const own = names.find((name) => name.lastIndexOf('/') === 0);
+      return [text(one.Id), { name: own?.slice(1) ?? '' }] as const;
+    });
+    present.set('container', new Map(named));
+  }
+  if (kinds.has('volume')) {
+    const list = items(inner(await ask(engine, '/volumes', MAX_LIST_BYTES), 'Volumes'));
+    present.set('volume', new Map(list.map((one) => [text(one.Name), one])));
+  }
+  if (kinds.has('network')) {
+    const list = items(await ask(engine, '/networks', MAX_LIST_BYTES));
+    present.set('network', new Map(list.map((one) => [text(one.Id), {}])));
+  }
+  return present;
+}
+
+/** Volumes go by name: one made at another time is another one, unless it carries the label of the call that made this one. */
+function isSame(entry: LedgerEntry, found: Fields): boolean {
+  if (entry.kind !== 'volume') return true;
+  if (inner(found.Labels, AUDIT_LABEL) === entry.auditId) return true;
+  return entry.engineCreatedAt === undefined || entry.engineCreatedAt === found.CreatedAt;
+}
+
+async function exists(entry: LedgerEntry, { engine, ledger }: TenancyState): Promise<boolean> {
+  switch (entry.kind) {
+    case 'container':
+      return (await findContainer(engine, entry.id)) !== undefined;
+    case 'volume':
+      return (await findVolume(engine, entry.id)) !== undefined;
+    case 'network':
+      return (await ask(engine, `/networks/${entry.id}`)) !== undefined;
+    case 'image': {
+      const found = await findImage(engine, entry.id);
+      return (
+        found !== undefined && (entry.parent === undefined || entry.isPulled === true || found.id === entry.parent)
+      );
+    }
+    case 'exec':
+      // Ends with its container.
+      return ledger.holders('container', entry.parent ?? '').length > 0;
+    default:
+      return true;
+  }
+}
+
+/** The outcome of a call that was under way when the gateway ended. */
+async function settle(entry: LedgerEntry, state: TenancyState): Promise<LedgerEntry[]> {
+  const { engine, ledger } = state;
+  const voided: LedgerEntry[] = [{ ...entry, state: 'void' }];
+  const byLabel = filtersQuery({ label: [`${AUDIT_LABEL}=${entry.auditId}`] });
+  switch (entry.kind) {
+    case 'container': {
+      const [made] = items(await ask(engine, `/containers/json?all=1&${byLabel}`, MAX_LIST_BYTES));
+      if (made === undefined) return voided;
+      const found = await findContainer(engine, text(made.Id));
+      if (found === undefined) return voided;
+      const live: LedgerEntry = { ...entry, id: found.id, name: found.name, state: 'live' };
+      const volumes = found.volumes.filter((name) => ledger.holders('volume', name).length === 0);
+      return [
+        live,
+        ...volumes.map(
+          (name, i): LedgerEntry => ({ ...live, key: `${entry.auditId}/v${i}`, kind: 'volume', id: name, name }),
+        ),
+      ];
+    }
+    case 'network': {
+      const [made] = items(await ask(engine, `/networks?${byLabel}`, MAX_LIST_BYTES));
+      return made === undefined ? voided : [{ ...entry, id: text(made.Id), state: 'live' }];
+    }
+    case 'volume': {
+      const list = inner(await ask(engine, `/volumes?${byLabel}`, MAX_LIST_BYTES), 'Volumes');
+      const [labelled] = items(list);
+      if (labelled !== undefined) {
+        const name = text(labelled.Name);
+        return [{ ...entry, id: name, name, state: 'live', engineCreatedAt: text(labelled.CreatedAt) }];
+      }
+      // One that was to come with a container has no label: it is the tenant's if the container is there and has it.
+      const [container] = items(await ask(engine, `/containers/json?all=1&${byLabel}`, MAX_LIST_BYTES));
+      const found = container === undefined ? undefined : await findContainer(engine, text(container.Id));
+      return found?.volumes.includes(entry.id) === true ? [{ ...entry, state: 'live' }] : voided;
+    }
+    case 'image': {
+      const found = await findImage(engine, entry.id);
+      // The name was nobody's when it was reserved, and nobody could take it since.
+      return found === undefined ? voided : [{ ...entry, state: 'live', parent: found.id }];
+    }
+    case 'service':
+    case 'secret':
+    case 'config': {
+      const [made] = items(await ask(engine, `/${entry.kind}s?${byLabel}`, MAX_LIST_BYTES));
+      return made === undefined ? voided : [{ ...entry, id: text(made.ID), state: 'live' }];
+    }
+    case 'exec':
+      // Its id was told to nobody.
+      return voided;
+  }
+}

@@ -1,0 +1,146 @@
+// What a tenant's call will make: names are taken in the ledger together with the intent, before the engine hears of the call, and
+// the labels for people and tools are stamped.
+import { toCall } from '../../engine/call.ts';
+import type { EngineCall, Json, JsonObject } from '../../engine/types.ts';
+import { type LedgerEntry, newEntry, type OwnedKind } from '../../ledger/entry.ts';
+import { labelsOf, stamp } from '../../ledger/labels.ts';
+import { taken } from '../../ledger/missing.ts';
+import { findVolume } from './engine-state.ts';
+import { removable, takePull, takeReference } from './images.ts';
+import { refuseIdLikeName } from './resolve-own.ts';
+import type { TenantCall } from './tenant-call.ts';
+
+export interface Reserved {
+  readonly call: EngineCall;
+  readonly pending: readonly LedgerEntry[];
+}
+
+/** @throws {GatewayError} `conflict`, `name-like-id` */
+export async function reserve(call: EngineCall, tenantCall: TenantCall): Promise<Reserved> {
+  const { owner } = tenantCall;
+  const pending: LedgerEntry[] = [];
+  const add = (kind: OwnedKind, id: string, name: string, more: Partial<LedgerEntry> = {}): void => {
+    pending.push(newEntry(owner, pending.length, { kind, id, name, state: 'pending', ...more }));
+  };
+  const created = call.resources.find((reference) => reference.role === 'creates')?.name ?? '';
+  switch (call.action) {
+    case 'container.create': {
+      refuseIdLikeName('container', created);
+      add('container', '', created);
+      for (const name of await newVolumes(call, tenantCall)) add('volume', name, name);
+      return { call: stamped(call, tenantCall), pending };
+    }
+    case 'container.rename':
+      refuseIdLikeName('container', created);
+      return { call, pending };
+    case 'container.exec.create':
+      add('exec', '', '', { parent: call.path.id });
+      return { call, pending };
+    case 'volume.create':
+      if (created === '') add('volume', '', '');
+      else if (isOwnVolume(created, tenantCall)) tenantCall.hold('volume', created);
+      else {
+        await takeVolume(created, tenantCall);
+        add('volume', created, created);
+      }
+      return { call: stamped(call, tenantCall), pending };
+    case 'network.create':
+      refuseIdLikeName('network', created);
+      if (tenantCall.state.holds.isHeldByOthers('network', created, owner.tenant)) throw taken('network', created);
+      add('network', '', created);
+      // Engines before 25 make a second network of a name unless they are asked not to.
+      return { call: stamped(withField(call, 'CheckDuplicate', true), tenantCall), pending };
+    case 'service.create':
+      add('service', '', created);
+      return { call: stamped(call, tenantCall), pending };
+    case 'secret.create':
+      add('secret', '', created);
+      return { call: stamped(call, tenantCall), pending };
+    case 'config.create':
+      add('config', '', created);
+      return { call: stamped(call, tenantCall), pending };
+    case 'service.update':
+    case 'secret.update':
+    case 'config.update':
+      return { call: stamped(call, tenantCall), pending };
+    case 'image.commit':
+    case 'image.tag':
+    case 'image.import':
+    case 'build.run': {
+      const references = call.resources.filter(({ kind, role }) => kind === 'image' && role === 'creates');
+      for (const { name } of references) {
+        if (pending.some((entry) => entry.id === name)) continue;
+        await takeReference(name, tenantCall);
+        add('image', name, name);
+      }
+      if (call.action === 'image.commit') return { call: stamped(call, tenantCall), pending };
+      return { call: call.action === 'build.run' ? withBuildLabels(call, tenantCall) : call, pending };
+    }
+    case 'image.remove':
+      await removable(call.resources[0]?.name ?? '', tenantCall);
+      return { call, pending };
+    case 'image.pull': {
+      const reference = call.resources[0]?.name ?? '';
+      tenantCall.claimsPull = await takePull(reference, tenantCall);
+      return { call, pending };
+    }
+    default:
+      return { call, pending };
+  }
+}
+
+/** Volumes a new container names that nobody has: the engine makes them, so they are the tenant's. */
+async function newVolumes(call: EngineCall, tenantCall: TenantCall): Promise<readonly string[]> {
+  const names = new Set<string>();
+  for (const { kind, name, role } of call.resources) {
+    if (kind !== 'volume' || role !== 'uses' || name === '' || names.has(name)) continue;
+    if (isOwnVolume(name, tenantCall)) {
+      tenantCall.hold('volume', name);
+      continue;
+    }
+    await takeVolume(name, tenantCall);
+    names.add(name);
+  }
+  return [...names];
+}
+
+/** Whether a volume is the tenant's, or a call of the tenant's is about to make it. */
+const isOwnVolume = (name: string, { ledger, tenant }: TenantCall): boolean =>
+  ledger.holders('volume', name).some((entry) => entry.tenant === tenant);
+
+async function takeVolume(name: string, tenantCall: TenantCall): Promise<void> {
+  const { ledger, state, tenant } = tenantCall;
+  const check = (): void => {
+    const isHeld = ledger.holders('volume', name).length > 0 || state.holds.isHeldByOthers('volume', name, tenant);
+    if (isHeld) throw taken('volume', name);
+  };
+  const found = await findVolume(state.engine, name);
+  check();
+  if (found !== undefined) throw taken('volume', name);
+}
+
+function withField(call: EngineCall, field: string, value: Json): EngineCall {
+  const body: Record<string, Json | undefined> = Object.create(null);
+  Object.assign(body, call.body as JsonObject);
+  body[field] = value;
+  return keepingIds(call, toCall(call, body as JsonObject));
+}
+
+function stamped(call: EngineCall, { owner }: TenantCall): EngineCall {
+  const body =
+    typeof call.body === 'object' && call.body !== null
+      ? (call.body as JsonObject)
+      : (Object.create(null) as JsonObject);
+  return keepingIds(call, toCall(call, stamp(body, 'Labels', owner)));
+}
+
+function withBuildLabels(call: EngineCall, { owner }: TenantCall): EngineCall {
+  const given = call.query.labels?.[0];
+  const labels = { ...(given === undefined || given === '' ? {} : (JSON.parse(given) as object)), ...labelsOf(owner) };
+  return keepingIds(call, toCall({ ...call, query: { ...call.query, labels: [JSON.stringify(labels)] } }, call.body));
+}
+
+/** What was found out of the objects a call names stays with it. */
+function keepingIds(from: EngineCall, to: EngineCall): EngineCall {
+  return from.resources.length === to.resources.length ? Object.freeze({ ...to, resources: from.resources }) : to;
+}

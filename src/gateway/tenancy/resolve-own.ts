@@ -1,0 +1,193 @@
+// Replaces every reference of a tenant's call by the full id of an object of its own. What is not its own is answered as what is
+// not there: both take the same way and ask the engine nothing, or the same.
+import { toCall } from '../../engine/call.ts';
+import type { EngineCall, Json, JsonObject, ResourceRef } from '../../engine/types.ts';
+import { GatewayError } from '../../errors.ts';
+import type { LedgerEntry, OwnedKind } from '../../ledger/entry.ts';
+import { refuseReserved, refuseReservedInstruction } from '../../ledger/labels.ts';
+import { missing } from '../../ledger/missing.ts';
+import { type Named, withId } from '../../ledger/rewrite.ts';
+import { PREDEFINED_NETWORKS } from '../../ledger/views.ts';
+import { useImage } from './images.ts';
+import type { TenantCall } from './tenant-call.ts';
+
+type Known = Pick<ResourceRef, 'id' | 'resolvedName'>;
+
+/** @throws {GatewayError} `object-not-found`, `label-reserved`, `input-invalid`-like refusals as described in TenantCall.resolve */
+export async function resolveOwn(call: EngineCall, tenantCall: TenantCall): Promise<EngineCall> {
+  refuseLabels(call, tenantCall);
+  let named: Named = withOwnFilters(call, tenantCall);
+  const known = new Map<string, Known>();
+  for (const reference of call.resources) {
+    if (reference.name === '' || reference.role === 'creates') continue;
+    const found = await own(reference, call, tenantCall);
+    if (found === undefined) continue;
+    const { id, resolvedName, write } = found;
+    if (write !== undefined) named = withIdEverywhere(named, reference, write);
+    known.set(reference.at, {
+      ...(id === undefined ? {} : { id }),
+      ...(resolvedName === undefined ? {} : { resolvedName }),
+    });
+    if (write !== undefined)
+      known.set(`${reference.kind}/${write}`, { id: id ?? write, resolvedName: resolvedName ?? '' });
+  }
+  const isSame = named.path === call.path && named.query === call.query && named.body === call.body;
+  const rewritten = isSame ? call : toCall({ ...call, path: named.path, query: named.query }, named.body);
+  if (known.size === 0) return rewritten;
+  const resources = rewritten.resources.map((reference) => {
+    const what = known.get(reference.at) ?? known.get(`${reference.kind}/${reference.name}`);
+    return what === undefined ? reference : Object.freeze({ ...reference, ...what });
+  });
+  return Object.freeze({ ...rewritten, resources: Object.freeze(resources) });
+}
+
+interface Own extends Known {
+  /** What to send in place of the name; undefined to leave the name as it is. */
+  readonly write?: string;
+}
+
+async function own(reference: ResourceRef, call: EngineCall, tenantCall: TenantCall): Promise<Own | undefined> {
+  const { kind, name } = reference;
+  switch (kind) {
+    case 'container':
+    case 'service':
+    case 'secret':
+    case 'config': {
+      const entry = found(tenantCall, kind, reference);
+      return { id: entry.id, resolvedName: entry.name, write: entry.id };
+    }
+    case 'exec': {
+      const entry = found(tenantCall, 'exec', reference);
+      const container = tenantCall.ledger.owned(tenantCall.tenant, 'container', entry.parent ?? '');
+      // An exec instance is judged as its container.
+      if (container === undefined) throw missing('exec', name);
+      return { id: container.id, resolvedName: container.name };
+    }
+    case 'network': {
+      if (PREDEFINED_NETWORKS.has(name)) return undefined;
+      const shared = tenantCall.state.ledger.sharedNetworkName(name);
+      if (shared !== undefined) return { id: name, resolvedName: shared };
+      const entry = found(tenantCall, 'network', reference);
+      // In a container's configuration the name stays what people see; it cannot change hands while the call is under way.
+      if (entry.name === name && isInBody(reference)) {
+        tenantCall.hold('network', name);
+        return { id: entry.id, resolvedName: entry.name };
+      }
+      return { id: entry.id, resolvedName: entry.name, write: entry.id };
+    }
+    case 'volume': {
+      if (reference.role === 'uses' && tenantCall.ledger.find(tenantCall.tenant, 'volume', name) === undefined) {
+        // A volume that is not there is made by the engine: see reserve.ts.
+        return undefined;
+      }
+      const entry = found(tenantCall, 'volume', reference);
+      tenantCall.hold('volume', name);
+      return { id: entry.id, resolvedName: entry.name };
+    }
+    case 'image':
+      // A search names a registry, and a pull brings what may not be there yet.
+      if (call.action === 'image.search' || call.action === 'image.pull') return undefined;
+      return useImage(reference, tenantCall);
+    case 'build':
+      // The engine says yes to every build id, known or not; another's is sent as one that is not known.
+      return call.action === 'build.cancel' && tenantCall.state.builds.get(name) !== tenantCall.tenant
+        ? { write: tenantCall.owner.auditId }
+        : undefined;
+    case 'system':
+    case 'distribution':
+      return undefined;
+    default:
+      throw missing(kind, name);
+  }
+}
+
+function found(tenantCall: TenantCall, kind: OwnedKind, reference: ResourceRef): LedgerEntry {
+  const entry = tenantCall.ledger.find(tenantCall.tenant, kind, reference.name);
+  if (entry === undefined) throw missing(reference.kind, reference.name);
+  return entry;
+}
+
+const isInBody = (reference: ResourceRef): boolean => !/^(path|query)\./.test(reference.at);
+
+/** A network named by its id in NetworkMode has its settings under the same words. */
+function withIdEverywhere(named: Named, reference: ResourceRef, id: string): Named {
+  const changed = withId(named, reference, id);
+  if (reference.kind !== 'network' || reference.at !== 'HostConfig.NetworkMode') return changed;
+  const endpoints = member(member(changed.body, 'NetworkingConfig'), 'EndpointsConfig');
+  if (endpoints === undefined || !(reference.name in endpoints)) return changed;
+  return withId(
+    changed,
+    { ...reference, at: `NetworkingConfig.EndpointsConfig[${JSON.stringify(reference.name)}]` },
+    id,
+  );
+}
+
+const member = (value: Json | undefined, key: string): JsonObject | undefined => {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+  const inner = (value as JsonObject)[key];
+  return typeof inner === 'object' && inner !== null && !Array.isArray(inner) ? (inner as JsonObject) : undefined;
+};
+
+function refuseLabels(call: EngineCall, { owner }: TenantCall): void {
+  const body = call.body;
+  if (typeof body === 'object' && body !== null && !Array.isArray(body)) {
+    const fields = body as JsonObject;
+    refuseReserved(fields.Labels, owner, 'Labels');
+    const mounts = member(body, 'HostConfig')?.Mounts;
+    for (const [i, mount] of (Array.isArray(mounts) ? (mounts as readonly Json[]) : []).entries()) {
+      refuseReserved(member(mount, 'VolumeOptions')?.Labels, owner, `HostConfig.Mounts[${i}].VolumeOptions.Labels`);
+    }
+    const container = member(member(body, 'TaskTemplate'), 'ContainerSpec');
+    refuseReserved(container?.Labels, owner, 'TaskTemplate.ContainerSpec.Labels');
+  }
+  for (const change of call.query.changes ?? []) refuseReservedInstruction(change, 'query.changes');
+  const labels = call.query.labels?.[0];
+  if (call.action === 'build.run' && labels !== undefined && labels !== '') {
+    refuseReserved(JSON.parse(labels) as Json, owner, 'query.labels');
+  }
+}
+
+/**
+ * Lists of containers and images may start at an object: only at one of the tenant's own. A limit is taken off, because it would
+ * count what others have; the list is cut after it was filtered.
+ */
+function withOwnFilters(call: EngineCall, tenantCall: TenantCall): Named {
+  if (call.action !== 'container.list') return call;
+  const query: Record<string, readonly string[]> = { ...call.query };
+  const container = (reference: string): string => {
+    const name = reference.startsWith('/') ? reference.slice(1) : reference;
+    const entry = tenantCall.ledger.find(tenantCall.tenant, 'container', name);
+    if (entry === undefined) throw missing('container', name);
+    return entry.id;
+  };
+  for (const name of ['before', 'since']) {
+    const value = query[name]?.[0];
+    if (value !== undefined && value !== '') query[name] = [container(value)];
+  }
+  const filters = query.filters?.[0];
+  if (filters !== undefined && filters !== '') {
+    const parsed = JSON.parse(filters) as Record<string, Record<string, true>>;
+    for (const name of ['before', 'since']) {
+      const words = Object.keys(parsed[name] ?? {});
+      if (words.length > 0) parsed[name] = Object.fromEntries(words.map((word) => [container(word), true]));
+    }
+    query.filters = [JSON.stringify(parsed)];
+  }
+  const limit = Number(query.limit?.[0] ?? 0);
+  if (limit > 0) {
+    delete query.limit;
+    // A limit above zero shows stopped containers too.
+    query.all = ['1'];
+    tenantCall.limit = limit;
+  }
+  return { path: call.path, query, body: call.body };
+}
+
+/** A name with which a container or network would answer to what others write for an id. */
+export function refuseIdLikeName(kind: 'container' | 'network', name: string): void {
+  if (!/^[0-9a-f]{12,64}$/.test(name)) return;
+  throw new GatewayError(
+    'name-like-id',
+    `the ${kind} name ${name} reads like an id: names of twelve or more hexadecimal digits are not allowed`,
+  );
+}

@@ -1,0 +1,265 @@
+// Step 8 and 9 for a tenant's call: sends it, lets the ledger learn from the answer, and shows the tenant its part of it.
+import type { EngineCall } from '../../engine/types.ts';
+import { GatewayError } from '../../errors.ts';
+import type { LedgerEntry } from '../../ledger/entry.ts';
+import { seesEvent } from '../../ledger/events.ts';
+import { type ItemFilter, JsonItems, JsonLines } from '../../ledger/json-items.ts';
+import { taken } from '../../ledger/missing.ts';
+import {
+  dfView,
+  historyView,
+  imageView,
+  infoView,
+  isOwn,
+  networkView,
+  versionView,
+  volumesView,
+} from '../../ledger/views.ts';
+import type { CallerEnd, EngineRequest, Outcome } from '../../proxy/types.ts';
+import type { GatewayParts } from '../parts.ts';
+import { respondVersion } from '../respond.ts';
+import { deliver, forwardFiltered, jsonBody } from './deliver.ts';
+import { type Fields, inner, MAX_LIST_BYTES, parsed, text } from './engine-state.ts';
+import {
+  learnContainer,
+  learnId,
+  learnImageRemoval,
+  learnImages,
+  learnPull,
+  learnRefusal,
+  learnVolume,
+} from './learn.ts';
+import { countOwn } from './own-objects.ts';
+import { prune } from './prune.ts';
+import { observeStream } from './stream-words.ts';
+import type { TenantCall } from './tenant-call.ts';
+
+/** A create may copy an image's files into a volume, a removal may delete many layers: longest wait, in ms. */
+const LONG_MS = 10 * 60_000;
+
+export interface TenantAnswer {
+  readonly outcome: Outcome;
+  /** What the ledger learned: applied already, to be written with the outcome. */
+  readonly changes: readonly LedgerEntry[];
+}
+
+export interface RespondOptions {
+  readonly signal: AbortSignal;
+  onHead?(status: number): void;
+}
+
+/** Serves a judged call of a tenant's. @throws {GatewayError} `engine-unreachable`, `engine-answer-malformed`, `conflict` */
+export async function respondToTenant(
+  call: EngineCall,
+  request: EngineRequest,
+  caller: CallerEnd,
+  tenantCall: TenantCall,
+  parts: GatewayParts,
+  options: RespondOptions,
+): Promise<TenantAnswer> {
+  switch (tenantCall.serving) {
+    case 'plain':
+      return unchanged(await parts.engine.forward(request, caller, options));
+    case 'list': {
+      const filter = new JsonItems(itemFilter(call, tenantCall));
+      return unchanged(await forwardFiltered(parts.engine, request, caller, filter, { ...options, waits: true }));
+    }
+    case 'events': {
+      const filter = new JsonLines((event) => seesEvent(tenantCall, event));
+      const onHead = options.onHead?.bind(options);
+      return unchanged(
+        await forwardFiltered(parts.engine, request, caller, filter, { signal: options.signal, onHead, waits: false }),
+      );
+    }
+    case 'object':
+      if (call.action === 'system.version') return unchanged(await respondVersion(request, caller, parts, versionView));
+      return unchanged(await respondObject(call, request, caller, tenantCall, parts));
+    case 'create':
+    case 'remove':
+    case 'rename':
+      return respondChange(call, request, caller, tenantCall, parts);
+    case 'image-stream':
+      return respondImageStream(call, request, caller, tenantCall, parts, options);
+    case 'prune':
+      return prune(call, caller, tenantCall, parts);
+    case 'nothing': {
+      const body = jsonBody(call.action === 'build.prune' ? { CachesDeleted: null, SpaceReclaimed: 0 } : []);
+      return unchanged(deliver(caller, { status: 200, reason: 'OK', headers: JSON_HEADERS, body }));
+    }
+  }
+}
+
+const JSON_HEADERS = ['Content-Type', 'application/json'] as const;
+const unchanged = (outcome: Outcome): TenantAnswer => ({ outcome, changes: [] });
+
+function itemFilter(call: EngineCall, tenantCall: TenantCall): ItemFilter {
+  const own = (kind: 'container' | 'service' | 'secret' | 'config', key: string): ItemFilter => {
+    let left = tenantCall.limit ?? Number.POSITIVE_INFINITY;
+    return (item) => isOwn(tenantCall, kind, inner(item, key)) && left-- > 0;
+  };
+  switch (call.action) {
+    case 'container.list':
+      return own('container', 'Id');
+    case 'image.list':
+      return (image) => imageView(tenantCall, image) ?? false;
+    case 'network.list':
+      return (network) => networkView(tenantCall, network) ?? false;
+    case 'service.list':
+      return own('service', 'ID');
+    case 'secret.list':
+      return own('secret', 'ID');
+    case 'config.list':
+      return own('config', 'ID');
+    case 'task.list':
+      return own('service', 'ServiceID');
+    default:
+      return () => false;
+  }
+}
+
+async function respondObject(
+  call: EngineCall,
+  request: EngineRequest,
+  caller: CallerEnd,
+  tenantCall: TenantCall,
+  { engine }: GatewayParts,
+): Promise<Outcome> {
+  const answer = await engine.fetchJson(request, { maxBytes: MAX_LIST_BYTES, timeoutMs: LONG_MS });
+  if (answer.status !== 200) return deliver(caller, { ...answer, reason: '' });
+  const value = parsed(answer.body);
+  const view = async (): Promise<unknown> => {
+    switch (call.action) {
+      case 'system.info':
+        return infoView(value, await countOwn(tenantCall));
+      case 'system.df':
+        return dfView(tenantCall, value);
+      case 'volume.list':
+        return volumesView(tenantCall, value);
+      case 'image.inspect':
+        return imageView(tenantCall, value) ?? { ...(value as Fields), RepoTags: [], RepoDigests: [] };
+      case 'image.history':
+        return historyView(tenantCall, value);
+      case 'network.inspect':
+        return networkView(tenantCall, value);
+      default:
+        return undefined;
+    }
+  };
+  const shown = await view();
+  if (shown === undefined)
+    throw new GatewayError('engine-answer-malformed', `the answer to ${call.action} cannot be shown`);
+  return deliver(caller, {
+    status: 200,
+    reason: 'OK',
+    headers: answer.headers,
+    body: shown === value ? answer.body : jsonBody(shown),
+  });
+}
+
+/** Calls with a short answer the ledger learns from: the engine's answer is read before the caller gets it. */
+async function respondChange(
+  call: EngineCall,
+  request: EngineRequest,
+  caller: CallerEnd,
+  tenantCall: TenantCall,
+  parts: GatewayParts,
+): Promise<TenantAnswer> {
+  const answer = await parts.engine.fetchJson(request, { maxBytes: MAX_LIST_BYTES, timeoutMs: LONG_MS });
+  const isDone = answer.status >= 200 && answer.status < 300;
+  let body: Uint8Array = answer.body;
+  let conflict: GatewayError | undefined;
+  let changes: LedgerEntry[] | undefined;
+  if (isDone) {
+    changes = await learn(call, answer.body, tenantCall, parts.now());
+    if (changes === undefined) {
+      // The engine gave what somebody else had made a moment before.
+      conflict = taken('volume', call.resources[0]?.name ?? '');
+      changes = tenantCall.pending.map((entry) => ({ ...entry, state: 'void' }));
+    }
+  } else {
+    changes = await learnRefusal(tenantCall);
+    if (answer.status === 404 && tenantCall.serving === 'remove') changes.push(...ended(call, tenantCall, parts.now()));
+    if (answer.status === 409) body = withoutForeignIds(body, tenantCall);
+  }
+  for (const entry of changes) tenantCall.ledger.apply(entry);
+  if (conflict !== undefined) throw conflict;
+  return { outcome: deliver(caller, { status: answer.status, reason: '', headers: answer.headers, body }), changes };
+}
+
+async function learn(
+  call: EngineCall,
+  body: Uint8Array,
+  tenantCall: TenantCall,
+  nowMs: number,
+): Promise<LedgerEntry[] | undefined> {
+  switch (call.action) {
+    case 'container.create':
+      return learnContainer(text(inner(parsed(body), 'Id')), tenantCall);
+    case 'volume.create':
+      return learnVolume(parsed(body), tenantCall);
+    case 'image.commit':
+      return learnImages(text(inner(parsed(body), 'Id')), tenantCall);
+    case 'image.tag':
+      return learnImages(undefined, tenantCall);
+    case 'image.remove':
+      return learnImageRemoval(parsed(body), tenantCall, nowMs);
+    case 'container.rename': {
+      const entry = tenantCall.ledger.owned(tenantCall.tenant, 'container', call.path.id ?? '');
+      const name = call.resources.find(({ role }) => role === 'creates')?.name;
+      return entry === undefined || name === undefined ? [] : [{ ...entry, name }];
+    }
+    default:
+      return tenantCall.serving === 'remove' ? ended(call, tenantCall, nowMs) : learnId(parsed(body), tenantCall);
+  }
+}
+
+function ended(call: EngineCall, { ledger }: TenantCall, nowMs: number): LedgerEntry[] {
+  const [target] = call.resources;
+  const id = call.path.id ?? call.path.name ?? '';
+  if (target === undefined || target.kind === 'image') return [];
+  return ledger.ending(target.kind as 'container' | 'volume' | 'network', id, nowMs);
+}
+
+/** A refusal of the engine's may name what holds a name: not whose it is when it is another's. */
+function withoutForeignIds(body: Uint8Array, { ledger, tenant }: TenantCall): Uint8Array {
+  const message = Buffer.from(body).toString('utf8');
+  if (!/[0-9a-f]{64}/.test(message)) return body;
+  const shown = message
+    .replace(/ by container \\?"([0-9a-f]{64})\\?"/g, (words, id: string) =>
+      ledger.owned(tenant, 'container', id) === undefined ? '' : words,
+    )
+    .replace(/[0-9a-f]{64}/g, (id) =>
+      (['container', 'network', 'volume'] as const).some((kind) => ledger.owned(tenant, kind, id) !== undefined)
+        ? id
+        : '…',
+    );
+  return Buffer.from(shown);
+}
+
+/** Pull, import and build tell their result in a stream; the ledger learns once it has ended. */
+async function respondImageStream(
+  call: EngineCall,
+  request: EngineRequest,
+  caller: CallerEnd,
+  tenantCall: TenantCall,
+  parts: GatewayParts,
+  options: RespondOptions,
+): Promise<TenantAnswer> {
+  const { builds } = tenantCall.state;
+  const buildId = call.action === 'build.run' ? call.query.buildid?.[0] : undefined;
+  if (buildId !== undefined) builds.set(buildId, tenantCall.tenant);
+  try {
+    const words = observeStream(caller);
+    const outcome = await parts.engine.forward(request, words.caller, options);
+    const changes =
+      call.action === 'image.pull'
+        ? words.pulled
+          ? await learnPull(call.resources[0]?.name ?? '', tenantCall)
+          : []
+        : await learnImages(words.imageId, tenantCall);
+    for (const entry of changes) tenantCall.ledger.apply(entry);
+    return { outcome, changes };
+  } finally {
+    if (buildId !== undefined) builds.delete(buildId);
+  }
+}

@@ -1,0 +1,70 @@
+// Tenancy as the gateway sees it: one call at a time for principals with a tenant, and a ledger that follows the engine. Whoever
+// has no tenant is judged by policy alone and never comes here.
+
+import type { LedgerEntry } from '../../ledger/entry.ts';
+import { Holds } from '../../ledger/holds.ts';
+import { Ledger } from '../../ledger/ledger.ts';
+import type { IsShared } from '../../ledger/views.ts';
+import type { Principal } from '../../policy/types.ts';
+import type { EngineClient } from '../../proxy/engine-client.ts';
+import { createFollower, type FollowParts } from './follow.ts';
+import { type TenancyState, TenantCall } from './tenant-call.ts';
+
+export interface Tenancy {
+  readonly ledger: Ledger;
+  readonly state: TenancyState;
+  /** Begins a call of a tenant's; to be released when it is over. */
+  begin(
+    principal: Principal & { readonly tenant: string },
+    auditId: string,
+    atMs: number,
+  ): TenantCall | Promise<TenantCall>;
+  /** Compares the ledger with the engine now. */
+  reconcile(): Promise<void>;
+  close(): void;
+}
+
+export interface TenancyOptions extends FollowParts {
+  readonly engine: EngineClient;
+  /** The ledger as it was stored. */
+  readonly entries: Iterable<LedgerEntry>;
+  readonly isShared: IsShared;
+}
+
+/** Nothing is asked of the engine before the first call of a tenant's, unless the ledger has something to follow. */
+export function createTenancy(options: TenancyOptions): Tenancy {
+  const state: TenancyState = {
+    ledger: new Ledger(options.entries),
+    holds: new Holds(),
+    engine: options.engine,
+    isShared: options.isShared,
+    underWay: new Set(),
+    builds: new Map(),
+  };
+  const follower = createFollower(state, options);
+  let started: Promise<void> | undefined;
+  const start = (): Promise<void> => {
+    if (started === undefined) {
+      follower.start();
+      started = follower.reconcile();
+    }
+    return started;
+  };
+  if (state.ledger.size > 0) void start();
+  let isReady = false;
+  return {
+    ledger: state.ledger,
+    state,
+    begin(principal, auditId, atMs) {
+      const owner = { tenant: principal.tenant, subject: principal.subject, tokenId: principal.tokenId, auditId, atMs };
+      if (isReady) return new TenantCall(owner, state);
+      // The first calls wait until the ledger was compared with the engine: a right that is stale must not be used.
+      return start().then(() => {
+        isReady = true;
+        return new TenantCall(owner, state);
+      });
+    },
+    reconcile: () => follower.reconcile(),
+    close: () => follower.stop(),
+  };
+}

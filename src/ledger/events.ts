@@ -1,0 +1,71 @@
+// Which lines of the engine's event stream a tenant sees: those of objects that are or were its own when they happened, labels
+// or no labels, and also after the object is gone.
+import { AUDIT_LABEL } from './labels.ts';
+import { canonicalOf, type Fields, PREDEFINED_NETWORKS, type View } from './views.ts';
+
+export interface EngineEvent {
+  readonly type: string;
+  readonly action: string;
+  readonly id: string;
+  readonly attributes: Readonly<Record<string, string>>;
+  /** Milliseconds since the epoch. */
+  readonly atMs: number;
+}
+
+/** Reads one line of `GET /events`; undefined for what is none. */
+export function readEvent(value: unknown): EngineEvent | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  const { Type, Action, Actor, timeNano, time } = value as Fields;
+  if (typeof Type !== 'string' || typeof Action !== 'string') return undefined;
+  const actor = (typeof Actor === 'object' && Actor !== null ? Actor : {}) as Fields;
+  const attributes: Record<string, string> = {};
+  for (const [key, inner] of Object.entries((actor.Attributes ?? {}) as Fields)) {
+    if (typeof inner === 'string') attributes[key] = inner;
+  }
+  // Nanoseconds lose digits as a number; milliseconds stay exact enough.
+  const atMs = typeof timeNano === 'number' ? timeNano / 1e6 : typeof time === 'number' ? time * 1000 : 0;
+  return { type: Type, action: Action, id: typeof actor.ID === 'string' ? actor.ID : '', attributes, atMs };
+}
+
+/** Whether the tenant may see an event. */
+export function seesEvent(view: View, value: unknown): boolean {
+  const event = readEvent(value);
+  if (event === undefined) return false;
+  const { tenant, ledger } = view;
+  const was = (
+    kind: 'container' | 'volume' | 'network' | 'image' | 'service' | 'secret' | 'config',
+    id: string,
+  ): boolean => ledger.wasOwned(tenant, kind, id, event.atMs);
+  switch (event.type) {
+    case 'container':
+      return was('container', event.id) || isMaking(view, event.attributes[AUDIT_LABEL]);
+    case 'network': {
+      if (was('network', event.id)) return true;
+      const { name, container } = event.attributes;
+      if (name !== undefined && PREDEFINED_NETWORKS.has(name))
+        return container !== undefined && was('container', container);
+      // The engine tells of a new network before it answers the call that made it.
+      const made = name === undefined ? [] : ledger.named('network', name);
+      return event.action === 'create' && made.some((entry) => entry.tenant === tenant && entry.state === 'pending');
+    }
+    case 'volume':
+      return was('volume', event.id);
+    case 'image': {
+      const named = [event.id, event.attributes.name ?? ''].map(canonicalOf);
+      return was('image', event.id) || named.some((reference) => reference !== undefined && was('image', reference));
+    }
+    case 'service':
+    case 'secret':
+    case 'config':
+      return was(event.type, event.id);
+    default:
+      return false;
+  }
+}
+
+/** Whether a call of the tenant's is under way that makes the object with this audit id. */
+function isMaking({ tenant, ledger }: View, auditId: string | undefined): boolean {
+  if (auditId === undefined) return false;
+  const entry = ledger.byKey(`${auditId}/0`);
+  return entry?.tenant === tenant && entry.kind === 'container';
+}

@@ -1,0 +1,55 @@
+// The labels that tell people and tools whose an object is. They are written by the gateway alone and decide nothing:
+// the ledger does.
+import type { Json, JsonObject } from '../engine/types.ts';
+import { GatewayError } from '../errors.ts';
+import type { Owner } from './entry.ts';
+
+export const TENANT_LABEL = 'dockgate.tenant';
+export const OWNER_LABEL = 'dockgate.owner';
+export const AUDIT_LABEL = 'dockgate.audit-id';
+const PREFIX = 'dockgate.';
+
+export const labelsOf = (owner: Owner): Readonly<Record<string, string>> => ({
+  [TENANT_LABEL]: owner.tenant,
+  [OWNER_LABEL]: owner.subject,
+  [AUDIT_LABEL]: owner.auditId,
+});
+
+/**
+ * Refuses labels a caller may not set. What `inspect` shows of one's own object may be sent again, as tools that recreate a
+ * container do; it is written anew.
+ *
+ * @throws {GatewayError} `label-reserved`
+ */
+export function refuseReserved(labels: Json | undefined, owner: Owner, at: string): void {
+  if (typeof labels !== 'object' || labels === null || Array.isArray(labels)) return;
+  for (const [key, value] of Object.entries(labels as JsonObject)) {
+    if (!key.toLowerCase().startsWith(PREFIX)) continue;
+    if (key === OWNER_LABEL || key === AUDIT_LABEL) continue;
+    if (key === TENANT_LABEL && value === owner.tenant) continue;
+    throw reserved(key, at);
+  }
+}
+
+/** @param text a Dockerfile instruction, as `changes` of a commit or an import holds them */
+export function refuseReservedInstruction(text: string, at: string): void {
+  if (/^\s*label\s/i.test(text) && text.toLowerCase().includes(PREFIX)) throw reserved(`${PREFIX}*`, at);
+}
+
+const reserved = (key: string, at: string): GatewayError =>
+  new GatewayError(
+    'label-reserved',
+    `${at}: labels that begin with ${PREFIX} are written by the gateway and cannot be set; leave ${key} out`,
+  );
+
+/** The body with the owner's labels in `field`, whatever it held under their names. */
+export function stamp(body: JsonObject, field: 'Labels', owner: Owner): JsonObject {
+  const labels: Record<string, Json> = Object.create(null);
+  const given = body[field];
+  if (typeof given === 'object' && given !== null && !Array.isArray(given)) Object.assign(labels, given);
+  Object.assign(labels, labelsOf(owner));
+  const stamped: Record<string, Json | undefined> = Object.create(null);
+  Object.assign(stamped, body);
+  stamped[field] = Object.freeze(labels) as JsonObject;
+  return Object.freeze(stamped) as JsonObject;
+}

@@ -1,0 +1,233 @@
+// What a tenant sees of the engine's answers: its own objects, counts of its own, and of the engine what clients need to work.
+// Pure filters over parsed answers; whose an object is, they ask the ledger.
+import { canonicalImageReference } from '../engine/image-reference.ts';
+import type { OwnedKind } from './entry.ts';
+import type { Ledger } from './ledger.ts';
+
+export type Fields = Record<string, unknown>;
+
+/** Networks every engine has: shared by nature, without what others plug into them. */
+export const PREDEFINED_NETWORKS: ReadonlySet<string> = new Set(['bridge', 'host', 'none']);
+
+/** Whether references nobody owns may be used and seen. */
+export type IsShared = (reference: string) => boolean;
+
+/** One tenant's view. */
+export interface View {
+  readonly tenant: string;
+  readonly ledger: Ledger;
+  readonly isShared: IsShared;
+}
+
+const text = (value: unknown): string => (typeof value === 'string' ? value : '');
+const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
+const fields = (value: unknown): Fields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Fields) : {};
+
+/** The canonical form of a reference the engine shows, or undefined for `<none>:<none>`. */
+export function canonicalOf(shown: string): string | undefined {
+  if (shown === '' || shown.startsWith('<none>')) return undefined;
+  try {
+    return canonicalImageReference(shown);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether the tenant may know an image by this canonical reference. Pending references are their maker's alone. */
+export function seesReference({ tenant, ledger, isShared }: View, reference: string): boolean {
+  const entries = ledger.holders('image', reference);
+  if (entries.length === 0) return isShared(reference);
+  return entries.some((entry) => entry.tenant === tenant);
+}
+
+/** Whether an image with these names and this id is one the tenant may use. */
+export function seesImage(view: View, id: string, references: readonly unknown[]): boolean {
+  if (view.ledger.owned(view.tenant, 'image', id) !== undefined) return true;
+  return references.some((shown) => {
+    const reference = canonicalOf(text(shown));
+    return reference !== undefined && seesReference(view, reference);
+  });
+}
+
+/** An image of a list, of `system/df` or of `inspect`, with the names the tenant may know; undefined when it is not to be seen. */
+export function imageView(view: View, image: unknown): Fields | undefined {
+  const from = fields(image);
+  const id = text(from.Id) || text(from.ID);
+  const tags = list(from.RepoTags).filter((shown) => {
+    const reference = canonicalOf(text(shown));
+    return reference !== undefined && seesReference(view, reference);
+  });
+  const owned = view.ledger.owned(view.tenant, 'image', id) !== undefined;
+  // An image pulled by digest has no tag.
+  const digests = list(from.RepoDigests).filter((shown) => {
+    const reference = canonicalOf(text(shown));
+    if (reference === undefined) return false;
+    const repository = reference.slice(0, reference.indexOf('@'));
+    if (tags.some((tag) => (canonicalOf(text(tag)) ?? '').startsWith(`${repository}:`))) return true;
+    return list(from.RepoTags).length === 0 && seesReference(view, reference);
+  });
+  if (tags.length === 0 && digests.length === 0 && !owned) return undefined;
+  if (tags.length === list(from.RepoTags).length && digests.length === list(from.RepoDigests).length) return from;
+  return { ...from, RepoTags: tags, RepoDigests: digests };
+}
+
+/** A network of a list or of `inspect`: what others plugged into a shared one is left out. */
+export function networkView({ tenant, ledger }: View, network: unknown): Fields | undefined {
+  const from = fields(network);
+  const isPredefined = PREDEFINED_NETWORKS.has(text(from.Name)) && from.Scope !== 'swarm';
+  if (!isPredefined) return ledger.owned(tenant, 'network', text(from.Id)) === undefined ? undefined : from;
+  const containers = fields(from.Containers);
+  const own = Object.entries(containers).filter(([id]) => ledger.owned(tenant, 'container', id) !== undefined);
+  if (own.length === Object.keys(containers).length) return from;
+  return { ...from, Containers: Object.fromEntries(own) };
+}
+
+/** Layers of `history` name the images they are: only the names the tenant may know. */
+export const historyView = (view: View, layers: unknown): unknown =>
+  list(layers).map((layer) => {
+    const from = fields(layer);
+    if (!Array.isArray(from.Tags)) return from;
+    const tags = from.Tags.filter((shown) => {
+      const reference = canonicalOf(text(shown));
+      return reference !== undefined && seesReference(view, reference);
+    });
+    return { ...from, Tags: tags.length === 0 ? null : tags };
+  });
+
+export const isOwn = ({ tenant, ledger }: View, kind: OwnedKind, id: unknown): boolean =>
+  ledger.owned(tenant, kind, text(id)) !== undefined;
+
+/** The tenant's part of `GET /volumes`. */
+export const volumesView = (view: View, answer: unknown): Fields => ({
+  Volumes: list(fields(answer).Volumes).filter((volume) => isOwn(view, 'volume', fields(volume).Name)),
+  Warnings: null,
+});
+
+/** `GET /system/df` of the tenant's own objects; the build cache belongs to all and is not shown. */
+export function dfView(view: View, answer: unknown): Fields {
+  const from = fields(answer);
+  const view1: Fields = {};
+  const images = list(from.Images)
+    .map((image) => imageView(view, image))
+    .filter((image) => image !== undefined);
+  if ('LayersSize' in from) {
+    view1.LayersSize = images.reduce((sum, image) => sum + Math.max(0, numberOf(image.Size)), 0);
+  }
+  if ('Images' in from) view1.Images = images.map((image) => ({ ...image, SharedSize: -1, Containers: -1 }));
+  if ('Containers' in from) {
+    view1.Containers = list(from.Containers).filter((container) => isOwn(view, 'container', fields(container).Id));
+  }
+  if ('Volumes' in from) {
+    view1.Volumes = list(from.Volumes).filter((volume) => isOwn(view, 'volume', fields(volume).Name));
+  }
+  if ('BuildCache' in from) view1.BuildCache = [];
+  if ('BuilderSize' in from) view1.BuilderSize = 0;
+  return view1;
+}
+
+const numberOf = (value: unknown): number => (typeof value === 'number' ? value : 0);
+
+/** What clients read to know what they talk to. Everything else of `GET /info` is the host's or the neighbours'. */
+const INFO_KEPT = [
+  'Driver',
+  'MemoryLimit',
+  'SwapLimit',
+  'KernelMemory',
+  'KernelMemoryTCP',
+  'CpuCfsPeriod',
+  'CpuCfsQuota',
+  'CPUShares',
+  'CPUSet',
+  'PidsLimit',
+  'IPv4Forwarding',
+  'BridgeNfIptables',
+  'BridgeNfIp6tables',
+  'OomKillDisable',
+  'SystemTime',
+  'LoggingDriver',
+  'CgroupDriver',
+  'CgroupVersion',
+  'OperatingSystem',
+  'OSType',
+  'Architecture',
+  'IndexServerAddress',
+  'NCPU',
+  'MemTotal',
+  'ServerVersion',
+  'DefaultRuntime',
+  'Isolation',
+  'InitBinary',
+  'SecurityOptions',
+  'ExperimentalBuild',
+] as const;
+
+export interface Counts {
+  readonly running: number;
+  readonly paused: number;
+  readonly stopped: number;
+  readonly images: number;
+}
+
+export function infoView(answer: unknown, counts: Counts): Fields {
+  const from = fields(answer);
+  const info: Fields = {
+    ID: '',
+    Containers: counts.running + counts.paused + counts.stopped,
+    ContainersRunning: counts.running,
+    ContainersPaused: counts.paused,
+    ContainersStopped: counts.stopped,
+    Images: counts.images,
+    DriverStatus: [],
+    Debug: false,
+    NFd: 0,
+    NGoroutines: 0,
+    NEventsListener: 0,
+    Name: 'dockgate',
+    DockerRootDir: '',
+    KernelVersion: '',
+    OSVersion: '',
+    HttpProxy: '',
+    HttpsProxy: '',
+    NoProxy: '',
+    Labels: [],
+    RegistryConfig: null,
+    GenericResources: null,
+    Warnings: null,
+    LiveRestoreEnabled: false,
+    Swarm: { LocalNodeState: text(fields(from.Swarm).LocalNodeState) || 'inactive', NodeID: '', NodeAddr: '' },
+    ContainerdCommit: { ID: '' },
+    RuncCommit: { ID: '' },
+    InitCommit: { ID: '' },
+    Runtimes: Object.fromEntries(Object.keys(fields(from.Runtimes)).map((name) => [name, { path: name }])),
+    Plugins: {
+      Volume: list(fields(from.Plugins).Volume),
+      Network: list(fields(from.Plugins).Network),
+      Authorization: null,
+      Log: list(fields(from.Plugins).Log),
+    },
+  };
+  for (const key of INFO_KEPT) if (key in from) info[key] = from[key];
+  return info;
+}
+
+const VERSION_KEPT = ['Platform', 'Version', 'ApiVersion', 'MinAPIVersion', 'Os', 'Arch', 'Experimental'] as const;
+
+/** `GET /version`: what clients negotiate by, and of the components the engine's own version. */
+export function versionView(answer: unknown): Fields {
+  const from = fields(answer);
+  const version: Fields = {};
+  for (const key of VERSION_KEPT) if (key in from) version[key] = from[key];
+  if (Array.isArray(from.Components)) {
+    version.Components = from.Components.filter((component) => fields(component).Name === 'Engine').map((component) => {
+      const details = fields(fields(component).Details);
+      const kept = Object.fromEntries(
+        ['ApiVersion', 'MinAPIVersion', 'Os', 'Arch', 'Experimental']
+          .filter((key) => key in details)
+          .map((key) => [key, details[key]]),
+      );
+      return { Name: 'Engine', Version: fields(component).Version, Details: kept };
+    });
+  }
+  return version;
+}

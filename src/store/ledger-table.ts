@@ -1,0 +1,94 @@
+// The ledger's table in audit.db: written by the audit's one writer in the transaction of the event that changes it, read once
+// when the gateway starts. See audit-schema.ts.
+import Database from 'better-sqlite3';
+import type { LedgerEntry } from '../ledger/entry.ts';
+import { applyPragmas } from './database-pragmas.ts';
+
+/** How long an object is kept after its removal, in ms: 90 days. */
+const KEEP_REMOVED_MS = 90 * 24 * 60 * 60 * 1000;
+/** Most removed objects read back, newest first: their late events may still come. */
+const MAX_REMOVED = 20_000;
+/** First character of a line that holds changes of the ledger; those of events begin with a bracket. */
+const MARK = 'L';
+
+/** The line handed to the writer beside the event's own. */
+export const encodeLedger = (changes: readonly LedgerEntry[]): string => `${MARK}${JSON.stringify(changes)}`;
+
+export const isLedgerLine = (line: string): boolean => line.startsWith(MARK);
+
+/** Writes the changes of one line; to be called within a transaction. Writing them twice is writing them once. */
+export function writeLedger(sqlite: Database.Database, line: string): void {
+  const put = sqlite.prepare(
+    `INSERT OR REPLACE INTO ledger_object (key, kind, id, name, tenant, owner, token_id, audit_id, state, created_at, removed_at,
+       replaced_by, parent, engine_created_at, is_pulled) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  );
+  const remove = sqlite.prepare('DELETE FROM ledger_object WHERE key = ?');
+  for (const e of JSON.parse(line.slice(MARK.length)) as LedgerEntry[]) {
+    if (e.state === 'void') remove.run(e.key);
+    else {
+      put.run(
+        ...[e.key, e.kind, e.id, e.name, e.tenant, e.owner, e.tokenId ?? null, e.auditId, e.state, e.createdAt],
+        ...[e.removedAt ?? null, e.replacedBy ?? null, e.parent ?? null, e.engineCreatedAt ?? null, e.isPulled ? 1 : 0],
+      );
+    }
+  }
+}
+
+interface Row {
+  key: string;
+  kind: LedgerEntry['kind'];
+  id: string;
+  name: string;
+  tenant: string;
+  owner: string;
+  token_id: string | null;
+  audit_id: string;
+  state: LedgerEntry['state'];
+  created_at: number;
+  removed_at: number | null;
+  replaced_by: string | null;
+  parent: string | null;
+  engine_created_at: string | null;
+  is_pulled: number;
+}
+
+/**
+ * Everything live or pending, and the objects removed last. Objects removed long ago are forgotten.
+ *
+ * @param file an audit.db that was migrated
+ * @param nowMs milliseconds since the epoch
+ */
+export function readLedger(file: string, nowMs: number): LedgerEntry[] {
+  const sqlite = new Database(file, { fileMustExist: true });
+  try {
+    applyPragmas(sqlite);
+    sqlite.prepare("DELETE FROM ledger_object WHERE state = 'removed' AND removed_at < ?").run(nowMs - KEEP_REMOVED_MS);
+    const removed = sqlite
+      .prepare(`SELECT * FROM ledger_object WHERE state = 'removed' ORDER BY removed_at DESC LIMIT ${MAX_REMOVED}`)
+      .all() as Row[];
+    const present = sqlite
+      .prepare("SELECT * FROM ledger_object WHERE state <> 'removed' ORDER BY created_at")
+      .all() as Row[];
+    return [...removed.reverse(), ...present].map(entryOf);
+  } finally {
+    sqlite.close();
+  }
+}
+
+const entryOf = (row: Row): LedgerEntry => ({
+  key: row.key,
+  kind: row.kind,
+  id: row.id,
+  name: row.name,
+  tenant: row.tenant,
+  owner: row.owner,
+  tokenId: row.token_id ?? undefined,
+  auditId: row.audit_id,
+  state: row.state,
+  createdAt: row.created_at,
+  removedAt: row.removed_at ?? undefined,
+  replacedBy: row.replaced_by ?? undefined,
+  parent: row.parent ?? undefined,
+  engineCreatedAt: row.engine_created_at ?? undefined,
+  isPulled: row.is_pulled === 1,
+});
