@@ -23,6 +23,7 @@ import { createFailedAttempts } from './identity/attempts.ts';
 import { type Authenticator, createAuthenticator } from './identity/authenticate.ts';
 import { certificateFiles, ensureAuthority, ensureServerCertificate } from './identity/certificates.ts';
 import { createCertificateIssuer } from './identity/client-certificates.ts';
+import { blocksInSettings, createBlocks } from './identity/external/blocks.ts';
 import { createExternalIssuers, type ExternalIssuers } from './identity/external/issuers.ts';
 import { createGrants } from './identity/grants.ts';
 import { createIssuer, type Issuer } from './identity/issue-token.ts';
@@ -126,6 +127,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         onError: (name, reason) => log.warn({ issuer: name, reason }, 'the keys of an issuer could not be fetched'),
       });
     let externals = externalsOf(config);
+    const blocks = createBlocks(blocksInSettings(store.settings));
     const revocations = createRevocations(store.tokens, store.credentials);
     const authenticator = createAuthenticator({
       issuer,
@@ -137,6 +139,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         outside: () => trust,
       },
       external: () => externals,
+      blocks,
     });
     undo.push(
       turnKeys(issuer, log, (kid) =>
@@ -244,7 +247,12 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       reader,
       recorder,
       plugins: () => plugins.plugins.map(pluginInfo),
-      issuers: () => externals.states(),
+      issuers: {
+        states: () => externals.states(),
+        blocks,
+        longestLifeMs: (name) => externals.longestLifeMs(name),
+        onBlocked: () => live.review(),
+      },
       metrics: () => meter.text(),
       status: async () => ({
         version: VERSION,

@@ -6,20 +6,12 @@ import { mountCertificateRoutes } from './certificate-routes.ts';
 import { splitDocuments } from './documents.ts';
 import { parseDuration } from './duration.ts';
 import * as input from './input.ts';
+import { mountIssuerRoutes } from './issuer-routes.ts';
 import { problemOf } from './problems.ts';
 import type { AdminCaller, AdminServices, ChangeContext } from './services.ts';
 import { mountSocketRoutes } from './socket-routes.ts';
 import { tailStream } from './tail.ts';
-import {
-  auditView,
-  credentialView,
-  documentView,
-  foldCalls,
-  identityView,
-  issuerView,
-  keyView,
-  tokenView,
-} from './views.ts';
+import { auditView, credentialView, documentView, foldCalls, identityView, keyView, tokenView } from './views.ts';
 
 /** Where the API is mounted on every listener that serves it. */
 export const ADMIN_PREFIX = '/dockgate/v1';
@@ -162,6 +154,7 @@ export const createAdminApp = (services: AdminServices, options: AdminOptions = 
 
   mountCertificateRoutes(app, services);
   mountSocketRoutes(app, services);
+  mountIssuerRoutes(app, services);
 
   // refresh credentials
   app.get('/credentials', (c) => {
@@ -236,12 +229,6 @@ export const createAdminApp = (services: AdminServices, options: AdminOptions = 
 
   // plugins
   app.get('/plugins', (c) => c.json({ plugins: services.listPlugins() }));
-
-  // external issuers
-  app.get('/issuers', (c) => {
-    input.parseQuery(input.noQuery, c.req.url);
-    return c.json({ issuers: services.listIssuers().map(issuerView) });
-  });
 
   // audit
   app.use('/audit/*', async (_c, next) => {

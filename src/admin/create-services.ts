@@ -3,7 +3,6 @@
 import type { AuditFilter, AuditReader, AuditRow, Recorder } from '../audit/event.ts';
 import { nearest } from '../config/nearest.ts';
 import { type ErrorCode, GatewayError, statusOf } from '../errors.ts';
-import type { IssuerState } from '../identity/external/issuers.ts';
 import type { RefreshCredentials } from '../identity/refresh-credentials.ts';
 import type { Revocations } from '../identity/revocation.ts';
 import type { PublicKeyRecord } from '../identity/signing-keys.ts';
@@ -12,6 +11,7 @@ import type { PolicyStore, StoredDocument } from '../policy/store.ts';
 import type { DockerAuthorization } from '../policy/types.ts';
 import { type CertificateParts, createCertificateServices } from './certificate-services.ts';
 import type { Change } from './change.ts';
+import { createIssuerServices, type IssuerParts } from './issuer-services.ts';
 import { InputError } from './problems.ts';
 import type {
   AdminCaller,
@@ -67,8 +67,8 @@ export interface AdminParts {
   readonly reader: AuditReader;
   readonly recorder: Recorder;
   plugins(): readonly PluginInfo[];
-  /** How the external issuers are doing. Default: there are none. */
-  issuers?(): readonly IssuerState[];
+  /** External issuers. Default: there are none. */
+  readonly issuers?: IssuerParts;
   metrics(): Promise<string>;
   /** Further facts for `status`: version, engine, listeners. */
   status?(): Readonly<Record<string, unknown>> | Promise<Readonly<Record<string, unknown>>>;
@@ -299,6 +299,7 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
     ...createTokenServices(parts, change, showIdentity),
 
     ...createCertificateServices(parts.certificates, change, showIdentity, () => parts.now()),
+    ...createIssuerServices(parts.issuers, change, () => parts.now()),
     ...createSocketServices(parts.sockets, change, showIdentity, () => parts.now()),
 
     listPolicies,
@@ -382,7 +383,6 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
 
     listPlugins: () => parts.plugins(),
     settleAudit: () => recorder.settle(),
-    listIssuers: () => parts.issuers?.() ?? [],
     listAudit(filter, by) {
       const rows = reader.list(filter);
       audited(by, { read: 'list', ...filter });

@@ -105,6 +105,18 @@ export const newSocket = z.strictObject({
 });
 export const socketQuery = z.strictObject({ path: socketPath });
 
+/** A token or subject of an external issuer that is refused from now on. */
+export const issuerBlock = z.strictObject({
+  issuer: z.string({ error: 'must be the name of an issuer' }).regex(/^[a-z0-9][a-z0-9-]{0,31}$/, {
+    error: 'is no name of an issuer',
+  }),
+  kind: z.enum(['token', 'subject'], { error: 'must be token or subject' }),
+  value: z
+    .string({ error: 'must be a jti or a subject' })
+    .min(1, { error: 'must not be empty' })
+    .max(512, { error: 'must be at most 512 characters' }),
+});
+
 export const applyDocuments = z.strictObject({
   sources: z
     .array(z.strictObject({ name: z.string().max(256).default('input'), text: z.string({ error: 'must be text' }) }), {

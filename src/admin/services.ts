@@ -1,12 +1,12 @@
 // What the admin API offers, as an interface: every change names who asked, and is in the audit before it is acknowledged.
 // The routes are in app.ts, the implementation over the stores in create-services.ts.
 import type { AuditFilter, AuditRow } from '../audit/event.ts';
-import type { IssuerState } from '../identity/external/issuers.ts';
 import type { PublicKeyRecord } from '../identity/signing-keys.ts';
 import type { CredentialRecord, IdentityRecord, TokenRecord, TokenUse } from '../identity/stores.ts';
 import type { StoredDocument } from '../policy/store.ts';
 import type { Decision, DockerAuthorization } from '../policy/types.ts';
 import type { CertificateServices } from './certificate-services.ts';
+import type { IssuerServices } from './issuer-services.ts';
 import type { SocketServices } from './socket-services.ts';
 
 /** Who calls the admin API. The gateway establishes it; the local socket's caller is the operator of the machine. */
@@ -98,7 +98,7 @@ export interface Explanation {
   readonly steps?: unknown;
 }
 
-export interface AdminServices extends CertificateServices, SocketServices {
+export interface AdminServices extends CertificateServices, SocketServices, IssuerServices {
   createIdentity(input: NewIdentity, context: ChangeContext): Promise<IdentityRecord>;
   listIdentities(): readonly IdentityRecord[];
   /** @throws {GatewayError} `not-found` */
@@ -145,7 +145,6 @@ export interface AdminServices extends CertificateServices, SocketServices {
   listPlugins(): readonly PluginInfo[];
   /** Resolves once calls that ended before are in the audit with their outcome. */
   settleAudit(): Promise<void>;
-  listIssuers(): readonly IssuerState[];
   listAudit(filter: AuditFilter, by: AdminCaller): readonly AuditRow[];
   showAudit(auditId: string, by: AdminCaller): readonly AuditRow[];
   /** Rows after `afterSeq`, oldest first; reads nothing into the audit. */

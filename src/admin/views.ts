@@ -1,5 +1,6 @@
 // The JSON an admin caller receives: records with times in RFC 3339 and stable key names.
 import type { AuditRow } from '../audit/event.ts';
+import type { BlockRecord } from '../identity/external/blocks.ts';
 import type { IssuerState } from '../identity/external/issuers.ts';
 import type { PublicKeyRecord } from '../identity/signing-keys.ts';
 import type { CertificateRecord, CredentialRecord, IdentityRecord } from '../identity/stores.ts';
@@ -69,6 +70,15 @@ export const socketView = (socket: SocketState) => ({
   fault: socket.fault ?? null,
   createdAt: time(socket.createdAt),
   createdBy: socket.createdBy,
+});
+
+export const blockView = (block: BlockRecord) => ({
+  issuer: block.issuer,
+  kind: block.kind,
+  value: block.value,
+  createdAt: time(block.createdAt),
+  createdBy: block.createdBy,
+  until: block.until === undefined ? null : time(block.until),
 });
 
 export const issuerView = (state: IssuerState) => ({

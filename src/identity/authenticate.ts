@@ -9,6 +9,7 @@ import {
   type Peer,
 } from './certificate-callers.ts';
 import { type Credential, hasCredential, MAX_TOKEN_BYTES, readCredential } from './credentials.ts';
+import type { Blocks } from './external/blocks.ts';
 import type { ExternalCaller, ExternalIssuers } from './external/issuers.ts';
 import { claimedIssuer } from './external/verify-external.ts';
 import type { Issuer } from './issue-token.ts';
@@ -41,6 +42,8 @@ export interface AuthenticatorParts {
   readonly certificates?: CertificateTrust;
   /** Other issuers whose tokens are taken, as they are now; replaced as a whole on reload. Default: none. */
   readonly external?: () => ExternalIssuers | undefined;
+  /** Tokens and subjects of other issuers that are refused all the same. Default: none. */
+  readonly blocks?: Pick<Blocks, 'isBlocked'>;
   /** Milliseconds since the epoch. Default: the system clock. */
   readonly now?: () => number;
   /** Default 8192. */
@@ -110,6 +113,12 @@ export function createAuthenticator(parts: AuthenticatorParts): Authenticator {
   const principals = createPrincipals(issuer.issuer, parts.identities);
   const externals = parts.external ?? (() => undefined);
 
+  function checkBlocked(caller: ExternalCaller): void {
+    if (parts.blocks?.isBlocked(caller)) {
+      throw new GatewayError('token-revoked', 'the token or its subject is blocked here; ask an operator');
+    }
+  }
+
   function refuseRevoked(id: string, ancestors: readonly { readonly id: string }[]): void {
     if (revocations.isRevoked(id)) {
       throw new GatewayError('token-revoked', 'the token was revoked; ask an operator for a new one');
@@ -129,6 +138,7 @@ export function createAuthenticator(parts: AuthenticatorParts): Authenticator {
     const { own, external } = entry;
     refuseRevoked(entry.token.id, own?.ancestors ?? []);
     if (external !== undefined) {
+      checkBlocked(external);
       external.issuer.checkSource(external.token, source, now());
       return principals.ofExternal(entry, external, entry.channel);
     }
@@ -235,6 +245,7 @@ export function createAuthenticator(parts: AuthenticatorParts): Authenticator {
       }
       if (principal.tokenId !== undefined) refuseRevoked(principal.tokenId, principal.ancestors ?? []);
       const caller = principals.callerOf(ofTokenAlone(principal));
+      if (caller !== undefined) checkBlocked(caller);
       if (caller !== undefined && !externals()?.stillNames(caller)) {
         throw new GatewayError('identity-not-mapped', 'the settings no longer say who the caller is');
       }

@@ -197,6 +197,27 @@ describe('a CI job with its own token', { skip: skipWithoutCli }, () => {
     dockerDirect('rm', '-f', name);
   });
 
+  it('a blocked subject is refused at once, in a live stream too, until the block ends', async () => {
+    const name = `${PREFIX}-blocked`;
+    const env = gateway.dockerEnv(await token({ run_id: '1003' }));
+    const script = ['sh', '-c', 'echo up; sleep 300'];
+    assert.equal((await docker(env, ['run', '-d', '--network', 'none', '--name', name, IMAGE, ...script])).code, 0);
+    const following = docker(env, ['logs', '-f', name]);
+    const streams = async (stage: string) =>
+      (await audit('--subject', 'github:acme/app:1003', '--action', 'container.logs')).filter(
+        (row) => row.stage === stage,
+      );
+    while ((await streams('stream-open')).length === 0) await new Promise((resolve) => setTimeout(resolve, 50));
+    await gateway.must('issuer', 'block', 'github', '--subject', 'github:acme/app:1003');
+    await following;
+    assert.match((await docker(env, ['ps'])).stderr, /blocked here/);
+    assert.equal((await docker(gateway.dockerEnv(await token()), ['ps'])).code, 0, 'others are not');
+    assert.match(await gateway.must('issuer', 'blocks'), /github +subject +github:acme\/app:1003/);
+    await gateway.must('issuer', 'unblock', 'github', '--subject', 'github:acme/app:1003');
+    assert.equal((await docker(env, ['ps'])).code, 0);
+    dockerDirect('rm', '-f', name);
+  });
+
   it('the gateway serves while the issuer is away, from the keys it has', async () => {
     const env = gateway.dockerEnv(await token());
     await issuer.stop();

@@ -1,6 +1,7 @@
 // Identity, token and key stores in memory for tests of the identity room, with the contract of src/identity/stores.ts.
 import { GatewayError } from '../../src/errors.ts';
 import { type Authenticator, createAuthenticator } from '../../src/identity/authenticate.ts';
+import type { Blocks } from '../../src/identity/external/blocks.ts';
 import type { ExternalIssuers } from '../../src/identity/external/issuers.ts';
 import { createIssuer, type Issuer, type IssuerParts } from '../../src/identity/issue-token.ts';
 import { createRevocations, type Revocations } from '../../src/identity/revocation.ts';
@@ -153,6 +154,7 @@ export async function openRoom(
     issuer?: Partial<IssuerParts>;
     maxTokenBytes?: number;
     external?: () => ExternalIssuers;
+    blocks?: Blocks;
   } = {},
 ): Promise<IdentityRoom> {
   const clock = { at: START };
@@ -179,6 +181,7 @@ export async function openRoom(
     identities,
     now,
     ...(options.external === undefined ? {} : { external: options.external }),
+    ...(options.blocks === undefined ? {} : { blocks: options.blocks }),
     ...(options.cacheSize === undefined ? {} : { cacheSize: options.cacheSize }),
     ...(options.maxTokenBytes === undefined ? {} : { maxTokenBytes: options.maxTokenBytes }),
   });

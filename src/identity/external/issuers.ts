@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { GatewayError } from '../../errors.ts';
+import { CLOCK_TOLERANCE_S } from '../verify-token.ts';
 import { createFetchJson, type FetchJson } from './fetch-json.ts';
 import { createKeySet, type KeySet, type KeySetState } from './key-set.ts';
 import { createKeySource } from './key-source.ts';
@@ -57,6 +58,8 @@ export interface ExternalIssuers {
   stillNames(caller: ExternalCaller): boolean;
   readonly size: number;
   states(): readonly IssuerState[];
+  /** A token of an issuer is accepted at most this long after it was issued, in ms; 0 for an unknown issuer. */
+  longestLifeMs(name: string): number;
   /** What a successor takes over, so that a reload in the middle of an outage loses no keys. */
   heirloom(fingerprint: string): { readonly keys: KeySet; readonly sources: Sources } | undefined;
   /** Fetches every issuer's keys, each within its timeout; never rejects. Serving need not wait for it. */
@@ -120,6 +123,10 @@ export function createExternalIssuers(parts: ExternalIssuersParts): ExternalIssu
     },
     size: issuers.size,
     heirloom: (fingerprint) => kept.get(fingerprint),
+    longestLifeMs(name) {
+      const found = [...issuers.values()].find(({ setting }) => setting.name === name);
+      return found === undefined ? 0 : found.setting.maxLifetimeMs + 2 * CLOCK_TOLERANCE_S * 1000;
+    },
     states: () => [...issuers.values()].map((issuer) => issuer.state()),
     async refresh() {
       await Promise.all([...issuers.values()].map(({ keys }) => keys.refresh()));

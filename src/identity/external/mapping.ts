@@ -141,7 +141,8 @@ function fillClaims(template: string, claims: Claims): { text: string } | { faul
     const after = match.index + match[0].length;
     const value = textOf(claimAt(claims, claim));
     if (value === undefined || value === '') return { fault: `the token has no ${claim} of one value` };
-    if (!/^[\x21-\x7e\u00a1-\u{10ffff}]+$/u.test(value.replaceAll(' ', '_')) || /[*$]/.test(value)) {
+    // Letters that join, turn around or vanish would let one caller look like another in the audit.
+    if (!/^[\p{L}\p{M}\p{N}\p{P}\p{S} ]+$/u.test(value) || /[*$]/.test(value) || value !== value.normalize('NFC')) {
       return { fault: `${claim} holds a character no name may have` };
     }
     const separator = template[after];

@@ -118,7 +118,8 @@ export const PRESETS = {
     ...PLAIN,
     issuer: 'https://login.microsoftonline.com/{tid}/v2.0',
     ownIssuer: true,
-    jwksHosts: ['login.microsoftonline.com'],
+    // Tokens of the older form (iss https://sts.windows.net/{tid}/) have their keys there as well.
+    jwksHosts: ['login.microsoftonline.com', 'login.windows.net'],
     typ: 'jwt',
     // Managed identities get tokens of a day and a few minutes.
     maxLifetimeMs: 25 * HOUR_MS,

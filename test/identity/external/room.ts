@@ -1,6 +1,7 @@
 // An identity room that takes tokens of one test issuer, and the words its tests share.
 import assert from 'node:assert/strict';
 import { GatewayError } from '../../../src/errors.ts';
+import { type BlockRecord, type Blocks, createBlocks } from '../../../src/identity/external/blocks.ts';
 import { createFetchJson } from '../../../src/identity/external/fetch-json.ts';
 import { createExternalIssuers, type ExternalIssuers } from '../../../src/identity/external/issuers.ts';
 import type { IssuerSetting } from '../../../src/identity/external/setting.ts';
@@ -27,6 +28,7 @@ export const settingOf = (issuer: { url: string }, changes: Partial<IssuerSettin
 
 export interface ExternalRoom extends IdentityRoom {
   external: ExternalIssuers;
+  readonly blocks: Blocks;
   /** Failed fetches, as the log would tell them. */
   readonly errors: string[];
   /** Puts other settings in force, as a reload does. */
@@ -53,10 +55,16 @@ export async function openExternalRoom(
       onError: (_name, message) => errors.push(message),
       ...(previous === undefined ? {} : { previous }),
     });
-  const identity = await openRoom({ external: () => room.external });
+  let saved: readonly BlockRecord[] = [];
+  const save = (next: readonly BlockRecord[]) => {
+    saved = next;
+  };
+  const blocks = createBlocks({ list: () => saved, save }, () => room.clock.at);
+  const identity = await openRoom({ external: () => room.external, blocks });
   room = {
     ...identity,
     external: undefined as unknown as ExternalIssuers,
+    blocks,
     errors,
     reload(...given) {
       room.external = make(given, room.external);

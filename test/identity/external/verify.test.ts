@@ -4,6 +4,8 @@ import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { exportSPKI, generateKeyPair, type JWTHeaderParameters, SignJWT } from 'jose';
+import { blocksInSettings, createBlocks } from '../../../src/identity/external/blocks.ts';
+import { openStore } from '../../../src/store/open.ts';
 import { JWKS, startIssuer, type TestIssuer } from '../../support/oidc-issuer.ts';
 import { AUDIENCE, openExternalRoom, settingOf } from './room.ts';
 
@@ -353,6 +355,90 @@ describe('a token of an external issuer', () => {
     room.reload();
     assert.throws(() => room.authenticator.recheck(principal), { code: 'identity-not-mapped' });
     assert.equal((await room.refusal(token)).status, 401);
+  });
+
+  it('is refused when it, its sub or its subject is blocked here, and nothing else is', async () => {
+    const room = await openExternalRoom(issuer);
+    const token = await issuer.sign('k1', room.claims());
+    const principal = await room.principal(token);
+    const since = { createdAt: room.clock.at, createdBy: 'op' };
+    for (const block of [
+      { issuer: 'test', kind: 'token' as const, value: 'j1' },
+      { issuer: 'test', kind: 'subject' as const, value: 'job' },
+      { issuer: 'test', kind: 'subject' as const, value: 'test:job' },
+    ]) {
+      room.blocks.add({ ...block, ...since });
+      assert.equal((await room.refusal(token)).code, 'token-revoked');
+      assert.throws(() => room.authenticator.recheck(principal), { code: 'token-revoked' });
+      room.blocks.remove(block);
+      assert.equal(await room.principal(token), principal);
+      room.authenticator.recheck(principal);
+    }
+    for (const [kind, value, name] of [
+      ['token', 'j2', 'test'],
+      ['token', 'job', 'test'],
+      ['subject', 'j1', 'test'],
+      ['subject', 'job', 'other'],
+    ] as const) {
+      room.blocks.add({ issuer: name, kind, value, ...since });
+    }
+    assert.equal(await room.principal(token), principal);
+    assert.throws(() => room.blocks.remove({ issuer: 'test', kind: 'token', value: 'j1' }), { code: 'not-found' });
+    // A block of a token is forgotten when no such token can live.
+    room.blocks.add({ issuer: 'test', kind: 'token', value: 'j3', ...since, until: room.clock.at + 1000 });
+    assert.equal(room.blocks.list().length, 5);
+    room.clock.at += 1000;
+    assert.equal(room.blocks.list().length, 4);
+    for (let i = room.blocks.list().length; i < 1000; i++) {
+      room.blocks.add({ issuer: 'test', kind: 'token', value: `n${i}`, ...since });
+    }
+    assert.throws(() => room.blocks.add({ issuer: 'test', kind: 'token', value: 'one-more', ...since }), {
+      code: 'conflict',
+    });
+  });
+
+  it('blocks outlive the process', () => {
+    const store = openStore(':memory:');
+    const block = { issuer: 'test', kind: 'subject' as const, value: 'job', createdAt: 1, createdBy: 'op' };
+    createBlocks(blocksInSettings(store.settings)).add(block);
+    assert.deepEqual(createBlocks(blocksInSettings(store.settings)).list(), [block]);
+    store.close();
+  });
+
+  const names: [string, string, boolean][] = [
+    ['plain', 'prod', true],
+    ['with a space', 'my prod', true],
+    ['in another script', 'продакшн', true],
+    ['with a star', 'prod*', false],
+    ['with a dollar', 'prod$', false],
+    ['with a line break', 'prod\nx', false],
+    ['with a letter that turns the line around', 'prod\u202edorp', false],
+    ['with a letter that cannot be seen', 'pr\u200bod', false],
+    ['in two spellings', 'cafe\u0301', false],
+    ['in one spelling', 'caf\u00e9', true],
+    ['with the character that ends its place', 'a:b', false],
+    ['empty', '', false],
+    ['of 600 characters', 'x'.repeat(600), false],
+  ];
+  for (const [name, env, isTaken] of names) {
+    it(`${isTaken ? 'is taken' : 'is refused'} when the claim that fills its subject is ${name}`, async () => {
+      const rules = [{ name: 'r', when: [], subject: `ci:\${env}:\${sub}`, groups: [], policies: [] }];
+      const room = await openExternalRoom(issuer, [settingOf(issuer, { rules })]);
+      const token = await issuer.sign('k1', room.claims({ env }));
+      if (isTaken) assert.equal((await room.principal(token)).subject, `ci:${env}:job`);
+      else assert.equal((await room.refusal(token)).code, 'identity-not-mapped');
+    });
+  }
+
+  it('never gets the name an identity of this gateway could have', async () => {
+    const rules = [{ name: 'r', when: [], subject: `\${sub}`, groups: [], policies: ['operator'] }];
+    const room = await openExternalRoom(issuer, [settingOf(issuer, { rules })]);
+    for (const sub of ['alice', 'op', 'f1c4f64e-2c0c-4cda-8c9f-9f3f8f3a2b0e']) {
+      const error = await room.refusal(await issuer.sign('k1', room.claims({ sub })));
+      assert.equal(error.code, 'identity-not-mapped');
+      assert.match(String(error.audit?.notes), /could be taken for an identity/);
+    }
+    assert.equal((await room.principal(await issuer.sign('k1', room.claims({ sub: 'repo:a' })))).subject, 'repo:a');
   });
 
   it('a stream of it ends with the token, what its clock is forgiven included', async () => {
