@@ -76,6 +76,8 @@ export interface OpenGateway {
 
 /** What main does when an operator asks for a reload. */
 export interface OpenOptions {
+  /** Addresses listened on, `https://127.0.0.1:2376` and `unix:///run/ci.sock`, for whoever asks for the status. */
+  readonly listeners?: () => readonly string[];
   readonly reload?: () => Promise<Readonly<Record<string, unknown>>>;
   /** Folder plugins named by a relative path belong to. */
   readonly baseDir?: string;
@@ -260,6 +262,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         auditHealthy: recorder.healthy,
         engineReachable: await readiness.ask(),
         callsInFlight: gateway.active,
+        listeners: options.listeners?.() ?? [],
       }),
       reload: options.reload ?? (async () => ({})),
       now,
@@ -438,6 +441,16 @@ export class Listeners {
         'listening',
       );
     }
+  }
+
+  /** Where callers connect, with the ports really bound; the admin socket is not theirs. */
+  addresses(): readonly string[] {
+    return [...this.#running].flatMap(([key, { listener, port }]) => {
+      if (key === 'admin') return [];
+      if (listener.kind === 'unix') return [`unix://${listener.path}`];
+      const host = listener.host.includes(':') ? `[${listener.host}]` : listener.host;
+      return [`${listener.kind}://${host}:${port ?? listener.port}`];
+    });
   }
 
   stop(): void {

@@ -43,6 +43,7 @@ export async function run(
   const open = await openGateway(config, log, {
     baseDir: options.baseDir,
     reload,
+    listeners: () => listeners.addresses(),
   });
   const listeners = new Listeners(open, log);
   try {

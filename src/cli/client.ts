@@ -144,6 +144,17 @@ export class AdminClient {
     this.#address = address;
   }
 
+  /** `tcp://host:port` for a docker client to reach the same gateway at; undefined over the admin socket. */
+  get dockerEndpoint(): string | undefined {
+    const address = this.#address;
+    return address.kind === 'https' ? `tcp://${address.url.hostname}:${address.url.port || 443}` : undefined;
+  }
+
+  /** PEM of the CA given with --ca, which is what others must trust too to reach the gateway the same way. */
+  get ca(): string | undefined {
+    return this.#address.kind === 'https' ? this.#address.ca : undefined;
+  }
+
   #open(method: string, path: string, body: string | undefined): Promise<http.IncomingMessage> {
     const address = this.#address;
     const headers: Record<string, string> = {

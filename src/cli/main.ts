@@ -5,6 +5,7 @@ import { Command, CommanderError } from 'commander';
 import { VERSION } from '../version.ts';
 import { auditCommand } from './commands/audit.ts';
 import { certCommand } from './commands/cert.ts';
+import { contextCommand } from './commands/context.ts';
 import { credentialCommand } from './commands/credential.ts';
 import { gatewayCommands } from './commands/gateway.ts';
 import { identityCommand } from './commands/identity.ts';
@@ -56,6 +57,7 @@ export const createProgram = (): Command => {
     issuerCommand,
     policyCommand,
     pluginCommand,
+    contextCommand,
     auditCommand,
   ]) {
     program.addCommand(make());

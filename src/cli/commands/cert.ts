@@ -1,10 +1,10 @@
 // dockgate cert: client certificates of identities, for whoever cannot send a header. The key is made here and stays here.
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import process from 'node:process';
 import { Command } from 'commander';
 import { DURATION_RULE, parseDuration } from '../../admin/duration.ts';
 import type { AdminClient } from '../client.ts';
+import { replaceFile } from '../docker-context.ts';
 import { CliError, print, printJson, shortTime, table, usageError } from '../output.ts';
 import { examples, gatewayOf, optionsOf, segment } from './common.ts';
 import { checkName } from './identity.ts';
@@ -36,7 +36,7 @@ export const issueCertificate = async (
   const { makeRequest } = await import('../../identity/client-certificates.ts');
   const { request, key } = await makeRequest(identity);
   const made = await gateway.call<Omit<IssuedCertificate, 'key'>>('POST', '/certificates', { identity, ttl, request });
-  return { ...made, key };
+  return { ...made, ca: gateway.ca ?? made.ca, key };
 };
 
 /** Writes `ca.pem`, `cert.pem` and `key.pem`; the key first, so that no certificate is ever without its own. */
@@ -53,14 +53,6 @@ export const writeCertificate = (folder: string, issued: IssuedCertificate): voi
   } catch (error) {
     throw new CliError(`${folder} cannot be written (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`);
   }
-};
-
-/** The file never exists with other rights or half its text. */
-const replaceFile = (file: string, text: string, mode: number): void => {
-  const temporary = `${file}.${process.pid}`;
-  rmSync(temporary, { force: true });
-  writeFileSync(temporary, text, { mode, flag: 'wx' });
-  renameSync(temporary, file);
 };
 
 export const checkTtl = (ttl: string): string => {
