@@ -11,6 +11,9 @@ export interface VersionLimits {
   readonly maxMinor?: number;
 }
 
+/** The way out for a client that pins its version; Go clients read it, and most others that take any. */
+const wayOut = (minor: number): string => `(or have it speak that version: DOCKER_API_VERSION=1.${minor})`;
+
 /**
  * Reads a version prefix. The engine accepts `[0-9.]+`, compared number by number; only the one spelling `v1.N` is served,
  * so that nobody reads another version out of it than we do.
@@ -31,13 +34,13 @@ export function readVersion(segment: string, limits: VersionLimits = {}): string
   if (minor < min) {
     throw new GatewayError(
       'version-unsupported',
-      `client version 1.${minor} is too old. Minimum supported API version is 1.${min}, please upgrade your client to a newer version`,
+      `client version 1.${minor} is too old. Minimum supported API version is 1.${min}, please upgrade your client to a newer version ${wayOut(min)}`,
     );
   }
   if (minor > max) {
     throw new GatewayError(
       'version-unsupported',
-      `client version 1.${minor} is too new. Maximum supported API version is 1.${max}`,
+      `client version 1.${minor} is too new. Maximum supported API version is 1.${max} ${wayOut(max)}`,
     );
   }
   return `1.${minor}`;
