@@ -71,6 +71,9 @@ export const ERROR_CODES = {
   'engine-unreachable': { status: 502, title: 'The engine cannot be reached' },
   'engine-answer-malformed': { status: 502, title: 'The engine gave an answer that cannot be read' },
   'engine-timeout': { status: 504, title: 'The engine did not answer in time' },
+  // connect: the local process in front of a client
+  'gateway-unreachable': { status: 502, title: 'The gateway cannot be reached' },
+  'credential-unavailable': { status: 502, title: 'There is no credential to present' },
   // admin, configuration and store
   'admin-forbidden': { status: 403, title: 'Only an operator may do this' },
   'not-found': { status: 404, title: 'Not found' },

@@ -24,6 +24,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   gateway: ['identity', 'admission', 'proxy', 'audit', 'ledger', 'policy', 'engine', 'errors', 'runtime'],
   admin: ['identity', 'policy', 'audit', 'config', 'engine', 'errors'],
   runtime: ['errors'],
+  connect: ['proxy', 'runtime', 'errors'],
+  doctor: ['connect', 'runtime', 'config', 'errors'],
   standin: ['engine', 'errors'],
 };
 /** The outermost ring: these join the rooms and may import any of them. */

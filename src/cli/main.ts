@@ -5,6 +5,7 @@ import { Command, CommanderError } from 'commander';
 import { VERSION } from '../version.ts';
 import { auditCommand } from './commands/audit.ts';
 import { certCommand } from './commands/cert.ts';
+import { connectCommands } from './commands/connect.ts';
 import { contextCommand } from './commands/context.ts';
 import { credentialCommand } from './commands/credential.ts';
 import { gatewayCommands } from './commands/gateway.ts';
@@ -42,11 +43,11 @@ export const createProgram = (): Command => {
     .option('--config <file>', 'settings file of the gateway (DOCKGATE_CONFIG)')
     .option('--data <dir>', 'data folder of a running gateway (DOCKGATE_DATA)')
     .option('--host <url>', 'a gateway reached over HTTPS, with a token (DOCKGATE_HOST)')
-    .option('--token-file <file>', "operator's token for --host (DOCKGATE_TOKEN holds the token itself)")
+    .option('--token-file <file>', 'file with the token for --host (DOCKGATE_TOKEN holds the token itself)')
     .option('--ca <file>', 'CA certificate to trust for --host (DOCKGATE_CA)')
     .option('--json', 'print JSON, stable for scripts')
     .addHelpText('after', GATEWAY_HELP);
-  for (const command of gatewayCommands()) program.addCommand(command);
+  for (const command of [...gatewayCommands(), ...connectCommands()]) program.addCommand(command);
   for (const make of [
     identityCommand,
     tokenCommand,

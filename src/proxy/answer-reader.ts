@@ -18,6 +18,8 @@ export interface AnswerHead {
 }
 
 export interface AnswerEvents {
+  /** An answer before the answer, 100 to 199 but not 101; without this it is passed over. */
+  onInterim?(status: number): void;
   onHead(head: AnswerHead): void;
   onBody(chunk: Buffer): void;
   /** `rest` are bytes behind the answer: after 101 the upgraded stream, otherwise a fault. */
@@ -162,7 +164,10 @@ export class AnswerReader {
     const first = /^HTTP\/1\.([01]) (\d{3})(?: (.*))?$/.exec(lines[0] as string);
     if (first === null) throw broken('something that is not HTTP/1.1');
     const status = Number(first[2]);
-    if (status >= 100 && status < 200 && status !== 101) return end + 4;
+    if (status >= 100 && status < 200 && status !== 101) {
+      this.#events.onInterim?.(status);
+      return end + 4;
+    }
     const headers: string[] = [];
     let length: number | undefined;
     let chunked = false;

@@ -1,0 +1,285 @@
+// The real docker CLI, compose and buildx against a real engine: through `connect` and `dial-stdio`, through a gateway.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import http from 'node:http';
+import net from 'node:net';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import {
+  CLI_PLUGINS,
+  DOCKER_CLI,
+  dockerDirect,
+  ENGINE,
+  IMAGE,
+  removeContainers,
+  skipWithoutCli,
+} from '../support/engine.ts';
+import { docker, type Ran, run, startGateway, type TestGateway } from '../support/gateway.ts';
+import { dockgateCommand, IS_DENO } from '../support/runtime.ts';
+import { type Connected, startConnect } from './program.ts';
+
+const PREFIX = `dg-connect-${IS_DENO ? 'deno' : 'node'}`;
+
+describe('the docker CLI through connect', { skip: skipWithoutCli }, () => {
+  let gateway: TestGateway;
+  let connected: Connected;
+  let tokenFile: string;
+  let credentials: string[];
+  const environments: Record<string, NodeJS.ProcessEnv> = {};
+
+  before(async () => {
+    // A port of its own, which it has again after a restart.
+    const listen = [`https://127.0.0.1:${await freePort()}`];
+    gateway = await startGateway({ engine: ENGINE as string, settings: { listen } });
+    await gateway.must('identity', 'create', 'bot', '--policy', 'operator');
+    tokenFile = join(gateway.dir, 'token');
+    writeFileSync(tokenFile, await gateway.must('token', 'create', 'bot'));
+    credentials = ['--token-file', tokenFile, '--ca', join(gateway.dir, 'data', 'ca.pem')];
+    connected = await startConnect([`https://127.0.0.1:${gateway.port}`, ...credentials]);
+    const home = mkdtempSync(join(gateway.dir, 'home-'));
+    if (CLI_PLUGINS !== undefined) symlinkSync(CLI_PLUGINS, join(home, 'cli-plugins'));
+    const common = { HOME: home, DOCKER_CONFIG: home };
+    environments.socket = { ...common, PATH: process.env.PATH, DOCKER_HOST: `unix://${connected.socket}` };
+    // In place of ssh: what the CLI asks the other side to run must be the forced command's turn.
+    const bin = join(gateway.dir, 'bin');
+    mkdirSync(bin);
+    const [command, first] = dockgateCommand();
+    writeFileSync(
+      join(bin, 'ssh'),
+      `#!/bin/sh\ncase "$*" in *"-- gate docker system dial-stdio") ;; *) echo "unexpected: $*" >&2; exit 9;; esac\nexec ${[command, ...first].join(' ')} dial-stdio\n`,
+    );
+    chmodSync(join(bin, 'ssh'), 0o755);
+    environments.ssh = {
+      ...common,
+      PATH: `${bin}:${process.env.PATH}`,
+      DOCKER_HOST: 'ssh://gate',
+      DOCKGATE_HOST: `https://127.0.0.1:${gateway.port}`,
+      DOCKGATE_TOKEN_FILE: tokenFile,
+      DOCKGATE_CA: join(gateway.dir, 'data', 'ca.pem'),
+    };
+  });
+  after(async () => {
+    removeContainers(PREFIX);
+    await connected?.stop();
+    await gateway?.remove();
+  });
+
+  const events = async (action: string): Promise<{ text: string; subject?: string }[]> => {
+    const list = JSON.parse(await gateway.must('audit', 'ls', '--action', action, '--json')) as { subject?: string }[];
+    return list.map((event) => ({ ...event, text: JSON.stringify(event) }));
+  };
+
+  for (const way of ['socket', 'ssh'] as const) {
+    describe(way === 'socket' ? 'over a socket of connect' : 'over ssh:// with dial-stdio', () => {
+      const name = (what: string) => `${PREFIX}-${way}-${what}`;
+      const cli = (args: readonly string[], input?: string | Buffer): Promise<Ran> =>
+        docker(environments[way] as NodeJS.ProcessEnv, args, input);
+      const ok = async (args: readonly string[], input?: string | Buffer): Promise<string> => {
+        const ran = await cli(args, input);
+        assert.equal(ran.code, 0, `docker ${args.join(' ')}: ${ran.stderr}`);
+        return ran.stdout;
+      };
+
+      it('version and ps answer', async () => {
+        assert.match(await ok(['version']), /Server:/);
+        assert.match(await ok(['ps', '-a']), /CONTAINER ID/);
+      });
+
+      it('run delivers output after standard input has ended, and the exit code', async () => {
+        const RUN = ['run', '--rm', '--network', 'none'];
+        assert.equal(await ok([...RUN, IMAGE, 'sh', '-c', 'sleep 1; echo late']), 'late\n');
+        assert.equal(await ok([...RUN, '-i', IMAGE, 'sh', '-c', 'cat; sleep 1; echo after'], 'in\n'), 'in\nafter\n');
+        const ran = await cli([...RUN, IMAGE, 'sh', '-c', 'echo out; echo err >&2; exit 7']);
+        assert.deepEqual(ran, { code: 7, stdout: 'out\n', stderr: 'err\n' });
+      });
+
+      it('exec -i carries 3 MB each way', async () => {
+        await ok(['run', '-d', '--network', 'none', '--name', name('exec'), IMAGE, 'sleep', '300']);
+        const data = Array.from({ length: 50_000 }, (_, i) => `${i}`.padStart(59, 'x')).join('\n');
+        const out = await ok(['exec', '-i', name('exec'), 'cat'], data);
+        assert.ok(out === data, `${out.length} of ${data.length} bytes came back`);
+      });
+
+      it('run -it works under a pty', async () => {
+        const command = `${DOCKER_CLI} run --rm -it --network none ${IMAGE} sh -c 'tty; read x; echo got $x'`;
+        const ran = await run(
+          'sh',
+          ['-c', `(sleep 1; echo typed; sleep 1) | script -qec "${command.replaceAll('$', '\\$')}" /dev/null`],
+          { env: { ...environments[way], SHELL: '/bin/sh' } },
+        );
+        assert.match(ran.stdout, /\/dev\/pts\/\d+|\/dev\/console/);
+        assert.match(ran.stdout, /got typed/);
+      });
+
+      it('logs -f that is cancelled ends its call at the gateway', async () => {
+        const id = await ok([
+          'run',
+          '-d',
+          '--network',
+          'none',
+          '--name',
+          name('logs'),
+          IMAGE,
+          'sh',
+          '-c',
+          'echo one; sleep 300',
+        ]);
+        const child = spawn(DOCKER_CLI as string, ['logs', '-f', name('logs')], {
+          env: environments[way],
+          stdio: ['ignore', 'pipe', 'inherit'],
+        });
+        await new Promise<void>((resolve) => child.stdout.once('data', () => resolve()));
+        child.kill('SIGKILL');
+        await until(`the end of ${name('logs')} in the audit`, async () =>
+          (await events('container.logs')).some((e) => e.text.includes(id.trim()) && e.text.includes('caller-gone')),
+        );
+        dockerDirect('rm', '-fv', name('logs'), name('exec'));
+      });
+    });
+  }
+
+  const withPlugins = { skip: CLI_PLUGINS === undefined ? 'no buildx and compose here' : false };
+
+  it('buildx, which can send no token, reaches the gateway with its identity', withPlugins, async () => {
+    const context = mkdtempSync(join(gateway.dir, 'build-'));
+    writeFileSync(join(context, 'Dockerfile'), `FROM ${IMAGE}\nCOPY Dockerfile /made\n`);
+    const tag = `${PREFIX}-built`;
+    const built = await docker(environments.socket as NodeJS.ProcessEnv, ['buildx', 'build', '-t', tag, context]);
+    assert.equal(built.code, 0, built.stderr);
+    assert.match(dockerDirect('image', 'inspect', tag), /sha256/);
+    dockerDirect('rmi', '-f', tag);
+    for (const action of ['build.session', 'build.control']) {
+      const seen = await events(action);
+      assert.ok(seen.length > 0, action);
+      assert.deepEqual([...new Set(seen.map(({ subject }) => subject))], ['bot'], action);
+    }
+  });
+
+  it('a client that insists on a version out of range is told Docker’s sentence and the way out', async () => {
+    for (const [version, message] of [
+      [
+        '1.20',
+        /client version 1\.20 is too old\. Minimum supported API version is 1\.40, please upgrade.*DOCKER_API_VERSION=1\.40/,
+      ],
+      ['1.99', /client version 1\.99 is too new\. Maximum supported API version is 1\.\d+ .*DOCKER_API_VERSION=1\.\d+/],
+    ] as const) {
+      const ran = await docker({ ...environments.socket, DOCKER_API_VERSION: version }, ['ps']);
+      assert.notEqual(ran.code, 0);
+      assert.match(ran.stderr, message);
+    }
+  });
+
+  it('compose works through it', withPlugins, async () => {
+    const project = mkdtempSync(join(gateway.dir, 'compose-'));
+    const service = { image: IMAGE, network_mode: 'none', command: 'sleep 300', container_name: `${PREFIX}-compose` };
+    writeFileSync(join(project, 'compose.yaml'), JSON.stringify({ name: PREFIX, services: { one: service } }));
+    const compose = async (...args: string[]): Promise<string> => {
+      const ran = await docker(environments.socket as NodeJS.ProcessEnv, [
+        'compose',
+        '-f',
+        join(project, 'compose.yaml'),
+        ...args,
+      ]);
+      assert.equal(ran.code, 0, ran.stderr);
+      return ran.stdout;
+    };
+    await compose('up', '-d');
+    assert.match(await compose('ls'), new RegExp(PREFIX));
+    assert.match(await compose('ps'), new RegExp(`${PREFIX}-compose`));
+    assert.equal(await compose('exec', '-T', 'one', 'echo', 'inside'), 'inside\n');
+    await compose('down', '-t', '0');
+  });
+
+  it('a token refresh and a gateway restart between requests are not noticed by a kept connection', async () => {
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+    const sockets = new Set<unknown>();
+    const get = (path: string): Promise<[number | undefined, string]> =>
+      new Promise((resolve, reject) => {
+        const request = http.get({ socketPath: connected.socket, path, agent }, (answer) => {
+          let text = '';
+          answer.on('data', (data: Buffer) => {
+            text += data.toString();
+          });
+          answer.on('end', () => resolve([answer.statusCode, text]));
+        });
+        request.on('socket', (socket) => sockets.add(socket)).on('error', reject);
+      });
+    assert.equal((await get('/version'))[0], 200);
+    const old = readFileSync(tokenFile, 'utf8');
+    await gateway.must(
+      'token',
+      'revoke',
+      JSON.parse(Buffer.from(old.split('.')[1] as string, 'base64url').toString()).jti,
+    );
+    const [status, message] = await get('/version');
+    assert.equal(status, 401);
+    assert.match(message, /revoked/);
+    writeFileSync(tokenFile, await gateway.must('token', 'create', 'bot'));
+    assert.equal((await get('/version'))[0], 200);
+
+    await gateway.stop();
+
+    await gateway.restart();
+
+    assert.equal((await get('/version'))[0], 200);
+
+    assert.equal(sockets.size, 1);
+    await gateway.stop();
+    assert.deepEqual(await get('/version'), [
+      502,
+      `{"message":"nobody listens at https://127.0.0.1:${gateway.port}; start the gateway, or correct host and port"}`,
+    ]);
+    await gateway.restart();
+    assert.equal((await docker(environments.socket as NodeJS.ProcessEnv, ['ps'])).code, 0);
+    agent.destroy();
+  });
+
+  it('a token command is run for the token, and a stopped connect leaves no socket', async () => {
+    const log = join(gateway.dir, 'runs');
+    const other = await startConnect([
+      `https://127.0.0.1:${gateway.port}`,
+      '--ca',
+      join(gateway.dir, 'data', 'ca.pem'),
+      '--token-command',
+      `echo run >> ${log}; cat ${tokenFile}`,
+      '--mode',
+      '0660',
+    ]);
+    assert.equal(statSync(other.socket).mode & 0o777, 0o660);
+    const env = { ...environments.socket, DOCKER_HOST: `unix://${other.socket}` };
+    assert.equal((await docker(env, ['ps'])).code, 0);
+    assert.equal((await docker(env, ['ps'])).code, 0);
+    assert.equal(readFileSync(log, 'utf8'), 'run\n');
+    const { socket } = other;
+    assert.equal(await other.stop(), 0);
+    assert.ok(!existsSync(socket));
+  });
+});
+
+async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 20_000;
+  while (!(await isSo())) {
+    if (Date.now() > deadline) throw new Error(`waited for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+}
+
+/** A port nobody listens on just now. */
+async function freePort(): Promise<number> {
+  const server = net.createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as net.AddressInfo;
+  server.close();
+  return port;
+}
