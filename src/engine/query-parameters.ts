@@ -120,7 +120,7 @@ export const QUERY_PARAMETERS: Readonly<Record<string, Parameters>> = {
     version: 'text',
     buildid: 'text',
     session: 'text',
-    securityopt: 'json',
+    securityopt: 'list',
     cgroupparent: 'text',
     ulimits: 'json',
     isolation: 'text',

@@ -5,6 +5,7 @@ import type { AuditDecision, AuditEvent, AuditStage } from '../audit/event.ts';
 import type { EngineCall, Target } from '../engine/types.ts';
 import { GatewayError } from '../errors.ts';
 import type { LedgerEntry } from '../ledger/entry.ts';
+import { BUILD_OPAQUE, isBuildKitDoor } from '../policy/actions.ts';
 import type { Decision, Principal } from '../policy/types.ts';
 import { type Arrival, headerValues } from './arrival.ts';
 import type { GatewayParts } from './parts.ts';
@@ -131,6 +132,8 @@ export class Trace {
         // The path is kept as asked, without the query: that may hold secrets and nothing has read it.
         detail.path = (this.arrival.target.split('?', 1)[0] ?? '').slice(0, 512);
       }
+      // What follows was let through unread: whoever reviews the log must see that it cannot tell what was built.
+      if (target !== undefined && decision === 'allow' && isBuildKitDoor(target.action)) detail.unread = BUILD_OPAQUE;
       if (this.arrival.channel.identity !== undefined) detail.listener = this.arrival.channel.name;
       if (this.principal?.certificateSerial !== undefined) detail.certificate = this.principal.certificateSerial;
       if (this.changes.length > 0) detail.changes = this.changes;

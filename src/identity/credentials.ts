@@ -46,7 +46,7 @@ export function readCredential(rawHeaders: readonly string[], maxTokenBytes: num
   if (value === undefined) {
     throw new GatewayError(
       'token-missing',
-      'no credentials were sent; send Authorization: Bearer with a dockgate token, HTTP Basic with it as password, or a client certificate',
+      'no credentials were sent; send Authorization: Bearer with a dockgate token, HTTP Basic with it as password, or a client certificate; a client that sends no header, such as buildx, needs the certificate or a socket bound to its identity',
     );
   }
   const space = value.indexOf(' ');

@@ -12,6 +12,21 @@ export interface ActionFacts {
 
 const CLASSES: readonly OperationClass[] = ['read', 'write', 'admin'];
 
+/**
+ * Lets BuildKit's own protocol through unread. Only an allow rule or a scope that names it in full grants it: no pattern, no
+ * class and no preset does, for whoever may use it can build with host access, read other callers' caches and push anywhere.
+ */
+export const BUILD_OPAQUE = 'build.opaque';
+
+/**
+ * The two doors of that protocol. An allow rule of theirs is for builds the gateway can read, which it cannot yet: until then
+ * they open to `build.opaque` alone, and close to any deny rule that speaks of them or of it.
+ */
+const BUILDKIT_DOORS: readonly string[] = ['build.session', 'build.control'];
+
+/** Whether what the call carries passes by unread once it is allowed. */
+export const isBuildKitDoor = (action: string): boolean => BUILDKIT_DOORS.includes(action);
+
 /** Every served action. Those that are never sent on (debug, podman, removed routes) are not among them. */
 export const ACTIONS: ReadonlyMap<string, ActionFacts> = factsOfOperations();
 
@@ -29,6 +44,8 @@ function factsOfOperations(): Map<string, ActionFacts> {
   }
   // The one action that is told from another by its query: it loads a file system or lets the engine fetch any URL.
   facts.set('image.import', { class: 'write', risks: new Set(['egress', 'escalates']), opaque: true });
+  // No operation of its own: what the two doors of BuildKit open to.
+  facts.set(BUILD_OPAQUE, { class: 'admin', risks: new Set(['egress', 'escalates']), opaque: true });
   return facts;
 }
 
@@ -41,9 +58,12 @@ const UNSERVED: ReadonlySet<string> = new Set(OPERATIONS.map((o) => o.action).fi
 
 /**
  * The actions a pattern stands for: exact, with `*` for any run of characters, or `class:read`, `class:write`, `class:admin`.
- * A pattern that stands for nothing gives an empty list.
+ * A pattern that stands for nothing gives an empty list. `build.opaque` is in no pattern but its own name.
  */
-export function expandAction(pattern: string): readonly string[] {
+export const expandAction = (pattern: string): readonly string[] =>
+  matchActions(pattern).filter((action) => action !== BUILD_OPAQUE || pattern === BUILD_OPAQUE);
+
+function matchActions(pattern: string): readonly string[] {
   if (pattern.startsWith('class:')) {
     const name = pattern.slice('class:'.length);
     return [...ACTIONS].filter(([, facts]) => facts.class === name).map(([action]) => action);
@@ -51,6 +71,20 @@ export function expandAction(pattern: string): readonly string[] {
   if (!pattern.includes('*')) return ACTIONS.has(pattern) ? [pattern] : [];
   const expression = new RegExp(`^${pattern.split('*').map(escapeExpression).join('.*')}$`);
   return [...ACTIONS.keys()].filter((action) => expression.test(action));
+}
+
+/** The actions a rule speaks of. A deny means all its patterns could mean; an allow no more than they say. */
+export function actionsOf({
+  effect,
+  actions,
+}: {
+  readonly effect: 'allow' | 'deny';
+  readonly actions: readonly string[];
+}): ReadonlySet<string> {
+  const found = new Set(actions.flatMap((pattern) => (effect === 'deny' ? matchActions : expandAction)(pattern)));
+  if (found.has(BUILD_OPAQUE)) for (const door of BUILDKIT_DOORS) found.add(door);
+  else if (effect === 'allow') for (const door of BUILDKIT_DOORS) found.delete(door);
+  return found;
 }
 
 const escapeExpression = (text: string): string => text.replace(/[.+?^${}()|[\]\\]/g, '\\$&');
@@ -75,6 +109,7 @@ export function faultOfAction(pattern: string): string | undefined {
 
 /** Whether a token's scope covers an action. Scope entries that are no patterns cover nothing. */
 export function scopeCovers(scope: readonly string[], action: string): boolean {
+  if (isBuildKitDoor(action)) return scope.includes(BUILD_OPAQUE);
   for (const entry of scope) {
     if (entry === action) return true;
     if ((entry.includes('*') || entry.startsWith('class:')) && expansionOf(entry).has(action)) return true;

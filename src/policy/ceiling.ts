@@ -1,6 +1,6 @@
 // A token's ceiling: scope and RFC 9396 authorization details, its own and those of the tokens it was made from. Every layer
 // must cover a call; none ever grants anything. Details are judged as allow rules are, so both mean the same by a pattern.
-import { expandAction, faultOfAction, scopeCovers } from './actions.ts';
+import { actionsOf, expandAction, faultOfAction, scopeCovers } from './actions.ts';
 import type { ReadyRule } from './compile.ts';
 import { compileHostSpec, HOST_PRESETS, type HostPreset } from './host/index.ts';
 import { type HostResults, judgeRule, type Miss, STAGES } from './judge-rule.ts';
@@ -102,7 +102,7 @@ const quoted = (text: string): string => JSON.stringify(text.slice(0, 64));
 interface Layer {
   readonly scope: readonly string[] | undefined;
   readonly rules:
-    | readonly { readonly actions: ReadonlySet<string> | undefined; readonly rule: ReadyRule }[]
+    | readonly { readonly actions: ReadonlySet<string>; readonly rule: ReadyRule }[]
     | undefined;
 }
 
@@ -114,7 +114,8 @@ export class TokenCeiling {
     this.#layers = layers.map(({ scope, authorizationDetails }) => ({
       scope,
       rules: authorizationDetails?.map((detail, i) => ({
-        actions: detail.actions === undefined ? undefined : new Set(detail.actions.flatMap(expandAction)),
+        // As in an allow rule, all actions are all but build.opaque, which has to be named.
+        actions: actionsOf({ effect: 'allow', actions: detail.actions ?? ['*'] }),
         rule: ruleOf(detail, i),
       })),
     }));
@@ -126,7 +127,7 @@ export class TokenCeiling {
       if (scope !== undefined && !scopeCovers(scope, action)) {
         return `denied by the token's scope: it covers ${listed(scope)}, not ${action}`;
       }
-      if (!ALWAYS_COVERED.has(action) && rules?.every(({ actions }) => actions?.has(action) === false)) {
+      if (!ALWAYS_COVERED.has(action) && rules?.every(({ actions }) => !actions.has(action))) {
         const covered = [...new Set(rules.flatMap(({ rule }) => rule.rule.actions))];
         return `denied by the token's ceiling: it covers ${listed(covered)}, not ${action}`;
       }
@@ -137,7 +138,7 @@ export class TokenCeiling {
   /** The details that speak of an action, for what they need to know of its objects. */
   rulesFor(action: string): readonly ReadyRule[] {
     return this.#layers.flatMap(({ rules }) =>
-      (rules ?? []).filter(({ actions }) => actions?.has(action) !== false).map(({ rule }) => rule),
+      (rules ?? []).filter(({ actions }) => actions.has(action)).map(({ rule }) => rule),
     );
   }
 
@@ -152,7 +153,7 @@ export class TokenCeiling {
       let nearest: Miss | undefined;
       let covered = false;
       for (const { actions, rule } of rules) {
-        if (actions?.has(action) === false) continue;
+        if (!actions.has(action)) continue;
         const verdict = judgeRule(rule, input, hosts);
         if (verdict.kind === 'match') {
           covered = true;
@@ -219,7 +220,8 @@ function ruleOf(detail: DockerAuthorization, index: number): ReadyRule {
 export function exceeds(narrow: Ceiling, wide: Ceiling): string | undefined {
   if (wide.scope !== undefined && narrow.scope !== undefined) {
     for (const entry of narrow.scope) {
-      const beyond = expandAction(entry).find((action) => !scopeCovers(wide.scope as readonly string[], action));
+      const covered = [...actionsOf({ effect: 'allow', actions: [entry] })];
+      const beyond = covered.find((action) => !scopeCovers(wide.scope as readonly string[], action));
       if (beyond !== undefined) return `scope ${entry} covers ${beyond}, which the parent's scope does not`;
     }
   }

@@ -2,7 +2,7 @@
 // action. Names that are bound but do not exist, and places that cannot be filled, become rules that deny.
 import type { EngineCall, ResourceRef } from '../engine/types.ts';
 import { GatewayError } from '../errors.ts';
-import { expandAction } from './actions.ts';
+import { actionsOf } from './actions.ts';
 import { BUILT_IN_DOCUMENTS } from './builtin.ts';
 import { ceilingOf, type TokenCeiling } from './ceiling.ts';
 import { type Condition, compileCondition } from './conditions.ts';
@@ -400,7 +400,7 @@ function compileRules(document: PolicyDocument): readonly CompiledRule[] {
     const compiled: CompiledRule = {
       policy: document.name,
       rule,
-      actions: new Set(rule.actions.flatMap(expandAction)),
+      actions: actionsOf(rule),
       resources,
       labels: templates(rule.labels),
       set: templates(rule.set?.labels),

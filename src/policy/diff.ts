@@ -1,5 +1,5 @@
 // What changes between two sets of policies: documents and rules as written, and what becomes allowed or ceases to be.
-import { expandAction } from './actions.ts';
+import { actionsOf } from './actions.ts';
 import type { PolicySet } from './compile.ts';
 import type { ParsedDocument, PolicyDocument, Rule } from './policy.ts';
 
@@ -83,8 +83,8 @@ function changeOf(
   is: Rule | undefined,
 ): RuleChange {
   const rule = (is ?? was) as Rule;
-  const old = new Set(was?.actions.flatMap(expandAction));
-  const now = new Set(is?.actions.flatMap(expandAction));
+  const old = was === undefined ? new Set<string>() : actionsOf(was);
+  const now = is === undefined ? new Set<string>() : actionsOf(is);
   return {
     policy,
     rule: rule.name,

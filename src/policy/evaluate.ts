@@ -1,5 +1,6 @@
 // The decision (PDP): pure, synchronous, without a clock. Deny is the resting state, any deny beats every allow, a rule that
 // cannot be judged denies, and a token's ceiling stands over all of it.
+import { refusedBuildKit } from './buildkit.ts';
 import type { PrincipalPolicies, ReadyRule } from './compile.ts';
 import { describeRef, type HostResults, judgeRule, type Miss, STAGES } from './judge-rule.ts';
 import type { Decision, DecisionInput, Obligations, Reason } from './types.ts';
@@ -17,6 +18,8 @@ export function decide(policies: PrincipalPolicies, input: DecisionInput): Decis
   if (policies.missing.length > 0) {
     return denial(policies, [{ code: 'rule-error', message: `denied: ${policies.missing[0]}` }]);
   }
+  const unread = refusedBuildKit(policies, input);
+  if (unread !== undefined) return denial(policies, [unread]);
   const exceeded = policies.ceiling?.exceededBy(input);
   if (exceeded !== undefined) return denial(policies, [exceeded]);
   if (!call.operation.served) {

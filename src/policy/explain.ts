@@ -1,7 +1,7 @@
 // The decision path as data and as text: each rule, why it matched or did not, and the nearest change that would allow.
 // It judges with the same functions as `decide`, so the two cannot part.
 import type { ResourceRef } from '../engine/types.ts';
-import { ACTIONS, expandAction } from './actions.ts';
+import { ACTIONS, actionsOf, BUILD_OPAQUE, isBuildKitDoor } from './actions.ts';
 import { builtIns, type PrincipalPolicies, type ReadyRule } from './compile.ts';
 import { decide } from './evaluate.ts';
 import { judgeRule, STAGES, type Stage } from './judge-rule.ts';
@@ -128,8 +128,9 @@ function nearestChanges(policies: PrincipalPolicies, input: DecisionInput, steps
     return policies.missing.map((what) => `${what}: apply a policy of that name, or bind another`);
   }
   const changes: string[] = [];
+  const needed = isBuildKitDoor(call.action) ? BUILD_OPAQUE : call.action;
   const exceeded = policies.ceiling?.exceededBy(input);
-  if (exceeded?.field === 'scope') changes.push(`use a token whose scope holds ${call.action}`);
+  if (exceeded?.field === 'scope') changes.push(`use a token whose scope holds ${needed}`);
   else if (exceeded !== undefined) changes.push(`use a token with a wider ceiling (${exceeded.message})`);
   if (!ACTIONS.has(call.action)) return [`nothing: ${call.action} is never served`];
   for (const step of steps) {
@@ -151,15 +152,13 @@ function nearestChanges(policies: PrincipalPolicies, input: DecisionInput, steps
       .map(({ document }) => document.name)
       .filter((name) => name !== 'operator' || !ACTIONS.get(call.action)?.risks.has('escalates'));
     const either = known.length === 0 ? '' : `, or bind a built-in one that does: ${known.slice(0, 5).join(', ')}`;
-    changes.push(`add ${call.action} to an allow rule of a bound policy${either}`);
+    changes.push(`add ${needed} to an allow rule of a bound policy${either}`);
   }
   return changes.slice(0, MAX_CHANGES);
 }
 
 const allowsAction = (document: PolicyDocument, action: string): boolean =>
-  document.rules.some(
-    (rule) => rule.effect === 'allow' && rule.actions.some((pattern) => expandAction(pattern).includes(action)),
-  );
+  document.rules.some((rule) => rule.effect === 'allow' && actionsOf(rule).has(action));
 
 /** The explanation for people: several lines, without control characters. */
 export function renderExplanation(explanation: Explanation): string {

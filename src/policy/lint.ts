@@ -3,7 +3,7 @@
 
 import { OPERATIONS } from '../engine/operations.ts';
 import type { ResourceKind } from '../engine/types.ts';
-import { ACTIONS, expandAction } from './actions.ts';
+import { ACTIONS, actionsOf, BUILD_OPAQUE, isBuildKitDoor } from './actions.ts';
 import { builtIns } from './compile.ts';
 import type { ParsedDocument, PolicyDocument, Rule } from './policy.ts';
 import { LABELLED_CREATES } from './read-rule.ts';
@@ -112,11 +112,11 @@ function lintPolicy(document: PolicyDocument, add: Add): void {
   const denied = new Map<string, string>();
   for (const rule of document.rules) {
     if (rule.effect !== 'deny' || !isUnconditional(rule)) continue;
-    for (const action of rule.actions.flatMap(expandAction)) if (!denied.has(action)) denied.set(action, rule.name);
+    for (const action of actionsOf(rule)) if (!denied.has(action)) denied.set(action, rule.name);
   }
   const granted = new Map<string, string>();
   for (const rule of document.rules) {
-    const actions = [...new Set(rule.actions.flatMap(expandAction))];
+    const actions = [...actionsOf(rule)];
     const tell = (level: Finding['level'], code: FindingCode, message: string): void =>
       add({ level, code, rule: rule.name, line: rule.line, message: `rule ${rule.name} ${message}` });
     if (rule.effect === 'deny') {
@@ -162,7 +162,16 @@ function lintGrants(rule: Rule, actions: readonly string[], isAcknowledged: bool
     );
     return;
   }
-  const grave = actions.filter((action) => ACTIONS.get(action)?.risks.has('escalates'));
+  if (rule.actions.includes(BUILD_OPAQUE)) {
+    tell(
+      'warning',
+      'escalates-without-host',
+      `allows ${BUILD_OPAQUE}: BuildKit passes through unread and no host preset can judge it; write metadata.acknowledges: [host-access] if that is meant`,
+    );
+  }
+  const grave = actions.filter(
+    (action) => action !== BUILD_OPAQUE && !isBuildKitDoor(action) && ACTIONS.get(action)?.risks.has('escalates'),
+  );
   if (grave.length > 0 && rule.host === undefined) {
     tell(
       'warning',
@@ -170,7 +179,9 @@ function lintGrants(rule: Rule, actions: readonly string[], isAcknowledged: bool
       `allows ${some(grave)}, which can hand over the host; add host: {preset: baseline}`,
     );
   }
-  const unread = actions.filter((action) => ACTIONS.get(action)?.opaque && !rule.actions.includes(action));
+  const unread = actions.filter(
+    (action) => !isBuildKitDoor(action) && ACTIONS.get(action)?.opaque && !rule.actions.includes(action),
+  );
   if (unread.length > 0) {
     tell(
       'warning',
@@ -182,6 +193,14 @@ function lintGrants(rule: Rule, actions: readonly string[], isAcknowledged: bool
 
 /** Whether a call could match at all. */
 function lintReach(rule: Rule, actions: readonly string[], tell: Tell): void {
+  const waiting = rule.actions.filter((action) => isBuildKitDoor(action) && !rule.actions.includes(BUILD_OPAQUE));
+  if (waiting.length > 0) {
+    tell(
+      'warning',
+      'never-matches',
+      `can never allow ${some(waiting)}, for what BuildKit carries cannot be judged yet; name ${BUILD_OPAQUE} to let it through unread`,
+    );
+  }
   if (rule.resources !== undefined && !rule.resources.includes('*')) {
     const kinds = new Set(rule.resources.map((text) => text.slice(0, text.indexOf('/'))));
     const lacking = new Map<ResourceKind, string[]>();

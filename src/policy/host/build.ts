@@ -37,6 +37,15 @@ const isolation: QueryCheck = (_rules, value, at, report) => {
   if (value !== 'default') report.deny(at, value, `is ${quote(value)} (allowed: empty or default)`);
 };
 
+/** BuildKit keeps cache mounts that every build of the engine can write to, whoever asked for it. */
+const version: QueryCheck = (_rules, value, at, report) => {
+  if (value !== '1') report.deny(at, value, `is ${quote(value)}, BuildKit (allowed: 1, the classic builder)`);
+};
+
+/** A session is opened under build.opaque; its id in a build gives the build what its owner serves there. */
+const session: QueryCheck = (_rules, value, at, report) =>
+  report.deny(at, value, 'names a BuildKit session (allowed: empty, a context sent with the build)');
+
 /** BuildKit looks these up at their registries. */
 const cacheFrom: QueryCheck = (rules, value, at, report) => {
   let list: unknown;
@@ -64,11 +73,13 @@ const PARAMETERS: ReadonlyMap<string, QueryCheck | null> = new Map<string, Query
   ['securityopt', mustBeEmpty],
   ['outputs', outputs],
   ['isolation', isolation],
+  ['version', version],
+  ['session', session],
   ['cachefrom', cacheFrom],
   ...[
     ...['dockerfile', 't', 'extrahosts', 'q', 'nocache', 'pull', 'rm', 'forcerm', 'memory', 'memswap', 'cpushares'],
     ...['cpusetcpus', 'cpusetmems', 'cpuperiod', 'cpuquota', 'buildargs', 'shmsize', 'squash', 'labels', 'platform'],
-    ...['target', 'version', 'session', 'buildid', 'ulimits'],
+    ...['target', 'buildid', 'ulimits'],
   ].map((name): [string, null] => [name, null]),
 ]);
 

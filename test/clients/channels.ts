@@ -1,0 +1,47 @@
+// The ways a client can present an identity today, as the environment a docker CLI (and what reads the same settings) needs.
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { CLI_PLUGINS } from '../support/engine.ts';
+import type { TestGateway } from '../support/gateway.ts';
+
+/** `bearer` and `basic` are headers over HTTPS; `unix` is a socket bound to the identity, named after it. */
+export type ClientChannel = 'bearer' | 'basic' | 'unix';
+export const CLIENT_CHANNELS: readonly ClientChannel[] = ['bearer', 'basic', 'unix'];
+
+/** Value of the Authorization header, undefined where the channel needs none. */
+export function authorizationOf(channel: ClientChannel, token: string): string | undefined {
+  switch (channel) {
+    case 'bearer':
+      return `Bearer ${token}`;
+    case 'basic':
+      return `Basic ${Buffer.from(`bot:${token}`).toString('base64')}`;
+    case 'unix':
+      return undefined;
+  }
+}
+
+/** Environment with a DOCKER_CONFIG of its own, CLI plugins included. */
+export function clientEnv(
+  gateway: TestGateway,
+  channel: ClientChannel,
+  who: { readonly identity: string; readonly token: string },
+): NodeJS.ProcessEnv {
+  const folder = mkdtempSync(join(gateway.dir, 'client-'));
+  const authorization = authorizationOf(channel, who.token);
+  writeFileSync(
+    join(folder, 'config.json'),
+    JSON.stringify({
+      ...(authorization === undefined ? {} : { HttpHeaders: { Authorization: authorization } }),
+      ...(CLI_PLUGINS === undefined ? {} : { cliPluginsExtraDirs: [CLI_PLUGINS] }),
+    }),
+  );
+  const env = { PATH: process.env.PATH, HOME: folder, DOCKER_CONFIG: folder };
+  if (channel === 'unix') return { ...env, DOCKER_HOST: `unix://${gateway.dir}/${who.identity}.sock` };
+  writeFileSync(join(folder, 'ca.pem'), readFileSync(join(gateway.dir, 'data', 'ca.pem')));
+  return {
+    ...env,
+    DOCKER_CERT_PATH: folder,
+    DOCKER_TLS_VERIFY: '1',
+    DOCKER_HOST: `tcp://127.0.0.1:${gateway.port}`,
+  };
+}

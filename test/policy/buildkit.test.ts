@@ -1,0 +1,154 @@
+// build.opaque: what grants BuildKit's own protocol and the builder container of buildx, what does not, and what is said.
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { explain } from '../../src/policy/explain.ts';
+import { lintDocuments } from '../../src/policy/lint.ts';
+import { parseDocuments } from '../../src/policy/policy.ts';
+import { callOf, decideFor, NOW, policyOf, principal, setOf } from './support.ts';
+
+const DOORS = ['POST /session', 'POST /grpc'];
+const PRIVILEGED = { Image: 'moby/buildkit', HostConfig: { Privileged: true } };
+const EVERYTHING = '- { name: all, effect: allow, actions: ["*"] }';
+const OPAQUE = '- { name: unread, effect: allow, actions: [build.opaque] }';
+
+interface Row {
+  readonly title: string;
+  readonly rules: string;
+  readonly scope?: readonly string[];
+  readonly expect: 'allow' | 'deny';
+}
+const rows: readonly Row[] = [
+  { title: 'build.opaque by name', rules: OPAQUE, expect: 'allow' },
+  { title: 'every action by a pattern', rules: EVERYTHING, expect: 'deny' },
+  {
+    title: 'build actions by a pattern',
+    rules: '- { name: a, effect: allow, actions: ["build.*"] }',
+    expect: 'deny',
+  },
+  {
+    title: 'actions by their class',
+    rules: '- { name: a, effect: allow, actions: ["class:admin", "class:write"] }',
+    expect: 'deny',
+  },
+  {
+    title: 'the doors themselves, which wait for builds that can be read',
+    rules: '- { name: a, effect: allow, actions: [build.session, build.control] }',
+    expect: 'deny',
+  },
+  {
+    title: 'build.opaque beneath a deny of every build action',
+    rules: `${OPAQUE}\n- { name: d, effect: deny, actions: ["build.*"] }`,
+    expect: 'deny',
+  },
+  {
+    title: 'build.opaque beneath a deny of build.opaque',
+    rules: `${OPAQUE}\n- { name: d, effect: deny, actions: [build.opaque] }`,
+    expect: 'deny',
+  },
+  {
+    title: 'build.opaque beneath a deny of other builds',
+    rules: `${OPAQUE}\n- { name: d, effect: deny, actions: [build.run] }`,
+    expect: 'allow',
+  },
+  { title: 'a scope that names it', rules: OPAQUE, scope: ['build.opaque'], expect: 'allow' },
+  { title: 'a scope of every action', rules: OPAQUE, scope: ['*'], expect: 'deny' },
+  { title: 'a scope of the doors', rules: OPAQUE, scope: ['build.session', 'build.control'], expect: 'deny' },
+  {
+    title: 'build.opaque whose time is over',
+    rules: '- { name: a, effect: allow, actions: [build.opaque], notAfter: 2025-01-01T00:00:00Z }',
+    expect: 'deny',
+  },
+];
+
+describe('BuildKit’s own protocol', () => {
+  for (const { title, rules, scope, expect } of rows) {
+    for (const line of DOORS) {
+      it(`${title}: ${line} is ${expect === 'allow' ? 'allowed' : 'denied'}`, () => {
+        const who = principal(scope === undefined ? {} : { scope });
+        const decision = decideFor(setOf(policyOf(rules)), who, callOf(line));
+        assert.equal(decision.effect, expect, decision.reasons[0]?.message);
+      });
+    }
+  }
+
+  it('a refusal says what to do, and so does the explanation', () => {
+    const set = setOf(policyOf(EVERYTHING));
+    const who = principal();
+    const decision = decideFor(set, who, callOf('POST /grpc'));
+    assert.equal(decision.reasons[0]?.code, 'build-opaque-needed');
+    assert.match(decision.reasons[0]?.message ?? '', /DOCKER_BUILDKIT=0.*build\.opaque/);
+    const told = explain(set.forPrincipal(who), {
+      principal: who,
+      call: callOf('POST /grpc'),
+      source: 'unix',
+      at: NOW,
+    });
+    assert.deepEqual(told.nearest, ['add build.opaque to an allow rule of a bound policy']);
+  });
+});
+
+describe('the builder container of buildx', () => {
+  const opaque = `${EVERYTHING}\n${OPAQUE}`;
+  for (const [line, body, withOpaque] of [
+    ['GET /containers/buildx_buildkit_default/json', undefined, 'allow'],
+    ['POST /containers/create?name=buildx_buildkit_default', PRIVILEGED, 'allow'],
+    ['POST /containers/create?name=%2Fbuildx_buildkit_default', PRIVILEGED, 'allow'],
+    ['POST /containers/buildx_buildkit_b0/start', undefined, 'allow'],
+    ['POST /containers/buildx_buildkit_b0/exec', { Cmd: ['buildctl', 'dial-stdio'] }, 'allow'],
+    ['PUT /containers/buildx_buildkit_b0/archive?path=/', undefined, 'allow'],
+  ] as const) {
+    it(`${line} needs build.opaque`, () => {
+      const call = callOf(line, body);
+      const refused = decideFor(setOf(policyOf(EVERYTHING)), principal(), call);
+      assert.equal(refused.reasons[0]?.code, 'build-opaque-needed');
+      assert.match(refused.reasons[0]?.message ?? '', /builder container buildx_buildkit_\w+ .*DOCKER_BUILDKIT=0/);
+      assert.equal(decideFor(setOf(policyOf(opaque)), principal(), call).effect, withOpaque);
+    });
+  }
+  for (const line of [
+    'POST /containers/buildx_buildkit_b0/stop',
+    'DELETE /containers/buildx_buildkit_b0?force=1',
+    'GET /containers/my-buildx_buildkit_b0/json',
+    'GET /containers/buildx/json',
+  ]) {
+    it(`${line} needs none`, () => {
+      assert.equal(decideFor(setOf(policyOf(EVERYTHING)), principal(), callOf(line)).effect, 'allow');
+    });
+  }
+
+  it('one asked for by its id is known by its real name', () => {
+    const rules = '- { name: a, effect: allow, actions: ["container.*"], resources: ["container/build*"] }';
+    const call = callOf(
+      'POST /containers/abc/exec',
+      { Cmd: ['sh'] },
+      { 'container/abc': { name: 'buildx_buildkit_b0' } },
+    );
+    assert.equal(decideFor(setOf(policyOf(rules)), principal(), call).reasons[0]?.code, 'build-opaque-needed');
+  });
+
+  it('build.opaque alone does not make one: the other rules are asked as well', () => {
+    const call = callOf('POST /containers/create?name=buildx_buildkit_b0', PRIVILEGED);
+    assert.equal(decideFor(setOf(policyOf(OPAQUE)), principal(), call).effect, 'deny');
+  });
+});
+
+describe('lintDocuments() on build.opaque', () => {
+  for (const [title, rules, acknowledged, found] of [
+    ['tells that it is unread', OPAQUE, false, /build\.opaque.*acknowledges: \[host-access\]/],
+    ['is silent when that is acknowledged', OPAQUE, true, undefined],
+    [
+      'tells that the doors alone open nothing',
+      '- { name: a, effect: allow, actions: [build.control] }',
+      true,
+      /can never allow build\.control.*name build\.opaque/,
+    ],
+  ] as const) {
+    it(title, () => {
+      const yaml = policyOf(rules);
+      const source = acknowledged ? yaml.replace('{ name: p }', '{ name: p, acknowledges: [host-access] }') : yaml;
+      const findings = lintDocuments(parseDocuments(source).documents);
+      if (found === undefined) assert.deepEqual(findings, []);
+      else assert.match(findings[0]?.message ?? '', found);
+    });
+  }
+});
