@@ -132,7 +132,7 @@ describe('docker build through dockgate', { skip: skipWithoutCli }, () => {
       const broken = join(gateway.dir, 'broken');
       mkdirSync(broken);
       writeFileSync(join(broken, 'Dockerfile'), `FROM ${IMAGE}\nRUN exit 3\n`);
-      const ran = await classic('base', '--network', 'none', broken);
+      const ran = await classic('base', '--force-rm', '--network', 'none', broken);
       assert.notEqual(ran.code, 0);
       assert.match(ran.stderr, /returned a non-zero code: 3/);
     });
