@@ -84,7 +84,8 @@ export const QUERY_PARAMETERS: Readonly<Record<string, Parameters>> = {
   ImageAttestations: { platform: 'json' },
   ImageHistory: { platform: 'json' },
   ImagePush: { tag: 'text', platform: 'json' },
-  ImageTag: { repo: 'text', tag: 'text' },
+  // docker-py still sends `force`, which engines ignore since API 1.24.
+  ImageTag: { repo: 'text', tag: 'text', force: 'bool' },
   ImageDelete: { force: 'bool', noprune: 'bool', platforms: 'list' },
   ImageSearch: { term: 'text', limit: 'int', filters: 'filters' },
   ImagePrune: { filters: 'filters', stream: 'bool' },

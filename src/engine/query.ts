@@ -3,6 +3,7 @@
 import { GatewayError } from '../errors.ts';
 import { readJson, stringifyJson } from './json.ts';
 import { type ParameterKind, parametersOf } from './query-parameters.ts';
+import { BODY_SCHEMAS } from './schemas/bodies.ts';
 import type { Json, JsonObject, Operation } from './types.ts';
 
 type Query = Readonly<Record<string, readonly string[]>>;
@@ -17,8 +18,8 @@ const encoder = new TextEncoder();
  *
  * Calls that change anything may hold no parameter the engine is not known to read, so that a new or misspelt one is not
  * sent on unjudged. Two exceptions are dropped instead, because the rebuilt request does not hold them: unknown parameters of
- * reads, and of container create, where dockerode repeats the whole body in the query. A case variant of a known parameter is
- * refused everywhere: somebody may read it as the known one.
+ * reads, and names of the body's own fields, for dockerode repeats a body in the query; of container create all are dropped.
+ * A case variant of a known parameter is refused everywhere: somebody may read it as the known one.
  *
  * @param text without the question mark
  * @throws {GatewayError} `query-ambiguous`, `query-unknown`
@@ -55,6 +56,8 @@ function refuseOrDrop(operation: Operation, name: string, known: readonly string
     throw new GatewayError('query-unknown', `the query parameter ${shown} must be written ${variant}`);
   if (operation.class === 'read' && operation.stream !== 'hijack') return;
   if (operation.id === 'ContainerCreate') return;
+  const schema = BODY_SCHEMAS.get(operation.body ?? '');
+  if (schema?.kind === 'struct' && schema.exact.has(name)) return;
   throw new GatewayError('query-unknown', `the query parameter ${shown} is not known for ${operation.action}`);
 }
 
