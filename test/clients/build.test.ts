@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { issueTo } from '../support/certificates.ts';
 import { CLI_PLUGINS, dockerDirect, ENGINE, IMAGE, skipWithoutCli } from '../support/engine.ts';
 import { docker, type Ran, run, startGateway, type TestGateway } from '../support/gateway.ts';
 import { IS_DENO, ROOT } from '../support/runtime.ts';
@@ -45,6 +46,8 @@ describe('docker build through dockgate', { skip: skipWithoutCli }, () => {
     await gateway.must('identity', 'create', 'bk', '--policy', 'baseline', '--policy', 'buildkit');
     for (const identity of names) env[identity] = clientEnv(gateway, 'unix', { identity, token: '' });
     const token = await gateway.must('token', 'create', 'bk');
+    const { folder: certificate } = await issueTo(gateway, 'bk');
+    env.mtls = clientEnv(gateway, 'mtls', { identity: 'bk', token: '', certificate });
     env.bearer = clientEnv(gateway, 'bearer', { identity: 'bk', token });
     context = join(gateway.dir, 'context');
     mkdirSync(context);
@@ -156,30 +159,35 @@ describe('docker build through dockgate', { skip: skipWithoutCli }, () => {
       const ran = await buildKit('bearer', '-t', `${PREFIX}-refused`, context);
       assert.notEqual(ran.code, 0);
       assert.match(ran.stderr, /no credentials were sent/);
-      assert.match(ran.stderr, /socket/);
+      assert.match(ran.stderr, /such as buildx, needs the certificate or a socket/);
     });
 
-    it('builds with build.opaque over a bound socket, and the audit marks every part of it unread', async () => {
-      const ran = await buildKit(
-        'bk',
-        '--network',
-        'none',
-        '--build-arg',
-        `SECRET=${SECRET}`,
-        '-t',
-        `${PREFIX}-bk`,
-        context,
-      );
-      assert.equal(ran.code, 0, ran.stderr);
-      assert.equal(dockerDirect('run', '--rm', '--network', 'none', `${PREFIX}-bk`), `content of ${PREFIX}\n`);
-      for (const action of ['build.control', 'build.session']) {
-        const rows = await rowsOf('--subject', 'bk', '--action', action);
-        const intents = rows.filter((row) => row.stage === 'intent');
-        assert.ok(intents.length > 0, action);
-        for (const row of intents) assert.equal(row.detail?.unread, 'build.opaque', JSON.stringify(row));
-        assert.ok(!JSON.stringify(rows).includes(SECRET));
-      }
-    });
+    for (const [who, how] of [
+      ['bk', 'a bound socket'],
+      ['mtls', 'a client certificate'],
+    ] as const) {
+      it(`builds with build.opaque over ${how}, and the audit marks every part of it unread`, async () => {
+        const ran = await buildKit(
+          who,
+          '--network',
+          'none',
+          '--build-arg',
+          `SECRET=${SECRET}`,
+          '-t',
+          `${PREFIX}-bk-${who}`,
+          context,
+        );
+        assert.equal(ran.code, 0, ran.stderr);
+        assert.equal(dockerDirect('run', '--rm', '--network', 'none', `${PREFIX}-bk-${who}`), `content of ${PREFIX}\n`);
+        for (const action of ['build.control', 'build.session']) {
+          const rows = await rowsOf('--subject', 'bk', '--action', action);
+          const intents = rows.filter((row) => row.stage === 'intent');
+          assert.ok(intents.length > 0, action);
+          for (const row of intents) assert.equal(row.detail?.unread, 'build.opaque', JSON.stringify(row));
+          assert.ok(!JSON.stringify(rows).includes(SECRET));
+        }
+      });
+    }
 
     it('a failing build shows its own error', async () => {
       const ran = await buildKit('bk', '--network', 'none', '--no-cache', join(gateway.dir, 'broken'));

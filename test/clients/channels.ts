@@ -1,12 +1,19 @@
 // The ways a client can present an identity today, as the environment a docker CLI (and what reads the same settings) needs.
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CLI_PLUGINS } from '../support/engine.ts';
 import type { TestGateway } from '../support/gateway.ts';
 
-/** `bearer` and `basic` are headers over HTTPS; `unix` is a socket bound to the identity, named after it. */
-export type ClientChannel = 'bearer' | 'basic' | 'unix';
-export const CLIENT_CHANNELS: readonly ClientChannel[] = ['bearer', 'basic', 'unix'];
+/** `bearer` and `basic` are headers over HTTPS, `mtls` a client certificate; `unix` is a socket bound to the identity. */
+export type ClientChannel = 'bearer' | 'basic' | 'mtls' | 'unix';
+export const CLIENT_CHANNELS: readonly ClientChannel[] = ['bearer', 'basic', 'mtls', 'unix'];
+
+/** Who calls: an identity with a socket of its name, its token, and its certificate's folder where it has one. */
+export interface Caller {
+  readonly identity: string;
+  readonly token: string;
+  readonly certificate?: string;
+}
 
 /** Value of the Authorization header, undefined where the channel needs none. */
 export function authorizationOf(channel: ClientChannel, token: string): string | undefined {
@@ -15,17 +22,14 @@ export function authorizationOf(channel: ClientChannel, token: string): string |
       return `Bearer ${token}`;
     case 'basic':
       return `Basic ${Buffer.from(`bot:${token}`).toString('base64')}`;
+    case 'mtls':
     case 'unix':
       return undefined;
   }
 }
 
 /** Environment with a DOCKER_CONFIG of its own, CLI plugins included. */
-export function clientEnv(
-  gateway: TestGateway,
-  channel: ClientChannel,
-  who: { readonly identity: string; readonly token: string },
-): NodeJS.ProcessEnv {
+export function clientEnv(gateway: TestGateway, channel: ClientChannel, who: Caller): NodeJS.ProcessEnv {
   const folder = mkdtempSync(join(gateway.dir, 'client-'));
   const authorization = authorizationOf(channel, who.token);
   writeFileSync(
@@ -38,6 +42,10 @@ export function clientEnv(
   const env = { PATH: process.env.PATH, HOME: folder, DOCKER_CONFIG: folder };
   if (channel === 'unix') return { ...env, DOCKER_HOST: `unix://${gateway.dir}/${who.identity}.sock` };
   writeFileSync(join(folder, 'ca.pem'), readFileSync(join(gateway.dir, 'data', 'ca.pem')));
+  if (channel === 'mtls') {
+    if (who.certificate === undefined) throw new Error(`${who.identity} has no certificate`);
+    for (const name of ['cert.pem', 'key.pem']) cpSync(join(who.certificate, name), join(folder, name));
+  }
   return {
     ...env,
     DOCKER_CERT_PATH: folder,

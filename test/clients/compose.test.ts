@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { issueTo } from '../support/certificates.ts';
 import { CLI_PLUGINS, dockerDirect, ENGINE, IMAGE, removeContainers, skipWithoutCli } from '../support/engine.ts';
 import { docker, type Ran, startGateway, type TestGateway } from '../support/gateway.ts';
 import { IS_DENO, ROOT } from '../support/runtime.ts';
@@ -30,6 +31,7 @@ volumes:
 describe('docker compose through dockgate', { skip }, () => {
   let gateway: TestGateway;
   let token: string;
+  let certificate: string;
 
   before(async () => {
     const names = ['team', 'bk'];
@@ -38,6 +40,7 @@ describe('docker compose through dockgate', { skip }, () => {
     await gateway.must('identity', 'create', 'team', '--policy', 'compose');
     await gateway.must('identity', 'create', 'bk', '--policy', 'compose', '--policy', 'buildkit');
     token = await gateway.must('token', 'create', 'team');
+    certificate = (await issueTo(gateway, 'team')).folder;
   });
   after(async () => {
     removeContainers(PREFIX);
@@ -53,7 +56,7 @@ describe('docker compose through dockgate', { skip }, () => {
 
   for (const channel of CLIENT_CHANNELS) {
     it(`carries a project from up to down (${channel})`, async () => {
-      const env = clientEnv(gateway, channel, { identity: 'team', token });
+      const env = clientEnv(gateway, channel, { identity: 'team', token, certificate });
       const project = `${PREFIX}-${channel}`;
       const folder = projectOf(channel, FILE);
       const compose = (...args: string[]): Promise<Ran> =>

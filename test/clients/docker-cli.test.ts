@@ -4,26 +4,28 @@ import { mkdirSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { issueTo } from '../support/certificates.ts';
 import { DOCKER_CLI, dockerDirect, ENGINE, removeContainers, skipWithoutCli } from '../support/engine.ts';
 import { type Ran, run, startGateway, type TestGateway } from '../support/gateway.ts';
 import { IS_DENO } from '../support/runtime.ts';
-import { CLIENT_CHANNELS, clientEnv } from './channels.ts';
+import { type Caller, CLIENT_CHANNELS, clientEnv } from './channels.ts';
 import { plainText, STEPS, splitArguments } from './docker-commands.ts';
 
-/** Basic differs from bearer in how the token is read, once for all commands: it plays the first ones alone. */
-const STEPS_OF_BASIC = 24;
+/** How the token of Basic or a certificate is read is the same for all commands: they play the first ones alone. */
+const STEPS_OF_OTHERS = 24;
 const PREFIX = `dg-cmd-${IS_DENO ? 'deno' : 'node'}`;
 
 describe('every command of the docker CLI', { skip: skipWithoutCli }, () => {
   let gateway: TestGateway;
-  let token: string;
+  let caller: Caller;
   let told: ReadonlyMap<string, readonly string[]>;
   let scratch: string;
 
   before(async () => {
     gateway = await startGateway({ engine: ENGINE as string, unix: [{ name: 'op', identity: 'op' }] });
     await gateway.must('identity', 'create', 'op', '--policy', 'operator');
-    token = await gateway.must('token', 'create', 'op');
+    const token = await gateway.must('token', 'create', 'op');
+    caller = { identity: 'op', token, certificate: (await issueTo(gateway, 'op')).folder };
     scratch = mkdtempSync(join(tmpdir(), 'cmd-'));
     removeContainers(PREFIX);
     const folder = join(scratch, 'config');
@@ -32,7 +34,7 @@ describe('every command of the docker CLI', { skip: skipWithoutCli }, () => {
     // Side by side: each has names of its own, and what one waits for the others use.
     const played = await Promise.all([
       play('direct', straight),
-      ...CLIENT_CHANNELS.map((channel) => play(channel, clientEnv(gateway, channel, { identity: 'op', token }))),
+      ...CLIENT_CHANNELS.map((channel) => play(channel, clientEnv(gateway, channel, caller))),
     ]);
     told = new Map(['direct', ...CLIENT_CHANNELS].map((channel, i) => [channel, played[i] as readonly string[]]));
   });
@@ -48,8 +50,13 @@ describe('every command of the docker CLI', { skip: skipWithoutCli }, () => {
     const startedAt = String(Math.floor(Date.now() / 1000));
     mkdirSync(names.$D);
     const lines: string[] = [];
-    for (const { args, input } of channel === 'basic' ? STEPS.slice(0, STEPS_OF_BASIC) : STEPS) {
-      const filled = args.replaceAll('$P', names.$P).replaceAll('$D', names.$D).replaceAll('$T', startedAt);
+    const nextSecond = () => String(Math.floor(Date.now() / 1000) + 1);
+    for (const { args, input } of channel === 'basic' || channel === 'mtls' ? STEPS.slice(0, STEPS_OF_OTHERS) : STEPS) {
+      const filled = args
+        .replaceAll('$P', names.$P)
+        .replaceAll('$D', names.$D)
+        .replaceAll('$T', startedAt)
+        .replaceAll('$N', nextSecond());
       const ran: Ran = await run(DOCKER_CLI as string, splitArguments(filled), {
         env,
         ...(input === undefined ? {} : { input }),

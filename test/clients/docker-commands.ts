@@ -1,5 +1,5 @@
 // Every kind of command of the docker CLI as one script: it is run straight against the engine and through the gateway, and
-// must read the same. `$P` stands for the names' prefix, `$D` for a scratch folder, `$T` for the time of its start. Formats keep what differs by nature
+// must read the same. `$P` stands for the names' prefix, `$D` for a scratch folder, `$T` for the time of its start, `$N` for the next second. Formats keep what differs by nature
 // (ages, sizes) out of the text.
 
 export interface Step {
@@ -135,7 +135,7 @@ export const STEPS: readonly Step[] = [
   step('service inspect $P-absent'),
   step('context ls --format {{.Name}}'),
   step('rm -f -v $P-c $P-s $P-i $P-a'),
-  step('events --since $T --until 0s --filter container=$P-c --filter event=destroy --format {{.Action}}'),
+  step('events --since $T --until $N --filter container=$P-c --filter event=destroy --format {{.Action}}'),
   step('rm $P-c'),
 ];
 

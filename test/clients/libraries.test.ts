@@ -3,10 +3,11 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { issueTo } from '../support/certificates.ts';
 import { ENGINE, removeContainers, skipWithoutCli } from '../support/engine.ts';
 import { run, startGateway, type TestGateway } from '../support/gateway.ts';
 import { IS_DENO, ROOT } from '../support/runtime.ts';
-import { authorizationOf, type ClientChannel, clientEnv } from './channels.ts';
+import { authorizationOf, type Caller, type ClientChannel, clientEnv } from './channels.ts';
 import { plainText } from './docker-commands.ts';
 import { NODE_MODULES, PYTHON, skipWithoutNodeModules, skipWithoutPython } from './install.ts';
 
@@ -27,34 +28,35 @@ const LIBRARIES: readonly Library[] = [
     name: 'docker-py',
     skip: skipWithoutPython,
     command: [PYTHON as string, join(SCRIPTS, 'docker_py.py')],
-    channels: ['bearer', 'basic', 'unix'],
+    channels: ['bearer', 'basic', 'mtls', 'unix'],
     headerless: ['attach socket'],
   },
   {
     name: 'dockerode',
     skip: skipWithoutNodeModules,
     command: [NODE, join(SCRIPTS, 'dockerode.cjs')],
-    channels: ['bearer', 'basic', 'unix'],
+    channels: ['bearer', 'basic', 'mtls', 'unix'],
     headerless: [],
   },
-  // It sends no header: until it has a client certificate, a socket is its only way in.
+  // It sends no header of its own.
   {
     name: 'testcontainers',
     skip: skipWithoutNodeModules,
     command: [NODE, join(SCRIPTS, 'testcontainers.cjs')],
-    channels: ['unix'],
+    channels: ['mtls', 'unix'],
     headerless: [],
   },
 ];
 
 describe('client libraries through dockgate', { skip: skipWithoutCli }, () => {
   let gateway: TestGateway;
-  let token: string;
+  let caller: Caller;
 
   before(async () => {
     gateway = await startGateway({ engine: ENGINE as string, unix: [{ name: 'op', identity: 'op' }] });
     await gateway.must('identity', 'create', 'op', '--policy', 'operator');
-    token = await gateway.must('token', 'create', 'op');
+    const token = await gateway.must('token', 'create', 'op');
+    caller = { identity: 'op', token, certificate: (await issueTo(gateway, 'op')).folder };
   });
   after(async () => {
     removeContainers(PREFIX);
@@ -85,9 +87,9 @@ describe('client libraries through dockgate', { skip: skipWithoutCli }, () => {
       const [direct, ...through] = await Promise.all([
         play(library, 'direct', straight),
         ...library.channels.map((channel) => {
-          const authorization = authorizationOf(channel, token);
+          const authorization = authorizationOf(channel, caller.token);
           return play(library, channel, {
-            ...clientEnv(gateway, channel, { identity: 'op', token }),
+            ...clientEnv(gateway, channel, caller),
             ...(authorization === undefined ? {} : { CLIENT_AUTHORIZATION: authorization }),
           });
         }),
@@ -96,7 +98,7 @@ describe('client libraries through dockgate', { skip: skipWithoutCli }, () => {
       for (const [i, told] of through.entries()) {
         const channel = library.channels[i] as ClientChannel;
         const expected = new Map(direct);
-        if (channel !== 'unix') {
+        if (authorizationOf(channel, '') !== undefined) {
           for (const step of library.headerless) {
             assert.match(told.get(step) ?? '', /401/, `${step} over ${channel}`);
             expected.delete(step);

@@ -11,6 +11,7 @@ import docker
 
 PREFIX = sys.argv[1]
 IMAGE = "busybox:test"
+STARTED = int(time.time())
 
 
 def connect():
@@ -165,11 +166,10 @@ def main():
     tell("network remove", network.remove)
     tell("prune", lambda: client.containers.prune(filters={"label": PREFIX + "-none"})["SpaceReclaimed"])
     tell("df", lambda: sorted(client.df())[:3])
-    now = int(time.time())
     tell("remove", lambda: box.remove(v=True))
     tell(
         "events",
-        lambda: [e["Action"] for e in client.events(since=now - 1, until=now + 1, filters={"container": PREFIX + "-box", "event": "destroy"}, decode=True)],
+        lambda: [e["Action"] for e in client.events(since=STARTED, until=int(time.time()) + 1, filters={"container": PREFIX + "-box", "event": "destroy"}, decode=True)],
     )
     tell("swarm", lambda: client.services.list())
 

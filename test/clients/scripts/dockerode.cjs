@@ -1,5 +1,5 @@
 // dockerode, verb by verb: prints one JSON line for each, so that two runs can be compared. Arguments: PREFIX.
-const { readFileSync } = require('node:fs');
+const { existsSync, readFileSync } = require('node:fs');
 const { join } = require('node:path');
 const { PassThrough, Readable } = require('node:stream');
 const { execFileSync } = require('node:child_process');
@@ -22,11 +22,15 @@ function connect() {
     host: url.hostname,
     port: Number(url.port),
     ca: readFileSync(join(folder, 'ca.pem')),
+    ...(existsSync(join(folder, 'cert.pem'))
+      ? { cert: readFileSync(join(folder, 'cert.pem')), key: readFileSync(join(folder, 'key.pem')) }
+      : {}),
     headers: authorization === undefined ? {} : { Authorization: authorization },
   });
 }
 
 const docker = connect();
+const started = Math.floor(Date.now() / 1000);
 
 async function tell(name, work) {
   let result;
@@ -71,7 +75,8 @@ async function main() {
     const out = new PassThrough();
     const said = read(out);
     const [result] = await docker.run(IMAGE, ['sh', '-c', 'echo hello; exit 5'], out, {
-      HostConfig: { NetworkMode: 'none', AutoRemove: true },
+      name: `${prefix}-run`,
+      HostConfig: { NetworkMode: 'none' },
     });
     out.end();
     return [result.StatusCode, String(await said)];
@@ -183,7 +188,7 @@ async function main() {
   await tell('events', async () => {
     const until = Math.floor(Date.now() / 1000);
     const filters = { container: [`${prefix}-box`], event: ['die'] };
-    const text = String(await read(await docker.getEvents({ since: until - 30, until: until + 1, filters })));
+    const text = String(await read(await docker.getEvents({ since: started, until: until + 1, filters })));
     return text.includes('"Action":"die"');
   });
   await tell(
