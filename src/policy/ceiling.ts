@@ -101,9 +101,7 @@ const quoted = (text: string): string => JSON.stringify(text.slice(0, 64));
 
 interface Layer {
   readonly scope: readonly string[] | undefined;
-  readonly rules:
-    | readonly { readonly actions: ReadonlySet<string>; readonly rule: ReadyRule }[]
-    | undefined;
+  readonly rules: readonly { readonly actions: ReadonlySet<string>; readonly rule: ReadyRule }[] | undefined;
 }
 
 /** The ceiling of one principal, compiled once. */

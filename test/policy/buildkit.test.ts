@@ -1,9 +1,11 @@
 // build.opaque: what grants BuildKit's own protocol and the builder container of buildx, what does not, and what is said.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { exceeds } from '../../src/policy/ceiling.ts';
 import { explain } from '../../src/policy/explain.ts';
 import { lintDocuments } from '../../src/policy/lint.ts';
 import { parseDocuments } from '../../src/policy/policy.ts';
+import type { DockerAuthorization } from '../../src/policy/types.ts';
 import { callOf, decideFor, NOW, policyOf, principal, setOf } from './support.ts';
 
 const DOORS = ['POST /session', 'POST /grpc'];
@@ -15,6 +17,7 @@ interface Row {
   readonly title: string;
   readonly rules: string;
   readonly scope?: readonly string[];
+  readonly details?: readonly DockerAuthorization[];
   readonly expect: 'allow' | 'deny';
 }
 const rows: readonly Row[] = [
@@ -54,6 +57,24 @@ const rows: readonly Row[] = [
   { title: 'a scope of every action', rules: OPAQUE, scope: ['*'], expect: 'deny' },
   { title: 'a scope of the doors', rules: OPAQUE, scope: ['build.session', 'build.control'], expect: 'deny' },
   {
+    title: 'authorization details that name it',
+    rules: OPAQUE,
+    details: [{ type: 'docker', actions: ['build.opaque'] }],
+    expect: 'allow',
+  },
+  {
+    title: 'authorization details of every action',
+    rules: OPAQUE,
+    details: [{ type: 'docker', actions: ['*'] }],
+    expect: 'deny',
+  },
+  {
+    title: 'authorization details that narrow the host alone',
+    rules: OPAQUE,
+    details: [{ type: 'docker', host: { preset: 'baseline' } }],
+    expect: 'deny',
+  },
+  {
     title: 'build.opaque whose time is over',
     rules: '- { name: a, effect: allow, actions: [build.opaque], notAfter: 2025-01-01T00:00:00Z }',
     expect: 'deny',
@@ -61,10 +82,13 @@ const rows: readonly Row[] = [
 ];
 
 describe('BuildKit’s own protocol', () => {
-  for (const { title, rules, scope, expect } of rows) {
+  for (const { title, rules, scope, details, expect } of rows) {
     for (const line of DOORS) {
       it(`${title}: ${line} is ${expect === 'allow' ? 'allowed' : 'denied'}`, () => {
-        const who = principal(scope === undefined ? {} : { scope });
+        const who = principal({
+          ...(scope === undefined ? {} : { scope }),
+          ...(details === undefined ? {} : { authorizationDetails: details }),
+        });
         const decision = decideFor(setOf(policyOf(rules)), who, callOf(line));
         assert.equal(decision.effect, expect, decision.reasons[0]?.message);
       });
@@ -149,6 +173,21 @@ describe('lintDocuments() on build.opaque', () => {
       const findings = lintDocuments(parseDocuments(source).documents);
       if (found === undefined) assert.deepEqual(findings, []);
       else assert.match(findings[0]?.message ?? '', found);
+    });
+  }
+});
+
+describe('exceeds() on build.opaque', () => {
+  for (const [narrow, wide, isBeyond] of [
+    ['build.opaque', '*', true],
+    ['build.opaque', 'build.opaque', false],
+    ['build.*', 'build.*', false],
+    ['build.*', 'build.opaque', true],
+  ] as const) {
+    it(`a scope of ${narrow} ${isBeyond ? 'reaches beyond' : 'is within'} one of ${wide}`, () => {
+      assert.equal(exceeds({ scope: [narrow] }, { scope: [wide] }) !== undefined, isBeyond);
+      const details = (action: string) => ({ authorizationDetails: [{ type: 'docker' as const, actions: [action] }] });
+      assert.equal(exceeds(details(narrow), details(wide)) !== undefined, isBeyond);
     });
   }
 });
