@@ -57,7 +57,12 @@ export async function answerTokenCall(call: TokenCall, parts: TokenEndpointParts
   const refuse = async (error: GatewayError, basic: boolean, waitS = 0): Promise<Response> => {
     const decision = error.status === 401 || error.code === 'too-many-attempts' ? 'unauthenticated' : 'deny';
     await parts.recorder.record(
-      event({ decision, code: error.code, status: error.status, detail: { message: error.message } }),
+      event({
+        decision,
+        code: error.code,
+        status: error.status,
+        detail: { message: error.message, ...(error.audit === undefined ? {} : { origin: error.audit }) },
+      }),
     );
     return oauthError(error, auditId, basic, waitS);
   };
@@ -74,7 +79,7 @@ export async function answerTokenCall(call: TokenCall, parts: TokenEndpointParts
   try {
     form = await readForm(call.request);
     const granted = await grant(form, call, parts);
-    const { record, parent, actor } = granted;
+    const { record, parent, actor, origin } = granted;
     const ttlMs = record.expiresAt - record.issuedAt;
     const { scope, authorizationDetails } = record;
     await parts.recorder.record(
@@ -86,7 +91,7 @@ export async function answerTokenCall(call: TokenCall, parts: TokenEndpointParts
         resourceId: record.id,
         decision: 'allow',
         status: 200,
-        detail: { parent, ttlMs, scope, authorizationDetails, actor },
+        detail: { parent, ttlMs, scope, authorizationDetails, actor, origin },
       }),
     );
     return success(granted, ttlMs, auditId);

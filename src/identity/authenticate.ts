@@ -43,7 +43,7 @@ export interface AuthenticatorParts {
   /** Other issuers whose tokens are taken, as they are now; replaced as a whole on reload. Default: none. */
   readonly external?: () => ExternalIssuers | undefined;
   /** Tokens and subjects of other issuers that are refused all the same. Default: none. */
-  readonly blocks?: Pick<Blocks, 'isBlocked'>;
+  readonly blocks?: Pick<Blocks, 'isBlocked' | 'isAncestorBlocked'>;
   /** Milliseconds since the epoch. Default: the system clock. */
   readonly now?: () => number;
   /** Default 8192. */
@@ -124,7 +124,7 @@ export function createAuthenticator(parts: AuthenticatorParts): Authenticator {
       throw new GatewayError('token-revoked', 'the token was revoked; ask an operator for a new one');
     }
     for (const ancestor of ancestors) {
-      if (revocations.isRevoked(ancestor.id)) {
+      if (revocations.isRevoked(ancestor.id) || parts.blocks?.isAncestorBlocked(ancestor.id)) {
         throw new GatewayError(
           'token-revoked',
           'what the token was made from was revoked; ask an operator for a new one',

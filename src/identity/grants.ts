@@ -2,9 +2,10 @@
 // What is asked for must lie within what it is made from, and what it is made from stays a ceiling and can end it.
 import { GatewayError } from '../errors.ts';
 import { exceeds } from '../policy/ceiling.ts';
-import type { Ceiling, DockerAuthorization, Principal } from '../policy/types.ts';
+import type { Ceiling, DockerAuthorization, Principal, PrincipalOrigin } from '../policy/types.ts';
 import type { Authenticator } from './authenticate.ts';
 import type { Peer } from './certificate-callers.ts';
+import { ancestorOfSubject } from './external/blocks.ts';
 import type { Issuer, ParentGrant } from './issue-token.ts';
 import type { RefreshCredentials } from './refresh-credentials.ts';
 import type { CredentialStore, IdentityStore, TokenRecord } from './stores.ts';
@@ -35,6 +36,8 @@ export interface Granted {
   readonly parent: string;
   /** Who acted, when that is somebody else. */
   readonly actor?: string;
+  /** Whose word the parent was, when it is another issuer's. */
+  readonly origin?: PrincipalOrigin;
 }
 
 export interface Grants {
@@ -116,14 +119,20 @@ export function createGrants(parts: GrantParts): Grants {
       const { act, cnf } = principal.claims;
       const parent: ParentGrant = {
         id: tokenId,
-        ancestors,
+        ancestors: [...subjectOf(principal), ...ancestors],
         ceiling: ceilingOf(principal),
         expiresAt,
         act: { sub: actor ?? subject, ...(act === undefined ? {} : { act }) },
         ...(cnf === undefined ? {} : { cnf }),
       };
       const made = await issue(subject, request, parent, request.ttlMs ?? EXCHANGE_TTL_MS);
-      return { ...made, parent: tokenId, ...(actor === undefined ? {} : { actor }) };
+      const { origin } = principal;
+      return {
+        ...made,
+        parent: tokenId,
+        ...(actor === undefined ? {} : { actor }),
+        ...(origin === undefined ? {} : { origin }),
+      };
     },
 
     async refresh({ secret, clientId, ...request }) {
@@ -144,6 +153,10 @@ export function createGrants(parts: GrantParts): Grants {
     },
   };
 }
+
+/** A child of another issuer's token ends with a block of its subject too. */
+const subjectOf = ({ origin }: Principal): ParentGrant['ancestors'] =>
+  origin?.subject === undefined ? [] : [{ id: ancestorOfSubject(origin.issuer, origin.subject), ceiling: {} }];
 
 const ceilingOf = ({ scope, authorizationDetails }: GrantRequest): Ceiling => ({
   ...(scope === undefined ? {} : { scope }),

@@ -25,6 +25,8 @@ export interface BlockStore {
 
 export interface Blocks {
   isBlocked(caller: ExternalCaller): boolean;
+  /** Whether what one of our tokens was made from is blocked: an external token's id, or `ancestorOfSubject`. */
+  isAncestorBlocked(id: string): boolean;
   list(): readonly BlockRecord[];
   /** Idempotent. @throws {GatewayError} `conflict` when the list is full */
   add(block: BlockRecord): void;
@@ -34,6 +36,12 @@ export interface Blocks {
 
 const keyOf = ({ issuer, kind, value }: Pick<BlockRecord, 'issuer' | 'kind' | 'value'>): string =>
   `${issuer} ${kind} ${value}`;
+
+/** Stands for a subject of an external issuer among the ancestors of a token made from one of its tokens. */
+export const ancestorOfSubject = (issuer: string, subject: string): string => `${issuer}/subject/${subject}`;
+
+/** Names of issuers hold neither colon nor slash, our own token ids neither. */
+const ANCESTOR = /^([a-z0-9-]+)(:|\/subject\/)(.+)$/s;
 
 /** Reads the blocks and keeps them in memory. */
 export function createBlocks(store: BlockStore, now: () => number = Date.now): Blocks {
@@ -57,6 +65,12 @@ export function createBlocks(store: BlockStore, now: () => number = Date.now): B
         (typeof sub === 'string' && has('subject', sub)) ||
         (mapped.kind === 'named' && has('subject', mapped.subject))
       );
+    },
+    isAncestorBlocked(id) {
+      const found = blocks.size === 0 ? null : ANCESTOR.exec(id);
+      if (found === null) return false;
+      const [, issuer = '', form, value = ''] = found;
+      return blocks.has(keyOf({ issuer, kind: form === ':' ? 'token' : 'subject', value }));
     },
     list: () => [...living().values()],
     add(block) {
