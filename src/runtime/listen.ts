@@ -11,12 +11,12 @@ import type { Logger } from '../log.ts';
 import { bindSocket } from './socket-file.ts';
 import { readUpgradeBody } from './upgrade-body.ts';
 
-/** Keep-alive connections wait this long for their next request, in ms: Go clients keep theirs for 30 s and more. */
-const KEEP_ALIVE_MS = 75_000;
 /** How often connections are looked over for late heads, in ms. */
 const CHECK_MS = 1_000;
 /** TCP keep-alive probes start after this long, in ms, so that a stream that idles for hours notices a dead peer. */
 const TCP_KEEP_ALIVE_MS = 60_000;
+/** A connection that was told off is read past for this long, in ms, so that the answer arrives. */
+const REFUSED_LINGER_MS = 1_000;
 
 /** What takes the requests: the gateway, or the admin app. */
 export interface Handlers {
@@ -37,6 +37,8 @@ export interface Handlers {
 export interface ListenLimits {
   readonly headBytes: number;
   readonly headTimeoutMs: number;
+  /** Keep-alive connections wait this long for their next request. */
+  readonly idleTimeoutMs: number;
   readonly connections: number;
   readonly connectionsPerIp: number;
 }
@@ -73,7 +75,7 @@ export async function listen(
     headersTimeout: limits.headTimeoutMs,
     // Uploads and streams may last for hours: only heads and judged bodies have a time limit, the latter of their own.
     requestTimeout: 0,
-    keepAliveTimeout: KEEP_ALIVE_MS,
+    keepAliveTimeout: limits.idleTimeoutMs,
     connectionsCheckingInterval: CHECK_MS,
     noDelay: true,
     keepAlive: true,
@@ -102,8 +104,16 @@ export async function listen(
       : http.createServer(options);
   server.timeout = 0;
 
-  server.on('request', (incoming, outgoing) => handlers.onRequest(incoming, outgoing, channel));
-  server.on('checkContinue', (incoming, outgoing) => handlers.onCheckContinue(incoming, outgoing, channel));
+  /** The answer last begun on a connection: what cannot be read behind its request is told after it. */
+  const answers = new WeakMap<Duplex, ServerResponse>();
+  server.on('request', (incoming, outgoing) => {
+    answers.set(incoming.socket, outgoing);
+    handlers.onRequest(incoming, outgoing, channel);
+  });
+  server.on('checkContinue', (incoming, outgoing) => {
+    answers.set(incoming.socket, outgoing);
+    handlers.onCheckContinue(incoming, outgoing, channel);
+  });
   server.on('checkExpectation', (_incoming, outgoing: ServerResponse) => {
     outgoing.writeHead(417, { Connection: 'close' }).end();
   });
@@ -130,15 +140,26 @@ export async function listen(
     );
     socket.end(answer);
   });
+  const refused = new WeakSet<Duplex>();
   server.on('clientError', (error: Error & { code?: string }, socket: Duplex) => {
     const raw = socket as Socket;
+    // Whoever keeps sending is read past, or the answer would be lost with the connection.
+    if (refused.has(raw) && !raw.destroyed && error.code !== 'ECONNRESET') return;
     if (error.code === 'ECONNRESET' || raw.destroyed || !raw.writable) {
       raw.destroy();
       return;
     }
+    refused.add(raw);
     const [code, message] = describe(error.code, limits);
-    raw.end(handlers.onUnreadable(code, message, channel, sourceOf(raw)));
-    setTimeout(() => raw.destroy(), 1000).unref();
+    const answer = handlers.onUnreadable(code, message, channel, sourceOf(raw));
+    const tell = () => {
+      raw.end(answer);
+      setTimeout(() => raw.destroy(), REFUSED_LINGER_MS).unref();
+    };
+    const before = answers.get(raw);
+    // Where the request before it was whole, its answer comes first; else the fault is in that request itself.
+    if (before === undefined || before.writableFinished || before.destroyed || !before.req.complete) tell();
+    else before.once('close', tell);
   });
   // Garbage on the TLS port ends its own connection and nothing else.
   server.on('tlsClientError', (error: Error, socket: Socket) => {
