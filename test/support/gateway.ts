@@ -40,6 +40,8 @@ export interface GatewayOptions {
   readonly unix?: readonly { name: string; identity: string }[];
   readonly dir?: string;
   readonly env?: NodeJS.ProcessEnv;
+  /** Shell commands before the program takes the shell's place: `ulimit -f 1024`. */
+  readonly wrap?: string;
 }
 
 /** Runs a command to its end; never throws for an exit code. */
@@ -90,7 +92,10 @@ export async function startGateway(options: GatewayOptions): Promise<TestGateway
   let output = '';
   const launch = async () => {
     const [command, args] = dockgateCommand();
-    child = spawn(command, [...args, 'serve', '--config', configFile], {
+    const serve = [command, ...args, 'serve', '--config', configFile];
+    const [program = '', ...rest] =
+      options.wrap === undefined ? serve : ['sh', '-c', `${options.wrap}; exec "$0" "$@"`, ...serve];
+    child = spawn(program, rest, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...options.env },
     });
