@@ -373,6 +373,7 @@ describe('bad input', () => {
     // These need the issuer's own key: a clock that is not ours to move signs them in this process.
     it('an own token that is expired, not yet valid, or for another audience: 401 and which of it', async () => {
       const { createIssuer } = await import('../../src/identity/issue-token.ts');
+      const { loadSeal } = await import('../../src/identity/seal.ts');
       const { openStore } = await import('../../src/store/open.ts');
       const store = openStore(join(gateway.dir, 'data'));
       try {
@@ -383,6 +384,7 @@ describe('bad input', () => {
             keys: store.keys,
             tokens: store.tokens,
             identities: store.identities,
+            seal: loadSeal({ defaultFile: join(gateway.dir, 'data', 'seal.key'), inUse: true }),
             now: () => atMs,
           } as Parameters<typeof createIssuer>[0]);
           await issuer.ensureKey();
