@@ -14,6 +14,7 @@ import { BoundSockets } from './bound-sockets.ts';
 import type { Config, HttpsListener, Listener } from './config/types.ts';
 import { adminSocketPath, readEngineAddress } from './config.ts';
 import { NEWEST_MINOR } from './engine/versions.ts';
+import { GatewayError } from './errors.ts';
 import { explainRequest } from './explain-request.ts';
 import { newAuditId } from './gateway/audit-id.ts';
 import { LiveCalls } from './gateway/live-calls.ts';
@@ -37,6 +38,7 @@ import { createMetrics } from './metrics.ts';
 import { adminHandlers, mountOwnRoutes } from './own-routes.ts';
 import { faultOfAction } from './policy/actions.ts';
 import { compilePolicies, type PolicySet } from './policy/compile.ts';
+import { faultsOfTests } from './policy/run-tests.ts';
 import { createEngineClient } from './proxy/engine-client.ts';
 import { redactorFor } from './redactor.ts';
 import { type Handlers, listen, type RunningListener, type TlsMaterial } from './runtime/listen.ts';
@@ -236,7 +238,15 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       tokenUse,
       signingKeys: { list: () => issuer.keyList(), rotate: () => issuer.rotateKey() },
       policies: store.policies,
-      compile: (documents) => compilePolicies(documents, 0, { issuer: config.issuer }),
+      compile(documents, fresh) {
+        const set = compilePolicies(documents, 0, { issuer: config.issuer });
+        const faults = faultsOfTests(
+          set,
+          set.documents.filter(({ name }) => fresh?.has(name) === true),
+        );
+        if (faults.length > 0) throw new GatewayError('input-invalid', faults.join('\n'));
+        return set;
+      },
       builtIn: () => policies.policies().filter((p) => p.builtIn),
       explain: (asked) => explainRequest(asked, { policies, authenticator, engine, apiVersions, at: now() }),
       onPoliciesChanged() {

@@ -54,9 +54,10 @@ export interface AdminParts {
   readonly policies: PolicyStore;
   /**
    * Judges a whole set as it would be in force.
+   * @param fresh names of documents that are to come into force: their tests must pass
    * @throws {GatewayError} `input-invalid` when any document is at fault
    */
-  compile(documents: readonly NewDocument[]): unknown;
+  compile(documents: readonly NewDocument[], fresh?: ReadonlySet<string>): unknown;
   /** Policies the program brings along; their names cannot be taken. */
   builtIn?(): readonly NewDocument[];
   explain?(input: ExplainInput): Explanation | Promise<Explanation>;
@@ -332,7 +333,7 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
           }
           const given = new Set(documents.map((document) => document.name));
           try {
-            parts.compile([...current.filter((document) => !given.has(document.name)), ...documents]);
+            parts.compile([...current.filter((document) => !given.has(document.name)), ...documents], given);
           } catch (error) {
             throw inCallersLines(error, documents);
           }

@@ -58,6 +58,17 @@ export function runPolicyTests(set: PolicySet, documents: readonly ParsedDocumen
   return { ok: hostile.length === 0 && results.every(({ passed }) => passed), results, hostile };
 }
 
+/** What keeps documents from coming into force, one `name:line:1: message` each; empty when nothing does. */
+export function faultsOfTests(set: PolicySet, documents: readonly ParsedDocument[]): readonly string[] {
+  const { results, hostile } = runPolicyTests(set, documents);
+  return [
+    ...results
+      .filter(({ passed }) => !passed)
+      .map(({ policy, test, line, message }) => `${policy}:${line}:1: test ${JSON.stringify(test)}: ${message}`),
+    ...hostile.map(({ policy, line, message }) => `${policy}:${line}:1: ${message}`),
+  ];
+}
+
 function principalOf(test: PolicyTest['principal']): Principal {
   return Object.freeze({
     subject: test.subject ?? 'somebody',

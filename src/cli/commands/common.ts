@@ -1,4 +1,5 @@
 // What the client commands share: their options in one object, and a connection to the gateway they mean.
+import process from 'node:process';
 import type { Command } from 'commander';
 import type { AdminClient, GatewayOptions } from '../client.ts';
 
@@ -24,3 +25,10 @@ export const gatewayOf = async (command: Command): Promise<AdminClient> => {
 
 /** A name in a path of the admin API. */
 export const segment = (name: string): string => encodeURIComponent(name);
+
+/** All of standard input as text. */
+export const readStdin = async (): Promise<string> => {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of process.stdin as AsyncIterable<Uint8Array>) chunks.push(chunk);
+  return Buffer.concat(chunks).toString('utf8');
+};

@@ -1,11 +1,11 @@
 // dockgate policy: documents in force, their history, and why a call is decided as it is.
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
-import process from 'node:process';
 import { Command } from 'commander';
 import { print, printJson, shortTime, table, usageError, visibleLines } from '../output.ts';
-import { examples, gatewayOf, optionsOf, segment } from './common.ts';
+import { examples, gatewayOf, optionsOf, readStdin, segment } from './common.ts';
 import { checkName } from './identity.ts';
+import { offlinePolicyCommands } from './policy-offline.ts';
 
 interface DocumentView {
   readonly kind: string;
@@ -17,12 +17,6 @@ interface DocumentView {
   readonly by: string;
   readonly source?: string;
 }
-
-const readStdin = async (): Promise<string> => {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of process.stdin as AsyncIterable<Uint8Array>) chunks.push(chunk);
-  return Buffer.concat(chunks).toString('utf8');
-};
 
 const readSource = async (file: string): Promise<{ name: string; text: string }> => {
   if (file === '-') return { name: 'stdin', text: await readStdin() };
@@ -195,13 +189,16 @@ const explain = (): Command =>
       );
     });
 
-export const policyCommand = (): Command =>
-  new Command('policy')
-    .description('apply, show and explain policies')
+export const policyCommand = (): Command => {
+  const policy = new Command('policy')
+    .description('apply, show, explain and test policies')
     .addCommand(apply())
     .addCommand(list())
     .addCommand(show())
     .addCommand(remove())
     .addCommand(explain())
     .addCommand(history())
-    .addHelpText('after', examples('dockgate policy apply -f ci.yaml', 'dockgate policy list'));
+    .addHelpText('after', examples('dockgate policy apply -f ci.yaml', 'dockgate policy test ci.yaml'));
+  for (const command of offlinePolicyCommands()) policy.addCommand(command);
+  return policy;
+};
