@@ -271,7 +271,8 @@ describe('parseDocuments()', () => {
     assert.ok(parseDocuments(bomb).problems.length > 0);
     assert.ok(parseDocuments('['.repeat(100_000)).problems.length > 0);
     assert.ok(parseDocuments('{a: '.repeat(2000)).problems.length > 0);
-    assert.ok(performance.now() - started < 5000);
+    // Seconds on a quiet machine, where an expanded bomb would take for ever.
+    assert.ok(performance.now() - started < 60_000);
   });
 
   it('takes __proto__ for a key like any other', () => {
