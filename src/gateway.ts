@@ -15,6 +15,7 @@ import { type Arrival, type Channel, headerValues, nodeArrival, webArrival } fro
 import { type Judged, judge } from './gateway/judge.ts';
 import type { LiveCall } from './gateway/live-calls.ts';
 import type { GatewayParts } from './gateway/parts.ts';
+import { redactingCaller } from './gateway/redacting-caller.ts';
 import { narrowHeaders, respondVersion } from './gateway/respond.ts';
 import { respondToTenant } from './gateway/tenancy/respond.ts';
 import type { TenantCall } from './gateway/tenancy/tenant-call.ts';
@@ -160,6 +161,7 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
     request: EngineRequest,
     caller: CallerEnd,
     running: LiveCall,
+    check: () => void,
   ): Promise<void> {
     const { outcome, changes } = await respondToTenant(call, request, caller, tenantCall, parts, {
       signal: running.signal,
@@ -168,6 +170,7 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
         : { onHead: (status: number) => parts.recorder.append(trace.event('stream-open', 'allow', { status })) }),
     });
     trace.ledger = changes;
+    check();
     complete(trace, outcome, running);
   }
 
@@ -185,15 +188,21 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
       try {
         const { call } = judged;
         const request = engineRequestOf(judged, arrival);
-        const marked = markedCaller(caller, trace, parts.apiVersions.maxMinor);
+        const end = markedCaller(caller, trace, parts.apiVersions.maxMinor);
+        const hide = trace.decision?.obligations.redact;
+        const redacting = hide === undefined ? undefined : redactingCaller(end, call.operation, hide);
+        const check = () => redacting?.check();
+        const marked = redacting ?? end;
         const long = call.operation.stream !== 'none';
         if (long) live.hold(running, judged.principal);
         if (trace.tenantCall !== undefined) {
-          await respondTenant(trace, trace.tenantCall, judged, request, marked, running);
+          await respondTenant(trace, trace.tenantCall, judged, request, marked, running, check);
           return;
         }
         if (call.action === 'system.version') {
-          complete(trace, await respondVersion(request, marked, parts), running);
+          const outcome = await respondVersion(request, marked, parts);
+          check();
+          complete(trace, outcome, running);
           return;
         }
         const outcome = await parts.engine.forward(request, marked, {
@@ -202,6 +211,7 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
             ? { onHead: (status: number) => parts.recorder.append(trace.event('stream-open', 'allow', { status })) }
             : {}),
         });
+        check();
         complete(trace, outcome, running);
       } catch (failed) {
         engineFailed(trace, caller, failed, running);

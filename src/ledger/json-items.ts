@@ -128,12 +128,12 @@ const isSpace = (byte: number): boolean => byte === 0x20 || byte === 0x0a || byt
 const malformed = (): GatewayError =>
   new GatewayError('engine-answer-malformed', 'the engine gave a list that cannot be read, so nothing of it is shown');
 
-/** A stream of JSON values, one a line: keeps a line, or leaves it out. */
+/** A stream of JSON values, one a line: keeps a line, leaves it out, or puts another value in its place. */
 export class JsonLines {
-  readonly #filter: (value: unknown) => boolean;
+  readonly #filter: ItemFilter;
   #rest: Buffer = Buffer.alloc(0);
 
-  constructor(filter: (value: unknown) => boolean) {
+  constructor(filter: ItemFilter) {
     this.#filter = filter;
   }
 
@@ -144,7 +144,8 @@ export class JsonLines {
     for (let end = bytes.indexOf(0x0a); end >= 0; end = bytes.indexOf(0x0a, start)) {
       const line = bytes.subarray(start, end + 1);
       start = end + 1;
-      if (this.#keeps(line)) out.push(line);
+      const kept = this.#kept(line);
+      if (kept !== undefined) out.push(kept);
     }
     this.#rest = Buffer.from(bytes.subarray(start));
     if (this.#rest.length > MAX_ITEM_BYTES) throw malformed();
@@ -154,19 +155,21 @@ export class JsonLines {
   end(): Buffer | undefined {
     const line = this.#rest;
     this.#rest = Buffer.alloc(0);
-    return line.length > 0 && this.#keeps(line) ? line : undefined;
+    return line.length > 0 ? this.#kept(line) : undefined;
   }
 
-  #keeps(line: Buffer): boolean {
+  #kept(line: Buffer): Buffer | undefined {
     const text = line.toString('utf8').trim();
-    if (text === '') return false;
+    if (text === '') return undefined;
     let value: unknown;
     try {
       value = JSON.parse(text);
     } catch {
       // A line nobody can read may be anybody's.
-      return false;
+      return undefined;
     }
-    return this.#filter(value);
+    const kept = this.#filter(value);
+    if (kept === false) return undefined;
+    return kept === true ? line : Buffer.from(`${JSON.stringify(kept)}\n`);
   }
 }

@@ -208,6 +208,7 @@ function ruleOf(detail: DockerAuthorization, index: number): ReadyRule {
     host: host === undefined ? undefined : compileHostSpec(host),
     when: undefined,
     set: undefined,
+    redact: undefined,
   };
 }
 

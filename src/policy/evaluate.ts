@@ -40,6 +40,7 @@ export function decide(policies: PrincipalPolicies, input: DecisionInput): Decis
   }
   let allowed: ReadyRule | undefined;
   let labels: Record<string, string> | undefined;
+  let redact: readonly string[] | undefined;
   let misses: { rule: ReadyRule; miss: Miss }[] | undefined;
   const hosts: HostResults | undefined = allows.length > 1 ? new Map() : undefined;
   for (const rule of allows) {
@@ -52,6 +53,7 @@ export function decide(policies: PrincipalPolicies, input: DecisionInput): Decis
     }
     allowed ??= rule;
     if (!judgeAll) break;
+    if (rule.redact !== undefined) redact = redact === undefined ? rule.redact : merged(redact, rule.redact);
     for (const key in rule.set) {
       const value = rule.set[key] as string;
       labels ??= Object.create(null) as Record<string, string>;
@@ -67,7 +69,22 @@ export function decide(policies: PrincipalPolicies, input: DecisionInput): Decis
     reasons: [allowReason(allowed)],
     policyIds: [allowed.policy],
     rule: allowed.id,
-    obligations: labels === undefined ? NO_OBLIGATIONS : { labels: Object.freeze(labels) },
+    obligations: obligationsOf(labels, redact),
+  };
+}
+
+const merged = (some: readonly string[], more: readonly string[]): readonly string[] => [
+  ...new Set([...some, ...more]),
+];
+
+function obligationsOf(
+  labels: Readonly<Record<string, string>> | undefined,
+  redact: readonly string[] | undefined,
+): Obligations {
+  if (labels === undefined && redact === undefined) return NO_OBLIGATIONS;
+  return {
+    ...(labels === undefined ? {} : { labels: Object.freeze(labels) }),
+    ...(redact === undefined ? {} : { redact }),
   };
 }
 

@@ -34,6 +34,8 @@ export interface Rule {
   readonly labels?: Readonly<Record<string, string>>;
   readonly host?: HostSpec;
   readonly set?: { readonly labels: Readonly<Record<string, string>> };
+  /** Parts taken out of the answers. */
+  readonly redact?: readonly string[];
   readonly when?: readonly string[];
   /** Milliseconds since the epoch. */
   readonly notBefore?: number;

@@ -1,4 +1,5 @@
 // Reads one rule of a policy document. Every fault is told; a key that would not be enforced is refused.
+import { faultOfRedaction } from '../engine/redact-answer.ts';
 import { faultOfAction } from './actions.ts';
 import { faultOfCondition } from './conditions.ts';
 import { parseHostSpec } from './host/index.ts';
@@ -32,6 +33,7 @@ const RULE_KEYS = {
     'labels',
     'host',
     'set',
+    'redact',
     'when',
     'notBefore',
     'notAfter',
@@ -40,7 +42,6 @@ const RULE_KEYS = {
   ],
   refused: {
     filter: `${LATER}; until then, allow the list without it or leave the list out`,
-    redact: LATER,
     quota: LATER,
     audit: LATER,
     record: LATER,
@@ -117,6 +118,7 @@ export function readRule(node: Located, where: string, faults: Faults): Rule | u
   }
   readHostOf(rule, get('host'), faults);
   readSetOf(rule, get('set'), faults);
+  readRedactOf(rule, get('redact'), faults);
   const when = get('when');
   if (when) {
     rule.when = readTexts(...when, faults);
@@ -182,6 +184,17 @@ function readSetOf(rule: RuleDraft, value: [Located, string] | undefined, faults
     );
   }
   rule.set = { labels: readLabels(labelsNode, `${where}.labels`, faults) };
+}
+
+function readRedactOf(rule: RuleDraft, value: [Located, string] | undefined, faults: Faults): void {
+  if (value === undefined) return;
+  const [node, where] = value;
+  if (rule.effect === 'deny') faults.add(node.at, `${where} narrows what a rule shows; a deny rule takes none`);
+  rule.redact = readList(node, where, faults, (item, at) => {
+    const text = readText(item, at, faults);
+    const fault = text === undefined ? undefined : faultOfRedaction(text);
+    return fault === undefined ? text : faults.add(item.at, `${at}: ${fault}`);
+  });
 }
 
 function readActions(node: Located, where: string, faults: Faults): string[] {

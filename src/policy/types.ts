@@ -83,6 +83,8 @@ export interface Reason {
 /** What the gateway must also do when it lets the call pass. */
 export interface Obligations {
   readonly labels?: Readonly<Record<string, string>>;
+  /** Parts to take out of the answer, as `answerRedactor` knows them: those of every rule that matches. */
+  readonly redact?: readonly string[];
 }
 
 export interface Decision {

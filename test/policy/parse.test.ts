@@ -83,9 +83,9 @@ const faults: [title: string, source: string, token: string, message: RegExp][] 
   ],
   [
     'a key that comes later',
-    withRule('redact: [env]'),
-    'redact: [env] }',
-    /redact: not supported yet, so it would not be enforced/,
+    withRule('redact: [envs]'),
+    'envs',
+    /redact\[0\]: unknown part "envs"; known: env, mounts.source, health.log, networks, command, swarm.tokens, labels:PATTERN/,
   ],
   ['a filter', withRule('filter: { labels: { a: b } }'), 'filter: { labels', /filter: not supported yet/],
   [

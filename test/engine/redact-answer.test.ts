@@ -1,0 +1,135 @@
+// What is taken out of answers, field by field, beside what stays.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { answerRedactor, faultOfRedaction, REDACTED } from '../../src/engine/redact-answer.ts';
+
+const CASES: readonly [name: string, parts: readonly string[], answer: unknown, shown: unknown][] = [
+  [
+    'values of variables in inspect of a container',
+    ['env'],
+    { Config: { Env: ['A=1', 'B=x=y', 'C'], Image: 'a' } },
+    { Config: { Env: [`A=${REDACTED}`, `B=${REDACTED}`, 'C'], Image: 'a' } },
+  ],
+  [
+    'values of variables of a service, now and before',
+    ['env'],
+    {
+      Spec: { TaskTemplate: { ContainerSpec: { Env: ['A=1'] } } },
+      PreviousSpec: { TaskTemplate: { ContainerSpec: { Env: ['A=0'] } } },
+    },
+    {
+      Spec: { TaskTemplate: { ContainerSpec: { Env: [`A=${REDACTED}`] } } },
+      PreviousSpec: { TaskTemplate: { ContainerSpec: { Env: [`A=${REDACTED}`] } } },
+    },
+  ],
+  [
+    'variables of a plugin, whose settings are objects',
+    ['env'],
+    { Settings: { Env: ['A=1'] }, Config: { Env: [{ Name: 'A', Value: '1', Settable: ['value'] }] } },
+    { Settings: { Env: [`A=${REDACTED}`] }, Config: { Env: [{ Name: 'A', Value: REDACTED, Settable: ['value'] }] } },
+  ],
+  [
+    'instructions of an image history that hold values',
+    ['env'],
+    [
+      { CreatedBy: '/bin/sh -c #(nop)  ENV A=1' },
+      { CreatedBy: '|1 TOKEN=x /bin/sh -c make' },
+      { CreatedBy: 'RUN make' },
+    ],
+    [{ CreatedBy: REDACTED }, { CreatedBy: REDACTED }, { CreatedBy: 'RUN make' }],
+  ],
+  [
+    'places on the host, not names of volumes',
+    ['mounts.source'],
+    {
+      LogPath: '/var/lib/docker/x.log',
+      GraphDriver: { Name: 'overlay2', Data: { UpperDir: '/var/lib/docker/overlay2/x' } },
+      HostConfig: { Binds: ['/srv/a:/a:ro', 'data:/data'], Mounts: [{ Type: 'bind', Source: '/srv/b', Target: '/b' }] },
+      Mounts: [{ Type: 'volume', Name: 'data', Source: '/var/lib/docker/volumes/data/_data', Destination: '/data' }],
+    },
+    {
+      LogPath: REDACTED,
+      GraphDriver: { Name: 'overlay2', Data: null },
+      HostConfig: {
+        Binds: [`${REDACTED}:/a:ro`, 'data:/data'],
+        Mounts: [{ Type: 'bind', Source: REDACTED, Target: '/b' }],
+      },
+      Mounts: [{ Type: 'volume', Name: 'data', Source: REDACTED, Destination: '/data' }],
+    },
+  ],
+  [
+    'output of health checks',
+    ['health.log'],
+    { State: { Status: 'running', Health: { Status: 'healthy', Log: [{ Output: 'secret' }] } } },
+    { State: { Status: 'running', Health: { Status: 'healthy', Log: [] } } },
+  ],
+  [
+    'addresses',
+    ['networks'],
+    {
+      NetworkSettings: {
+        SandboxKey: '/var/run/x',
+        Ports: { '80/tcp': null },
+        Networks: { a: { NetworkID: 'n', IPAddress: '10.0.0.2', MacAddress: 'x' } },
+      },
+    },
+    {
+      NetworkSettings: {
+        Ports: { '80/tcp': null },
+        Networks: { a: { NetworkID: 'n', IPAddress: '', Gateway: '', MacAddress: '' } },
+      },
+    },
+  ],
+  [
+    'command lines, in events too',
+    ['command'],
+    [
+      { Command: 'sh -c x', Args: ['-c', 'x'] },
+      { Action: 'exec_create: sh -c x', Actor: { Attributes: { execCommand: 'sh' } } },
+      { Action: 'start' },
+    ],
+    [
+      { Command: REDACTED, Args: [REDACTED, REDACTED] },
+      { Action: 'exec_create', Actor: { Attributes: { execCommand: REDACTED } } },
+      { Action: 'start' },
+    ],
+  ],
+  [
+    'labels by pattern, in events too',
+    ['labels:com.secret.*'],
+    {
+      Config: { Labels: { 'com.secret.a': '1', 'com.secrets': '2' } },
+      Actor: { Attributes: { 'com.secret.a': '1', image: 'a' } },
+    },
+    { Config: { Labels: { 'com.secrets': '2' } }, Actor: { Attributes: { image: 'a' } } },
+  ],
+  [
+    'tokens to join a swarm',
+    ['swarm.tokens'],
+    { JoinTokens: { Worker: 'a', Manager: 'b' } },
+    { JoinTokens: { Worker: REDACTED, Manager: REDACTED } },
+  ],
+  [
+    'nothing where nothing is named',
+    ['env'],
+    { Env: null, Config: { Image: 'a' } },
+    { Env: null, Config: { Image: 'a' } },
+  ],
+];
+
+for (const [name, parts, answer, shown] of CASES) {
+  test(`answerRedactor() takes out ${name}`, () => assert.deepEqual(answerRedactor(parts)(answer), shown));
+}
+
+test('answerRedactor() shows nothing below the depth it looks through', () => {
+  let deep: unknown = { Env: ['A=1'] };
+  for (let i = 0; i < 100; i++) deep = { inner: deep };
+  assert.doesNotMatch(JSON.stringify(answerRedactor(['env'])(deep)), /A=1/);
+});
+
+test('faultOfRedaction() knows the parts and says what is wrong with others', () => {
+  assert.equal(faultOfRedaction('env'), undefined);
+  assert.equal(faultOfRedaction('labels:a.*'), undefined);
+  assert.match(faultOfRedaction('labels:') ?? '', /needs a pattern/);
+  assert.match(faultOfRedaction('toString') ?? '', /unknown part/);
+});
