@@ -28,6 +28,8 @@ export function askToken(
   gateway: TestGateway,
   form: Readonly<Record<string, string>> | string,
   headers: Readonly<Record<string, string>> = {},
+  /** Folder with cert.pem and key.pem of the client. */
+  certificate?: string,
 ): Promise<TokenAnswer> {
   const text = typeof form === 'string' ? form : new URLSearchParams(form).toString();
   return new Promise((resolve, reject) => {
@@ -39,6 +41,9 @@ export function askToken(
         path: '/token',
         ca: readFileSync(join(gateway.dir, 'data', 'ca.pem')),
         agent: false,
+        ...(certificate === undefined
+          ? {}
+          : { cert: readFileSync(join(certificate, 'cert.pem')), key: readFileSync(join(certificate, 'key.pem')) }),
         headers: {
           'content-type': 'application/x-www-form-urlencoded',
           'content-length': Buffer.byteLength(text),
@@ -68,5 +73,11 @@ export const exchange = (
   gateway: TestGateway,
   subjectToken: string,
   more: Readonly<Record<string, string>> = {},
+  certificate?: string,
 ): Promise<TokenAnswer> =>
-  askToken(gateway, { grant_type: EXCHANGE, subject_token: subjectToken, subject_token_type: ACCESS_TOKEN, ...more });
+  askToken(
+    gateway,
+    { grant_type: EXCHANGE, subject_token: subjectToken, subject_token_type: ACCESS_TOKEN, ...more },
+    {},
+    certificate,
+  );
