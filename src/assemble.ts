@@ -53,8 +53,10 @@ import { VERSION } from './version.ts';
 const READY_TIMEOUT_MS = 2000;
 const READY_MEMORY_MS = 1000;
 
-/** How often the age of the signing key is looked at, in ms. */
-const KEY_CHECK_MS = 3_600_000;
+/** How often the age of the signing key is looked at and old tokens are forgotten, in ms. */
+const TIDY_MS = 3_600_000;
+/** Tokens and credentials are listed this long after their end, in ms. */
+const FORGET_MS = 30 * 86_400_000;
 
 /** A gateway with its stores open and no socket listening yet. */
 export interface OpenGateway {
@@ -146,7 +148,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       blocks,
     });
     undo.push(
-      turnKeys(issuer, log, (kid) =>
+      keepTidy(store, issuer, log, (kid) =>
         recorder.append({
           at: Date.now() * 1000,
           stage: 'gateway',
@@ -370,16 +372,19 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
   }
 }
 
-/** Lets the next signing key take over when the active one is old enough. Returns how to stop. */
-function turnKeys(issuer: Issuer, log: Logger, onTurned: (kid: string) => void): () => void {
+/** Lets the next signing key take over when its time has come, and forgets what ended long ago. Returns how to stop. */
+function keepTidy(store: Store, issuer: Issuer, log: Logger, onTurned: (kid: string) => void): () => void {
+  const tidy = async () => {
+    const turned = await issuer.ensureKey();
+    if (turned) onTurned(issuer.keyList().find(({ state }) => state === 'active')?.kid ?? '');
+    const before = Date.now() - FORGET_MS;
+    for (const kept of [store.tokens, store.credentials, store.tokenUse]) kept.forget(before);
+  };
   const timer = setInterval(() => {
-    issuer.ensureKey().then(
-      (turned) => {
-        if (turned) onTurned(issuer.keyList().find(({ state }) => state === 'active')?.kid ?? '');
-      },
-      (error: unknown) => log.error({ err: error }, 'the signing keys could not be turned'),
+    tidy().catch((error: unknown) =>
+      log.error({ err: error }, 'keys could not be turned, or old tokens not forgotten'),
     );
-  }, KEY_CHECK_MS);
+  }, TIDY_MS);
   timer.unref();
   return () => clearInterval(timer);
 }

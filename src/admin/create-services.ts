@@ -289,7 +289,9 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
         check: () => showIdentity(name),
         perform() {
           const now = parts.now();
-          const live = tokens.list({ identity: name }).filter((token) => token.revokedAt === undefined);
+          const live = tokens
+            .list({ identity: name })
+            .filter((token) => token.revokedAt === undefined && token.expiresAt > now);
           identities.delete(name);
           // The store revokes the rows; this process must forget them too.
           for (const token of live) parts.revocations.revoke(token.id, now);

@@ -55,15 +55,14 @@ export async function answerTokenCall(call: TokenCall, parts: TokenEndpointParts
     ...more,
   });
   const refuse = async (error: GatewayError, basic: boolean, waitS = 0): Promise<Response> => {
-    const decision = error.status === 401 || error.code === 'too-many-attempts' ? 'unauthenticated' : 'deny';
-    await parts.recorder.record(
-      event({
-        decision,
-        code: error.code,
-        status: error.status,
-        detail: { message: error.message, ...(error.audit === undefined ? {} : { origin: error.audit }) },
-      }),
-    );
+    const decision = error.status >= 500 ? 'error' : isAboutWho(error) ? 'unauthenticated' : 'deny';
+    const { code, status, message } = error;
+    try {
+      const detail = { message, ...(error.audit === undefined ? {} : { origin: error.audit }) };
+      await parts.recorder.record(event({ decision, code, status, detail }));
+    } catch (unwritable) {
+      return oauthError(asGatewayError(unwritable), auditId, basic, 0);
+    }
     return oauthError(error, auditId, basic, waitS);
   };
 
@@ -101,6 +100,8 @@ export async function answerTokenCall(call: TokenCall, parts: TokenEndpointParts
     return refuse(error, form?.basic ?? false);
   }
 }
+
+const isAboutWho = ({ status, code }: GatewayError): boolean => status === 401 || code === 'too-many-attempts';
 
 async function grant(form: Form, { peer, source }: TokenCall, parts: TokenEndpointParts): Promise<Granted> {
   const type = form.need('grant_type');

@@ -56,6 +56,8 @@ export interface TokenStore {
   revokeIssuedBefore(identity: string, before: number, at: number): number;
   /** Ids of revoked tokens that have not expired at `now`. */
   revoked(now: number): readonly string[];
+  /** Removes what ended before a moment; the audit still knows of it. */
+  forget(before: number): void;
 }
 
 /** A client certificate issued here: what it is known by, never its key. */
@@ -134,6 +136,8 @@ export interface CredentialStore {
   revokeIssuedBefore(identity: string, before: number, at: number): number;
   /** Ids of revoked credentials that have not expired at `now`. */
   revoked(now: number): readonly string[];
+  /** Removes what ended before a moment; the audit still knows of it. */
+  forget(before: number): void;
   /** Counts one use. */
   used(id: string, at: number): void;
 }
@@ -151,6 +155,8 @@ export interface TokenUseStore {
   countedTo(): number;
   /** Adds to what is known, all or nothing, and moves `countedTo`. */
   add(uses: ReadonlyMap<string, TokenUse>, countedTo: number): void;
+  /** Removes what was not used since a moment. */
+  forget(before: number): void;
 }
 
 export interface SigningKeyRecord {

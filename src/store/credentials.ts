@@ -48,6 +48,9 @@ export function credentialStore(db: BetterSQLite3Database): CredentialStore {
         .where(and(isNotNull(credential.revokedAt), gt(credential.expiresAt, now)))
         .all()
         .map((row) => row.id),
+    forget(before) {
+      db.delete(credential).where(lt(credential.expiresAt, before)).run();
+    },
     used(id, at) {
       db.update(credential)
         .set({ lastUsedAt: at, uses: sql`${credential.uses} + 1` })

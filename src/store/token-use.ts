@@ -1,5 +1,5 @@
 // How often each token was used, counted from the audit: totals, and how far the log is counted.
-import { eq, sql } from 'drizzle-orm';
+import { eq, lt, sql } from 'drizzle-orm';
 import type { BetterSQLite3Database } from 'drizzle-orm/better-sqlite3';
 import type { TokenUseStore } from '../identity/stores.ts';
 import { setting, tokenUse } from './schema.ts';
@@ -11,6 +11,9 @@ export function tokenUseStore(db: BetterSQLite3Database): TokenUseStore {
     get(tokenId) {
       const row = db.select().from(tokenUse).where(eq(tokenUse.tokenId, tokenId)).get();
       return row === undefined ? undefined : { lastUsedAt: row.lastUsedAt, calls: row.calls, denials: row.denials };
+    },
+    forget(before) {
+      db.delete(tokenUse).where(lt(tokenUse.lastUsedAt, before)).run();
     },
     countedTo: () => Number(db.select().from(setting).where(eq(setting.key, COUNTED_TO)).get()?.value ?? 0),
     add(uses, countedTo) {

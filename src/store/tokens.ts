@@ -58,5 +58,8 @@ export function tokenStore(db: BetterSQLite3Database): TokenStore {
         .where(and(isNotNull(token.revokedAt), gt(token.expiresAt, now)))
         .all()
         .map((row) => row.id),
+    forget(before) {
+      db.delete(token).where(lt(token.expiresAt, before)).run();
+    },
   };
 }

@@ -58,6 +58,9 @@ export class FakeTokens implements TokenStore {
     for (const { id } of open) this.revoke(id, at);
     return open.length;
   }
+  forget(before: number): void {
+    for (const { id, expiresAt } of this.list()) if (expiresAt < before) this.records.delete(id);
+  }
   revoked(now: number): readonly string[] {
     return [...this.records.values()]
       .filter((one) => one.revokedAt !== undefined && one.expiresAt > now)

@@ -88,6 +88,9 @@ export function memoryTokens(): MemoryTokens {
       for (const row of open) rows.set(row.id, { ...row, revokedAt: at });
       return open.length;
     },
+    forget(before) {
+      for (const [id, row] of rows) if (row.expiresAt < before) rows.delete(id);
+    },
     revoked: (now) =>
       [...rows.values()].filter((row) => row.revokedAt !== undefined && row.expiresAt > now).map((row) => row.id),
   };
@@ -123,6 +126,9 @@ export function memoryCredentials(): CredentialStore {
       const open = [...rows.values()].filter((row) => row.identity === identity && row.createdAt < before);
       for (const { id } of open) change(id, { revokedAt: at });
       return open.length;
+    },
+    forget(before) {
+      for (const [id, row] of rows) if (row.expiresAt < before) rows.delete(id);
     },
     revoked: (now) =>
       [...rows.values()].filter((row) => row.revokedAt !== undefined && row.expiresAt > now).map(({ id }) => id),

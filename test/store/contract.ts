@@ -169,6 +169,23 @@ export function storeContract(name: string, open: () => { store: Store; done: ()
         [NOW + 20, undefined, undefined, NOW + 1],
       );
     });
+    test('are forgotten some time after their end, as credentials and counts are', (store) => {
+      store.tokens.insert(tokenOf('t1', 'alice'));
+      store.tokens.insert(tokenOf('t2', 'alice', { expiresAt: NOW + 10 }));
+      store.tokenUse.add(
+        new Map([
+          ['t1', { lastUsedAt: NOW + 30, calls: 1, denials: 0 }],
+          ['t2', { lastUsedAt: NOW, calls: 1, denials: 0 }],
+        ]),
+        1,
+      );
+      for (const kept of [store.tokens, store.credentials, store.tokenUse]) kept.forget(NOW + 20);
+      assert.deepEqual(
+        store.tokens.list().map(({ id }) => id),
+        ['t1'],
+      );
+      assert.deepEqual([store.tokenUse.get('t1')?.calls, store.tokenUse.get('t2')], [1, undefined]);
+    });
     test('revoking again keeps the first time; one nobody knows is not found', ({ tokens }) => {
       tokens.insert(tokenOf('t1', 'alice'));
       tokens.revoke('t1', NOW + 10);

@@ -1,0 +1,87 @@
+// The token endpoint as a function of a request: nothing is handed out that is not in the audit, no fault shows its insides.
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { AuditEvent } from '../../src/audit/event.ts';
+import { GatewayError } from '../../src/errors.ts';
+import { answerTokenCall } from '../../src/gateway/token-endpoint.ts';
+import { createFailedAttempts } from '../../src/identity/attempts.ts';
+import { createGrants } from '../../src/identity/grants.ts';
+import { createRefreshCredentials } from '../../src/identity/refresh-credentials.ts';
+import { openRoom } from '../identity/memory-stores.ts';
+
+const NO_CALL = { source: '192.0.2.7', client: undefined };
+
+async function openEndpoint(options: { unwritable?: boolean; fault?: Error } = {}) {
+  const room = await openRoom();
+  const now = () => room.clock.at;
+  const refreshCredentials = createRefreshCredentials({ ...room, now });
+  const grants = createGrants({ ...room, refreshCredentials, now });
+  const { secret } = refreshCredentials.create({ identity: 'alice', by: 'op' });
+  const rows: AuditEvent[] = [];
+  const parts = {
+    grants: options.fault === undefined ? grants : { ...grants, refresh: () => Promise.reject(options.fault) },
+    attempts: createFailedAttempts(),
+    recorder: {
+      record: (event: AuditEvent) => {
+        if (options.unwritable) return Promise.reject(new GatewayError('audit-unwritable', 'the disk is full'));
+        rows.push(event);
+        return Promise.resolve();
+      },
+      append() {},
+      settle: () => Promise.resolve(),
+      healthy: true,
+      close: () => Promise.resolve(),
+    },
+    audience: 'dockgate',
+    now,
+    newAuditId: () => 'an-id',
+  };
+  const ask = async (form: Record<string, string>) => {
+    const request = new Request('https://gate.example/token', { method: 'POST', body: new URLSearchParams(form) });
+    const response = await answerTokenCall({ request, ...NO_CALL }, parts);
+    return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+  };
+  return { room, secret, rows, ask };
+}
+
+describe('answerTokenCall()', () => {
+  it('records what it gives, by whom it was asked and what for', async () => {
+    const { ask, secret, rows } = await openEndpoint();
+    const { status, body } = await ask({ grant_type: 'refresh_token', refresh_token: secret, scope: 'class:read' });
+    assert.equal(status, 200);
+    const [row] = rows;
+    assert.deepEqual(
+      [row?.action, row?.subject, row?.source, row?.decision],
+      ['token.refresh', 'alice', '192.0.2.7', 'allow'],
+    );
+    assert.deepEqual(row?.detail?.scope, ['class:read']);
+    assert.ok(!JSON.stringify(rows).includes(secret) && !JSON.stringify(rows).includes(String(body.access_token)));
+  });
+
+  it('gives nothing while the audit cannot be written, and says so in OAuth terms', async () => {
+    const { ask, secret } = await openEndpoint({ unwritable: true });
+    for (const refresh_token of [secret, 'x']) {
+      const { status, body } = await ask({ grant_type: 'refresh_token', refresh_token });
+      assert.deepEqual([status, body.error, body.access_token], [503, 'server_error', undefined]);
+    }
+  });
+
+  it('tells nothing of a fault of its own', async () => {
+    const { ask, secret, rows } = await openEndpoint({ fault: new TypeError('secret insides') });
+    const { status, body } = await ask({ grant_type: 'refresh_token', refresh_token: secret });
+    assert.deepEqual([status, body.error], [500, 'server_error']);
+    assert.ok(!JSON.stringify(body).includes('insides'));
+    assert.equal(rows[0]?.decision, 'error');
+  });
+
+  it('records a refusal once, and reads no more of a source that failed too often', async () => {
+    const { ask, secret, rows, room } = await openEndpoint();
+    for (let i = 0; i < 20; i++) await ask({ grant_type: 'refresh_token', refresh_token: 'guess' });
+    assert.ok(rows.every(({ decision, code }) => decision === 'unauthenticated' && code === 'client-invalid'));
+    const { status, body } = await ask({ grant_type: 'refresh_token', refresh_token: secret });
+    assert.deepEqual([status, body.error], [429, 'slow_down']);
+    assert.equal(rows.length, 21);
+    room.clock.at += 60_000;
+    assert.equal((await ask({ grant_type: 'refresh_token', refresh_token: secret })).status, 200);
+  });
+});
