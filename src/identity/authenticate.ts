@@ -16,7 +16,7 @@ import type { Issuer } from './issue-token.ts';
 import { createPrincipals } from './principal.ts';
 import type { Revocations } from './revocation.ts';
 import type { IdentityStore } from './stores.ts';
-import { checkAgreement, checkUnbound, ofTokenAlone } from './token-binding.ts';
+import { checkAgreement, checkUnbound, ofCertificateAlone, ofTokenAlone } from './token-binding.ts';
 import { createTokenCache, keyOf } from './token-cache.ts';
 import type { Presented } from './trust.ts';
 import { checkForm, type VerifiedToken, verifyToken } from './verify-token.ts';
@@ -239,7 +239,7 @@ export function createAuthenticator(parts: AuthenticatorParts): Authenticator {
     certificatesChanged: () => certificates?.refresh(),
     bound: (name) => principals.ofSocket(name),
     recheck(principal) {
-      if (principal.certificateSerial !== undefined) certificates?.recheck(principal);
+      if (principal.certificateSerial !== undefined) certificates?.recheck(ofCertificateAlone(principal));
       if (principal.expiresAt !== undefined && now() >= principal.expiresAt) {
         throw new GatewayError('token-expired', 'the token has expired; ask an operator for a new one');
       }

@@ -4,7 +4,8 @@ import { GatewayError } from '../errors.ts';
 import type { Principal } from '../policy/types.ts';
 import type { Principals } from './principal.ts';
 import type { CertificateStore } from './stores.ts';
-import { judgeCertificate, type Presented, revoked, type Trust } from './trust.ts';
+import { judgeCertificate, judgeNow, type Presented, revoked, type Trust } from './trust.ts';
+import { loadedX509 } from './x509.ts';
 
 /** Believed certificates kept in memory, so that the next connection with one is not judged anew. */
 const MAX_KNOWN = 1000;
@@ -56,14 +57,32 @@ export function createCertificateCallers(
   let knownBy = parts.outside();
   const readRevoked = () => new Set(parts.certificates.revoked(now()));
   let ended = readRevoked();
+  /** What the principals of outside CAs rest on. */
+  const restsOn = new WeakMap<Principal, NonNullable<Presented['outside']>>();
+  const partsUnder = (trust: Trust) => ({
+    trust,
+    ownAuthority: parts.ownAuthority(),
+    certificates: parts.certificates,
+    at: now(),
+  });
+
+  /** Do the settings still say whom the certificate names? */
+  function checkStillNamed(principal: Principal): void {
+    const before = restsOn.get(principal);
+    const trust = parts.outside();
+    if (before === undefined || before.under === trust) return;
+    const x509 = loadedX509();
+    if (x509 === undefined) throw new GatewayError('internal', 'a certificate cannot be judged anew');
+    const { refusal, identity } = judgeNow(before.der, partsUnder(trust), x509);
+    if (refusal !== undefined) throw new GatewayError(refusal.code, refusal.message);
+    if (identity !== principal.subject) {
+      throw new GatewayError('identity-not-mapped', 'the settings no longer say who the caller is');
+    }
+    restsOn.set(principal, { der: before.der, under: trust });
+  }
 
   async function judge(peer: Peer, der: Uint8Array, trust: Trust): Promise<Presented> {
-    const fresh = await judgeCertificate(der, {
-      trust,
-      ownAuthority: parts.ownAuthority(),
-      certificates: parts.certificates,
-      at: now(),
-    });
+    const fresh = await judgeCertificate(der, partsUnder(trust));
     if (trust !== knownBy) {
       known.clear();
       knownBy = trust;
@@ -109,16 +128,20 @@ export function createCertificateCallers(
         );
       }
       if (presented.issuedAt !== undefined && ended.has(serial)) throw revoked(serial);
-      return principals.ofCertificate(presented, {
+      const principal = principals.ofCertificate(presented, {
         name: identity as string,
         serial,
         expiresAt: presented.notAfter,
         issuedAt: presented.issuedAt,
       });
+      if (presented.outside !== undefined && !restsOn.has(principal)) restsOn.set(principal, presented.outside);
+      return principal;
     },
-    recheck({ certificateSerial: serial = '', channel, expiresAt = 0 }) {
+    recheck(principal) {
+      const { certificateSerial: serial = '', channel, expiresAt = 0 } = principal;
       if (ended.has(serial)) throw revoked(serial);
       if (channel === 'certificate' && now() >= expiresAt) throw expired(serial);
+      checkStillNamed(principal);
     },
     refresh() {
       ended = readRevoked();

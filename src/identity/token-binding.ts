@@ -58,17 +58,19 @@ export function checkAgreement(principal: Principal, presented: Presented, calle
       'the token and the client certificate name two identities; send credentials of one',
     );
   }
-  return together(principal, presented);
+  return together(principal, presented, named);
 }
 
 const joined = new WeakMap<Principal, WeakMap<Presented, Principal>>();
-const tokensOf = new WeakMap<Principal, Principal>();
+const halves = new WeakMap<Principal, { readonly token: Principal; readonly certificate: Principal }>();
 
 /** The token's own principal behind one that a certificate confirmed; any other one is itself. */
-export const ofTokenAlone = (principal: Principal): Principal => tokensOf.get(principal) ?? principal;
+export const ofTokenAlone = (principal: Principal): Principal => halves.get(principal)?.token ?? principal;
+/** The certificate's half of it. */
+export const ofCertificateAlone = (principal: Principal): Principal => halves.get(principal)?.certificate ?? principal;
 
 /** The same object for the same two, so that policy is compiled once for them. */
-function together(principal: Principal, presented: Presented): Principal {
+function together(principal: Principal, presented: Presented, named: Principal): Principal {
   let ofPrincipal = joined.get(principal);
   if (ofPrincipal === undefined) {
     ofPrincipal = new WeakMap();
@@ -82,7 +84,7 @@ function together(principal: Principal, presented: Presented): Principal {
       expiresAt: Math.min(principal.expiresAt ?? presented.notAfter, presented.notAfter),
     });
     ofPrincipal.set(presented, both);
-    tokensOf.set(both, principal);
+    halves.set(both, { token: principal, certificate: named });
   }
   return both;
 }

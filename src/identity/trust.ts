@@ -8,7 +8,7 @@ import { type ErrorCode, GatewayError } from '../errors.ts';
 import { type CertificateMapping, mapCertificate } from './map-certificate.ts';
 import { canonicalSerial, type ReadCertificate, readCertificate } from './read-certificate.ts';
 import type { CertificateStore } from './stores.ts';
-import { loadX509 } from './x509.ts';
+import { loadX509, type X509 } from './x509.ts';
 
 const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
 const ANY_PURPOSE = '2.5.29.37.0';
@@ -57,6 +57,8 @@ export interface Presented {
   readonly issuedAt?: number;
   /** Last instant at which what is known of its revocation is good; ms since the epoch. */
   readonly knownUntil?: number;
+  /** Of an outside CA: the certificate itself and what it was believed by, to be judged anew when the settings change. */
+  readonly outside?: { readonly der: Uint8Array; readonly under: Trust };
   /** Why it is not accepted, whatever the time. */
   readonly refusal?: { readonly code: ErrorCode; readonly message: string };
 }
@@ -145,11 +147,16 @@ export interface TrustParts {
   readonly at: number;
 }
 
-/** Judges a certificate a caller has proved to hold the key of. Never throws: what is wrong is part of the answer. */
+/** Judges a certificate a caller has proved to hold the key of. What is wrong with it is part of the answer. */
 export async function judgeCertificate(der: Uint8Array, parts: TrustParts): Promise<Presented> {
+  return judgeNow(der, parts, await loadX509());
+}
+
+/** The same for one judged before, when the library is there. */
+export function judgeNow(der: Uint8Array, parts: TrustParts, x509: X509): Presented {
   let certificate: ReadCertificate;
   try {
-    certificate = readCertificate(der, await loadX509());
+    certificate = readCertificate(der, x509);
   } catch {
     const refusal = { code: 'certificate-unsuitable', message: 'the client certificate cannot be read' } as const;
     return { serial: '', thumbprint: '', notBefore: 0, notAfter: 0, refusal };
@@ -157,7 +164,10 @@ export async function judgeCertificate(der: Uint8Array, parts: TrustParts): Prom
   const { serial, thumbprint, notBefore, notAfter } = certificate;
   const base = { serial, thumbprint, notBefore, notAfter };
   try {
-    return { ...base, ...(ownOf(certificate, parts) ?? outsideOf(certificate, parts)) };
+    return {
+      ...base,
+      ...(ownOf(certificate, parts) ?? { ...outsideOf(certificate, parts), outside: { der, under: parts.trust } }),
+    };
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error;
     return { ...base, refusal: { code: error.code, message: error.message } };

@@ -4,12 +4,16 @@ import { webcrypto } from 'node:crypto';
 export type X509 = typeof import('@peculiar/x509');
 
 let loaded: Promise<X509> | undefined;
+let library: X509 | undefined;
 
 /** The library; loading it takes some 100 ms, once. */
 export function loadX509(): Promise<X509> {
   loaded ??= load();
   return loaded;
 }
+
+/** The library when it has been loaded: whoever holds a certificate that was read finds it here. */
+export const loadedX509 = (): X509 | undefined => library;
 
 /**
  * Its container reads the metadata interface of decorators while loading and refuses to start without one, though
@@ -22,7 +26,7 @@ async function load(): Promise<X509> {
   );
   for (const name of added) target[name] = () => undefined;
   try {
-    const library = await import('@peculiar/x509');
+    library = await import('@peculiar/x509');
     library.cryptoProvider.set(webcrypto as unknown as Crypto);
     return library;
   } finally {

@@ -1,15 +1,16 @@
 // An outside CA from outside: the docker CLI with a certificate of the company's CA, unmapped and ambiguous ones, a token
 // beside it, a revocation list taken over by a reload, and a CA taken away.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import https from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { parse, stringify } from 'yaml';
-import { type AuditView, admin, auditOf } from '../support/admin.ts';
+import { type AuditView, admin, auditOf, until } from '../support/admin.ts';
 import { certificateEnv, clientFolder } from '../support/certificates.ts';
-import { ENGINE, skipWithoutCli } from '../support/engine.ts';
+import { DOCKER_CLI, ENGINE, skipWithoutCli } from '../support/engine.ts';
 import { docker, startGateway, type TestGateway } from '../support/gateway.ts';
 import { makeOutsideCa, type OutsideCa, type Wanted } from '../support/outside-ca.ts';
 
@@ -37,7 +38,7 @@ describe('certificates of an outside CA through dockgate', { skip: skipWithoutCl
       },
     });
     for (const name of ['ci', 'bot']) {
-      await admin(gateway, 'POST', '/identities', { name, tenant: 'acme', policies: ['baseline'] });
+      await admin(gateway, 'POST', '/identities', { name, tenant: 'acme', policies: ['baseline', 'reader'] });
     }
   });
   after(() => gateway?.remove());
@@ -74,6 +75,17 @@ describe('certificates of an outside CA through dockgate', { skip: skipWithoutCl
     subject: 'O=Corp',
     sans: [{ type: 'url', value: `spiffe://corp.example/ns/ci/sa/${name}` }],
   });
+
+  /** `docker events`, open. */
+  const openStream = async (made: { cert: string; key: string }) => {
+    const env = certificateEnv(gateway, clientFolder(gateway, made, serverCa()));
+    const child = spawn(DOCKER_CLI as string, ['events'], { env, stdio: 'ignore' });
+    const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    await until('the stream opens', async () =>
+      (await auditOf(gateway, 'ci')).some((row) => row.action === 'system.events' && row.stage === 'stream-open'),
+    );
+    return { child, ended };
+  };
 
   it('the docker CLI is the identity its certificate is mapped to', async () => {
     const folder = clientFolder(gateway, await ca.issue(spiffe('ci')), serverCa());
@@ -138,7 +150,15 @@ describe('certificates of an outside CA through dockgate', { skip: skipWithoutCl
     writeFileSync(crl, await ca.crl([], new Date(Date.now() - 1000)));
     await reload([{ ...settings.clientCas[0], crl }]);
     assert.deepEqual(await ask(good), { status: 401, code: 'certificate-untrusted' });
+    await reload(settings.clientCas);
+    const { child, ended } = await openStream(good);
     await reload([]);
+    await ended;
+    assert.equal(child.exitCode !== null || child.signalCode !== null, true);
+    const outcome = await until('the outcome of the stream', async () =>
+      (await auditOf(gateway, 'ci')).find((row) => row.action === 'system.events' && row.stage === 'complete'),
+    );
+    assert.equal(outcome.code, 'certificate-untrusted');
     assert.deepEqual(await ask(good), { status: 401, code: 'certificate-untrusted' });
   });
 });
