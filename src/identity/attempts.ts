@@ -23,7 +23,8 @@ export function createFailedAttempts(maxSources: number = MAX_SOURCES): FailedAt
   let old = new Map<string, Window>();
   const current = (source: string, at: number): Window | undefined => {
     const window = young.get(source) ?? old.get(source);
-    return window === undefined || at >= window.from + WINDOW_MS ? undefined : window;
+    // A clock set back must not lock anybody out until it has caught up.
+    return window === undefined || at >= window.from + WINDOW_MS || at < window.from ? undefined : window;
   };
   return {
     waitS(source, at) {

@@ -20,6 +20,14 @@ const KNOWN_EXTENSIONS = new Set([
 ]);
 const NAME_CONSTRAINTS = '2.5.29.30';
 
+const WEAK_HASHES = new Set(['sha-1', 'md5', 'md2']);
+
+/** Name of the hash a signature is over, in lower case; empty for algorithms that bring their own (Ed25519). */
+const hashOf = (algorithm: { readonly hash?: string | { readonly name: string } }): string => {
+  const { hash } = algorithm;
+  return (typeof hash === 'string' ? hash : (hash?.name ?? '')).toLowerCase();
+};
+
 export interface ReadCertificate {
   /** Lower-case hex without leading zeros. */
   readonly serial: string;
@@ -35,6 +43,8 @@ export interface ReadCertificate {
   readonly canSign: boolean;
   /** May its key sign certificates? */
   readonly canCertify: boolean;
+  /** Its signature is over a hash that can be collided: whoever gets one certificate may make another. */
+  readonly isWeaklySigned: boolean;
   /** OIDs of critical extensions whose meaning is not known here. */
   readonly unknownCritical: readonly string[];
   readonly hasNameConstraints: boolean;
@@ -77,6 +87,7 @@ export function readCertificate(der: Uint8Array, x509: X509): ReadCertificate {
     purposes: parsed.getExtension(x509.ExtendedKeyUsageExtension)?.usages.map(String),
     canSign: allows(x509.KeyUsageFlags.digitalSignature),
     canCertify: allows(x509.KeyUsageFlags.keyCertSign),
+    isWeaklySigned: WEAK_HASHES.has(hashOf(parsed.signatureAlgorithm)),
     unknownCritical: parsed.extensions
       .filter(({ critical, type }) => critical && !KNOWN_EXTENSIONS.has(type))
       .map(({ type }) => type),

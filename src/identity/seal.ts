@@ -1,7 +1,8 @@
 // Seals the private signing keys with a key that is not in the database: a JWE of its own for each (RFC 7516, dir, A256GCM).
 // The key comes from a file or the environment; without either it is a file in the data folder that only its owner reads.
 import { createHash, randomBytes } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { CompactEncrypt, compactDecrypt, decodeProtectedHeader } from 'jose';
 import { GatewayError } from '../errors.ts';
 
@@ -53,8 +54,25 @@ export function loadSeal(sources: SealKeySources): Seal {
     );
   }
   const key = randomBytes(KEY_BYTES);
-  writeFileSync(path, `${key.toString('base64url')}\n`, { mode: 0o600, flag: 'wx' });
+  writeDurably(path, `${key.toString('base64url')}\n`);
   return sealWith(key, path);
+}
+
+/** On disk before anything is sealed with it: after a power failure sealed keys without their seal key would be lost. */
+function writeDurably(path: string, text: string): void {
+  const file = openSync(path, 'wx', 0o600);
+  try {
+    writeSync(file, text);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+  const folder = openSync(dirname(path), 'r');
+  try {
+    fsyncSync(folder);
+  } finally {
+    closeSync(folder);
+  }
 }
 
 const fault = (message: string): GatewayError => new GatewayError('config-invalid', message);

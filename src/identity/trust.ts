@@ -248,6 +248,7 @@ function checkPurpose(certificate: ReadCertificate): void {
   if (purposes !== undefined && !purposes.includes(CLIENT_AUTH) && !purposes.includes(ANY_PURPOSE)) {
     throw refuse('is not meant for clients (its extended key usage lacks clientAuth)');
   }
+  if (certificate.isWeaklySigned) throw refuse('is signed over a hash that can be forged (SHA-1 or older)');
   if (!certificate.canSign) throw refuse('is not meant for signatures (its key usage lacks digitalSignature)');
   if (certificate.unknownCritical.length > 0) {
     throw refuse(`has a critical extension not known here (${certificate.unknownCritical[0]})`);

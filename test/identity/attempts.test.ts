@@ -18,6 +18,12 @@ describe('createFailedAttempts()', () => {
     assert.equal(attempts.waitS('a', 61_001), 0);
   });
 
+  it('locks nobody out when the clock is set back', () => {
+    const attempts = createFailedAttempts();
+    for (let i = 0; i < 20; i++) attempts.failed('a', 3_600_000);
+    assert.equal(attempts.waitS('a', 0), 0);
+  });
+
   it('remembers a bounded number of sources, the active ones first', () => {
     const attempts = createFailedAttempts(100);
     for (let i = 0; i < 20; i++) attempts.failed('a', 0);

@@ -8,7 +8,7 @@ import { after, before, describe, it } from 'node:test';
 import { createCertificateCallers } from '../../src/identity/certificate-callers.ts';
 import { createPrincipals } from '../../src/identity/principal.ts';
 import { judgeCertificate, loadTrust, type Presented, type Trust } from '../../src/identity/trust.ts';
-import { ALGORITHMS, makeOutsideCa, type OutsideCa, type Wanted } from '../support/outside-ca.ts';
+import { ALGORITHMS, makeOutsideCa, type OutsideCa, type Wanted, WEAK_ALGORITHMS } from '../support/outside-ca.ts';
 import { memoryIdentities, memoryTokens } from './memory-stores.ts';
 
 const HOUR_MS = 3_600_000;
@@ -42,6 +42,14 @@ describe('client certificates of outside CAs', () => {
       const trusted = await loadTrust([{ ca: file(one.pem), map }]);
       assert.equal(verdict(await judge((await one.issue()).cert, trusted)), 'ci');
       assert.equal(verdict(await judge((await other.issue()).cert, trusted)), 'certificate-untrusted');
+    });
+  }
+
+  for (const algorithm of Object.keys(WEAK_ALGORITHMS) as (keyof typeof WEAK_ALGORITHMS)[]) {
+    it(`signed with ${algorithm} is refused, for its signature could be another one's`, async () => {
+      const one = await makeOutsideCa({ algorithm });
+      const trusted = await loadTrust([{ ca: file(one.pem), map }]);
+      assert.equal(verdict(await judge((await one.issue()).cert, trusted)), 'certificate-unsuitable');
     });
   }
 

@@ -13,6 +13,11 @@ export const ALGORITHMS = {
   },
   Ed25519: { name: 'Ed25519' },
 } as const;
+/** Signatures that can be forged. */
+export const WEAK_ALGORITHMS = {
+  'P-256 and SHA-1': { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-1' },
+  'RSA 2048 and SHA-1': { ...ALGORITHMS['RSA 2048'], hash: 'SHA-1' },
+} as const;
 
 export interface Wanted {
   /** RFC 4514. Default `CN=client`. */
@@ -40,10 +45,15 @@ const HOUR_MS = 3_600_000;
 const SUBTLE = webcrypto.subtle as unknown as SubtleCrypto;
 
 export async function makeOutsideCa(
-  options: { algorithm?: keyof typeof ALGORITHMS; name?: string; isAuthority?: boolean; notAfter?: Date } = {},
+  options: {
+    algorithm?: keyof typeof ALGORITHMS | keyof typeof WEAK_ALGORITHMS;
+    name?: string;
+    isAuthority?: boolean;
+    notAfter?: Date;
+  } = {},
 ): Promise<OutsideCa> {
   const x509 = await loadX509();
-  const algorithm = ALGORITHMS[options.algorithm ?? 'P-256'];
+  const algorithm = { ...ALGORITHMS, ...WEAK_ALGORITHMS }[options.algorithm ?? 'P-256'];
   const newKeys = () => SUBTLE.generateKey(algorithm, true, ['sign', 'verify']) as Promise<CryptoKeyPair>;
   const newSerial = () => `5${Buffer.from(webcrypto.getRandomValues(new Uint8Array(12))).toString('hex')}0`;
   const keys = await newKeys();

@@ -7,6 +7,8 @@ import type { ClaimCondition, IssuerSetting, MappingRule } from './setting.ts';
 
 /** Longest subject, tenant or owner made from claims, in characters. */
 const MAX_NAME_CHARS = 256;
+/** Entries of one list claim kept for the audit: every call of the caller has them. */
+const MAX_KEPT = 20;
 /** Groups taken over from one token. */
 const MAX_GROUPS = 100;
 
@@ -76,7 +78,7 @@ export function compileMapping(setting: Pick<IssuerSetting, 'require' | 'rules'>
       const kept: Record<string, unknown> = {};
       for (const name of names) {
         const value = claimAt(claims, name);
-        const text = Array.isArray(value) ? textsOf(value).slice(0, MAX_GROUPS) : textOf(value);
+        const text = Array.isArray(value) ? textsOf(value).slice(0, MAX_KEPT) : textOf(value);
         if (text !== undefined) kept[name] = text;
       }
       return Object.freeze(kept);
