@@ -1,7 +1,7 @@
 // What admin callers may send: query parameters and JSON bodies, each with a schema and every fault told at once.
 import { z } from 'zod';
 import { GatewayError } from '../errors.ts';
-import { IDENTITY_NAME, IDENTITY_NAME_RULE } from '../identity/names.ts';
+import { IDENTITY_NAME, IDENTITY_NAME_RULE, LABEL, LABEL_RULE } from '../identity/names.ts';
 import { readAuthorizationDetails } from '../policy/ceiling.ts';
 import type { DockerAuthorization } from '../policy/types.ts';
 import { DURATION_RULE, MOMENT_RULE, parseDuration, parseMoment } from './duration.ts';
@@ -13,10 +13,7 @@ export const MAX_ADMIN_BODY_BYTES = 4 * 1024 * 1024;
 const name = z
   .string({ error: 'must be an identity name' })
   .regex(IDENTITY_NAME, { error: `is no identity name: ${IDENTITY_NAME_RULE}` });
-/** Tenants, groups, policies: what may follow in a `kind/name` and in `${principal.x}`. */
-const label = z.string({ error: 'must be text' }).regex(/^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$/, {
-  error: 'use 1 to 128 letters, digits, dot, underscore, colon, at and hyphen, beginning with a letter or digit',
-});
+const label = z.string({ error: 'must be text' }).regex(LABEL, { error: LABEL_RULE });
 const labels = z.array(label, { error: 'must be a list of names' }).max(100, { error: 'at most 100' });
 
 const span = z

@@ -10,7 +10,7 @@ import {
   type KeySource,
   type MappingRule,
 } from '../identity/external/setting.ts';
-import { IDENTITY_NAME, IDENTITY_NAME_RULE } from '../identity/names.ts';
+import { IDENTITY_NAME, IDENTITY_NAME_RULE, LABEL, LABEL_RULE } from '../identity/names.ts';
 import { isHost, isLoopback } from './address.ts';
 import type { Fault, Path } from './document.ts';
 import { nearest } from './nearest.ts';
@@ -70,6 +70,14 @@ const kebab = (what: string) =>
 const names = (what: string) =>
   z.array(text(what).max(128), { error: wrong(`a list of ${what}s`) }).max(100, { error: 'must be at most 100' });
 
+/** Names that stand in policies as they are. */
+const labels = (what: string) =>
+  z
+    .array(text(what).regex(LABEL, { error: (issue) => `${named(issue.input)} is none; ${LABEL_RULE}` }), {
+      error: wrong(`a list of ${what}s`),
+    })
+    .max(100, { error: 'must be at most 100' });
+
 /** Text with places: `github:${repository}`. */
 const template = text(`a text with \${claims}`)
   .max(256)
@@ -95,13 +103,13 @@ const rule = strict({
   subject: template.optional(),
   tenant: template.optional(),
   owner: template.optional(),
-  groups: names('group').optional(),
+  groups: labels('group').optional(),
   groupsFrom: strict({
     claim: claimName,
     only: names('group').min(1),
     prefix: text('a prefix').max(32).optional(),
   }).optional(),
-  policies: names('policy name').optional(),
+  policies: labels('policy name').optional(),
 });
 
 const duration = z

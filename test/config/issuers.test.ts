@@ -169,6 +169,11 @@ describe('issuers in the settings', () => {
       [/^6 issuers\[0\].rules\[0\].identity: "CI bot" is no identity name/],
     ],
     [
+      'a policy that is none',
+      `${GENERIC}    rules: [{ when: any, policies: ["a b"] }]\n`,
+      [/policies\[0\]: "a b" is none; use 1 to 128/],
+    ],
+    [
       'two claims side by side',
       `${GENERIC}    rules: [{ when: any, subject: "a:\${b}\${c}" }]\n`,
       [/^6 issuers\[0\].rules\[0\].subject: two claims stand side by side/],

@@ -1,7 +1,7 @@
 // The mapping: from the claims of a verified token to who that is, or why nobody. Pure.
 // Exactly one rule must match: none and several are both refusals, whatever the several would say.
 import { compileGlob, type NameTest } from '../../policy/match.ts';
-import { IDENTITY_NAME } from '../names.ts';
+import { IDENTITY_NAME, LABEL, LABEL_RULE } from '../names.ts';
 import { type Claims, type ConditionTest, claimAt, compileCondition, textOf, textsOf, whyNot } from './claims.ts';
 import type { ClaimCondition, IssuerSetting, MappingRule } from './setting.ts';
 
@@ -105,6 +105,9 @@ function apply({ rule, groupTests }: CompiledRule, claims: Claims): Mapped | Unm
     faults.push(
       `rule ${rule.name}: the subject ${subject} could be taken for an identity of this gateway; begin it with a word and a colon`,
     );
+  }
+  if (tenant !== undefined && !LABEL.test(tenant)) {
+    faults.push(`rule ${rule.name}: the tenant ${JSON.stringify(tenant)} is none: ${LABEL_RULE}`);
   }
   if (faults.length > 0) return none('identity-not-mapped', faults);
   const from = rule.groupsFrom;

@@ -430,6 +430,15 @@ describe('a token of an external issuer', () => {
     });
   }
 
+  it('gets no tenant that an identity of this gateway could not have', async () => {
+    const rules = [{ name: 'r', when: [], subject: `ci:\${sub}`, tenant: `\${t}`, groups: [], policies: [] }];
+    const room = await openExternalRoom(issuer, [settingOf(issuer, { rules })]);
+    assert.equal((await room.principal(await issuer.sign('k1', room.claims({ t: 'red' })))).tenant, 'red');
+    for (const t of ['red/blue', 'r d', '-red', 'r'.repeat(129)]) {
+      assert.equal((await room.refusal(await issuer.sign('k1', room.claims({ t })))).code, 'identity-not-mapped', t);
+    }
+  });
+
   it('never gets the name an identity of this gateway could have', async () => {
     const rules = [{ name: 'r', when: [], subject: `\${sub}`, groups: [], policies: ['operator'] }];
     const room = await openExternalRoom(issuer, [settingOf(issuer, { rules })]);
