@@ -84,7 +84,8 @@ export async function findContainer(engine: EngineClient, id: string): Promise<F
     name: text(inner(found, 'Name')).replace(/^\//, ''),
     volumes: items(inner(found, 'Mounts'))
       .filter((mount) => mount.Type === 'volume')
-      .map((mount) => text(mount.Name))
+      // Of a volume that a bind without a source made, the engine tells no name, but its folder bears it.
+      .map((mount) => text(mount.Name) || (/\/([0-9a-f]{64})\/_data$/.exec(text(mount.Source))?.[1] ?? ''))
       .filter((name) => name !== ''),
   };
 }
