@@ -51,8 +51,15 @@ export async function start(options: QuickstartOptions = {}): Promise<void> {
     print(`Engine: ${engine} (${located.how})`);
   }
 
+  if (engine.replace(/\/$/, '') === `tcp://${address.replace(/^https:\/\//, '').replace(/\/$/, '')}`) {
+    throw new GatewayError(
+      'config-invalid',
+      `DOCKER_HOST names this gateway itself (${engine}): unset it, or start in another terminal`,
+    );
+  }
   const source = stringify({
     engine,
+    ...engineTlsOf(engine, process.env),
     data,
     listen: [address],
     plugins: [{ use: 'no-privileged' }],
@@ -70,6 +77,11 @@ export async function start(options: QuickstartOptions = {}): Promise<void> {
   }
   await ensureIdentities(running);
   const folders = await Promise.all([OPERATOR, SAMPLE.name].map((name) => clientFolder(running, config, name)));
+  if (!(await running.open.admin.status()).engineReachable) {
+    print(
+      `\n*** THE ENGINE AT ${engine} DOES NOT ANSWER ***\nIs it running, and may this user open it? Calls get 502 until it answers.\n`,
+    );
+  }
   const port = running.listeners.running.find((l) => l.listener.kind === 'https')?.port ?? 2376;
   print(
     welcome({
@@ -83,6 +95,17 @@ export async function start(options: QuickstartOptions = {}): Promise<void> {
   );
   await running.stopped;
   await standin?.close();
+}
+
+/** The docker CLI's own variables for an engine behind TLS. */
+function engineTlsOf(engine: string, env: NodeJS.ProcessEnv): { engineTls?: Record<string, string> } {
+  const folder = env.DOCKER_CERT_PATH;
+  if (!engine.startsWith('tcp://') || !env.DOCKER_TLS_VERIFY || !folder) return {};
+  const files: Record<string, string> = {};
+  for (const name of ['ca', 'cert', 'key']) {
+    if (existsSync(join(folder, `${name}.pem`))) files[name] = resolve(folder, `${name}.pem`);
+  }
+  return { engineTls: files };
 }
 
 async function ensureIdentities({ open }: RunningGateway): Promise<void> {
@@ -126,6 +149,9 @@ async function stillGood(open: RunningGateway['open'], file: string): Promise<bo
   }
 }
 
+/** A path as a shell reads it back. */
+const quoted = (path: string): string => (/^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`);
+
 function welcome(at: {
   engine: string;
   data: string;
@@ -135,8 +161,8 @@ function welcome(at: {
   standin: boolean;
 }): string {
   const be = (folder: string) =>
-    `  export DOCKER_HOST=tcp://127.0.0.1:${at.port} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=${folder} DOCKER_CONFIG=${folder}`;
-  const dataFlag = at.data === resolve('data') ? '' : ` --data ${at.data}`;
+    `  export DOCKER_HOST=tcp://127.0.0.1:${at.port} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=${quoted(folder)} DOCKER_CONFIG=${quoted(folder)}`;
+  const dataFlag = at.data === resolve('data') ? '' : ` --data ${quoted(at.data)}`;
   return `
 dockgate ${VERSION} is ready: https://127.0.0.1:${at.port} in front of ${at.engine}${at.standin ? ' (the stand-in)' : ''}
 
