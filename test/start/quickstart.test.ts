@@ -162,7 +162,10 @@ describe('the first start', () => {
         timeoutMs: 30_000,
       });
       assert.equal(third.code, 1);
-      assert.match(third.stderr, /^dockgate: .*(already runs a gateway on the data folder|is served by another process)/m);
+      assert.match(
+        third.stderr,
+        /^dockgate: .*(already runs a gateway on the data folder|is served by another process)/m,
+      );
     } finally {
       await second.stop();
     }
