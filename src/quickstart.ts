@@ -1,18 +1,21 @@
 // `npm start`: the main job in one command. Finds the engine or serves the stand-in, makes a first operator and a sample
 // tenant, and prints what to paste next. Everything it makes is kept: a second start finds it as it was.
+import { X509Certificate } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { stringify } from 'yaml';
 import { LOCAL_OPERATOR } from './admin/services.ts';
 import { type Config, locateEngine, parseConfig } from './config.ts';
 import { GatewayError } from './errors.ts';
+import { makeRequest } from './identity/client-certificates.ts';
+import { canonicalSerial } from './identity/read-certificate.ts';
 import { createLogger } from './logger.ts';
 import { type RunningGateway, run } from './main.ts';
 import { VERSION } from './version.ts';
 
 const OPERATOR = 'operator';
 const SAMPLE = { name: 'alice', tenant: 'sample', policy: 'baseline' } as const;
-/** Life of the tokens `start` hands out, in ms, and how much of it must be left at a later start. */
+/** Life of the credentials `start` hands out, in ms, and how much of it must be left at a later start. */
 const TOKEN_TTL_MS = 12 * 3_600_000;
 const TOKEN_LEFT_MS = 3_600_000;
 const DEFAULT_ADDRESS = 'https://127.0.0.1:2376';
@@ -121,7 +124,10 @@ async function ensureIdentities({ open }: RunningGateway): Promise<void> {
   }
 }
 
-/** A folder that is DOCKER_CONFIG and DOCKER_CERT_PATH at once: the token as a header, and the CA to trust. */
+/**
+ * A folder that is DOCKER_CONFIG and DOCKER_CERT_PATH at once: the token as a header, a client certificate for what sends
+ * no header (buildx), and the CA to trust.
+ */
 async function clientFolder({ open }: RunningGateway, config: Config, name: string): Promise<string> {
   const folder = join(config.data, 'clients', name);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -135,8 +141,27 @@ async function clientFolder({ open }: RunningGateway, config: Config, name: stri
       mode: 0o600,
     });
   }
+  if (!certificateStillGood(open, join(folder, 'cert.pem'))) {
+    const { request, key } = await makeRequest(name);
+    const { certificate } = await open.admin.issueCertificate(
+      { identity: name, ttlMs: TOKEN_TTL_MS, request },
+      { by: LOCAL_OPERATOR, auditId: open.admin.newAuditId() },
+    );
+    writeFileSync(join(folder, 'key.pem'), key, { mode: 0o600 });
+    writeFileSync(join(folder, 'cert.pem'), certificate);
+  }
   writeFileSync(join(folder, 'ca.pem'), readFileSync(join(config.data, 'ca.pem')));
   return folder;
+}
+
+function certificateStillGood({ store }: RunningGateway['open'], file: string): boolean {
+  try {
+    const { serialNumber } = new X509Certificate(readFileSync(file));
+    const record = store.certificates.get(canonicalSerial(serialNumber));
+    return record !== undefined && record.revokedAt === undefined && record.expiresAt - Date.now() > TOKEN_LEFT_MS;
+  } catch {
+    return false;
+  }
 }
 
 async function stillGood(open: RunningGateway['open'], file: string): Promise<boolean> {

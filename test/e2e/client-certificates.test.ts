@@ -1,7 +1,7 @@
 // Client certificates from outside: issued, used by the real docker CLI, buildx and curl, revoked under way, and every
 // wrong kind of them refused with a reason and one row in the audit.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import https from 'node:https';
@@ -16,6 +16,8 @@ import { IS_DENO } from '../support/runtime.ts';
 
 const PREFIX = `dg-mtls-${IS_DENO ? 'deno' : 'node'}`;
 const HOUR_MS = 3_600_000;
+const without = (program: string): false | string =>
+  spawnSync('sh', ['-c', `command -v ${program}`]).status === 0 ? false : `no ${program} here`;
 
 describe('client certificates through dockgate', { skip: skipWithoutCli }, () => {
   let gateway: TestGateway;
@@ -93,6 +95,13 @@ describe('client certificates through dockgate', { skip: skipWithoutCli }, () =>
     assert.notEqual(new X509Certificate(readFileSync(join(folder, 'cert.pem'))).serialNumber.toLowerCase(), serial);
   });
 
+  it('strict readers find nothing to complain about', { skip: without('openssl') }, async () => {
+    const { folder } = await issue('ci');
+    const strict = ['verify', '-x509_strict', '-purpose', 'sslclient', '-CAfile', join(folder, 'ca.pem')];
+    const ran = await run('openssl', [...strict, join(folder, 'cert.pem')]);
+    assert.deepEqual([ran.code, ran.stderr], [0, '']);
+  });
+
   it('the docker CLI runs with DOCKER_CERT_PATH alone, hijacks included, and the audit names identity and certificate', async () => {
     const { folder, serial } = await issue('ci');
     const ran = await docker(
@@ -126,7 +135,7 @@ describe('client certificates through dockgate', { skip: skipWithoutCli }, () =>
     assert.doesNotMatch(listed.stdout + listed.stderr, /credentials/);
   });
 
-  it('curl is let in with the certificate and told what is missing without it', async () => {
+  it('curl is let in with the certificate and told what is missing without it', { skip: without('curl') }, async () => {
     const { folder } = await issue('ci');
     const url = `https://127.0.0.1:${gateway.port}/_ping`;
     const certs = ['--cert', join(folder, 'cert.pem'), '--key', join(folder, 'key.pem')];
@@ -217,7 +226,7 @@ describe('client certificates through dockgate', { skip: skipWithoutCli }, () =>
       }[];
       assert.ok(listed.length >= 2 && listed.every(({ state }) => state !== 'valid'));
     });
-    it('a TLS session that began before the revocation is resumed', async () => {
+    it('a TLS session that began before the revocation is resumed', { skip: without('openssl') }, async () => {
       const { folder, serial } = await issue('ci');
       const target = ['s_client', '-quiet', '-connect', `127.0.0.1:${gateway.port}`, '-ign_eof'].concat([
         '-cert',

@@ -150,7 +150,7 @@ const toggle = (verb: 'disable' | 'enable', description: string): Command =>
 const remove = (): Command =>
   new Command('delete')
     .alias('rm')
-    .description('delete an identity and revoke its tokens')
+    .description('delete an identity, revoke its tokens and certificates, and remove its sockets')
     .argument('<name>', 'name of the identity')
     .addHelpText('after', examples('dockgate identity delete ci'))
     .action(async (name: string, _options: object, command: Command) => {
