@@ -3,6 +3,7 @@
 import { GatewayError } from '../errors.ts';
 import type { Principal } from '../policy/types.ts';
 import type { Principals } from './principal.ts';
+import { thumbprintOf } from './read-certificate.ts';
 import type { CertificateStore } from './stores.ts';
 import { judgeCertificate, judgeNow, type Presented, revoked, type Trust } from './trust.ts';
 import { loadedX509 } from './x509.ts';
@@ -28,7 +29,7 @@ export interface CertificateTrust {
 }
 
 export interface CertificateCallers {
-  /** The verdict on a peer's certificate; undefined when it sent none. At once after the first request of a connection. */
+  /** The verdict on a peer's certificate; undefined when it sent none. At once for one seen before. */
   presented(peer: Peer): Presented | undefined | Promise<Presented>;
   /**
    * The principal a certificate names, now.
@@ -104,6 +105,11 @@ export function createCertificateCallers(
       const trust = parts.outside();
       const verdict = byPeer.get(peer);
       if (verdict !== undefined && verdict.trust === trust) return verdict.answer;
+      const before = trust === knownBy ? known.get(thumbprintOf(der)) : undefined;
+      if (before !== undefined) {
+        byPeer.set(peer, { trust, answer: before });
+        return before;
+      }
       const answer = judge(peer, der, trust);
       // A fault of ours is told to this request; the next one asks anew.
       answer.catch(() => byPeer.delete(peer));

@@ -4,7 +4,7 @@ import { createHash, X509Certificate } from 'node:crypto';
 import type { X509 } from './x509.ts';
 
 /** Longest certificate read, in bytes of DER. */
-const MAX_CERTIFICATE_BYTES = 32 * 1024;
+export const MAX_CERTIFICATE_BYTES = 32 * 1024;
 /** Names of one kind in one certificate. */
 const MAX_NAMES = 100;
 

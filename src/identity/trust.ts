@@ -6,7 +6,13 @@ import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { type ErrorCode, GatewayError } from '../errors.ts';
 import { type CertificateMapping, mapCertificate } from './map-certificate.ts';
-import { canonicalSerial, type ReadCertificate, readCertificate } from './read-certificate.ts';
+import {
+  canonicalSerial,
+  MAX_CERTIFICATE_BYTES,
+  type ReadCertificate,
+  readCertificate,
+  thumbprintOf,
+} from './read-certificate.ts';
 import type { CertificateStore } from './stores.ts';
 import { loadX509, type X509 } from './x509.ts';
 
@@ -152,35 +158,74 @@ export async function judgeCertificate(der: Uint8Array, parts: TrustParts): Prom
   return judgeNow(der, parts, await loadX509());
 }
 
-/** The same for one judged before, when the library is there. */
+/**
+ * The same for one judged before, when the library is there. Who signed it is asked first: what a stranger made is not read
+ * any further.
+ */
 export function judgeNow(der: Uint8Array, parts: TrustParts, x509: X509): Presented {
+  const thumbprint = thumbprintOf(der);
+  const refused = (serial: string, { code, message }: GatewayError): Presented => ({
+    ...{ serial, thumbprint, notBefore: 0, notAfter: 0 },
+    refusal: { code, message },
+  });
+  const unreadable = () =>
+    refused('', new GatewayError('certificate-unsuitable', 'the client certificate cannot be read'));
+  if (der.length > MAX_CERTIFICATE_BYTES) return unreadable();
+  let native: X509Certificate;
+  let serial: string;
+  try {
+    native = new X509Certificate(der);
+    serial = canonicalSerial(native.serialNumber);
+  } catch {
+    return unreadable();
+  }
+  const isOwn = isOwnAuthority(native, parts.ownAuthority);
+  const signers = isOwn ? [] : signersOf(native, parts);
+  if (!isOwn && signers.length === 0) {
+    return refused(
+      serial,
+      new GatewayError(
+        'certificate-untrusted',
+        `the client certificate ${serial} is of no CA known here; use one from dockgate cert issue`,
+      ),
+    );
+  }
   let certificate: ReadCertificate;
   try {
     certificate = readCertificate(der, x509);
   } catch {
-    const refusal = { code: 'certificate-unsuitable', message: 'the client certificate cannot be read' } as const;
-    return { serial: '', thumbprint: '', notBefore: 0, notAfter: 0, refusal };
+    return unreadable();
   }
-  const { serial, thumbprint, notBefore, notAfter } = certificate;
-  const base = { serial, thumbprint, notBefore, notAfter };
+  const { notBefore, notAfter } = certificate;
   try {
-    return {
-      ...base,
-      ...(ownOf(certificate, parts) ?? { ...outsideOf(certificate, parts), outside: { der, under: parts.trust } }),
-    };
+    checkPurpose(certificate);
+    const named = isOwn
+      ? ownOf(certificate, parts.certificates)
+      : { ...outsideOf(certificate, signers), outside: { der, under: parts.trust } };
+    return { serial, thumbprint, notBefore, notAfter, ...named };
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error;
-    return { ...base, refusal: { code: error.code, message: error.message } };
+    return refused(serial, error);
   }
 }
 
+function isOwnAuthority(certificate: X509Certificate, pem: string | undefined): boolean {
+  if (pem === undefined) return false;
+  const authority = new X509Certificate(pem);
+  return isSignedBy(certificate, authority, authority.publicKey);
+}
+
+const signersOf = (certificate: X509Certificate, { trust, at }: TrustParts): readonly OutsideAuthority[] =>
+  trust.authorities.filter(
+    (authority) =>
+      authority.notBefore <= at &&
+      at <= authority.notAfter &&
+      isSignedBy(certificate, authority.certificate, authority.key),
+  );
+
 /** A certificate of the private CA: whom it names stands in our own record of it, not in the certificate. */
-function ownOf(certificate: ReadCertificate, parts: TrustParts): Partial<Presented> | undefined {
-  if (parts.ownAuthority === undefined) return undefined;
-  const authority = new X509Certificate(parts.ownAuthority);
-  if (!isSignedBy(certificate.native, authority, authority.publicKey)) return undefined;
-  checkPurpose(certificate);
-  const record = parts.certificates.get(certificate.serial);
+function ownOf(certificate: ReadCertificate, certificates: TrustParts['certificates']): Partial<Presented> {
+  const record = certificates.get(certificate.serial);
   if (record === undefined || record.thumbprint !== certificate.thumbprint) {
     throw new GatewayError(
       'certificate-unknown',
@@ -190,18 +235,7 @@ function ownOf(certificate: ReadCertificate, parts: TrustParts): Partial<Present
   return { identity: record.identity, issuedAt: record.issuedAt };
 }
 
-function outsideOf(certificate: ReadCertificate, { trust, at }: TrustParts): Partial<Presented> {
-  const signers = trust.authorities.filter(
-    ({ certificate: authority, key, notBefore, notAfter }) =>
-      notBefore <= at && at <= notAfter && isSignedBy(certificate.native, authority, key),
-  );
-  if (signers.length === 0) {
-    throw new GatewayError(
-      'certificate-untrusted',
-      `the client certificate ${certificate.serial} is of no CA known here; use one from dockgate cert issue`,
-    );
-  }
-  checkPurpose(certificate);
+function outsideOf(certificate: ReadCertificate, signers: readonly OutsideAuthority[]): Partial<Presented> {
   const lists = signers.flatMap(({ crl }) => (crl === undefined ? [] : [crl]));
   if (lists.some(({ serials }) => serials.has(certificate.serial))) throw revoked(certificate.serial);
   const identity = mapCertificate(
