@@ -33,6 +33,7 @@ import { createRevocations } from './identity/revocation.ts';
 import { isSealed, loadSeal, SEAL_KEY_VARIABLE } from './identity/seal.ts';
 import { loadTrust } from './identity/trust.ts';
 import { compileSharedImages } from './ledger/shared-images.ts';
+import { usageOverTime } from './ledger/usage.ts';
 import type { Logger } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { adminHandlers, mountOwnRoutes } from './own-routes.ts';
@@ -47,6 +48,7 @@ import { openTokenUseReader } from './store/audit-token-use.ts';
 import { readLedger } from './store/ledger-table.ts';
 import { lockDataDir, openStore, type Store } from './store/open.ts';
 import { openRecorder } from './store/recorder.ts';
+import { openUsageHistory } from './store/usage-history.ts';
 import { VERSION } from './version.ts';
 
 /** How long `/readyz` waits for the engine, in ms, and how long it believes the last answer. */
@@ -105,6 +107,8 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     const reader = openAuditReader(auditFile);
     undo.push(() => reader.close());
 
+    const usageHistory = openUsageHistory(auditFile);
+    undo.push(() => usageHistory.close());
     const useReader = openTokenUseReader(auditFile);
     undo.push(() => useReader.close());
     const tokenUse = createTokenUseCounter(useReader, store.tokenUse);
@@ -184,6 +188,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       engine,
       entries: readLedger(auditFile, Date.now()),
       isShared: (reference) => isShared(reference),
+      limitsOf: (name) => store.tenants.get(name),
       recorder,
       log,
       now: () => Date.now(),
@@ -233,6 +238,13 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         }),
         serverCa: () => serverCaOf(current),
         onRevoked,
+      },
+      tenants: {
+        store: store.tenants,
+        usage: (name) => tenancy.ledger.usages.of(name),
+        usageOfIdentity: (name, subject) => tenancy.ledger.usages.ofOwner(name, subject),
+        owning: () => tenancy.ledger.tenants(),
+        history: (name, from, to, step) => usageOverTime(usageHistory.read(name, from, to), from, to, step),
       },
       sockets: { store: store.sockets, host: sockets },
       credentials: store.credentials,

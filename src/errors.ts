@@ -60,6 +60,8 @@ export const ERROR_CODES = {
   'name-like-id': { status: 400, title: 'The name reads like an id' },
   'label-reserved': { status: 403, title: 'The label is written by the gateway' },
   'tenant-not-served': { status: 403, title: 'The operation is not served to tenants' },
+  'quota-exceeded': { status: 403, title: 'The share is used up' },
+  'rate-limited': { status: 429, title: 'Too many requests at once' },
   'object-not-found': { status: 404, title: 'No such object' },
   // admit
   'plugin-denied': { status: 403, title: 'A plugin denies the operation' },
@@ -100,15 +102,18 @@ export class GatewayError extends Error {
   readonly code: ErrorCode;
   /** What operators may know beyond the message: kept in the audit, never shown to the caller. */
   readonly audit: Readonly<Record<string, unknown>> | undefined;
+  /** Seconds after which the same call may succeed: `Retry-After` (RFC 9110 section 10.2.3). */
+  readonly retryAfterS: number | undefined;
   constructor(
     code: ErrorCode,
     message: string,
-    options?: { cause?: unknown; audit?: Readonly<Record<string, unknown>> | undefined },
+    options?: { cause?: unknown; audit?: Readonly<Record<string, unknown>> | undefined; retryAfterS?: number },
   ) {
     super(message, options);
     this.name = 'GatewayError';
     this.code = code;
     this.audit = options?.audit;
+    this.retryAfterS = options?.retryAfterS;
   }
   get status(): number {
     return statusOf(this.code);

@@ -11,6 +11,7 @@ import { problemOf } from './problems.ts';
 import type { AdminCaller, AdminServices, ChangeContext } from './services.ts';
 import { mountSocketRoutes } from './socket-routes.ts';
 import { tailStream } from './tail.ts';
+import { mountTenantRoutes } from './tenant-routes.ts';
 import { auditView, credentialView, documentView, foldCalls, identityView, keyView, tokenView } from './views.ts';
 
 /** Where the API is mounted on every listener that serves it. */
@@ -153,6 +154,7 @@ export const createAdminApp = (services: AdminServices, options: AdminOptions = 
   );
 
   mountCertificateRoutes(app, services);
+  mountTenantRoutes(app, services);
   mountSocketRoutes(app, services);
   mountIssuerRoutes(app, services);
 

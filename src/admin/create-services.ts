@@ -23,6 +23,7 @@ import type {
   PluginInfo,
 } from './services.ts';
 import { createSocketServices, type SocketParts } from './socket-services.ts';
+import { createTenantServices, type TenantParts } from './tenant-services.ts';
 import { createTokenServices } from './token-services.ts';
 import type { TokenUseCounter } from './token-use.ts';
 
@@ -44,6 +45,7 @@ export interface AdminParts {
   /** Makes a revocation effective in this process at once. */
   /** Client certificates; left out, none are issued. */
   readonly certificates?: CertificateParts;
+  readonly tenants?: TenantParts;
   /** Sockets made while running; left out, none are made. */
   readonly sockets?: SocketParts;
   readonly revocations: Pick<Revocations, 'revoke' | 'revokeIssuedBefore' | 'isRevoked'>;
@@ -301,6 +303,12 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
 
     ...createTokenServices(parts, change, showIdentity),
 
+    ...createTenantServices(
+      parts.tenants,
+      change,
+      () => identities.list(),
+      () => parts.now(),
+    ),
     ...createCertificateServices(parts.certificates, change, showIdentity, () => parts.now()),
     ...createIssuerServices(parts.issuers, change, () => parts.now()),
     ...createSocketServices(parts.sockets, change, showIdentity, () => parts.now()),

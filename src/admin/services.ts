@@ -8,6 +8,7 @@ import type { Decision, DockerAuthorization } from '../policy/types.ts';
 import type { CertificateServices } from './certificate-services.ts';
 import type { IssuerServices } from './issuer-services.ts';
 import type { SocketServices } from './socket-services.ts';
+import type { TenantServices } from './tenant-services.ts';
 
 /** Who calls the admin API. The gateway establishes it; the local socket's caller is the operator of the machine. */
 export interface AdminCaller {
@@ -98,7 +99,7 @@ export interface Explanation {
   readonly steps?: unknown;
 }
 
-export interface AdminServices extends CertificateServices, SocketServices, IssuerServices {
+export interface AdminServices extends CertificateServices, SocketServices, IssuerServices, TenantServices {
   createIdentity(input: NewIdentity, context: ChangeContext): Promise<IdentityRecord>;
   listIdentities(): readonly IdentityRecord[];
   /** @throws {GatewayError} `not-found` */

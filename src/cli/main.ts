@@ -15,6 +15,7 @@ import { keyCommand } from './commands/key.ts';
 import { pluginCommand } from './commands/plugin.ts';
 import { policyCommand } from './commands/policy.ts';
 import { socketCommand } from './commands/socket.ts';
+import { tenantCommand } from './commands/tenant.ts';
 import { tokenCommand } from './commands/token.ts';
 import { CliError, EXIT, printError } from './output.ts';
 
@@ -50,6 +51,7 @@ export const createProgram = (): Command => {
   for (const command of [...gatewayCommands(), ...connectCommands()]) program.addCommand(command);
   for (const make of [
     identityCommand,
+    tenantCommand,
     tokenCommand,
     credentialCommand,
     keyCommand,

@@ -38,6 +38,7 @@ export function refusalOf(error: GatewayError, auditId: string, challenge?: stri
   const status = error.status;
   const headers = ['Content-Type', 'application/json', 'Content-Length', String(body.length), AUDIT_ID_HEADER, auditId];
   if (challenge !== undefined) headers.push('WWW-Authenticate', challenge);
+  if (error.retryAfterS !== undefined) headers.push('Retry-After', String(error.retryAfterS));
   return { status, reason: reasonOf(status), headers, body };
 }
 

@@ -41,6 +41,10 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
   const target = classify(arrival.method, arrival.target, parts.apiVersions);
   trace.target = target;
 
+  if (principal.tenant !== undefined) {
+    parts.tenancy.admit({ ...principal, tenant: principal.tenant }, target.operation, trace.atMs);
+  }
+
   const set = parts.policies();
   const policies = set.forPrincipal(principal);
   trace.policyRevision = set.revision;
@@ -84,7 +88,7 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
   if (trace.tenantCall !== undefined) {
     call = await trace.tenantCall.reserve(call);
     trace.call = call;
-    trace.ledger = trace.tenantCall.pending;
+    trace.ledger = trace.tenantCall.reserved;
   }
   return { call, principal };
 }

@@ -1,6 +1,7 @@
 // One object of one tenant, as the ledger keeps it. A change of the ledger is the whole entry as it is afterwards, so that
 // writing it twice is writing it once.
 import type { ResourceKind } from '../engine/types.ts';
+import type { Share } from './share.ts';
 
 /** Kinds of objects that can belong to a tenant. */
 export type OwnedKind = Extract<
@@ -45,6 +46,10 @@ export interface LedgerEntry {
   readonly engineCreatedAt?: string | undefined;
   /** A reference pulled from its registry: other tenants may pull it as well. */
   readonly isPulled?: boolean | undefined;
+  /** What a container takes of its tenant's share. */
+  readonly share?: Share | undefined;
+  /** The container runs, or is about to. */
+  readonly isRunning?: boolean | undefined;
 }
 
 /** Who makes an object. */

@@ -1,6 +1,7 @@
 // Who owns what: every entry that matters, in memory, by full id and by name. Pure: no I/O and no clock; changes come in as
 // entries, questions are answered at once. How long an entry is kept after its removal is bounded by number.
 import type { LedgerEntry, OwnedKind } from './entry.ts';
+import { Usages } from './usage.ts';
 
 /** Removed objects remembered, so that their late events still find their owner. */
 const MAX_REMOVED = 20_000;
@@ -22,6 +23,8 @@ export class Ledger {
   readonly #shelves = new Map<string, Shelf>();
   readonly #removed = new Map<string, LedgerEntry[]>();
   #removedOrder: string[] = [];
+  /** What is in use, pending entries included. */
+  readonly usages = new Usages();
   /** Exec instances of a container: they end with it. */
   readonly #execs = new Map<string, Set<string>>();
 
@@ -42,6 +45,7 @@ export class Ledger {
       return;
     }
     this.#byKey.set(entry.key, entry);
+    this.usages.add(entry);
     if (entry.id !== '') add(this.#holders, `${entry.kind}/${entry.id}`, entry);
     if (entry.name !== '') add(this.#names, `${entry.kind}/${entry.name}`, entry);
     const shelf = this.#shelf(entry.tenant, entry.kind);
@@ -56,6 +60,7 @@ export class Ledger {
 
   #drop(entry: LedgerEntry): void {
     this.#byKey.delete(entry.key);
+    this.usages.remove(entry);
     take(this.#holders, `${entry.kind}/${entry.id}`, entry);
     take(this.#names, `${entry.kind}/${entry.name}`, entry);
     const shelf = this.#shelves.get(`${entry.tenant}/${entry.kind}`);

@@ -71,6 +71,9 @@ export const ledgerObject = sqliteTable(
     parent: text('parent'),
     engineCreatedAt: text('engine_created_at'),
     isPulled: integer('is_pulled', { mode: 'boolean' }).notNull(),
+    /** JSON: what a container takes of its tenant's share. */
+    share: text('share'),
+    isRunning: integer('is_running', { mode: 'boolean' }).notNull().default(false),
   },
   (t) => [index('ledger_tenant').on(t.tenant, t.kind), index('ledger_removed').on(t.state, t.removedAt)],
 );

@@ -10,6 +10,7 @@ import type {
   TokenStore,
   TokenUseStore,
 } from '../identity/stores.ts';
+import type { TenantStore } from '../ledger/quota.ts';
 import type { PolicyStore } from '../policy/store.ts';
 import { certificateStore } from './certificates.ts';
 import { credentialStore } from './credentials.ts';
@@ -19,6 +20,7 @@ import { keyStore } from './keys.ts';
 import { policyStore } from './policies.ts';
 import { setting } from './schema.ts';
 import { socketStore } from './sockets.ts';
+import { tenantStore } from './tenants.ts';
 import { tokenUseStore } from './token-use.ts';
 import { tokenStore } from './tokens.ts';
 
@@ -33,6 +35,7 @@ export interface Store {
   readonly tokenUse: TokenUseStore;
   readonly keys: KeyStore;
   readonly policies: PolicyStore;
+  readonly tenants: TenantStore;
   readonly settings: { get(key: string): string | undefined; set(key: string, value: string): void };
   close(): void;
 }
@@ -54,6 +57,7 @@ export function openStore(dataDir: string): Store {
     tokenUse: tokenUseStore(db),
     keys: keyStore(db),
     policies: policyStore(db),
+    tenants: tenantStore(db),
     settings: {
       get: (key) => db.select().from(setting).where(eq(setting.key, key)).get()?.value,
       set(key, value) {

@@ -106,6 +106,15 @@ export const policyDocument = sqliteTable(
   (t) => [primaryKey({ columns: [t.name, t.revision] }), index('policy_document_revision').on(t.revision)],
 );
 
+export const tenant = sqliteTable('tenant', {
+  name: text('name').primaryKey(),
+  description: text('description'),
+  quota: text('quota', { mode: 'json' }).$type<Record<string, number>>().notNull(),
+  identityQuota: text('identity_quota', { mode: 'json' }).$type<Record<string, number>>().notNull(),
+  defaults: text('defaults', { mode: 'json' }).$type<Record<string, number>>().notNull(),
+  createdAt: integer('created_at').notNull(),
+});
+
 export const setting = sqliteTable('setting', {
   key: text('key').primaryKey(),
   value: text('value').notNull(),

@@ -1,6 +1,8 @@
 // What the gateway asks the engine for itself when it serves a tenant: whether an image or a volume is there, and what a new
 // container brought with it.
+import type { JsonObject } from '../../engine/types.ts';
 import { GatewayError } from '../../errors.ts';
+import { type Share, shareOfCreate } from '../../ledger/share.ts';
 import type { EngineClient } from '../../proxy/engine-client.ts';
 
 export type Fields = Record<string, unknown>;
@@ -74,6 +76,7 @@ export interface FoundContainer {
   readonly id: string;
   readonly name: string;
   readonly volumes: readonly string[];
+  readonly share: Share;
 }
 
 export async function findContainer(engine: EngineClient, id: string): Promise<FoundContainer | undefined> {
@@ -87,6 +90,7 @@ export async function findContainer(engine: EngineClient, id: string): Promise<F
       // Of a volume that a bind without a source made, the engine tells no name, but its folder bears it.
       .map((mount) => text(mount.Name) || (/\/([0-9a-f]{64})\/_data$/.exec(text(mount.Source))?.[1] ?? ''))
       .filter((name) => name !== ''),
+    share: shareOfCreate({ HostConfig: inner(found, 'HostConfig') } as JsonObject),
   };
 }
 

@@ -75,6 +75,15 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
       );
     } else if (action === 'remove' && (type === 'service' || type === 'secret' || type === 'config')) {
       learn(ledger.ending(type, id, event.atMs), `the engine removed it (${type} ${action})`);
+    } else if (type === 'container' && (action === 'start' || action === 'die')) {
+      const isRunning = action === 'start';
+      const changed = ledger
+        .holders('container', id)
+        .filter((entry) => entry.state === 'live' && (entry.isRunning ?? false) !== isRunning);
+      learn(
+        changed.map((entry) => ({ ...entry, isRunning })),
+        isRunning ? 'it runs' : 'it ended',
+      );
     } else if (type === 'container' && action === 'rename') {
       const renamed = ledger.holders('container', id).filter((entry) => entry.name !== attributes.name);
       learn(

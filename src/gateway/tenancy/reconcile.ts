@@ -41,12 +41,21 @@ export async function reconcile(state: TenancyState, learn: Learn): Promise<void
     if (found !== undefined && isSame(entry, found)) {
       const name = text(found.name);
       if (name !== '' && name !== entry.name) learn([{ ...entry, name }], 'it was renamed');
+      else if (entry.kind === 'container') await learnShare(entry, found, state, learn);
       continue;
     }
     const isThere = found === undefined && (await exists(entry, state));
     if (!isThere && isCurrent(entry))
       learn(state.ledger.ending(entry.kind, entry.id, Date.now()), 'it is gone from the engine');
   }
+}
+
+/** Whether a container runs, and what it takes where that is not known: it was made elsewhere. */
+async function learnShare(entry: LedgerEntry, found: Fields, state: TenancyState, learn: Learn): Promise<void> {
+  const isRunning = found.isRunning === true;
+  const share = entry.share ?? (await findContainer(state.engine, entry.id))?.share;
+  if (isRunning === (entry.isRunning ?? false) && share === entry.share) return;
+  if (state.ledger.byKey(entry.key) === entry) learn([{ ...entry, isRunning, share }], 'it was looked at');
 }
 
 async function learnSharedNetworks({ engine, ledger }: TenancyState): Promise<void> {
@@ -69,7 +78,8 @@ async function presentObjects(
       const names = Array.isArray(one.Names) ? one.Names.map(text) : [];
       // Names of links hold a second slash.
       const own = names.find((name) => name.lastIndexOf('/') === 0);
-      return [text(one.Id), { name: own?.slice(1) ?? '' }] as const;
+      const isRunning = ['running', 'paused', 'restarting'].includes(text(one.State));
+      return [text(one.Id), { name: own?.slice(1) ?? '', isRunning }] as const;
     });
     present.set('container', new Map(named));
   }

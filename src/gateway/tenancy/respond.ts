@@ -59,7 +59,7 @@ export async function respondToTenant(
 ): Promise<TenantAnswer> {
   switch (tenantCall.serving) {
     case 'plain':
-      return unchanged(await parts.engine.forward(request, caller, options));
+      return respondPlain(request, caller, tenantCall, parts, options);
     case 'list': {
       const filter = new JsonItems(itemFilter(call, tenantCall));
       return unchanged(await forwardFiltered(parts.engine, request, caller, filter, { ...options, waits: true }));
@@ -86,6 +86,25 @@ export async function respondToTenant(
       const body = jsonBody(call.action === 'build.prune' ? { CachesDeleted: null, SpaceReclaimed: 0 } : []);
       return unchanged(deliver(caller, { status: 200, reason: 'OK', headers: JSON_HEADERS, body }));
     }
+  }
+}
+
+/** Calls that pass as they are; the ledger learns whether a container was started or changed. */
+async function respondPlain(
+  request: EngineRequest,
+  caller: CallerEnd,
+  tenantCall: TenantCall,
+  parts: GatewayParts,
+  options: RespondOptions,
+): Promise<TenantAnswer> {
+  try {
+    const outcome = await parts.engine.forward(request, caller, options);
+    // A caller who left before the answer leaves it open what the engine did: the next look at everything tells.
+    const isDone = outcome.status === 0 || outcome.status < 400;
+    return { outcome, changes: tenantCall.settleShare(isDone) };
+  } catch (error) {
+    tenantCall.settleShare(false);
+    throw error;
   }
 }
 

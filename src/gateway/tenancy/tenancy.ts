@@ -1,13 +1,16 @@
 // Tenancy as the gateway sees it: one call at a time for principals with a tenant, and a ledger that follows the engine. Whoever
 // has no tenant is judged by policy alone and never comes here.
 
+import type { Operation } from '../../engine/types.ts';
 import type { LedgerEntry } from '../../ledger/entry.ts';
 import { Holds } from '../../ledger/holds.ts';
 import { Ledger } from '../../ledger/ledger.ts';
+import type { TenantLimits } from '../../ledger/quota.ts';
 import type { IsShared } from '../../ledger/views.ts';
 import type { Principal } from '../../policy/types.ts';
 import type { EngineClient } from '../../proxy/engine-client.ts';
 import { createFollower, type FollowParts } from './follow.ts';
+import { Rates } from './rates.ts';
 import { type TenancyState, TenantCall } from './tenant-call.ts';
 
 export interface Tenancy {
@@ -19,6 +22,8 @@ export interface Tenancy {
     auditId: string,
     atMs: number,
   ): TenantCall | Promise<TenantCall>;
+  /** Counts a call of a tenant's. @throws {GatewayError} `rate-limited` */
+  admit(principal: Principal & { readonly tenant: string }, operation: Operation, nowMs: number): void;
   /** Compares the ledger with the engine now. */
   reconcile(): Promise<void>;
   close(): void;
@@ -29,6 +34,8 @@ export interface TenancyOptions extends FollowParts {
   /** The ledger as it was stored. */
   readonly entries: Iterable<LedgerEntry>;
   readonly isShared: IsShared;
+  /** What a tenant may have. Default: no limits. */
+  limitsOf?(tenant: string): TenantLimits | undefined;
 }
 
 /** Nothing is asked of the engine before the first call of a tenant's, unless the ledger has something to follow. */
@@ -40,6 +47,8 @@ export function createTenancy(options: TenancyOptions): Tenancy {
     isShared: options.isShared,
     underWay: new Set(),
     builds: new Map(),
+    rates: new Rates(),
+    limitsOf: (tenant) => options.limitsOf?.(tenant),
   };
   const follower = createFollower(state, options);
   let started: Promise<void> | undefined;
@@ -63,6 +72,10 @@ export function createTenancy(options: TenancyOptions): Tenancy {
         isReady = true;
         return new TenantCall(owner, state);
       });
+    },
+    admit(principal, operation, nowMs) {
+      const limits = state.limitsOf(principal.tenant);
+      if (limits !== undefined) state.rates.admit(principal, operation, limits, nowMs);
     },
     reconcile: () => follower.reconcile(),
     close: () => follower.stop(),

@@ -1,16 +1,19 @@
 // One call of a tenant's: which serving it gets, whose objects it may name, what it reserves in the ledger before the engine
 // hears of it, and what the ledger learns from the outcome.
-import type { EngineCall } from '../../engine/types.ts';
+import type { EngineCall, Operation } from '../../engine/types.ts';
 import { GatewayError } from '../../errors.ts';
 import { type Serving, servingOf } from '../../ledger/actions.ts';
 import type { LedgerEntry, Owner } from '../../ledger/entry.ts';
 import type { Holds } from '../../ledger/holds.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
 import { taken } from '../../ledger/missing.ts';
+import type { TenantLimits } from '../../ledger/quota.ts';
 import type { IsShared, View } from '../../ledger/views.ts';
 import type { EngineClient } from '../../proxy/engine-client.ts';
+import type { Rates } from './rates.ts';
 import { reserve } from './reserve.ts';
 import { resolveOwn } from './resolve-own.ts';
+import { type ShareChange, takeShare, withDefaults } from './take-share.ts';
 
 /** What the calls of all tenants share. */
 export interface TenancyState {
@@ -22,6 +25,9 @@ export interface TenancyState {
   readonly underWay: Set<string>;
   /** Classic builds under way by build id, for `build.cancel`. */
   readonly builds: Map<string, string>;
+  readonly rates: Rates;
+  /** What a tenant may have; undefined for one without limits. */
+  limitsOf(tenant: string): TenantLimits | undefined;
 }
 
 export class TenantCall implements View {
@@ -34,11 +40,17 @@ export class TenantCall implements View {
   pending: LedgerEntry[] = [];
   /** A pull of what was there before and is everybody's gives no claim. */
   claimsPull = false;
+  /** What the tenant may have. */
+  readonly limits: TenantLimits | undefined;
+  /** A container that is to start or to change, with what it takes. */
+  #change: ShareChange | undefined;
   #release: (() => void)[] = [];
+  readonly #leave: (() => void)[] = [];
 
   constructor(owner: Owner, state: TenancyState) {
     this.owner = owner;
     this.state = state;
+    this.limits = state.limitsOf(owner.tenant);
     state.underWay.add(owner.auditId);
   }
 
@@ -73,19 +85,45 @@ export class TenantCall implements View {
   /**
    * Takes the names the call will make and stamps its labels, once all has been decided.
    *
-   * @throws {GatewayError} `conflict` for a name that is not the tenant's to take
+   * @throws {GatewayError} `conflict` for a name that is not the tenant's to take, `quota-exceeded`, `rate-limited`
    */
   async reserve(call: EngineCall): Promise<EngineCall> {
-    const { call: stamped, pending } = await reserve(call, this);
+    this.#enter(call.operation);
+    const { call: stamped, pending } = await reserve(withDefaults(call, this.limits), this);
     // Between the questions to the engine and this line another call may have taken a name; from here on nobody can.
     for (const { kind, id } of pending) {
       if (id === '') continue;
       const isTaken = this.ledger.holders(kind, id).some(({ tenant }) => tenant !== this.tenant);
       if (isTaken || this.state.holds.isHeldByOthers(kind, id, this.tenant)) throw taken(kind, id);
     }
-    this.pending = [...pending];
-    for (const entry of pending) this.ledger.apply(entry);
+    const share = takeShare(stamped, pending, this);
+    this.pending = [...share.pending];
+    this.#change = share.change;
+    for (const entry of this.reserved) this.ledger.apply(entry);
     return stamped;
+  }
+
+  /** What was reserved: to be written with the intent. */
+  get reserved(): readonly LedgerEntry[] {
+    return this.#change === undefined ? this.pending : [...this.pending, this.#change.reserved];
+  }
+
+  /** A container was started or changed, or it was not: gives what holds now, applied already. */
+  settleShare(isDone: boolean): readonly LedgerEntry[] {
+    const change = this.#change;
+    if (change === undefined) return [];
+    this.#change = undefined;
+    // What is known of it by now may be more than what was known then: that it ended, say.
+    if (this.ledger.byKey(change.reserved.key) !== change.reserved) return [];
+    const entry = isDone ? change.done : change.undone;
+    this.ledger.apply(entry);
+    return [entry];
+  }
+
+  #enter(operation: Operation): void {
+    if (this.limits === undefined) return;
+    const leave = this.state.rates.enter(this.owner, operation, this.limits);
+    if (leave !== undefined) this.#leave.push(leave);
   }
 
   /** Holds a name until the call is over. */
@@ -97,11 +135,13 @@ export class TenantCall implements View {
   abandon(): void {
     for (const entry of this.pending) this.ledger.apply({ ...entry, state: 'void' });
     this.pending = [];
+    this.settleShare(false);
   }
 
   /** The call is over, however it ended. */
   release(): void {
     this.#letGo();
+    for (const leave of this.#leave.splice(0)) leave();
     this.state.underWay.delete(this.owner.auditId);
   }
 

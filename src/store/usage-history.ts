@@ -1,0 +1,39 @@
+// The ledger's rows of a span of time, for what a tenant had in use then. Objects removed more than 90 days ago are forgotten.
+import Database from 'better-sqlite3';
+import type { LedgerEntry } from '../ledger/entry.ts';
+import type { PastObject } from '../ledger/usage.ts';
+
+export interface UsageHistory {
+  /** Objects of a tenant that were there at some time of the span, in milliseconds since the epoch. */
+  read(tenant: string, fromMs: number, toMs: number): readonly PastObject[];
+  close(): void;
+}
+
+interface Row {
+  kind: LedgerEntry['kind'];
+  share: string | null;
+  created_at: number;
+  removed_at: number | null;
+}
+
+/** @param file an audit.db that was migrated */
+export function openUsageHistory(file: string): UsageHistory {
+  const sqlite = new Database(file, { readonly: true });
+  sqlite.pragma('busy_timeout = 5000');
+  const rows = sqlite.prepare(
+    `SELECT kind, share, created_at, removed_at FROM ledger_object
+       WHERE tenant = ? AND created_at <= ? AND (removed_at IS NULL OR removed_at > ?)`,
+  );
+  return {
+    read: (tenant, fromMs, toMs) =>
+      (rows.all(tenant, toMs, fromMs) as Row[]).map((row) => ({
+        kind: row.kind,
+        share: row.share === null ? undefined : (JSON.parse(row.share) as LedgerEntry['share']),
+        createdAt: row.created_at,
+        removedAt: row.removed_at ?? undefined,
+      })),
+    close() {
+      sqlite.close();
+    },
+  };
+}

@@ -1,0 +1,188 @@
+// Shares, quotas and rates without an engine: what counts, what fits, and what a tenant is told.
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { readAmount, readAmounts } from '../../src/ledger/amounts.ts';
+import type { LedgerEntry } from '../../src/ledger/entry.ts';
+import { Ledger } from '../../src/ledger/ledger.ts';
+import { overQuota } from '../../src/ledger/quota.ts';
+import { NO_SHARE, shareAfterUpdate, shareOfCreate } from '../../src/ledger/share.ts';
+import { costOf, TokenBuckets } from '../../src/ledger/token-bucket.ts';
+import { NO_USAGE, usageOverTime } from '../../src/ledger/usage.ts';
+
+const GIB = 1024 ** 3;
+
+describe('shareOfCreate()', () => {
+  const cases: [string, Record<string, unknown>, Partial<typeof NO_SHARE>][] = [
+    ['nothing said', {}, {}],
+    ['memory and processes', { Memory: GIB, PidsLimit: 100 }, { memory: GIB, pids: 100 }],
+    ['no limit, in the ways the engine has', { Memory: 0, PidsLimit: -1, NanoCpus: 0 }, {}],
+    ['CPUs as such', { NanoCpus: 1_500_000_000 }, { nanoCpus: 1.5e9 }],
+    ['CPUs as quota and period', { CpuQuota: 50_000, CpuPeriod: 25_000 }, { nanoCpus: 2e9 }],
+    ['CPUs as quota alone', { CpuQuota: 50_000 }, { nanoCpus: 0.5e9 }],
+    ['published ports', { PortBindings: { '80/tcp': [{ HostPort: '8080' }, {}], '81/tcp': [{}] } }, { ports: 3 }],
+    ['exact integers beyond 2^53', { Memory: 9_007_199_254_740_993n }, { memory: 9_007_199_254_740_992 }],
+  ];
+  for (const [name, host, share] of cases) {
+    it(`reads ${name}`, () =>
+      assert.deepEqual(shareOfCreate({ HostConfig: host as never }), { ...NO_SHARE, ...share }));
+  }
+});
+
+describe('shareAfterUpdate()', () => {
+  const before = { memory: GIB, nanoCpus: 1e9, pids: 100, ports: 1 };
+  const cases: [string, Record<string, unknown>, Partial<typeof before>][] = [
+    ['leaves what is not said', {}, {}],
+    ['takes more memory', { Memory: 2 * GIB }, { memory: 2 * GIB }],
+    ['reads 0 as no change, as the engine does', { Memory: 0, NanoCpus: 0, CpuQuota: 0 }, {}],
+    ['reads PidsLimit 0 as no limit', { PidsLimit: 0 }, { pids: 0 }],
+    ['reads PidsLimit null as no change', { PidsLimit: null }, {}],
+    ['reads a negative CpuQuota as no limit', { CpuQuota: -1 }, { nanoCpus: 0 }],
+  ];
+  for (const [name, body, share] of cases) {
+    it(name, () => assert.deepEqual(shareAfterUpdate(before, body as never), { ...before, ...share }));
+  }
+});
+
+const entry = (number: number, more: Partial<LedgerEntry> = {}): LedgerEntry => ({
+  key: `a${number}/0`,
+  kind: 'container',
+  id: `id${number}`,
+  name: `c${number}`,
+  tenant: 'red',
+  owner: 'alice',
+  auditId: `a${number}`,
+  state: 'live',
+  createdAt: 1000,
+  share: { memory: GIB, nanoCpus: 5e8, pids: 10, ports: 0 },
+  ...more,
+});
+
+describe('Ledger.usages', () => {
+  it('counts what is made and being made, and forgets what is removed or never came to be', () => {
+    const ledger = new Ledger();
+    ledger.apply(entry(1));
+    ledger.apply(entry(2, { state: 'pending', id: '', isRunning: true }));
+    ledger.apply(entry(3, { kind: 'volume', share: undefined }));
+    ledger.apply(entry(4, { tenant: 'blue', owner: 'bob' }));
+    assert.deepEqual(ledger.usages.of('red'), {
+      ...NO_USAGE,
+      containers: 2,
+      running: 1,
+      volumes: 1,
+      memory: 2 * GIB,
+      cpus: 1e9,
+      pids: 20,
+    });
+    ledger.apply(entry(2, { state: 'void' }));
+    ledger.apply(entry(1, { state: 'removed', removedAt: 2000 }));
+    assert.deepEqual(ledger.usages.of('red'), { ...NO_USAGE, volumes: 1 });
+    assert.equal(ledger.usages.ofOwner('blue', 'bob').containers, 1);
+    assert.equal(ledger.usages.ofOwner('red', 'bob').containers, 0);
+  });
+  it('counts an entry once, however often it is written', () => {
+    const ledger = new Ledger();
+    for (let i = 0; i < 3; i++) ledger.apply(entry(1));
+    assert.equal(ledger.usages.of('red').containers, 1);
+  });
+});
+
+describe('overQuota()', () => {
+  const used = { ...NO_USAGE, containers: 19, memory: 3 * GIB };
+  it('lets the last one in and not the one after', () => {
+    assert.equal(overQuota({ containers: 20 }, used, { containers: 1 }, 'tenant red'), undefined);
+    assert.match(
+      overQuota({ containers: 20 }, used, { containers: 2 }, 'tenant red') ?? '',
+      /the quota of tenant red is 20 containers, 19 in use and 2 more asked for/,
+    );
+  });
+  it('tells amounts of memory as people write them', () =>
+    assert.match(
+      overQuota({ memory: 4 * GIB }, used, { memory: 2 * GIB }, 'tenant red') ?? '',
+      /is 4 GiB of memory, 3 GiB in use and 2 GiB more/,
+    ));
+  it('does not keep anybody from taking less', () =>
+    assert.equal(overQuota({ memory: GIB }, used, { memory: -1, containers: 0 }, 'tenant red'), undefined));
+});
+
+describe('TokenBuckets', () => {
+  it('gives what was saved up, then as much as flows in', () => {
+    const buckets = new TokenBuckets();
+    const take = (atMs: number) => buckets.take('a', 10, 1, atMs);
+    for (let i = 0; i < 20; i++) assert.equal(take(0), 0);
+    assert.equal(take(0), 100);
+    assert.equal(take(99), 1);
+    assert.equal(take(100), 0);
+    assert.equal(buckets.take('b', 10, 1, 100), 0);
+  });
+  it('a clock that goes backwards gives nothing', () => {
+    const buckets = new TokenBuckets();
+    for (let i = 0; i < 20; i++) buckets.take('a', 10, 1, 5000);
+    assert.ok(buckets.take('a', 10, 1, 1000) > 0);
+  });
+  it('keeps a bounded number of buckets', () => {
+    const buckets = new TokenBuckets();
+    for (let i = 0; i < 30_000; i++) buckets.take(`k${i}`, 1, 1, 0);
+    assert.equal(buckets.take('k29999', 1, 1, 0), 0);
+  });
+  it('a call that costs more than the burst is let through now and then', () => {
+    const buckets = new TokenBuckets();
+    assert.equal(buckets.take('a', 1, 5, 0), 0);
+    assert.equal(buckets.take('a', 1, 5, 1000), 4000);
+    assert.equal(buckets.take('a', 1, 5, 5000), 0);
+  });
+  it('changes and streams cost more', () =>
+    assert.deepEqual(
+      [
+        costOf({ class: 'read', stream: 'none' }),
+        costOf({ class: 'write', stream: 'none' }),
+        costOf({ class: 'write', stream: 'hijack' }),
+      ],
+      [1, 2, 5],
+    ));
+});
+
+describe('readAmounts()', () => {
+  it('reads units', () => {
+    assert.equal(readAmount('memory', '32GiB'), 32 * GIB);
+    assert.equal(readAmount('cpus', '1.5'), 1.5e9);
+    assert.equal(readAmount('containers', '40'), 40);
+    assert.equal(readAmount('containers', '0'), 0);
+  });
+  for (const [key, value] of [
+    ['memory', '4GB'],
+    ['memory', '-1'],
+    ['cpus', 'NaN'],
+    ['containers', '1.5'],
+    ['containers', '-1'],
+    ['rate', '0'],
+    ['pids', '1e3'],
+  ] as const) {
+    it(`refuses ${key}=${value}`, () => assert.equal(readAmount(key, value), undefined));
+  }
+  it('tells every fault', () =>
+    assert.deepEqual(readAmounts({ container: '1', memory: 'much', cpus: null }).problems.length, 2));
+});
+
+describe('usageOverTime()', () => {
+  it('says what was there at each moment', () => {
+    const points = usageOverTime(
+      [
+        { kind: 'container', createdAt: 10, removedAt: 30, share: { ...NO_SHARE, memory: GIB } },
+        { kind: 'volume', createdAt: 20, share: undefined, removedAt: undefined },
+      ],
+      0,
+      40,
+      10,
+    );
+    assert.deepEqual(
+      points.map(({ at, usage }) => [at, usage.containers, usage.volumes, usage.memory / GIB]),
+      [
+        [0, 0, 0, 0],
+        [10, 1, 0, 1],
+        [20, 1, 1, 1],
+        [30, 0, 1, 0],
+        [40, 0, 1, 0],
+      ],
+    );
+  });
+});
