@@ -6,6 +6,9 @@ import Database from 'better-sqlite3';
 import { GatewayError } from '../errors.ts';
 import { makeDataDir } from './database.ts';
 
+/** Held locks: a connection nobody refers to any more would be collected, and its lock with it. */
+const locks = new Set<Database.Database>();
+
 /**
  * Holds the data folder until released or until the process ends.
  *
@@ -36,8 +39,10 @@ export function lockDataDir(dataDir: string): { release(): void } {
     );
   }
   const held = sqlite;
+  locks.add(held);
   return {
     release() {
+      locks.delete(held);
       if (!held.open) return;
       held.exec('ROLLBACK');
       held.close();
