@@ -8,10 +8,10 @@ export interface TextOptions {
 }
 
 const SPACES = ['', '', '', ' ', '\n', '\t', '\r\n  '];
-const space = fc.constantFrom(...SPACES);
+export const space = fc.constantFrom(...SPACES);
 
 /** A key or string as JSON text: plain, or with some characters escaped. */
-const quoted = (value: string): fc.Arbitrary<string> =>
+export const quoted = (value: string): fc.Arbitrary<string> =>
   fc
     .integer({ min: 0, max: 9 })
     .map((n) =>
@@ -21,7 +21,7 @@ const quoted = (value: string): fc.Arbitrary<string> =>
     );
 
 /** Spellings of a field name that Go takes for the field. */
-const spelled = (name: string): fc.Arbitrary<string> =>
+export const spelled = (name: string): fc.Arbitrary<string> =>
   fc
     .tuple(fc.integer({ min: 0, max: 9 }), fc.array(fc.integer({ min: 0, max: 3 }), { maxLength: 40 }))
     .map(([n, flips]) => {
