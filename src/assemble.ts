@@ -36,7 +36,7 @@ import { compileSharedImages } from './ledger/shared-images.ts';
 import { usageOverTime } from './ledger/usage.ts';
 import type { Logger } from './log.ts';
 import { createMetrics } from './metrics.ts';
-import { adminHandlers, mountOwnRoutes } from './own-routes.ts';
+import { adminHandlers, createOperationsApp, mountOwnRoutes, ownHandlers } from './own-routes.ts';
 import { faultOfAction } from './policy/actions.ts';
 import { compilePolicies, type PolicySet } from './policy/compile.ts';
 import { faultsOfTests } from './policy/run-tests.ts';
@@ -71,6 +71,8 @@ export interface OpenGateway {
   readonly sockets: BoundSockets;
   /** Handlers of the admin socket. */
   readonly adminHandlers: Handlers;
+  /** Handlers of the listener for metrics. */
+  readonly metricsHandlers: Handlers;
   readonly recorder: Recorder;
   policies(): PolicySet;
   plugins(): PluginChain;
@@ -334,6 +336,8 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         }),
     );
 
+    const operations = createOperationsApp({ metrics: () => meter.text(), ready: () => readiness.ask() });
+
     // Serving does not wait for anybody's keys: a token that needs them waits for this very fetch.
     void externals.refresh();
 
@@ -344,7 +348,8 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       authenticator,
       admin,
       sockets,
-      adminHandlers: adminHandlers(adminApp, gateway),
+      adminHandlers: adminHandlers(adminApp, operations, gateway),
+      metricsHandlers: ownHandlers((request) => operations.fetch(request), gateway),
       recorder,
       policies: () => policies,
       plugins: () => plugins,
@@ -433,6 +438,8 @@ export class Listeners {
   readonly #open: OpenGateway;
   readonly #log: Logger;
   #running = new Map<string, RunningListener>();
+  /** No longer wanted, but with connections that may still be open. */
+  readonly #gone: RunningListener[] = [];
 
   constructor(open: OpenGateway, log: Logger) {
     this.#open = open;
@@ -447,9 +454,11 @@ export class Listeners {
   async apply(config: Config): Promise<void> {
     const wanted = new Map<string, Listener>(config.listen.map((l) => [keyOf(l), l]));
     wanted.set('admin', { kind: 'unix', path: adminSocketPath(config.data), mode: 0o600 });
+    if (config.metrics !== undefined) wanted.set(`metrics ${keyOf(config.metrics.listen)}`, config.metrics.listen);
     for (const [key, running] of this.#running) {
       if (!wanted.has(key)) {
         running.stop();
+        this.#gone.push(running);
         this.#running.delete(key);
       }
     }
@@ -460,7 +469,7 @@ export class Listeners {
         if (tls !== undefined) running.updateTls(tls);
         continue;
       }
-      const handlers = key === 'admin' ? this.#open.adminHandlers : this.#open.gateway;
+      const handlers = this.#handlersOf(key);
       const started = await listen(listener, handlers, config.limits, this.#log, tls);
       this.#running.set(key, started);
       this.#log.info(
@@ -470,10 +479,15 @@ export class Listeners {
     }
   }
 
-  /** Where callers connect, with the ports really bound; the admin socket is not theirs. */
+  #handlersOf(key: string): Handlers {
+    if (key === 'admin') return this.#open.adminHandlers;
+    return key.startsWith('metrics ') ? this.#open.metricsHandlers : this.#open.gateway;
+  }
+
+  /** Where callers connect, with the ports really bound; the admin socket and the metrics are not theirs. */
   addresses(): readonly string[] {
     return [...this.#running].flatMap(([key, { listener, port }]) => {
-      if (key === 'admin') return [];
+      if (key === 'admin' || key.startsWith('metrics ')) return [];
       if (listener.kind === 'unix') return [`unix://${listener.path}`];
       const host = listener.host.includes(':') ? `[${listener.host}]` : listener.host;
       return [`${listener.kind}://${host}:${port ?? listener.port}`];
@@ -485,7 +499,7 @@ export class Listeners {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.running.map((r) => r.close()));
+    await Promise.all([...this.#gone, ...this.running].map((r) => r.close()));
     this.#running.clear();
   }
 }

@@ -9,6 +9,15 @@ import { createLogger } from './logger.ts';
 import { runtime } from './runtime/runtime.ts';
 import { VERSION } from './version.ts';
 
+/** What a running gateway is built on: a reload tells that it changed, a start takes it over. */
+const FIXED_SETTINGS = [
+  'engine',
+  'engineTls',
+  'issuer',
+  'audience',
+  'apiVersions',
+] as const satisfies readonly (keyof Config)[];
+
 /** A gateway that listens, until it is told to stop. */
 export interface RunningGateway {
   readonly open: OpenGateway;
@@ -34,11 +43,24 @@ export async function run(
     if (next.data !== current.data)
       throw new GatewayError('config-invalid', 'the data folder cannot change while the gateway runs');
     await open.reload(next);
+    try {
+      await listeners.apply(next);
+    } catch (error) {
+      // A port that is taken, a certificate that is none: all of the old settings stay, not some of them.
+      await open.reload(current);
+      await listeners.apply(current);
+      throw error;
+    }
     log.setLevel(next.log.level);
-    await listeners.apply(next);
+    const needsRestart = FIXED_SETTINGS.filter((key) => JSON.stringify(next[key]) !== JSON.stringify(config[key]));
+    if (needsRestart.length > 0) log.warn({ settings: needsRestart }, 'these settings change at the next start only');
     current = next;
     log.info({ policies: open.policies().revision, plugins: open.plugins().plugins.length }, 'reloaded');
-    return { policyRevision: open.policies().revision, plugins: open.plugins().plugins.length };
+    return {
+      policyRevision: open.policies().revision,
+      plugins: open.plugins().plugins.length,
+      ...(needsRestart.length > 0 ? { needsRestart } : {}),
+    };
   };
   const open = await openGateway(config, log, {
     baseDir: options.baseDir,

@@ -2,7 +2,7 @@
 // Strangers learn up or not, and public keys; nothing else. RFC 7517 (JWKS).
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { getRequestListener } from '@hono/node-server';
-import type { Context, Hono } from 'hono';
+import { type Context, Hono } from 'hono';
 import { ADMIN_PREFIX, type AdminEnv } from './admin/app.ts';
 import { problemOf } from './admin/problems.ts';
 import { type AdminCaller, type AdminServices, LOCAL_OPERATOR } from './admin/services.ts';
@@ -23,6 +23,8 @@ import { peerOf } from './runtime/peer.ts';
 const OPERATOR_POLICY = 'operator';
 /** Keys may be kept this long by whoever verifies our tokens, in seconds. */
 const JWKS_MAX_AGE_S = 300;
+/** Prometheus text exposition format. */
+const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 /** Content type of the endless answers of the admin API. */
 const TAIL_TYPE = 'application/x-ndjson';
 
@@ -36,13 +38,27 @@ export interface OwnRoutes {
   ready(): Promise<boolean>;
 }
 
-/** Mounts the routes; they come before the Engine API, whose paths never begin like these. */
-export function mountOwnRoutes(app: Hono<GatewayEnv>, own: OwnRoutes): void {
+/** Neither tells more than up or not. */
+function mountHealth(app: Hono<GatewayEnv>, { ready }: { ready(): Promise<boolean> }): void {
   app.get('/healthz', (c) => c.json({ status: 'up' }));
   app.get('/readyz', async (c) => {
-    const up = await own.ready();
+    const up = await ready();
     return c.json({ status: up ? 'up' : 'down' }, up ? 200 : 503);
   });
+}
+
+/** What the machine's monitoring asks, on the admin socket and on the listener for metrics: Prometheus text and health. */
+export function createOperationsApp(of: { metrics(): Promise<string>; ready(): Promise<boolean> }): Hono<GatewayEnv> {
+  const app = new Hono<GatewayEnv>();
+  mountHealth(app, of);
+  app.get('/metrics', async () => new Response(await of.metrics(), { headers: { 'Content-Type': METRICS_TYPE } }));
+  app.notFound((c) => c.json({ message: 'there are /metrics, /healthz and /readyz here' }, 404));
+  return app;
+}
+
+/** Mounts the routes; they come before the Engine API, whose paths never begin like these. */
+export function mountOwnRoutes(app: Hono<GatewayEnv>, own: OwnRoutes): void {
+  mountHealth(app, own);
   app.get('/.well-known/jwks.json', (c) => {
     c.header('Cache-Control', `public, max-age=${JWKS_MAX_AGE_S}`);
     return c.json(own.issuer.jwks());
@@ -142,12 +158,19 @@ function adminCallerOf(principal: Principal, c: Context<GatewayEnv>, signal: Abo
   };
 }
 
-/** Handlers of the admin socket: the admin API for the operator of this machine, and nothing of the engine. */
-export function adminHandlers(adminApp: Hono<AdminEnv>, gateway: Gateway): Handlers {
-  const listener = getRequestListener((request) => adminApp.fetch(request, { caller: LOCAL_OPERATOR }), {
-    hostname: 'dockgate',
-    overrideGlobalObjects: false,
-  });
+/** Handlers of the admin socket: the admin API for the operator of this machine, its monitoring, nothing of the engine. */
+export const adminHandlers = (adminApp: Hono<AdminEnv>, operations: Hono<GatewayEnv>, gateway: Gateway): Handlers =>
+  ownHandlers(
+    (request) =>
+      new URL(request.url).pathname.startsWith(`${ADMIN_PREFIX}/`)
+        ? adminApp.fetch(request, { caller: LOCAL_OPERATOR })
+        : operations.fetch(request),
+    gateway,
+  );
+
+/** Handlers for an app of ours alone: no upgrade, no engine. */
+export function ownHandlers(fetch: (request: Request) => Response | Promise<Response>, gateway: Gateway): Handlers {
+  const listener = getRequestListener(fetch, { hostname: 'dockgate', overrideGlobalObjects: false });
   const onRequest = (incoming: IncomingMessage, outgoing: ServerResponse) => {
     incoming.headers.host = 'dockgate';
     void listener(incoming, outgoing);

@@ -71,7 +71,11 @@ const reload = new Command('reload')
   .action(async (_options: object, command: Command) => {
     const facts = await (await gatewayOf(command)).call<Record<string, unknown>>('POST', '/reload', {});
     if (optionsOf(command).json) await printJson(facts);
-    else await print('reloaded');
+    else {
+      await print('reloaded');
+      const { needsRestart } = facts as { needsRestart?: readonly string[] };
+      if (needsRestart !== undefined) await print(`changed at the next start only: ${needsRestart.join(', ')}`);
+    }
   });
 
 export const gatewayCommands = (): Command[] => [start, serve, check, status, reload];
