@@ -113,7 +113,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     undo.push(() => usageHistory.close());
     const useReader = openTokenUseReader(auditFile);
     undo.push(() => useReader.close());
-    const tokenUse = createTokenUseCounter(useReader, store.tokenUse);
+    const tokenUse = createTokenUseCounter(useReader, store.tokenUse, () => recorder.settle());
     undo.push(tokenUse.start((error) => log.warn({ err: error }, 'the use of tokens could not be counted')));
 
     const issuer = createIssuer({

@@ -66,6 +66,7 @@ export function mountOwnRoutes(app: Hono<GatewayEnv>, own: OwnRoutes): void {
   app.post(TOKEN_PATH, (c, next) => {
     // On a unix socket nobody needs a token; the path belongs to the engine there, which knows none of that name.
     if (c.env?.channel?.kind === 'unix') return next();
+    sayContinue(c);
     const socket = c.env?.incoming?.socket;
     const peer = socket === undefined ? undefined : peerOf(socket);
     return answerTokenCall({ request: c.req.raw, source: sourceOf(c), client: clientOf(c), peer }, own.tokenEndpoint);
@@ -98,6 +99,7 @@ export function mountOwnRoutes(app: Hono<GatewayEnv>, own: OwnRoutes): void {
         'WWW-Authenticate': own.authenticator.challengeFor(error),
       });
     }
+    sayContinue(c);
     const response = await own.adminApp.fetch(c.req.raw, { caller });
     return untilRead(response, () => own.live.leave(call));
   });
@@ -140,6 +142,11 @@ function authenticate(c: Context<GatewayEnv>, authenticator: Authenticator): Pri
 
 const sourceOf = (c: Context<GatewayEnv>): string =>
   c.env?.channel?.kind === 'unix' ? 'unix' : (c.env?.incoming?.socket.remoteAddress ?? c.env?.source ?? 'unknown');
+
+/** Own routes read every body: a caller that waits to be told may go on. */
+function sayContinue(c: Context<GatewayEnv>): void {
+  if (c.env?.incoming?.headers.expect !== undefined) c.env.outgoing?.writeContinue();
+}
 
 const clientOf = (c: Context<GatewayEnv>): string | undefined =>
   headerValues(c.env?.incoming?.rawHeaders ?? [], 'user-agent')[0]?.slice(0, 256);

@@ -20,9 +20,15 @@ export interface TokenUseCounter {
   start(onFault: (error: unknown) => void): () => void;
 }
 
-export function createTokenUseCounter(reader: TokenUseReader, store: TokenUseStore): TokenUseCounter {
+/** @param settle resolves once what was recorded so far can be read */
+export function createTokenUseCounter(
+  reader: TokenUseReader,
+  store: TokenUseStore,
+  settle: () => Promise<void> = () => Promise.resolve(),
+): TokenUseCounter {
   let running: Promise<void> | undefined;
   const count = async (): Promise<void> => {
+    await settle();
     for (let from = store.countedTo(); ; ) {
       const { uses, to } = reader.read(from, PORTION);
       if (to === from) return;

@@ -186,7 +186,7 @@ export function createIssuer(parts: IssuerParts): Issuer {
         client_id: name,
         ...(boundTo === undefined ? {} : { cnf: { 'x5t#S256': boundTo } }),
         ...claimsOfCeiling({ ...(scope && { scope }), ...(authorizationDetails && { authorizationDetails }) }),
-        ...(parent === undefined ? {} : { parents: parentClaims(parent) }),
+        ...(parent === undefined ? {} : { parents: parentClaims(parent, { scope, authorizationDetails }) }),
         ...(parent?.act === undefined ? {} : { act: parent.act }),
         ...(parent?.cnf === undefined ? {} : { cnf: parent.cnf }),
         ...(identity.tenant === undefined ? {} : { tenant: identity.tenant }),
@@ -217,11 +217,28 @@ const claimsOfCeiling = ({ scope, authorizationDetails }: Ceiling) => ({
   ...(authorizationDetails === undefined ? {} : { authorization_details: authorizationDetails }),
 });
 
-/** A token carries the ceilings above it itself: it stays as narrow as it was made, whatever becomes of a record. */
-const parentClaims = (parent: ParentGrant) =>
-  [{ id: parent.id, ceiling: parent.ceiling }, ...parent.ancestors].map(({ id, ceiling }) => ({
-    jti: id,
-    ...claimsOfCeiling(ceiling),
-  }));
+/**
+ * A token carries the ceilings above it itself: it stays as narrow as it was made, whatever becomes of a record. All of them
+ * must cover a call, so one that stands below already need not be said again.
+ */
+function parentClaims(parent: ParentGrant, own: { readonly [K in keyof Ceiling]: Ceiling[K] | undefined }) {
+  const said = new Set([JSON.stringify(own.scope), JSON.stringify(own.authorizationDetails)]);
+  const isNew = (part: unknown): boolean => {
+    const text = JSON.stringify(part);
+    if (said.has(text)) return false;
+    said.add(text);
+    return true;
+  };
+  return [{ id: parent.id, ceiling: parent.ceiling }, ...parent.ancestors].map(({ id, ceiling }) => {
+    const { scope, authorizationDetails } = ceiling;
+    return {
+      jti: id,
+      ...claimsOfCeiling({
+        ...(scope !== undefined && isNew(scope) ? { scope } : {}),
+        ...(authorizationDetails !== undefined && isNew(authorizationDetails) ? { authorizationDetails } : {}),
+      }),
+    };
+  });
+}
 
 const hours = (ms: number): string => `${Math.round((ms / HOUR_MS) * 100) / 100}h`;

@@ -191,6 +191,7 @@ describe('tokens', { skip: skipWithoutCli }, () => {
     const at = { grant_type: EXCHANGE, subject_token: 'x', subject_token_type: ACCESS_TOKEN };
     for (const [title, form, headers, error] of [
       ['no grant type', 'a=b', {}, 'invalid_request'],
+      ['a form sent after 100 Continue', 'a=b', { expect: '100-continue' }, 'invalid_request'],
       ['a grant type of others', 'grant_type=password', {}, 'unsupported_grant_type'],
       ['a parameter twice', 'grant_type=refresh_token&grant_type=refresh_token', {}, 'invalid_request'],
       ['JSON', '{}', { 'content-type': 'application/json' }, 'invalid_request'],

@@ -35,20 +35,48 @@ describe('exchange()', () => {
     const claims = decodeJwt(made.token);
     assert.equal((claims.exp as number) - (claims.iat as number), 600);
     assert.deepEqual(claims.act, { sub: 'alice' });
-    assert.deepEqual(claims.parents, [{ jti: parent.record.id, scope: 'class:read' }]);
+    // The scope is the token's own as well: once is enough.
+    assert.deepEqual(claims.parents, [{ jti: parent.record.id }]);
     assert.deepEqual(made.record.ancestors, [parent.record.id]);
     const principal = await room.authenticator.authenticate(bearer(made.token));
     assert.deepEqual(principal.scope, ['class:read']);
     assert.deepEqual(principal.authorizationDetails, details('container.*'));
-    assert.deepEqual(principal.ancestors, [{ id: parent.record.id, ceiling: { scope: ['class:read'] } }]);
+    assert.deepEqual(principal.ancestors, [{ id: parent.record.id, ceiling: {} }]);
   });
 
   it('keeps a ceiling that is nowhere else, when the records are gone', async () => {
     const room = await openGrantRoom();
     const parent = await room.issuer.issue({ identity: 'alice', authorizationDetails: details('image.*'), by: 'op' });
-    const made = await room.grants.exchange({ subjectToken: parent.token, scope: ['image.list'] });
+    const made = await room.grants.exchange({
+      subjectToken: parent.token,
+      authorizationDetails: details('image.list'),
+    });
     const principal = await room.authenticator.authenticate(bearer(made.token));
     assert.deepEqual(principal.ancestors?.[0]?.ceiling, { authorizationDetails: details('image.*') });
+  });
+
+  it('says each ceiling once, however long the chain', async () => {
+    const room = await openGrantRoom();
+    const wide = Array.from({ length: 10 }, (_, i) => `container/${'x'.repeat(60)}-${i}`);
+    const parent = await room.issuer.issue({
+      identity: 'alice',
+      authorizationDetails: [{ type: 'docker', resources: wide }],
+      by: 'op',
+    });
+    let token = (await room.grants.exchange({ subjectToken: parent.token, scope: ['container.*'] })).token;
+    const narrow = { authorizationDetails: [{ type: 'docker' as const, resources: wide.slice(0, 9) }] };
+    token = (await room.grants.exchange({ subjectToken: token, ...narrow })).token;
+    token = (await room.grants.exchange({ subjectToken: token, scope: ['container.list'] })).token;
+    const { parents } = decodeJwt(token) as { parents: Record<string, unknown>[] };
+    assert.deepEqual(
+      parents.map(({ jti: _, ...ceiling }) => Object.keys(ceiling)),
+      [['scope'], ['authorization_details'], []],
+    );
+    const principal = await room.authenticator.authenticate(bearer(token));
+    assert.deepEqual(
+      principal.ancestors?.map(({ ceiling }) => Object.keys(ceiling)),
+      [['scope'], ['authorizationDetails'], []],
+    );
   });
 
   const refused: readonly (readonly [string, Parameters<Grants['exchange']>[0], string])[] = [

@@ -64,7 +64,9 @@ export function askToken(
       },
     );
     request.on('error', reject);
-    request.end(text);
+    // Who asks for leave to send waits for it.
+    if (headers.expect === undefined) request.end(text);
+    else request.on('continue', () => request.end(text)).flushHeaders();
   });
 }
 
