@@ -8,8 +8,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { parse, stringify } from 'yaml';
+import { makeCertificate } from '../../src/identity/make-certificate.ts';
 import { type AuditView, admin, auditOf, until } from '../support/admin.ts';
-import { certificateEnv, clientFolder } from '../support/certificates.ts';
+import { certificateEnv, clientFolder, issueTo } from '../support/certificates.ts';
 import { DOCKER_CLI, ENGINE, skipWithoutCli } from '../support/engine.ts';
 import { docker, startGateway, type TestGateway } from '../support/gateway.ts';
 import { makeOutsideCa, type OutsideCa, type Wanted } from '../support/outside-ca.ts';
@@ -160,5 +161,36 @@ describe('certificates of an outside CA through dockgate', { skip: skipWithoutCl
     );
     assert.equal(outcome.code, 'certificate-untrusted');
     assert.deepEqual(await ask(good), { status: 401, code: 'certificate-untrusted' });
+  });
+});
+
+describe('a gateway with a certificate of its own', { skip: skipWithoutCli }, () => {
+  it('hands out, with client certificates of the private CA, what its callers must trust', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'dg-tls-'));
+    const times = { notBefore: new Date(Date.now() - 3_600_000), notAfter: new Date(Date.now() + 3_600_000) };
+    const root = await makeCertificate({ kind: 'authority', commonName: 'Web CA', names: [], ...times });
+    const leaf = await makeCertificate({
+      kind: 'server',
+      commonName: 'gate',
+      names: ['127.0.0.1'],
+      signer: root,
+      ...times,
+    });
+    writeFileSync(join(dir, 'chain.pem'), leaf.cert + root.cert);
+    writeFileSync(join(dir, 'key.pem'), leaf.key);
+    const gateway = await startGateway({
+      engine: ENGINE as string,
+      dir,
+      settings: { tls: { cert: './chain.pem', key: './key.pem' } },
+    });
+    try {
+      await admin(gateway, 'POST', '/identities', { name: 'ci', policies: ['baseline'] });
+      const { folder } = await issueTo(gateway, 'ci');
+      assert.equal(readFileSync(join(folder, 'ca.pem'), 'utf8').trim(), root.cert.trim());
+      const ran = await docker(certificateEnv(gateway, folder), ['ps']);
+      assert.deepEqual([ran.code, ran.stderr], [0, '']);
+    } finally {
+      await gateway.remove();
+    }
   });
 });
