@@ -249,6 +249,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         history: (name, from, to, step) => usageOverTime(usageHistory.read(name, from, to), from, to, step),
       },
       sockets: { store: store.sockets, host: sockets },
+      ledger: tenancy.ownership,
       credentials: store.credentials,
       refreshCredentials,
       tokenUse,

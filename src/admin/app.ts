@@ -7,6 +7,7 @@ import { splitDocuments } from './documents.ts';
 import { parseDuration } from './duration.ts';
 import * as input from './input.ts';
 import { mountIssuerRoutes } from './issuer-routes.ts';
+import { mountOwnershipRoutes } from './ownership-routes.ts';
 import { problemOf } from './problems.ts';
 import type { AdminCaller, AdminServices, ChangeContext } from './services.ts';
 import { mountSocketRoutes } from './socket-routes.ts';
@@ -156,6 +157,7 @@ export const createAdminApp = (services: AdminServices, options: AdminOptions = 
   mountCertificateRoutes(app, services);
   mountTenantRoutes(app, services);
   mountSocketRoutes(app, services);
+  mountOwnershipRoutes(app, services);
   mountIssuerRoutes(app, services);
 
   // refresh credentials

@@ -12,6 +12,7 @@ import type { DockerAuthorization } from '../policy/types.ts';
 import { type CertificateParts, createCertificateServices } from './certificate-services.ts';
 import type { Change } from './change.ts';
 import { createIssuerServices, type IssuerParts } from './issuer-services.ts';
+import { createOwnershipServices, type OwnershipLedger } from './ownership-services.ts';
 import { InputError } from './problems.ts';
 import type {
   AdminCaller,
@@ -48,6 +49,8 @@ export interface AdminParts {
   readonly tenants?: TenantParts;
   /** Sockets made while running; left out, none are made. */
   readonly sockets?: SocketParts;
+  /** Who owns what; left out, nothing is known of it. */
+  readonly ledger?: OwnershipLedger;
   readonly revocations: Pick<Revocations, 'revoke' | 'revokeIssuedBefore' | 'isRevoked'>;
   readonly credentials?: CredentialStore;
   readonly refreshCredentials?: RefreshCredentials;
@@ -312,6 +315,7 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
     ...createCertificateServices(parts.certificates, change, showIdentity, () => parts.now()),
     ...createIssuerServices(parts.issuers, change, () => parts.now()),
     ...createSocketServices(parts.sockets, change, showIdentity, () => parts.now()),
+    ...createOwnershipServices(parts.ledger, change),
 
     listPolicies,
     showPolicy,

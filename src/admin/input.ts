@@ -100,6 +100,37 @@ export const newSocket = z.strictObject({
     .regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/, { error: 'is no group name' })
     .optional(),
 });
+const objectNames = z
+  .array(
+    z.string({ error: 'must be text' }).min(1, { error: 'must not be empty' }).max(300, { error: 'is too long' }),
+    {
+      error: 'must be a list of names',
+    },
+  )
+  .max(500, { error: 'at most 500' })
+  .optional();
+
+/** What to give a tenant; at least one of these. */
+export const adoption = z
+  .strictObject({
+    label: z.string({ error: 'must be text' }).min(1, { error: 'must not be empty' }).max(300).optional(),
+    composeProject: z.string({ error: 'must be text' }).min(1, { error: 'must not be empty' }).max(300).optional(),
+    containers: objectNames,
+    volumes: objectNames,
+    networks: objectNames,
+    images: objectNames,
+  })
+  .refine((value) => Object.values(value).some((given) => given !== undefined), {
+    error: 'must say what to adopt: label, composeProject, containers, volumes, networks or images',
+  });
+
+/** @throws {GatewayError} `input-invalid` */
+export function tenantName(name: string): string {
+  if (!LABEL.test(name))
+    throw new GatewayError('input-invalid', `${JSON.stringify(name.slice(0, 80))} is no tenant name: ${LABEL_RULE}`);
+  return name;
+}
+
 export const socketQuery = z.strictObject({ path: socketPath });
 
 /** A token or subject of an external issuer that is refused from now on. */

@@ -7,6 +7,7 @@ import type { StoredDocument } from '../policy/store.ts';
 import type { Decision, DockerAuthorization } from '../policy/types.ts';
 import type { CertificateServices } from './certificate-services.ts';
 import type { IssuerServices } from './issuer-services.ts';
+import type { OwnershipServices } from './ownership-services.ts';
 import type { SocketServices } from './socket-services.ts';
 import type { TenantServices } from './tenant-services.ts';
 
@@ -99,7 +100,12 @@ export interface Explanation {
   readonly steps?: unknown;
 }
 
-export interface AdminServices extends CertificateServices, SocketServices, IssuerServices, TenantServices {
+export interface AdminServices
+  extends CertificateServices,
+    SocketServices,
+    IssuerServices,
+    TenantServices,
+    OwnershipServices {
   createIdentity(input: NewIdentity, context: ChangeContext): Promise<IdentityRecord>;
   listIdentities(): readonly IdentityRecord[];
   /** @throws {GatewayError} `not-found` */

@@ -4,6 +4,7 @@ import type { BlockRecord } from '../identity/external/blocks.ts';
 import type { IssuerState } from '../identity/external/issuers.ts';
 import type { PublicKeyRecord } from '../identity/signing-keys.ts';
 import type { CertificateRecord, CredentialRecord, IdentityRecord } from '../identity/stores.ts';
+import type { LedgerEntry } from '../ledger/entry.ts';
 import type { StoredDocument } from '../policy/store.ts';
 import { spanOf } from './duration.ts';
 import type { TokenStatus } from './services.ts';
@@ -152,3 +153,15 @@ export const foldCalls = (rows: readonly AuditRow[]): AuditRow[] => {
   }
   return [...calls.values()];
 };
+
+export const ownedView = (entry: LedgerEntry) => ({
+  kind: entry.kind,
+  id: entry.id,
+  name: entry.name,
+  tenant: entry.tenant,
+  owner: entry.owner,
+  tokenId: entry.tokenId ?? null,
+  auditId: entry.auditId,
+  createdAt: time(entry.createdAt),
+  parent: entry.parent ?? null,
+});

@@ -5,6 +5,7 @@ import { DEFAULT_KEYS, readAmounts } from '../../ledger/amounts.ts';
 import { amountText, QUOTA_KEYS, type QuotaKey } from '../../ledger/quota.ts';
 import { print, printJson, shortTime, table, usageError } from '../output.ts';
 import { collect, examples, gatewayOf, optionsOf, segment } from './common.ts';
+import { adoptCommand, objectsCommand } from './tenant-objects.ts';
 
 type Amounts = Partial<Record<QuotaKey, number>>;
 type Usage = Readonly<Record<string, number>>;
@@ -193,6 +194,8 @@ export const tenantCommand = (): Command =>
     .addCommand(list())
     .addCommand(show())
     .addCommand(usage())
+    .addCommand(objectsCommand())
+    .addCommand(adoptCommand())
     .addCommand(remove())
     .addHelpText(
       'after',

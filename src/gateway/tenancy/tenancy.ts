@@ -9,6 +9,7 @@ import type { TenantLimits } from '../../ledger/quota.ts';
 import type { IsShared } from '../../ledger/views.ts';
 import type { Principal } from '../../policy/types.ts';
 import type { EngineClient } from '../../proxy/engine-client.ts';
+import { adopt, findAdoptable, type Wanted } from './adopt.ts';
 import { createFollower, type FollowParts } from './follow.ts';
 import { Rates } from './rates.ts';
 import { type TenancyState, TenantCall } from './tenant-call.ts';
@@ -26,6 +27,12 @@ export interface Tenancy {
   admit(principal: Principal & { readonly tenant: string }, operation: Operation, nowMs: number): void;
   /** Compares the ledger with the engine now. */
   reconcile(): Promise<void>;
+  /** Ownership for the admin API. */
+  readonly ownership: {
+    objects(tenant: string): readonly LedgerEntry[];
+    find(tenant: string, wanted: Wanted): Promise<readonly LedgerEntry[]>;
+    adopt(entries: readonly LedgerEntry[], owner: { subject: string; auditId: string }): Promise<void>;
+  };
   close(): void;
 }
 
@@ -78,6 +85,14 @@ export function createTenancy(options: TenancyOptions): Tenancy {
       if (limits !== undefined) state.rates.admit(principal, operation, limits, nowMs);
     },
     reconcile: () => follower.reconcile(),
+    ownership: {
+      objects: (tenant) => [...state.ledger.objects(tenant)].sort((a, b) => a.createdAt - b.createdAt),
+      find: (tenant, wanted) => findAdoptable(state, tenant, wanted, options.now()),
+      async adopt(entries, owner) {
+        await adopt(state, entries, owner, options.recorder, options.now());
+        void start();
+      },
+    },
     close: () => follower.stop(),
   };
 }

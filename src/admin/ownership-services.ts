@@ -1,0 +1,67 @@
+// Ownership behind the admin API: what each tenant owns, and giving a tenant what was made elsewhere and belongs to nobody.
+import { GatewayError } from '../errors.ts';
+import type { LedgerEntry } from '../ledger/entry.ts';
+import type { PerformChange } from './change.ts';
+import type { ChangeContext } from './services.ts';
+
+/** Which objects to adopt: all that any of these names. */
+export interface Adoption {
+  /** `key` or `key=value`, of containers, volumes and networks. */
+  readonly label?: string | undefined;
+  /** Objects of this compose project. */
+  readonly composeProject?: string | undefined;
+  /** Names, or ids and parts of them. */
+  readonly containers?: readonly string[] | undefined;
+  readonly volumes?: readonly string[] | undefined;
+  readonly networks?: readonly string[] | undefined;
+  readonly images?: readonly string[] | undefined;
+}
+
+export interface OwnershipLedger {
+  /** Live objects of a tenant, oldest first. */
+  objects(tenant: string): readonly LedgerEntry[];
+  /**
+   * Looks the objects up at the engine. Nothing is changed.
+   * @throws {GatewayError} `not-found` for a name that names nothing, `conflict` for what another tenant owns
+   */
+  find(tenant: string, adoption: Adoption): Promise<readonly LedgerEntry[]>;
+  /** Writes found objects down as the tenant's. */
+  adopt(entries: readonly LedgerEntry[], owner: { subject: string; auditId: string }): Promise<void>;
+}
+
+export interface OwnershipServices {
+  tenantObjects(tenant: string): readonly LedgerEntry[];
+  adoptObjects(tenant: string, adoption: Adoption, context: ChangeContext): Promise<readonly LedgerEntry[]>;
+}
+
+export const createOwnershipServices = (
+  given: OwnershipLedger | undefined,
+  change: PerformChange,
+): OwnershipServices => {
+  const ledger = given ?? without();
+  return {
+    tenantObjects: (tenant) => ledger.objects(tenant),
+    async adoptObjects(tenant, adoption, context) {
+      // The engine is asked before the change begins: changes wait for each other.
+      const found = await ledger.find(tenant, adoption);
+      return change(context, {
+        action: 'tenant.adopt',
+        resource: `tenant/${tenant}`,
+        detail: { objects: found.slice(0, 100).map(({ kind, id }) => `${kind}/${id}`), count: found.length },
+        check() {},
+        async perform() {
+          await ledger.adopt(found, { subject: context.by.subject, auditId: context.auditId });
+          return found;
+        },
+      });
+    },
+  };
+};
+
+/** For services over fakes that keep no ledger. */
+const without = (): OwnershipLedger => {
+  const refuse = (): never => {
+    throw new GatewayError('not-found', 'this gateway keeps no ledger');
+  };
+  return { objects: () => [], find: refuse, adopt: refuse };
+};

@@ -1,0 +1,88 @@
+// dockgate tenant objects and adopt: who owns what on the engine, and giving a tenant what was made before it came.
+import { Command } from 'commander';
+import { print, printJson, shortTime, table, usageError } from '../output.ts';
+import { collect, examples, gatewayOf, optionsOf, segment } from './common.ts';
+
+interface OwnedView {
+  readonly kind: string;
+  readonly id: string;
+  readonly name: string;
+  readonly owner: string;
+  readonly createdAt: string;
+  readonly auditId: string;
+}
+
+const objectTable = (objects: readonly OwnedView[]): string =>
+  table(
+    ['KIND', 'ID', 'NAME', 'OWNER', 'SINCE', 'AUDIT ID'],
+    objects.map((one) => [
+      one.kind,
+      /^[0-9a-f]{64}$/.test(one.id) ? one.id.slice(0, 12) : one.id,
+      one.name === one.id ? '' : one.name,
+      one.owner,
+      shortTime(one.createdAt),
+      one.auditId,
+    ]),
+  );
+
+export const objectsCommand = (): Command =>
+  new Command('objects')
+    .description('list what a tenant owns, with the call that made it')
+    .argument('<tenant>', 'name of the tenant')
+    .addHelpText('after', examples('dockgate tenant objects red', 'dockgate tenant objects red --json'))
+    .action(async (tenant: string, _options: object, command: Command) => {
+      const found = await (await gatewayOf(command)).call<{ objects: OwnedView[] }>(
+        'GET',
+        `/tenants/${segment(tenant)}/objects`,
+      );
+      return optionsOf(command).json ? printJson(found.objects) : print(objectTable(found.objects));
+    });
+
+interface AdoptOptions {
+  readonly tenant: string;
+  readonly label?: string;
+  readonly composeProject?: string;
+  readonly container?: readonly string[];
+  readonly volume?: readonly string[];
+  readonly network?: readonly string[];
+  readonly image?: readonly string[];
+}
+
+export const adoptCommand = (): Command =>
+  new Command('adopt')
+    .description('give a tenant objects that belong to nobody because they were not made through the gateway')
+    .requiredOption('--tenant <tenant>', 'the tenant')
+    .option('--label <label>', 'containers, volumes and networks with this label, KEY or KEY=VALUE')
+    .option('--compose-project <project>', 'everything of a compose project')
+    .option('--container <container>', 'a container by name or id; may be given more than once', collect)
+    .option('--volume <volume>', 'a volume by name; may be given more than once', collect)
+    .option('--network <network>', 'a network by name or id; may be given more than once', collect)
+    .option('--image <image>', 'an image by name; may be given more than once', collect)
+    .addHelpText(
+      'after',
+      examples(
+        'dockgate tenant adopt --tenant red --compose-project shop',
+        'dockgate tenant adopt --tenant red --container web --volume web-data',
+      ),
+    )
+    .action(async (options: AdoptOptions, command: Command) => {
+      const { tenant, label, composeProject, container, volume, network, image } = options;
+      const asked = {
+        ...(label === undefined ? {} : { label }),
+        ...(composeProject === undefined ? {} : { composeProject }),
+        ...(container === undefined ? {} : { containers: container }),
+        ...(volume === undefined ? {} : { volumes: volume }),
+        ...(network === undefined ? {} : { networks: network }),
+        ...(image === undefined ? {} : { images: image }),
+      };
+      if (Object.keys(asked).length === 0) {
+        throw usageError('say what to adopt: --label, --compose-project, --container, --volume, --network or --image');
+      }
+      const { adopted } = await (await gatewayOf(command)).call<{ adopted: OwnedView[] }>(
+        'POST',
+        `/tenants/${segment(tenant)}/adopt`,
+        asked,
+      );
+      if (optionsOf(command).json) return printJson(adopted);
+      return print(adopted.length === 0 ? `nothing new: tenant ${tenant} has all of it already` : objectTable(adopted));
+    });
