@@ -261,11 +261,12 @@ function issuerOf(data: Entry, preset: Preset, at: Path, faults: Fault[]): strin
   return template.replace('{tid}', data.tid ?? '');
 }
 
-const faultOfUrl = (address: string, insecureHttp: boolean): string | undefined => {
+/** @param query whether the address may carry one: some services tell their key sets apart by it, issuers never */
+const faultOfUrl = (address: string, insecureHttp: boolean, query = false): string | undefined => {
   const url = URL.canParse(address) ? new URL(address) : undefined;
   if (url === undefined) return `must be an https address, not ${named(address)}`;
-  if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '') {
-    return 'must be an address without user, query or fragment';
+  if (url.username !== '' || url.password !== '' || (url.search !== '' && !query) || url.hash !== '') {
+    return query ? 'must be an address without user or fragment' : 'must be an address without user, query or fragment';
   }
   if (url.protocol === 'https:') return undefined;
   if (url.protocol !== 'http:') return `must be an https address, not ${named(address)}`;
@@ -285,7 +286,7 @@ function keysOf(
 ): KeySource {
   if (data.jwks === undefined) return preset.keys;
   if (!data.jwks.includes('://')) return { kind: 'file', path: context.existing(data.jwks, [...at, 'jwks']) };
-  const fault = faultOfUrl(data.jwks, insecureHttp);
+  const fault = faultOfUrl(data.jwks, insecureHttp, true);
   if (fault !== undefined) faults.push({ path: [...at, 'jwks'], message: fault });
   return { kind: 'url', url: data.jwks };
 }

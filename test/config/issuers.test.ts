@@ -54,7 +54,7 @@ describe('issuers in the settings', () => {
   it('everything can be written out', () => {
     const { config, problems } = read(
       `${GENERIC}    algorithms: [ES256, EdDSA]
-    jwks: https://keys.example/jwks
+    jwks: https://keys.example/jwks?p=ci
     ca: ./ca.pem
     tokenFile: /run/token
     maxLifetime: 10m
@@ -76,7 +76,7 @@ describe('issuers in the settings', () => {
     // Rules two and three may meet at run time; that is the mapping's question, not one of form.
     assert.deepEqual(problems, []);
     const [issuer] = config?.issuers ?? [];
-    assert.deepEqual(issuer?.keys, { kind: 'url', url: 'https://keys.example/jwks' });
+    assert.deepEqual(issuer?.keys, { kind: 'url', url: 'https://keys.example/jwks?p=ci' });
     assert.deepEqual(
       [issuer?.ca, issuer?.bearerFile, issuer?.maxLifetimeMs],
       ['/etc/dockgate/ca.pem', '/run/token', 600_000],

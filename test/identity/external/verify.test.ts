@@ -3,7 +3,9 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
+import fc from 'fast-check';
 import { exportSPKI, generateKeyPair, type JWTHeaderParameters, SignJWT } from 'jose';
+import { GatewayError } from '../../../src/errors.ts';
 import { blocksInSettings, createBlocks } from '../../../src/identity/external/blocks.ts';
 import { openStore } from '../../../src/store/open.ts';
 import { JWKS, startIssuer, type TestIssuer } from '../../support/oidc-issuer.ts';
@@ -262,6 +264,30 @@ describe('a token of an external issuer', () => {
     } finally {
       issuer.jwks.pop();
     }
+  });
+
+  it('made of anything at all is refused with a 401, and never a fault of ours', async () => {
+    const room = await openExternalRoom(issuer);
+    await room.external.refresh();
+    const good = await issuer.sign('k1', room.claims());
+    const [head = '', body = '', signature = ''] = good.split('.');
+    const part = fc.oneof(
+      fc.constantFrom(head, body, signature, '', 'e30', 'bnVsbA', 'W10', 'eyJpc3MiOm51bGx9'),
+      fc.json().map((text) => Buffer.from(text).toString('base64url')),
+      fc
+        .dictionary(fc.constantFrom('iss', 'alg', 'kid', 'typ', 'crit', 'exp', 'aud', '__proto__'), fc.jsonValue())
+        .map(b64),
+      fc.constant(body).map((text) => b64({ ...JSON.parse(Buffer.from(text, 'base64url').toString()), exp: 1e300 })),
+      fc.string({ maxLength: 60 }),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(part, { minLength: 1, maxLength: 5 }), async (parts) => {
+        const token = parts.join('.');
+        if (token === good) return;
+        await assert.rejects(room.principal(token), (error) => error instanceof GatewayError && error.status === 401);
+      }),
+      { numRuns: 500 },
+    );
   });
 
   it('longer than 8 KiB is refused before anybody looks into it', async () => {
