@@ -133,6 +133,12 @@ export function createAuthenticator(parts: AuthenticatorParts): Authenticator {
     }
   }
 
+  function refuseEnded({ expiresAt }: Principal): void {
+    if (expiresAt !== undefined && now() >= expiresAt) {
+      throw new GatewayError('token-expired', 'the token has expired; ask an operator for a new one');
+    }
+  }
+
   /** The checks no cache may skip. */
   function admit(entry: Entry, source: string | undefined): Principal {
     const { own, external } = entry;
@@ -140,7 +146,9 @@ export function createAuthenticator(parts: AuthenticatorParts): Authenticator {
     if (external !== undefined) {
       checkBlocked(external);
       external.issuer.checkSource(external.token, source, now());
-      return principals.ofExternal(entry, external, entry.channel);
+      const principal = principals.ofExternal(entry, external, entry.channel);
+      refuseEnded(principal);
+      return principal;
     }
     return principals.ofToken(entry, own as VerifiedToken, entry.channel);
   }
@@ -240,9 +248,7 @@ export function createAuthenticator(parts: AuthenticatorParts): Authenticator {
     bound: (name) => principals.ofSocket(name),
     recheck(principal) {
       if (principal.certificateSerial !== undefined) certificates?.recheck(ofCertificateAlone(principal));
-      if (principal.expiresAt !== undefined && now() >= principal.expiresAt) {
-        throw new GatewayError('token-expired', 'the token has expired; ask an operator for a new one');
-      }
+      refuseEnded(principal);
       if (principal.tokenId !== undefined) refuseRevoked(principal.tokenId, principal.ancestors ?? []);
       const caller = principals.callerOf(ofTokenAlone(principal));
       if (caller !== undefined) checkBlocked(caller);

@@ -139,7 +139,7 @@ export function createPrincipals(issuer: string, identities: IdentityStore): Pri
       const principal: Principal = Object.freeze({
         ...(record === undefined ? attributesOfNamed(caller) : attributesOf(issuer, record)),
         tokenId: token.id,
-        expiresAt: token.expiresAt,
+        expiresAt: endOf(token, record),
         channel,
         claims: claimsOf(caller),
         origin: originOf(caller),
@@ -174,6 +174,10 @@ function attributesOf(issuer: string, record: IdentityRecord) {
     policies: Object.freeze([...record.policies]),
   };
 }
+
+/** An identity's limit on the life of its tokens holds for those other issuers make for it as well. */
+const endOf = (token: ExternalCaller['token'], record: IdentityRecord | undefined): number =>
+  Math.min(token.expiresAt, token.issuedAt + (record?.maxTtlMs ?? Number.POSITIVE_INFINITY));
 
 /** A subject of another issuer: what the mapping says of it, under that issuer's own name. */
 function attributesOfNamed({ mapped, issuer }: ExternalCaller) {
@@ -210,6 +214,7 @@ function originOf({ token, mapped, used, issuer }: ExternalCaller) {
 const isSame = (a: IdentityRecord, b: IdentityRecord): boolean =>
   a.tenant === b.tenant &&
   a.createdAt === b.createdAt &&
+  a.maxTtlMs === b.maxTtlMs &&
   sameList(a.groups, b.groups) &&
   sameList(a.policies, b.policies);
 

@@ -78,6 +78,22 @@ describe('a token of an external issuer', () => {
     assert.equal((await room.refusal(token)).code, 'identity-unknown');
   });
 
+  it('lives no longer for an identity than that identity’s tokens may', async () => {
+    const rules = [{ name: 'as-alice', when: [], identity: 'alice', groups: [], policies: [] }];
+    const room = await openExternalRoom(issuer, [settingOf(issuer, { rules })]);
+    const token = await issuer.sign('k1', room.claims());
+    const unlimited = await room.principal(token);
+    assert.equal(unlimited.expiresAt, room.clock.at + 330_000);
+    room.identities.change('alice', { maxTtlMs: 60_000 });
+    const limited = await room.principal(token);
+    assert.equal(limited.expiresAt, room.clock.at + 60_000);
+    room.clock.at += 60_000;
+    assert.equal((await room.refusal(token)).code, 'token-expired');
+    assert.throws(() => room.authenticator.recheck(limited), { code: 'token-expired' });
+    room.identities.change('alice', { maxTtlMs: undefined } as never);
+    assert.equal((await room.principal(token)).subject, 'alice');
+  });
+
   it('is answered synchronously once verified, with the same principal', async () => {
     const room = await openExternalRoom(issuer);
     const token = await issuer.sign('k1', room.claims());
