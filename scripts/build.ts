@@ -1,12 +1,15 @@
 // Bundles the program for the npm package and the container image: dist/cli.js, dist/index.js, dist/plugin.js and the
 // audit writer's worker. Packages with native code or data files stay outside and are installed.
 import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 process.chdir(root);
-rmSync('dist', { recursive: true, force: true });
+/** Default: dist in the checkout. */
+const outdir = process.argv[2] ?? 'dist';
+rmSync(outdir, { recursive: true, force: true });
 
 await build({
   entryPoints: {
@@ -22,7 +25,7 @@ await build({
   format: 'esm',
   platform: 'node',
   target: 'node22',
-  outdir: 'dist',
+  outdir,
   sourcemap: false,
   legalComments: 'none',
   // CommonJS packages ask for `require`, which an ES module does not have.
@@ -31,12 +34,12 @@ await build({
   },
   external: ['better-sqlite3'],
 });
-cpSync('migrations', 'dist/migrations', { recursive: true });
+cpSync('migrations', join(outdir, 'migrations'), { recursive: true });
 
 const { dependencies, ...rest } = JSON.parse(readFileSync('package.json', 'utf8')) as {
   dependencies: Record<string, string>;
 };
 writeFileSync(
-  'dist/package.json',
+  join(outdir, 'package.json'),
   `${JSON.stringify({ ...rest, dependencies: { 'better-sqlite3': dependencies['better-sqlite3'] }, devDependencies: undefined, scripts: undefined, allowScripts: undefined }, null, 2)}\n`,
 );

@@ -26,7 +26,9 @@ async function load(): Promise<X509> {
   );
   for (const name of added) target[name] = () => undefined;
   try {
-    library = await import('@peculiar/x509');
+    const module: Partial<X509> & { readonly default?: X509 } = await import('@peculiar/x509');
+    // In the bundle a CommonJS module that is imported late has all its names in its default export.
+    library = module.cryptoProvider === undefined ? (module.default as X509) : (module as X509);
     library.cryptoProvider.set(webcrypto as unknown as Crypto);
     return library;
   } finally {

@@ -48,7 +48,7 @@ export interface GatewayOptions {
 export function run(
   command: string,
   args: readonly string[],
-  options: { env?: NodeJS.ProcessEnv; input?: string | Buffer; timeoutMs?: number } = {},
+  options: { env?: NodeJS.ProcessEnv; input?: string | Buffer; timeoutMs?: number; uid?: number } = {},
 ): Promise<Ran> {
   return new Promise((resolve) => {
     const child = execFile(
@@ -57,6 +57,7 @@ export function run(
       {
         env: options.env ?? process.env,
         timeout: options.timeoutMs ?? 60_000,
+        ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }),
         killSignal: 'SIGKILL',
         maxBuffer: 256 * 1024 * 1024,
       },
