@@ -197,6 +197,7 @@ function ruleOf(detail: DockerAuthorization, index: number): ReadyRule {
   return {
     id: `token/${name}`,
     policy: 'token',
+    builtIn: true,
     name,
     effect: 'allow',
     rule: { name, effect: 'allow', actions, ...(resources === undefined ? {} : { resources }), line: 0 },

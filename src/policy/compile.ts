@@ -26,6 +26,8 @@ export interface ReadyRule {
   /** `policy/rule`. */
   readonly id: string;
   readonly policy: string;
+  /** The policy is one of the program's own. */
+  readonly builtIn: boolean;
   readonly name: string;
   readonly effect: 'allow' | 'deny';
   readonly rule: Rule;
@@ -144,6 +146,8 @@ interface BuiltIn {
   readonly document: ParsedDocument;
   readonly rules: readonly CompiledRule[];
 }
+
+const BUILT_IN_NAMES: ReadonlySet<string> = new Set(BUILT_IN_DOCUMENTS.map(({ name }) => name));
 
 let parsedBuiltIns: readonly BuiltIn[] | undefined;
 
@@ -440,6 +444,7 @@ function fillRule(compiled: CompiledRule, principal: Principal | undefined): Rea
   return {
     id: `${policy}/${rule.name}`,
     policy,
+    builtIn: BUILT_IN_NAMES.has(policy),
     name: rule.name,
     effect: rule.effect,
     rule,

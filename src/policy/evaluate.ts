@@ -118,6 +118,9 @@ function failure(policies: PrincipalPolicies, rule: ReadyRule, why: string, fiel
   return denial(policies, [field === undefined ? reason : { ...reason, field }], rule.id);
 }
 
+/** Who reads the denial can look up a rule of their own; the rules of a built-in policy tell them nothing. */
+const nameOf = (rule: ReadyRule): string => (rule.builtIn ? rule.policy : `${rule.policy}, rule ${rule.name}`);
+
 /** A denial because nothing allows: the nearest rules and what stood in the way of each. */
 function noAllow(
   policies: PrincipalPolicies,
@@ -134,7 +137,7 @@ function noAllow(
   for (const { rule, miss } of nearest) {
     const hidden = miss.code === 'object-not-found';
     const about = { code: miss.code, policy: rule.policy, rule: rule.name };
-    const say = (message: string): string => (hidden ? message : `denied by policy ${rule.policy}: ${message}`);
+    const say = (message: string): string => (hidden ? message : `denied by policy ${nameOf(rule)}: ${message}`);
     reasons.push({ ...about, ...(miss.field === undefined ? {} : { field: miss.field }), message: say(miss.message) });
     for (const { field, message } of miss.more ?? []) reasons.push({ ...about, field, message: say(message) });
     if (reasons.length >= MAX_REASONS) break;
