@@ -20,7 +20,7 @@ import { newAuditId } from './gateway/audit-id.ts';
 import { LiveCalls } from './gateway/live-calls.ts';
 import { createTenancy } from './gateway/tenancy/tenancy.ts';
 import { assembleGateway, type Gateway } from './gateway.ts';
-import { createFailedAttempts } from './identity/attempts.ts';
+import { createAttemptLimit, MAX_FAILURES } from './identity/attempts.ts';
 import { type Authenticator, createAuthenticator } from './identity/authenticate.ts';
 import { certificateFiles, ensureAuthority, ensureServerCertificate } from './identity/certificates.ts';
 import { createCertificateIssuer } from './identity/client-certificates.ts';
@@ -327,7 +327,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
           issuer,
           tokenEndpoint: {
             grants,
-            attempts: createFailedAttempts(),
+            attempts: createAttemptLimit(MAX_FAILURES),
             recorder,
             audience: config.audience,
             now,

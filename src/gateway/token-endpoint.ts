@@ -2,7 +2,7 @@
 // for a refresh credential. Who may have what is identity/grants.ts; here are the form, OAuth's words, and the audit.
 import type { AuditEvent, Recorder } from '../audit/event.ts';
 import { type ErrorCode, GatewayError } from '../errors.ts';
-import type { FailedAttempts } from '../identity/attempts.ts';
+import type { AttemptLimit } from '../identity/attempts.ts';
 import type { Peer } from '../identity/certificate-callers.ts';
 import type { Granted, GrantRequest, Grants } from '../identity/grants.ts';
 import { faultOfAction } from '../policy/actions.ts';
@@ -23,7 +23,7 @@ const MAX_TTL_S = 366 * 86_400;
 
 export interface TokenEndpointParts {
   readonly grants: Grants;
-  readonly attempts: FailedAttempts;
+  readonly attempts: AttemptLimit;
   readonly recorder: Recorder;
   /** `aud` of our tokens: the one audience a token can be had for. */
   readonly audience: string;
@@ -96,7 +96,7 @@ export async function answerTokenCall(call: TokenCall, parts: TokenEndpointParts
     return success(granted, ttlMs, auditId);
   } catch (thrown) {
     const error = asGatewayError(thrown);
-    if (error.status === 401) parts.attempts.failed(call.source, parts.now());
+    if (error.status === 401) parts.attempts.count(call.source, parts.now());
     return refuse(error, form?.basic ?? false);
   }
 }
@@ -283,6 +283,7 @@ function oauthCodeOf(code: ErrorCode, status: number): string {
     case 'details-invalid':
       return 'invalid_authorization_details';
     case 'too-many-attempts':
+    case 'rate-limited':
       return 'slow_down';
     default:
       // A subject or actor token that is not good is an invalid request.

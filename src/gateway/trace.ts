@@ -119,6 +119,8 @@ export class Trace {
       // Whose word it is that the caller is this principal; of a refused one what its issuer said, for operators alone.
       const origin = this.principal?.origin ?? outcome.origin;
       if (origin !== undefined) detail.origin = origin;
+      const actor = this.principal?.actor;
+      if (actor !== undefined) detail.actor = actor;
       if (call !== undefined && (call.operation.class !== 'read' || decision !== 'allow')) {
         const kept = this.#parts.redact(call);
         if (kept.body !== undefined) detail.body = kept.body;

@@ -3,6 +3,7 @@
 import { GatewayError } from '../errors.ts';
 import { exceeds } from '../policy/ceiling.ts';
 import type { Ceiling, DockerAuthorization, Principal, PrincipalOrigin } from '../policy/types.ts';
+import { createAttemptLimit } from './attempts.ts';
 import type { Authenticator } from './authenticate.ts';
 import type { Peer } from './certificate-callers.ts';
 import { ancestorOfSubject } from './external/blocks.ts';
@@ -16,6 +17,8 @@ export const EXCHANGE_TTL_MS = 10 * MINUTE_MS;
 export const REFRESH_TTL_MS = 15 * MINUTE_MS;
 /** Longest life of a credential's token: it can be had again at any time. */
 export const MAX_REFRESH_TTL_MS = 60 * MINUTE_MS;
+/** Tokens one identity gets without an operator within a minute; each is a row that is kept. */
+export const MAX_GRANTS = 120;
 /** Longest chain of tokens made from tokens. */
 const MAX_ANCESTORS = 4;
 /** A token that would end sooner is not worth making, in ms. */
@@ -47,7 +50,8 @@ export interface Grants {
    * @param input.actorToken token of who is to act with it; RFC 8693 `act`
    * @param input.peer whose connection it is, for bound tokens: the actor's when there is one, else the subject's
    * @param input.source address of the caller, without port
-   * @throws {GatewayError} the 401 code of a token that is not good, `grant-too-wide`, `grant-invalid`, `input-invalid`
+   * @throws {GatewayError} the 401 code of a token that is not good, `grant-too-wide`, `grant-invalid`, `rate-limited`,
+   *   `input-invalid`
    */
   exchange(
     input: GrantRequest & {
@@ -61,7 +65,7 @@ export interface Grants {
    * A short token for a refresh credential.
    *
    * @param input.clientId name of the identity, when the caller says it: then it must be the credential's
-   * @throws {GatewayError} `client-invalid`, `grant-too-wide`, `input-invalid`
+   * @throws {GatewayError} `client-invalid`, `grant-too-wide`, `rate-limited`, `input-invalid`
    */
   refresh(input: GrantRequest & { readonly secret: string; readonly clientId?: string | undefined }): Promise<Granted>;
 }
@@ -78,11 +82,18 @@ export interface GrantParts {
 
 export function createGrants(parts: GrantParts): Grants {
   const now = parts.now ?? Date.now;
+  const granted = createAttemptLimit(MAX_GRANTS);
 
   const principalOf = async (token: string, peer: Peer | undefined, source: string | undefined): Promise<Principal> =>
     parts.authenticator.authenticate(['authorization', `Bearer ${token}`], peer, source);
 
   async function issue(identity: string, request: GrantRequest, parent: ParentGrant, longestMs: number) {
+    if (granted.waitS(identity, now()) > 0) {
+      throw new GatewayError(
+        'rate-limited',
+        `${identity} had ${MAX_GRANTS} tokens within a minute; use one until it ends`,
+      );
+    }
     const { ceiling } = parent;
     const beyond = exceeds(ceilingOf(request), ceiling);
     if (beyond !== undefined) throw new GatewayError('grant-too-wide', beyond);
@@ -92,6 +103,7 @@ export function createGrants(parts: GrantParts): Grants {
     const ttlMs = Math.min(longestMs, maxTtlMs, parent.expiresAt - now());
     if (ttlMs < LEAST_TTL_MS)
       throw new GatewayError('grant-invalid', 'what the token is made from ends within a second');
+    granted.count(identity, now());
     return parts.issuer.issue({
       identity,
       ttlMs,

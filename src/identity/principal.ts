@@ -102,7 +102,7 @@ export function createPrincipals(issuer: string, identities: IdentityStore): Pri
         tokenId: token.id,
         ...(token.scope === undefined ? {} : { scope: token.scope }),
         ...(token.authorizationDetails === undefined ? {} : { authorizationDetails: token.authorizationDetails }),
-        ...(token.ancestors.length === 0 ? {} : { ancestors: token.ancestors }),
+        ...(token.ancestors.length === 0 ? {} : { ancestors: token.ancestors, ...actorOf(token) }),
         expiresAt: token.expiresAt,
         channel,
         claims: token.claims,
@@ -163,6 +163,12 @@ export function createPrincipals(issuer: string, identities: IdentityStore): Pri
       return principal;
     },
   };
+}
+
+/** The innermost word on who acts is the claim's outermost. */
+function actorOf({ claims, subject }: VerifiedToken): { actor?: string } {
+  const act = claims.act as { sub?: unknown } | undefined;
+  return typeof act?.sub === 'string' && act.sub !== subject ? { actor: act.sub } : {};
 }
 
 function attributesOf(issuer: string, record: IdentityRecord) {

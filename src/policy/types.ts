@@ -38,6 +38,8 @@ export interface Principal {
   readonly scope?: readonly string[];
   /** The token's own authorization details: a further ceiling. */
   readonly authorizationDetails?: readonly DockerAuthorization[];
+  /** Who acts for the subject with a token made for that (RFC 8693 `act`); left out when it is the subject itself. */
+  readonly actor?: string;
   /** Credentials the token was made from, the nearest first: each one's ceiling holds as well, and the end of one ends it. */
   readonly ancestors?: readonly { readonly id: string; readonly ceiling: Ceiling }[];
   /** Milliseconds since the epoch after which the credentials end; undefined on a bound socket. */

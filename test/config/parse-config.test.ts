@@ -167,6 +167,7 @@ const GOOD: [name: string, source: string, pick: (config: Config) => unknown, ex
     (c) => c.apiVersions,
     { min: '1.41', max: '1.47' },
   ],
+  ['a seal key', `${ENGINE}keySeal: { file: ./seal.key }`, (c) => c.keySeal?.file.endsWith('/seal.key'), true],
   ['extra host names', `${ENGINE}hostNames: [gate.test, "10.0.0.1", "::1", "*.test"]`, (c) => c.hostNames.length, 4],
   [
     'a listener for metrics',
@@ -402,6 +403,8 @@ const FAULTS: [name: string, source: string, at: string, message: RegExp][] = [
   ['versions upside down', `${ENGINE}apiVersions: { min: "1.45", max: "1.44" }`, '2:34 apiVersions.max', /below min/],
   ['an issuer with spaces', `${ENGINE}issuer: a b`, '2:9 issuer', /without spaces/],
   ['an empty audience', `${ENGINE}audience: ""`, '2:11 audience', /not an empty text/],
+  ['a seal key without file', `${ENGINE}keySeal: {}`, '2:10 keySeal.file', /is missing; must be a path/],
+  ['a seal key in the file', `${ENGINE}keySeal: abc`, '2:10 keySeal', /must be a map with file/],
   ['a host name that is none', `${ENGINE}hostNames: [a_b]`, '2:13 hostNames[0]', /"a_b" is neither/],
   ['metrics on a socket', `${ENGINE}metrics: { listen: unix:///m }`, '2:20 metrics.listen', /https or loopback http/],
   ['metrics in the open', `${ENGINE}metrics: { listen: "http://0.0.0.0:1" }`, '2:20 metrics.listen', /plain HTTP/],

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import type { AuditEvent } from '../../src/audit/event.ts';
 import { GatewayError } from '../../src/errors.ts';
 import { answerTokenCall } from '../../src/gateway/token-endpoint.ts';
-import { createFailedAttempts } from '../../src/identity/attempts.ts';
+import { createAttemptLimit, MAX_FAILURES } from '../../src/identity/attempts.ts';
 import { createGrants } from '../../src/identity/grants.ts';
 import { createRefreshCredentials } from '../../src/identity/refresh-credentials.ts';
 import { openRoom } from '../identity/memory-stores.ts';
@@ -20,7 +20,7 @@ async function openEndpoint(options: { unwritable?: boolean; fault?: Error } = {
   const rows: AuditEvent[] = [];
   const parts = {
     grants: options.fault === undefined ? grants : { ...grants, refresh: () => Promise.reject(options.fault) },
-    attempts: createFailedAttempts(),
+    attempts: createAttemptLimit(MAX_FAILURES),
     recorder: {
       record: (event: AuditEvent) => {
         if (options.unwritable) return Promise.reject(new GatewayError('audit-unwritable', 'the disk is full'));

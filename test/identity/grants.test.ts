@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { decodeJwt } from 'jose';
-import { createGrants, type Grants } from '../../src/identity/grants.ts';
+import { createGrants, type Grants, MAX_GRANTS } from '../../src/identity/grants.ts';
 import { createRefreshCredentials, isSecret, type RefreshCredentials } from '../../src/identity/refresh-credentials.ts';
 import type { DockerAuthorization } from '../../src/policy/types.ts';
 import { bearer, type IdentityRoom, openRoom } from './memory-stores.ts';
@@ -141,7 +141,9 @@ describe('exchange()', () => {
       actorToken: actor?.token as string,
     });
     assert.equal(first.actor, 'op');
+    assert.equal((await room.authenticator.authenticate(bearer(first.token))).actor, 'op');
     const second = await room.grants.exchange({ subjectToken: first.token });
+    assert.equal((await room.authenticator.authenticate(bearer(second.token))).actor, undefined);
     assert.equal(decodeJwt(second.token).sub, 'alice');
     assert.deepEqual(decodeJwt(second.token).act, { sub: 'alice', act: { sub: 'op' } });
     await assert.rejects(room.grants.exchange({ subjectToken: first.token, actorToken: 'x.y.z' }), {
@@ -154,6 +156,17 @@ describe('exchange()', () => {
     const bound = await room.issuer.issue({ identity: 'alice', boundTo: 'A'.repeat(43), by: 'op' });
     // Without its certificate a bound token is nobody's.
     await assert.rejects(room.grants.exchange({ subjectToken: bound.token }), { code: /certificate/ as never });
+  });
+
+  it('is slow for who wants very many, and for nobody else', async () => {
+    const room = await openGrantRoom();
+    const [alice, op] = await Promise.all(['alice', 'op'].map((identity) => room.issuer.issue({ identity, by: 'op' })));
+    const ask = (of: typeof alice) => room.grants.exchange({ subjectToken: of?.token as string });
+    for (let i = 0; i < MAX_GRANTS; i++) await ask(alice);
+    await assert.rejects(ask(alice), { code: 'rate-limited', message: /^alice had 120 tokens within a minute/ });
+    await ask(op);
+    room.clock.at += 60_000;
+    await ask(alice);
   });
 
   it('is refused once the identity is disabled', async () => {
