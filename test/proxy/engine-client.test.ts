@@ -463,12 +463,38 @@ describe('an upgrade', () => {
   });
   after(() => rmSync(folder, { recursive: true, force: true }));
 
+  /** A client that trusts the private CA of the engine's certificate. */
+  const trustAuthority = () => {
+    const { tls: _none, ...bare } = engine.address;
+    const ca = readFileSync(join(folder, 'ca.pem'), 'utf8');
+    client = createEngineClient({ ...bare, tls: { ca, servername: 'localhost' } });
+  };
+  it('to an engine whose certificate nobody vouches for is not made, nor is any call', async () => {
+    await open((r) => r.answer(200, 'x'), {}, { tls: material });
+    const { tls: _none, ...bare } = engine.address;
+    client = createEngineClient({ ...bare, tls: { servername: 'localhost' } });
+    await assert.rejects(client.forward(get('/'), memoryCaller()), { code: 'engine-unreachable' });
+    await assert.rejects(client.upgrade(post('/exec/x/start'), 'tcp'), { code: 'engine-unreachable' });
+    assert.equal(engine.requests.length, 0);
+  });
+
   const ways: [string, () => ScriptedOptions][] = [
     ['unix', () => ({})],
     ['TCP', () => ({ tcp: true })],
     ['TLS', () => ({ tls: material })],
   ];
   for (const [name, how] of ways) {
+    it(`does not keep ordinary calls over ${name} from being pooled`, async () => {
+      await open((r) => r.answer(200, r.target), {}, how());
+      if (name === 'TLS') trustAuthority();
+      for (const target of ['/a', '/b']) {
+        const caller = memoryCaller();
+        assert.equal((await client.forward(get(target), caller)).end, 'complete');
+        assert.equal(caller.body().toString(), target);
+      }
+      assert.equal(engine.sockets.length, 1);
+    });
+
     it(`over ${name} carries bytes both ways and keeps the half-close`, async () => {
       await open(
         (r) => {
@@ -481,13 +507,7 @@ describe('an upgrade', () => {
         {},
         how(),
       );
-      if (name === 'TLS') {
-        const { tls: _none, ...bare } = engine.address;
-        client = createEngineClient({
-          ...bare,
-          tls: { ca: readFileSync(join(folder, 'ca.pem'), 'utf8'), servername: 'localhost' },
-        });
-      }
+      if (name === 'TLS') trustAuthority();
       const answer = await client.upgrade(post('/exec/x/start', Buffer.from('{"Tty":false}')), 'tcp');
       assert.equal(answer.kind, 'upgraded');
       if (answer.kind !== 'upgraded') return;

@@ -69,6 +69,12 @@ export async function startScriptedEngine(script: Script, options: ScriptedOptio
     options.tls === undefined
       ? net.createServer({ allowHalfOpen: true }, accept)
       : tls.createServer({ allowHalfOpen: true, ...options.tls } as tls.TlsOptions, accept);
+  // Also those whose handshake came to nothing: they must not keep the server.
+  const raw = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    raw.add(socket);
+    socket.once('close', () => raw.delete(socket));
+  });
   const overTcp = options.tcp === true || options.tls !== undefined;
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -91,7 +97,7 @@ export async function startScriptedEngine(script: Script, options: ScriptedOptio
     wire: () => Buffer.concat(wire).toString('latin1'),
     script,
     async close() {
-      for (const socket of sockets) socket.destroy();
+      for (const socket of [...sockets, ...raw]) socket.destroy();
       await new Promise<void>((resolve) => server.close(() => resolve()));
       if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
     },
