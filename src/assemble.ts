@@ -18,6 +18,9 @@ import { GatewayError } from './errors.ts';
 import { explainRequest } from './explain-request.ts';
 import { newAuditId } from './gateway/audit-id.ts';
 import { LiveCalls } from './gateway/live-calls.ts';
+import type { GatewayParts } from './gateway/parts.ts';
+import { performFor } from './gateway/perform.ts';
+import { createReaper } from './gateway/tenancy/reaper.ts';
 import { createTenancy } from './gateway/tenancy/tenancy.ts';
 import { assembleGateway, type Gateway } from './gateway.ts';
 import { createAttemptLimit, MAX_FAILURES } from './identity/attempts.ts';
@@ -248,6 +251,26 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         owning: () => tenancy.ledger.tenants(),
         history: (name, from, to, step) => usageOverTime(usageHistory.read(name, from, to), from, to, step),
       },
+      leases: {
+        leased: () =>
+          [...tenancy.ledger.entries()].filter((one) => one.state === 'live' && one.leaseUntil !== undefined),
+        async change(entry, action, by) {
+          tenancy.ledger.apply(entry);
+          await recorder.record({
+            at: now() * 1000,
+            stage: 'gateway',
+            auditId: newAuditId(),
+            action,
+            subject: by,
+            tenant: entry.tenant,
+            resource: `${entry.kind}/${entry.name}`,
+            resourceId: entry.id,
+            decision: 'allow',
+            ledger: [entry],
+          });
+        },
+        look: () => void reaper.look(),
+      },
       sockets: { store: store.sockets, host: sockets },
       ledger: tenancy.ownership,
       credentials: store.credentials,
@@ -301,43 +324,50 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       onFault: (error, auditId) => log.error({ err: error, auditId }, 'an admin call failed'),
     });
 
-    const gateway: Gateway = assembleGateway(
-      {
+    const gatewayParts: GatewayParts = {
+      authenticator,
+      live,
+      policies: () => policies,
+      plugins: () => plugins,
+      recorder,
+      engine,
+      tenancy,
+      limits: () => current.limits,
+      apiVersions,
+      redact: redactorFor(store),
+      now,
+      newAuditId,
+      log,
+      meter,
+    };
+    const gateway: Gateway = assembleGateway(gatewayParts, (app) =>
+      mountOwnRoutes(app, {
+        adminApp,
+        admin,
         authenticator,
         live,
-        policies: () => policies,
-        plugins: () => plugins,
-        recorder,
-        engine,
-        tenancy,
-        limits: () => current.limits,
-        apiVersions,
-        redact: redactorFor(store),
-        now,
-        newAuditId,
-        log,
-        meter,
-      },
-      (app) =>
-        mountOwnRoutes(app, {
-          adminApp,
-          admin,
-          authenticator,
-          live,
-          issuer,
-          tokenEndpoint: {
-            grants,
-            attempts: createAttemptLimit(MAX_FAILURES),
-            recorder,
-            audience: config.audience,
-            now,
-            newAuditId,
-          },
-          ready: () => readiness.ask(),
-        }),
+        issuer,
+        tokenEndpoint: {
+          grants,
+          attempts: createAttemptLimit(MAX_FAILURES),
+          recorder,
+          audience: config.audience,
+          now,
+          newAuditId,
+        },
+        ready: () => readiness.ask(),
+      }),
     );
 
     const operations = createOperationsApp({ metrics: () => meter.text(), ready: () => readiness.ask() });
+    const reaper = createReaper({
+      ledger: tenancy.ledger,
+      log,
+      now,
+      perform: (owner, method, target) => performFor(owner, method, target, 'lease/ended', gatewayParts),
+    });
+    reaper.start();
+    undo.push(() => reaper.stop());
 
     // Serving does not wait for anybody's keys: a token that needs them waits for this very fetch.
     void externals.refresh();

@@ -7,6 +7,7 @@ import { splitDocuments } from './documents.ts';
 import { parseDuration } from './duration.ts';
 import * as input from './input.ts';
 import { mountIssuerRoutes } from './issuer-routes.ts';
+import { mountLeaseRoutes } from './lease-routes.ts';
 import { mountOwnershipRoutes } from './ownership-routes.ts';
 import { problemOf } from './problems.ts';
 import type { AdminCaller, AdminServices, ChangeContext } from './services.ts';
@@ -141,8 +142,11 @@ export const createAdminApp = (services: AdminServices, options: AdminOptions = 
     return c.json({ tokens: listed.map((token) => tokenView(token, now)) });
   });
   app.post('/tokens', async (c) => {
-    const { ttl, ...asked } = await body(input.newToken, c.req.raw);
-    const { token, record } = await services.createToken({ ...asked, ttlMs: msOf(ttl) }, c.get('context'));
+    const { ttl, lease, ...asked } = await body(input.newToken, c.req.raw);
+    const { token, record } = await services.createToken(
+      { ...asked, ttlMs: msOf(ttl), leaseMs: msOf(lease) },
+      c.get('context'),
+    );
     return c.json({ token, ...tokenView(record, services.now()) }, 201);
   });
   app.post('/tokens/revoke', async (c) =>
@@ -156,6 +160,7 @@ export const createAdminApp = (services: AdminServices, options: AdminOptions = 
 
   mountCertificateRoutes(app, services);
   mountTenantRoutes(app, services);
+  mountLeaseRoutes(app, services);
   mountSocketRoutes(app, services);
   mountOwnershipRoutes(app, services);
   mountIssuerRoutes(app, services);
@@ -167,7 +172,7 @@ export const createAdminApp = (services: AdminServices, options: AdminOptions = 
     return c.json({ credentials: services.listCredentials(filter).map((record) => credentialView(record, now)) });
   });
   app.post('/credentials', async (c) => {
-    const { ttl, ...asked } = await body(input.newToken, c.req.raw);
+    const { ttl, ...asked } = await body(input.newCredential, c.req.raw);
     const { secret, record } = await services.createCredential({ ...asked, ttlMs: msOf(ttl) }, c.get('context'));
     return c.json({ credential: secret, ...credentialView(record, services.now()) }, 201);
   });

@@ -12,6 +12,7 @@ import type { DockerAuthorization } from '../policy/types.ts';
 import { type CertificateParts, createCertificateServices } from './certificate-services.ts';
 import type { Change } from './change.ts';
 import { createIssuerServices, type IssuerParts } from './issuer-services.ts';
+import { createLeaseServices, type LeaseParts } from './lease-services.ts';
 import { createOwnershipServices, type OwnershipLedger } from './ownership-services.ts';
 import { InputError } from './problems.ts';
 import type {
@@ -40,6 +41,7 @@ export interface AdminParts {
       scope?: readonly string[];
       boundTo?: string;
       authorizationDetails?: readonly DockerAuthorization[];
+      leaseMs?: number;
       issuedBy: string;
     }): Promise<{ token: string; record: TokenRecord }> | { token: string; record: TokenRecord };
   };
@@ -47,6 +49,7 @@ export interface AdminParts {
   /** Client certificates; left out, none are issued. */
   readonly certificates?: CertificateParts;
   readonly tenants?: TenantParts;
+  readonly leases?: LeaseParts;
   /** Sockets made while running; left out, none are made. */
   readonly sockets?: SocketParts;
   /** Who owns what; left out, nothing is known of it. */
@@ -306,6 +309,7 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
 
     ...createTokenServices(parts, change, showIdentity),
 
+    ...createLeaseServices(parts.leases, change, () => parts.now()),
     ...createTenantServices(
       parts.tenants,
       change,

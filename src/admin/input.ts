@@ -40,10 +40,11 @@ const authorizationDetails = z
   })
   .optional();
 
-/** A token, or a refresh credential. */
+/** A token. */
 export const newToken = z.strictObject({
   identity: name,
   ttl: span.optional(),
+  lease: span.optional(),
   authorizationDetails,
   scope: z
     .array(
@@ -59,6 +60,8 @@ export const newToken = z.strictObject({
     .regex(/^[A-Za-z0-9_-]{43}$/, { error: 'must be the SHA-256 of a DER certificate in base64url, 43 characters' })
     .optional(),
 });
+
+export const newCredential = newToken.omit({ lease: true });
 
 const ttl = z
   .string({ error: DURATION_RULE })

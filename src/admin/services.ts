@@ -7,6 +7,7 @@ import type { StoredDocument } from '../policy/store.ts';
 import type { Decision, DockerAuthorization } from '../policy/types.ts';
 import type { CertificateServices } from './certificate-services.ts';
 import type { IssuerServices } from './issuer-services.ts';
+import type { LeaseServices } from './lease-services.ts';
 import type { OwnershipServices } from './ownership-services.ts';
 import type { SocketServices } from './socket-services.ts';
 import type { TenantServices } from './tenant-services.ts';
@@ -52,10 +53,12 @@ export interface NewToken {
   /** `x5t#S256` of the client certificate it is bound to. */
   readonly boundTo?: string | undefined;
   readonly authorizationDetails?: readonly DockerAuthorization[] | undefined;
+  /** How long what is made with it may stay, in ms. */
+  readonly leaseMs?: number | undefined;
 }
 
 /** A refresh credential on its way in; without `ttlMs` it lives 90 days. */
-export type NewCredentialInput = NewToken;
+export type NewCredentialInput = Omit<NewToken, 'leaseMs'>;
 
 /** A token and what became of it. */
 export type TokenStatus = TokenRecord & {
@@ -105,7 +108,8 @@ export interface AdminServices
     SocketServices,
     IssuerServices,
     TenantServices,
-    OwnershipServices {
+    OwnershipServices,
+    LeaseServices {
   createIdentity(input: NewIdentity, context: ChangeContext): Promise<IdentityRecord>;
   listIdentities(): readonly IdentityRecord[];
   /** @throws {GatewayError} `not-found` */

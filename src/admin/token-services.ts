@@ -64,9 +64,16 @@ export function createTokenServices(
           scope: input.scope,
           authorizationDetails: input.authorizationDetails,
           boundTo: input.boundTo,
+          leaseMs: input.leaseMs,
         },
         check() {
-          needEnabled(input.identity);
+          const identity = needEnabled(input.identity);
+          if (input.leaseMs !== undefined && identity.tenant === undefined) {
+            throw new GatewayError(
+              'input-invalid',
+              `identity ${identity.name} has no tenant, and only what a tenant makes is followed: a lease would do nothing`,
+            );
+          }
           if (input.ttlMs !== undefined && input.ttlMs > maxTtlMs) {
             throw new GatewayError('input-invalid', `ttl is longer than the longest allowed, ${maxTtlMs / 3_600_000}h`);
           }
@@ -78,6 +85,7 @@ export function createTokenServices(
             ...(input.scope === undefined ? {} : { scope: input.scope }),
             ...(input.authorizationDetails === undefined ? {} : { authorizationDetails: input.authorizationDetails }),
             ...(input.boundTo === undefined ? {} : { boundTo: input.boundTo }),
+            ...(input.leaseMs === undefined ? {} : { leaseMs: input.leaseMs }),
             issuedBy: context.by.subject,
           }),
         outcome: ({ record: { id } }) => ({ resourceId: id }),

@@ -12,6 +12,7 @@ import { gatewayCommands } from './commands/gateway.ts';
 import { identityCommand } from './commands/identity.ts';
 import { issuerCommand } from './commands/issuer.ts';
 import { keyCommand } from './commands/key.ts';
+import { leaseCommand } from './commands/lease.ts';
 import { pluginCommand } from './commands/plugin.ts';
 import { policyCommand } from './commands/policy.ts';
 import { socketCommand } from './commands/socket.ts';
@@ -52,6 +53,7 @@ export const createProgram = (): Command => {
   for (const make of [
     identityCommand,
     tenantCommand,
+    leaseCommand,
     tokenCommand,
     credentialCommand,
     keyCommand,

@@ -86,6 +86,8 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
     trace.warnings = admitted.warnings;
   }
   if (trace.tenantCall !== undefined) {
+    const leases = [principal.leaseMs, trace.decision?.obligations.leaseMs].filter((ms) => ms !== undefined);
+    if (leases.length > 0) trace.tenantCall.lease(Math.min(...leases));
     call = await trace.tenantCall.reserve(call);
     trace.call = call;
     trace.ledger = trace.tenantCall.reserved;

@@ -87,7 +87,13 @@ export function createGrants(parts: GrantParts): Grants {
   const principalOf = async (token: string, peer: Peer | undefined, source: string | undefined): Promise<Principal> =>
     parts.authenticator.authenticate(['authorization', `Bearer ${token}`], peer, source);
 
-  async function issue(identity: string, request: GrantRequest, parent: ParentGrant, longestMs: number) {
+  async function issue(
+    identity: string,
+    request: GrantRequest,
+    parent: ParentGrant,
+    longestMs: number,
+    leaseMs?: number,
+  ) {
     if (granted.waitS(identity, now()) > 0) {
       throw new GatewayError(
         'rate-limited',
@@ -109,6 +115,7 @@ export function createGrants(parts: GrantParts): Grants {
       ttlMs,
       ...(scope === undefined ? {} : { scope }),
       ...(authorizationDetails === undefined ? {} : { authorizationDetails }),
+      ...(leaseMs === undefined ? {} : { leaseMs }),
       parent,
       by: identity,
     });
@@ -137,7 +144,7 @@ export function createGrants(parts: GrantParts): Grants {
         act: { sub: actor ?? subject, ...(act === undefined ? {} : { act }) },
         ...(cnf === undefined ? {} : { cnf }),
       };
-      const made = await issue(subject, request, parent, request.ttlMs ?? EXCHANGE_TTL_MS);
+      const made = await issue(subject, request, parent, request.ttlMs ?? EXCHANGE_TTL_MS, principal.leaseMs);
       const { origin } = principal;
       return {
         ...made,

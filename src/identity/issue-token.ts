@@ -58,6 +58,8 @@ export interface TokenRequest {
   readonly boundTo?: string;
   /** Ceiling of RFC 9396 authorization details; left out means none. */
   readonly authorizationDetails?: readonly DockerAuthorization[];
+  /** How long what is made with it may stay, in ms; left out means no end. */
+  readonly leaseMs?: number;
   /** What it is made from: whoever holds that may have no more than it, and no longer. */
   readonly parent?: ParentGrant;
   /** Who asks: subject of the operator, for the record. */
@@ -163,7 +165,7 @@ export function createIssuer(parts: IssuerParts): Issuer {
     jwks: () => ring.jwks(),
     verifier: (kid) => ring.verifier(kid),
 
-    async issue({ identity: name, ttlMs, scope, authorizationDetails, boundTo, parent, by }) {
+    async issue({ identity: name, ttlMs, scope, authorizationDetails, leaseMs, boundTo, parent, by }) {
       const identity = parts.identities.get(name);
       if (identity === undefined) throw new GatewayError('not-found', `there is no identity ${name}`);
       if (identity.disabled) throw new GatewayError('conflict', `identity ${name} is disabled; enable it first`);
@@ -187,6 +189,7 @@ export function createIssuer(parts: IssuerParts): Issuer {
         ...(boundTo === undefined ? {} : { cnf: { 'x5t#S256': boundTo } }),
         ...claimsOfCeiling({ ...(scope && { scope }), ...(authorizationDetails && { authorizationDetails }) }),
         ...(parent === undefined ? {} : { parents: parentClaims(parent, { scope, authorizationDetails }) }),
+        ...(leaseMs === undefined ? {} : { lease: Math.ceil(leaseMs / 1000) }),
         ...(parent?.act === undefined ? {} : { act: parent.act }),
         ...(parent?.cnf === undefined ? {} : { cnf: parent.cnf }),
         ...(identity.tenant === undefined ? {} : { tenant: identity.tenant }),

@@ -103,6 +103,7 @@ export function createPrincipals(issuer: string, identities: IdentityStore): Pri
         ...(token.scope === undefined ? {} : { scope: token.scope }),
         ...(token.authorizationDetails === undefined ? {} : { authorizationDetails: token.authorizationDetails }),
         ...(token.ancestors.length === 0 ? {} : { ancestors: token.ancestors, ...actorOf(token) }),
+        ...(token.leaseMs === undefined ? {} : { leaseMs: token.leaseMs }),
         expiresAt: token.expiresAt,
         channel,
         claims: token.claims,

@@ -34,6 +34,8 @@ export interface VerifiedToken {
   readonly issuedAt: number;
   /** When the credentials end, to the millisecond: what an issuer's clock is forgiven is in it already. */
   readonly expiresAt: number;
+  /** How long what is made with it may stay, in ms. */
+  readonly leaseMs?: number;
   /** The claims of the token, for rules. */
   readonly claims: Readonly<Record<string, unknown>>;
 }
@@ -102,12 +104,14 @@ export async function verifyToken(token: string, key: CryptoKey, issuer: Issuer,
   }).catch((error: unknown) => {
     throw refusalOf(error);
   });
-  const { sub, jti, iat, exp } = payload;
+  const { sub, jti, iat, exp, lease } = payload;
   const refuse = (claim: string) => new GatewayError('token-invalid', `the token claim ${claim} is not valid here`);
   if (typeof sub !== 'string' || sub === '') throw refuse('sub');
   if (typeof jti !== 'string' || jti === '') throw refuse('jti');
   if (typeof iat !== 'number' || !Number.isFinite(iat)) throw refuse('iat');
   if (typeof exp !== 'number' || !Number.isFinite(exp)) throw refuse('exp');
+  // A lease that cannot be read is not one that may be left out.
+  if (lease !== undefined && (typeof lease !== 'number' || !(lease > 0))) throw refuse('lease');
   if (iat * 1000 > at + CLOCK_TOLERANCE_S * 1000) {
     throw new GatewayError('token-not-yet-valid', 'the token is issued in the future; compare the clocks');
   }
@@ -122,6 +126,7 @@ export async function verifyToken(token: string, key: CryptoKey, issuer: Issuer,
     ancestors: ancestorsOf(payload.parents, refuse),
     issuedAt: iat * 1000,
     expiresAt: exp * 1000,
+    ...(lease === undefined ? {} : { leaseMs: lease * 1000 }),
     claims: Object.freeze(payload),
   };
 }

@@ -48,6 +48,8 @@ export interface LedgerEntry {
   readonly isPulled?: boolean | undefined;
   /** What a container takes of its tenant's share. */
   readonly share?: Share | undefined;
+  /** When what was made under a lease is removed, in milliseconds since the epoch. */
+  readonly leaseUntil?: number | undefined;
   /** The container runs, or is about to. */
   readonly isRunning?: boolean | undefined;
 }
@@ -60,6 +62,8 @@ export interface Owner {
   readonly auditId: string;
   /** Milliseconds since the epoch. */
   readonly atMs: number;
+  /** When what is made is to be removed, in milliseconds since the epoch. */
+  readonly leaseUntil?: number | undefined;
 }
 
 /** A new entry of an owner's. `number` tells objects of one call apart. */
@@ -74,6 +78,7 @@ export const newEntry = (
   tokenId: owner.tokenId,
   auditId: owner.auditId,
   createdAt: owner.atMs,
+  leaseUntil: owner.leaseUntil,
   ...what,
 });
 

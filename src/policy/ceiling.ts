@@ -210,6 +210,7 @@ function ruleOf(detail: DockerAuthorization, index: number): ReadyRule {
     when: undefined,
     set: undefined,
     redact: undefined,
+    leaseMs: undefined,
   };
 }
 

@@ -43,13 +43,15 @@ export interface ReadyRule {
   readonly set: Readonly<Record<string, string>> | undefined;
   /** Parts to take out of the answer. */
   readonly redact: readonly string[] | undefined;
+  /** How long what is made may stay, in ms. */
+  readonly leaseMs: number | undefined;
 }
 
 /** What one principal's rules say of one action. */
 export interface ActionRules {
   readonly denies: readonly ReadyRule[];
   readonly allows: readonly ReadyRule[];
-  /** Some allow rule stamps labels, takes parts out of answers or may fail, so all of them are judged, not only up to the first that matches. */
+  /** Some allow rule stamps labels, takes parts out of answers, gives a lease or may fail, so all of them are judged, not only up to the first that matches. */
   readonly judgeAll: boolean;
   /** The first rule that cannot be judged for this principal at all. */
   readonly broken: ReadyRule | undefined;
@@ -75,6 +77,7 @@ interface CompiledRule {
   readonly labels: readonly (readonly [string, Template])[] | undefined;
   readonly set: readonly (readonly [string, Template])[] | undefined;
   readonly redact: readonly string[] | undefined;
+  readonly leaseMs: number | undefined;
   readonly source: ReadyRule['source'];
   readonly hours: ReadyRule['hours'];
   readonly host: HostCheck | undefined;
@@ -295,7 +298,9 @@ export class PrincipalPolicies {
       known = {
         denies: rules.filter((rule) => rule.effect === 'deny'),
         allows,
-        judgeAll: allows.some((rule) => rule.set !== undefined || rule.redact !== undefined || rule.when !== undefined),
+        judgeAll: allows.some(({ set, redact, leaseMs, when }) =>
+          [set, redact, leaseMs, when].some((part) => part !== undefined),
+        ),
         broken: rules.find((rule) => rule.error !== undefined),
       };
       this.#byAction.set(action, known);
@@ -412,6 +417,7 @@ function compileRules(document: PolicyDocument): readonly CompiledRule[] {
       labels: templates(rule.labels),
       set: templates(rule.set?.labels),
       redact: rule.redact === undefined ? undefined : Object.freeze([...rule.redact]),
+      leaseMs: rule.leaseMs,
       source: rule.source === undefined ? undefined : compileSource(rule.source),
       hours: rule.hours === undefined ? undefined : compileHours(rule.hours),
       host: rule.host === undefined ? undefined : hostCheckOf(rule.host),
@@ -457,5 +463,6 @@ function fillRule(compiled: CompiledRule, principal: Principal | undefined): Rea
     when: compiled.when,
     set: set === undefined ? undefined : Object.freeze(Object.fromEntries(set)),
     redact: compiled.redact,
+    leaseMs: compiled.leaseMs,
   };
 }

@@ -41,6 +41,7 @@ export function decide(policies: PrincipalPolicies, input: DecisionInput): Decis
   let allowed: ReadyRule | undefined;
   let labels: Record<string, string> | undefined;
   let redact: readonly string[] | undefined;
+  let leaseMs: number | undefined;
   let misses: { rule: ReadyRule; miss: Miss }[] | undefined;
   const hosts: HostResults | undefined = allows.length > 1 ? new Map() : undefined;
   for (const rule of allows) {
@@ -53,6 +54,17 @@ export function decide(policies: PrincipalPolicies, input: DecisionInput): Decis
     }
     allowed ??= rule;
     if (!judgeAll) break;
+    if (rule.leaseMs !== undefined) {
+      if (input.principal.tenant === undefined) {
+        return failure(
+          policies,
+          rule,
+          'it gives a lease, and only what a tenant makes is followed: give the identity a tenant',
+          undefined,
+        );
+      }
+      leaseMs = Math.min(rule.leaseMs, leaseMs ?? rule.leaseMs);
+    }
     if (rule.redact !== undefined) redact = redact === undefined ? rule.redact : merged(redact, rule.redact);
     for (const key in rule.set) {
       const value = rule.set[key] as string;
@@ -69,7 +81,7 @@ export function decide(policies: PrincipalPolicies, input: DecisionInput): Decis
     reasons: [allowReason(allowed)],
     policyIds: [allowed.policy],
     rule: allowed.id,
-    obligations: obligationsOf(labels, redact),
+    obligations: obligationsOf(labels, redact, leaseMs),
   };
 }
 
@@ -80,11 +92,13 @@ const merged = (some: readonly string[], more: readonly string[]): readonly stri
 function obligationsOf(
   labels: Readonly<Record<string, string>> | undefined,
   redact: readonly string[] | undefined,
+  leaseMs: number | undefined,
 ): Obligations {
-  if (labels === undefined && redact === undefined) return NO_OBLIGATIONS;
+  if (labels === undefined && redact === undefined && leaseMs === undefined) return NO_OBLIGATIONS;
   return {
     ...(labels === undefined ? {} : { labels: Object.freeze(labels) }),
     ...(redact === undefined ? {} : { redact }),
+    ...(leaseMs === undefined ? {} : { leaseMs }),
   };
 }
 

@@ -36,6 +36,8 @@ export interface Rule {
   readonly set?: { readonly labels: Readonly<Record<string, string>> };
   /** Parts taken out of the answers. */
   readonly redact?: readonly string[];
+  /** How long what is made may stay, in ms. */
+  readonly leaseMs?: number;
   readonly when?: readonly string[];
   /** Milliseconds since the epoch. */
   readonly notBefore?: number;

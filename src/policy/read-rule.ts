@@ -34,6 +34,7 @@ const RULE_KEYS = {
     'host',
     'set',
     'redact',
+    'lease',
     'when',
     'notBefore',
     'notAfter',
@@ -119,6 +120,7 @@ export function readRule(node: Located, where: string, faults: Faults): Rule | u
   readHostOf(rule, get('host'), faults);
   readSetOf(rule, get('set'), faults);
   readRedactOf(rule, get('redact'), faults);
+  readLeaseOf(rule, get('lease'), faults);
   const when = get('when');
   if (when) {
     rule.when = readTexts(...when, faults);
@@ -195,6 +197,28 @@ function readRedactOf(rule: RuleDraft, value: [Located, string] | undefined, fau
     const fault = text === undefined ? undefined : faultOfRedaction(text);
     return fault === undefined ? text : faults.add(item.at, `${at}: ${fault}`);
   });
+}
+
+const LEASE_UNIT_MS = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+/** Longest lease, in days: the ledger remembers what is removed as long. */
+const MAX_LEASE_DAYS = 90;
+
+function readLeaseOf(rule: RuleDraft, value: [Located, string] | undefined, faults: Faults): void {
+  if (value === undefined) return;
+  const [node, where] = value;
+  if (rule.effect === 'deny') faults.add(node.at, `${where} ends what a rule lets be made; a deny rule takes none`);
+  const text = readText(node, where, faults);
+  if (text === undefined) return;
+  const match = /^([1-9][0-9]{0,5})([smhd])$/.exec(text);
+  const ms = match === null ? 0 : Number(match[1]) * LEASE_UNIT_MS[match[2] as keyof typeof LEASE_UNIT_MS];
+  if (ms === 0 || ms > MAX_LEASE_DAYS * LEASE_UNIT_MS.d) {
+    faults.add(
+      node.at,
+      `${where} is ${JSON.stringify(text.slice(0, 40))}; write a span of at most ${MAX_LEASE_DAYS}d, such as 2h`,
+    );
+    return;
+  }
+  rule.leaseMs = ms;
 }
 
 function readActions(node: Located, where: string, faults: Faults): string[] {

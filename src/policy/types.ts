@@ -42,6 +42,8 @@ export interface Principal {
   readonly actor?: string;
   /** Credentials the token was made from, the nearest first: each one's ceiling holds as well, and the end of one ends it. */
   readonly ancestors?: readonly { readonly id: string; readonly ceiling: Ceiling }[];
+  /** How long what is made with these credentials may stay, in ms. */
+  readonly leaseMs?: number;
   /** Milliseconds since the epoch after which the credentials end; undefined on a bound socket. */
   readonly expiresAt?: number;
   readonly channel: 'bearer' | 'basic' | 'certificate' | 'socket' | 'local';
@@ -87,6 +89,8 @@ export interface Obligations {
   readonly labels?: Readonly<Record<string, string>>;
   /** Parts to take out of the answer, as `answerRedactor` knows them: those of every rule that matches. */
   readonly redact?: readonly string[];
+  /** How long what is made may stay, in ms: the shortest of every rule that matches. */
+  readonly leaseMs?: number;
 }
 
 export interface Decision {

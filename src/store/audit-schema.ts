@@ -73,6 +73,7 @@ export const ledgerObject = sqliteTable(
     isPulled: integer('is_pulled', { mode: 'boolean' }).notNull(),
     /** JSON: what a container takes of its tenant's share. */
     share: text('share'),
+    leaseUntil: integer('lease_until'),
     isRunning: integer('is_running', { mode: 'boolean' }).notNull().default(false),
   },
   (t) => [index('ledger_tenant').on(t.tenant, t.kind), index('ledger_removed').on(t.state, t.removedAt)],

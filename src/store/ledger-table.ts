@@ -20,8 +20,9 @@ export const isLedgerLine = (line: string): boolean => line.startsWith(MARK);
 export function writeLedger(sqlite: Database.Database, line: string): void {
   const put = sqlite.prepare(
     `INSERT OR REPLACE INTO ledger_object (key, kind, id, name, tenant, owner, token_id, audit_id, state, created_at, removed_at,
-       replaced_by, parent, engine_created_at, is_pulled, share, is_running)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       replaced_by, parent, engine_created_at, is_pulled, share, is_running,
+       lease_until)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   );
   const remove = sqlite.prepare('DELETE FROM ledger_object WHERE key = ?');
   for (const e of JSON.parse(line.slice(MARK.length)) as LedgerEntry[]) {
@@ -30,7 +31,7 @@ export function writeLedger(sqlite: Database.Database, line: string): void {
       put.run(
         ...[e.key, e.kind, e.id, e.name, e.tenant, e.owner, e.tokenId ?? null, e.auditId, e.state, e.createdAt],
         ...[e.removedAt ?? null, e.replacedBy ?? null, e.parent ?? null, e.engineCreatedAt ?? null, e.isPulled ? 1 : 0],
-        ...[e.share === undefined ? null : JSON.stringify(e.share), e.isRunning ? 1 : 0],
+        ...[e.share === undefined ? null : JSON.stringify(e.share), e.isRunning ? 1 : 0, e.leaseUntil ?? null],
       );
     }
   }
@@ -54,6 +55,7 @@ interface Row {
   is_pulled: number;
   share: string | null;
   is_running: number;
+  lease_until: number | null;
 }
 
 /**
@@ -97,4 +99,5 @@ const entryOf = (row: Row): LedgerEntry => ({
   isPulled: row.is_pulled === 1,
   share: row.share === null ? undefined : (JSON.parse(row.share) as LedgerEntry['share']),
   isRunning: row.is_running === 1,
+  leaseUntil: row.lease_until ?? undefined,
 });

@@ -24,6 +24,7 @@ interface TokenView {
 interface CreateOptions extends CeilingOptions {
   readonly ttl?: string;
   readonly bindCert?: string;
+  readonly lease?: string;
 }
 
 /** `x5t#S256` of the first certificate in a PEM file. */
@@ -50,10 +51,8 @@ const create = (): Command =>
       .description('issue a token for an identity and print it, alone, on stdout')
       .argument('<name>', 'identity the token is for')
       .option('--ttl <span>', "how long it is valid: 30s, 15m, 1h, 7d (default: 1h, or the identity's limit)")
-      .option(
-        '--bind-cert <file>',
-        'bind it to this client certificate (PEM): it is good on connections with it alone',
-      ),
+      .option('--bind-cert <file>', 'bind it to this client certificate (PEM): it is good on connections with it alone')
+      .option('--lease <span>', 'remove what a tenant makes with it after this time: 30m, 2h, 7d'),
   )
     .addHelpText(
       'after',
@@ -71,6 +70,7 @@ const create = (): Command =>
         identity: name,
         ...(options.bindCert === undefined ? {} : { boundTo: await thumbprintIn(options.bindCert) }),
         ...(ttl === undefined ? {} : { ttl: checkSpan('--ttl', ttl) }),
+        ...(options.lease === undefined ? {} : { lease: checkSpan('--lease', options.lease) }),
         ...ceilingOf(options),
       });
       if (optionsOf(command).json) await printJson(made);

@@ -31,7 +31,7 @@ export interface TenancyState {
 }
 
 export class TenantCall implements View {
-  readonly owner: Owner;
+  owner: Owner;
   readonly state: TenancyState;
   serving: Serving = 'plain';
   /** Most elements of a list, set where the caller limited it: what others have must not count. */
@@ -124,6 +124,11 @@ export class TenantCall implements View {
     if (this.limits === undefined) return;
     const leave = this.state.rates.enter(this.owner, operation, this.limits);
     if (leave !== undefined) this.#leave.push(leave);
+  }
+
+  /** What this call makes is removed after this time, in ms. */
+  lease(ms: number): void {
+    this.owner = { ...this.owner, leaseUntil: this.owner.atMs + ms };
   }
 
   /** Holds a name until the call is over. */

@@ -1,0 +1,1 @@
+ALTER TABLE `ledger_object` ADD `lease_until` integer;
