@@ -133,7 +133,20 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         inUse: store.keys.list().some(({ privateJwk }) => isSealed(privateJwk)),
       }),
     });
-    await issuer.ensureKey();
+    undo.push(
+      await keepTidy(store, issuer, log, (kid) =>
+        recorder.append({
+          at: Date.now() * 1000,
+          stage: 'gateway',
+          auditId: newAuditId(),
+          action: 'key.rotate',
+          resource: 'gateway/signing-key',
+          resourceId: kid,
+          decision: 'allow',
+          detail: { by: 'age' },
+        }),
+      ),
+    );
     let trust = await loadTrust(config.clientCas);
     const externalsOf = (from: Config, previous?: ExternalIssuers): ExternalIssuers =>
       createExternalIssuers({
@@ -156,20 +169,6 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       external: () => externals,
       blocks,
     });
-    undo.push(
-      keepTidy(store, issuer, log, (kid) =>
-        recorder.append({
-          at: Date.now() * 1000,
-          stage: 'gateway',
-          auditId: newAuditId(),
-          action: 'key.rotate',
-          resource: 'gateway/signing-key',
-          resourceId: kid,
-          decision: 'allow',
-          detail: { by: 'age' },
-        }),
-      ),
-    );
     const refreshCredentials = createRefreshCredentials(store);
     const grants = createGrants({ ...store, issuer, authenticator, refreshCredentials });
     const live = new LiveCalls(authenticator);
@@ -420,14 +419,23 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
   }
 }
 
-/** Lets the next signing key take over when its time has come, and forgets what ended long ago. Returns how to stop. */
-function keepTidy(store: Store, issuer: Issuer, log: Logger, onTurned: (kid: string) => void): () => void {
+/**
+ * Loads the signing keys, lets the next one take over when its time has come, and forgets what ended long ago: at once, and
+ * from time to time. Returns how to stop.
+ */
+async function keepTidy(
+  store: Store,
+  issuer: Issuer,
+  log: Logger,
+  onTurned: (kid: string) => void,
+): Promise<() => void> {
   const tidy = async () => {
     const turned = await issuer.ensureKey();
     if (turned) onTurned(issuer.keyList().find(({ state }) => state === 'active')?.kid ?? '');
     const before = Date.now() - FORGET_MS;
     for (const kept of [store.tokens, store.credentials, store.tokenUse]) kept.forget(before);
   };
+  await tidy();
   const timer = setInterval(() => {
     tidy().catch((error: unknown) =>
       log.error({ err: error }, 'keys could not be turned, or old tokens not forgotten'),

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import Database from 'better-sqlite3';
 import { createRemoteJWKSet, customFetch, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose';
-import { admin, auditOf } from '../support/admin.ts';
+import { type AuditView, admin, auditOf } from '../support/admin.ts';
 import { run, startGateway, type TestGateway } from '../support/gateway.ts';
 import { dockgateCommand } from '../support/runtime.ts';
 import { exchange } from '../support/token-endpoint.ts';
@@ -113,12 +113,14 @@ describe('signing keys', () => {
     await gateway.restart();
     assert.equal((await listed()).find(({ state }) => state === 'active')?.kid, kid);
     await gateway.stop();
-    const reopened = new Database(file, { readonly: true });
+    const reopened = new Database(file);
     const { sealed } = reopened.prepare('SELECT private_jwk AS sealed FROM signing_key WHERE kid = ?').get(kid) as {
       sealed: string;
     };
-    reopened.close();
     assert.match(sealed, /^eyJ[^{"]+$/);
+    // For the last start below: a month has passed.
+    reopened.prepare('UPDATE signing_key SET state_at = 0 WHERE kid = ?').run(kid);
+    reopened.close();
   });
 
   it('say in one sentence when the seal key is missing or wrong, and take it from file or environment', async () => {
@@ -143,6 +145,16 @@ describe('signing keys', () => {
     );
     await gateway.restart();
     await token();
+    // The key of a month ago was followed by the next one, which was published all the while.
+    assert.deepEqual((await listed()).map(({ state }) => state).sort(), [
+      'active',
+      'next',
+      'retiring',
+      'retiring',
+      'retiring',
+    ]);
+    const { events } = await admin<{ events: AuditView[] }>(gateway, 'GET', '/audit?action=key.rotate');
+    assert.deepEqual(events[0]?.detail, { by: 'age' });
   });
 });
 
