@@ -46,12 +46,12 @@ describe('leases', { skip: skipWithoutEngine }, () => {
   it('a rule with a lease gives what is made an end, and says so', async () => {
     const { apiOver } = await import('../support/api.ts');
     const carol = apiOver(join(two.gateway.dir, 'carol.sock'));
-    assert.equal((await carol('POST', '/v1.43/volumes/create', { body: { Name: `${PREFIX}-data` } })).status, 201);
+    assert.equal((await carol('POST', '/v1.41/volumes/create', { body: { Name: `${PREFIX}-data` } })).status, 201);
     assert.equal(
-      (await carol('POST', '/v1.43/networks/create', { body: { Name: `${PREFIX}-net`, Internal: true } })).status,
+      (await carol('POST', '/v1.41/networks/create', { body: { Name: `${PREFIX}-net`, Internal: true } })).status,
       201,
     );
-    const made = await carol('POST', `/v1.43/containers/create?name=${PREFIX}-web`, {
+    const made = await carol('POST', `/v1.41/containers/create?name=${PREFIX}-web`, {
       body: {
         Image: IMAGE,
         Cmd: ['sleep', '300'],
@@ -59,7 +59,7 @@ describe('leases', { skip: skipWithoutEngine }, () => {
       },
     });
     assert.equal(made.status, 201, made.text);
-    assert.equal((await carol('POST', `/v1.43/containers/${PREFIX}-web/start`)).status, 204);
+    assert.equal((await carol('POST', `/v1.41/containers/${PREFIX}-web/start`)).status, 204);
     const all = await leases();
     assert.deepEqual(
       all.map(({ object, owner }) => [object, owner]).sort(),
@@ -109,7 +109,7 @@ describe('leases', { skip: skipWithoutEngine }, () => {
           port: two.gateway.port,
           ca: readFileSync(join(two.gateway.dir, 'data', 'ca.pem')),
           method: 'POST',
-          path: '/v1.43/volumes/create',
+          path: '/v1.41/volumes/create',
           headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
         },
         (answer) => {

@@ -17,7 +17,7 @@ describe('shares of a tenant', { skip: skipWithoutEngine }, () => {
     HostConfig: { NetworkMode: 'none', ...more },
   });
   const create = (name: string, more: Record<string, unknown> = {}) =>
-    two.alice('POST', `/v1.43/containers/create?name=${PREFIX}-${name}`, { body: body(more) });
+    two.alice('POST', `/v1.41/containers/create?name=${PREFIX}-${name}`, { body: body(more) });
   const messageOf = (answer: { json: unknown }) => (answer.json as { message: string }).message;
   const usage = async () =>
     (JSON.parse(await two.gateway.must('tenant', 'show', 'red', '--json')) as { usage: Record<string, number> }).usage;
@@ -48,7 +48,7 @@ describe('shares of a tenant', { skip: skipWithoutEngine }, () => {
   });
 
   it('another tenant is not touched by it', async () => {
-    const made = await two.bob('POST', `/v1.43/containers/create?name=${PREFIX}-bob`, { body: body() });
+    const made = await two.bob('POST', `/v1.41/containers/create?name=${PREFIX}-bob`, { body: body() });
     assert.equal(made.status, 201);
   });
 
@@ -59,7 +59,7 @@ describe('shares of a tenant', { skip: skipWithoutEngine }, () => {
     await two.gateway.stop('SIGKILL');
     await Promise.all(racing);
     await two.gateway.restart();
-    const { json } = await two.alice('GET', '/v1.43/containers/json?all=1');
+    const { json } = await two.alice('GET', '/v1.41/containers/json?all=1');
     const own = (json as unknown[]).length;
     assert.equal((await usage()).containers, own);
     assert.ok(own >= 20 && own <= 30, `${own}`);
@@ -68,8 +68,8 @@ describe('shares of a tenant', { skip: skipWithoutEngine }, () => {
   });
 
   it('what is removed is free again', async () => {
-    for (const { Id } of (await two.alice('GET', '/v1.43/containers/json?all=1')).json as { Id: string }[])
-      assert.equal((await two.alice('DELETE', `/v1.43/containers/${Id}?force=1`)).status, 204);
+    for (const { Id } of (await two.alice('GET', '/v1.41/containers/json?all=1')).json as { Id: string }[])
+      assert.equal((await two.alice('DELETE', `/v1.41/containers/${Id}?force=1`)).status, 204);
     assert.equal((await usage()).containers, 0);
   });
 
@@ -90,7 +90,7 @@ describe('shares of a tenant', { skip: skipWithoutEngine }, () => {
 
   it('an update cannot lift what was given', async () => {
     const update = (given: Record<string, unknown>) =>
-      two.alice('POST', `/v1.43/containers/${PREFIX}-first/update`, { body: given });
+      two.alice('POST', `/v1.41/containers/${PREFIX}-first/update`, { body: given });
     assert.match(messageOf(await update({ Memory: 512 * MIB, MemorySwap: -1 })), /256 MiB of memory/);
     assert.match(messageOf(await update({ PidsLimit: -1 })), /PidsLimit has no limit/);
     assert.equal((await update({ Memory: 200 * MIB, MemorySwap: -1 })).status, 200);
@@ -103,7 +103,7 @@ describe('shares of a tenant', { skip: skipWithoutEngine }, () => {
     await set('--quota', 'running=1,memory=none,pids=none,cpus=none');
     assert.equal((await create('run-a')).status, 201);
     assert.equal((await create('run-b')).status, 201);
-    const start = (name: string) => two.alice('POST', `/v1.43/containers/${PREFIX}-${name}/start`);
+    const start = (name: string) => two.alice('POST', `/v1.41/containers/${PREFIX}-${name}/start`);
     const started = await Promise.all([start('run-a'), start('run-b')]);
     assert.deepEqual(started.map(({ status }) => status).sort(), [204, 403]);
     const other = started[0]?.status === 204 ? 'run-b' : 'run-a';
@@ -121,7 +121,7 @@ describe('shares of a tenant', { skip: skipWithoutEngine }, () => {
   it('each identity of a tenant has a share of its own', async () => {
     await set('--quota', 'running=none', '--identity-quota', 'volumes=1');
     const volume = (name: string) =>
-      two.alice('POST', '/v1.43/volumes/create', { body: { Name: `${PREFIX}-${name}` } });
+      two.alice('POST', '/v1.41/volumes/create', { body: { Name: `${PREFIX}-${name}` } });
     assert.equal((await volume('v1')).status, 201);
     assert.match(messageOf(await volume('v2')), /identity alice of tenant red is 1 volume, 1 in use/);
     await set('--identity-quota', 'volumes=none');
@@ -129,13 +129,13 @@ describe('shares of a tenant', { skip: skipWithoutEngine }, () => {
 
   it('too many requests are told when to come back, and streams how many there may be', async () => {
     await set('--quota', 'rate=5,streams=1');
-    const answers = await Promise.all(Array.from({ length: 30 }, () => two.alice('GET', '/v1.43/containers/json')));
+    const answers = await Promise.all(Array.from({ length: 30 }, () => two.alice('GET', '/v1.41/containers/json')));
     const refused = answers.filter(({ status }) => status === 429);
     assert.ok(refused.length >= 15, `${refused.length}`);
     assert.match(messageOf(refused[0] as never), /tenant red may make 5 a second .* try again in \d+ s/);
     assert.ok(Number(refused[0]?.headers['retry-after']) >= 1);
     await set('--quota', 'rate=none,streams=none');
-    assert.equal((await two.alice('GET', '/v1.43/containers/json')).status, 200);
+    assert.equal((await two.alice('GET', '/v1.41/containers/json')).status, 200);
   });
 
   it('usage over time comes from the same store, and a tenant in use is not deleted', async () => {
