@@ -135,7 +135,7 @@ export const LIMITS = {
   headTimeoutMs: [10_000, 100, 600_000, 'milliseconds'],
   bodyTimeoutMs: [60_000, 100, 3_600_000, 'milliseconds'],
   idleTimeoutMs: [75_000, 100, 3_600_000, 'milliseconds'],
-  drainTimeoutMs: [10_000, 0, 3_600_000, 'milliseconds'],
+  drainTimeoutMs: [5_000, 0, 3_600_000, 'milliseconds'],
   connections: [1024, 1, 100_000, 'connections'],
   connectionsPerIp: [1024, 1, 100_000, 'connections'],
   auditQueue: [10_000, 1, 1_000_000, 'rows'],

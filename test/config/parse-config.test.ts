@@ -27,7 +27,7 @@ test('only engine is required; everything else has a default', () => {
       headTimeoutMs: 10000,
       bodyTimeoutMs: 60000,
       idleTimeoutMs: 75000,
-      drainTimeoutMs: 10000,
+      drainTimeoutMs: 5000,
       connections: 1024,
       connectionsPerIp: 1024,
       auditQueue: 10000,

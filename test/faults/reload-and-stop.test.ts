@@ -139,10 +139,16 @@ describe('a running gateway', () => {
     const failed = await gateway.dockgate('reload');
     assert.notEqual(failed.code, 0);
     write(good);
-    const caller = new HttpsCaller(gateway, token);
-    // The certificate is still the one before.
-    assert.equal((await fingerprint(gateway.port)).length, 95);
-    caller.close();
+    // A certificate that is none: the one before stays.
+    const before = await fingerprint(gateway.port);
+    const own = join(gateway.dir, 'own.pem');
+    const certificate = readFileSync(own, 'utf8');
+    writeFileSync(own, certificate.slice(0, 200));
+    const broken = await gateway.dockgate('reload');
+    assert.equal(broken.code, 1);
+    assert.equal(await fingerprint(gateway.port), before);
+    writeFileSync(own, certificate);
+    assert.equal((await gateway.dockgate('reload')).code, 0);
     assert.equal(gateway.process.exitCode, null);
   });
 
