@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { stringify } from 'yaml';
 import { LOCAL_OPERATOR } from './admin/services.ts';
+import { shellWord } from './cli/output.ts';
 import { type Config, locateEngine, parseConfig } from './config.ts';
 import { GatewayError } from './errors.ts';
 import { makeRequest } from './identity/client-certificates.ts';
@@ -174,9 +175,6 @@ async function stillGood(open: RunningGateway['open'], file: string): Promise<bo
   }
 }
 
-/** A path as a shell reads it back. */
-const quoted = (path: string): string => (/^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`);
-
 function welcome(at: {
   engine: string;
   data: string;
@@ -186,8 +184,8 @@ function welcome(at: {
   standin: boolean;
 }): string {
   const be = (folder: string) =>
-    `  export DOCKER_HOST=tcp://127.0.0.1:${at.port} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=${quoted(folder)} DOCKER_CONFIG=${quoted(folder)}`;
-  const dataFlag = at.data === resolve('data') ? '' : ` --data ${quoted(at.data)}`;
+    `  export DOCKER_HOST=tcp://127.0.0.1:${at.port} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=${shellWord(folder)} DOCKER_CONFIG=${shellWord(folder)}`;
+  const dataFlag = at.data === resolve('data') ? '' : ` --data ${shellWord(at.data)}`;
   return `
 dockgate ${VERSION} is ready: https://127.0.0.1:${at.port} in front of ${at.engine}${at.standin ? ' (the stand-in)' : ''}
 

@@ -117,13 +117,13 @@ describe('sockets bound to an identity', { skip: skipWithoutCli }, () => {
     symlinkSync(CLI_PLUGINS as string, join(folder, '.docker', 'cli-plugins'));
     writeFileSync(join(folder, 'Dockerfile'), `FROM ${IMAGE}\n`);
     await add(at('buildx'));
-    assert.notEqual((await cli(at('buildx'), ['build', '-q', folder])).code, 0);
-    assert.ok(
-      (await auditOf(gateway, 'ci')).some(
-        (row) => row.action.startsWith('build.') && row.code === 'operation-not-allowed',
-      ),
-    );
-    await remove(at('buildx'));
+    try {
+      assert.notEqual((await cli(at('buildx'), ['build', '-q', folder])).code, 0);
+      const rows = await auditOf(gateway, 'ci');
+      assert.ok(rows.some((row) => row.action.startsWith('build.') && row.decision === 'deny'));
+    } finally {
+      await remove(at('buildx'));
+    }
   });
 
   it('is there again after a restart, also after kill -9', async () => {
@@ -204,8 +204,11 @@ describe('sockets bound to an identity', { skip: skipWithoutCli }, () => {
     it('somebody listens there', async () => {
       const server = net.createServer().listen(at('busy'));
       await new Promise((resolve) => server.once('listening', resolve));
-      await refused(at('busy'), /422.*another process listens/);
-      await new Promise((resolve) => server.close(resolve));
+      try {
+        await refused(at('busy'), /422.*another process listens/);
+      } finally {
+        await new Promise((resolve) => server.close(resolve));
+      }
     });
     it('the path belongs to the engine, the admin socket or the settings, also by another name', async () => {
       symlinkSync(gateway.dir, join(folder, 'alias'));

@@ -125,6 +125,9 @@ describe('the first start', () => {
         assert.notEqual(denied.code, 0);
         assert.match(denied.stderr, reason);
       }
+      // What sends no header (buildx) has the certificate beside the token.
+      const headerless = await paste([`${alice} DOCKER_CONFIG='${cwd}'`, ps]);
+      assert.deepEqual([headerless.code, headerless.stderr], [0, '']);
       const log = await paste([`cd ${ROOT}`, audit]);
       assert.equal(log.code, 0, log.stderr);
       assert.match(log.stdout, /alice +container\.create .*deny +host-field-denied 403/);
@@ -140,6 +143,8 @@ describe('the first start', () => {
       'clients/alice/config.json',
       'clients/operator/config.json',
       'clients/alice/ca.pem',
+      'clients/alice/cert.pem',
+      'clients/alice/key.pem',
       'ca.pem',
       'server.pem',
     ];

@@ -5,7 +5,7 @@ import { Command } from 'commander';
 import { DURATION_RULE, parseDuration } from '../../admin/duration.ts';
 import type { AdminClient } from '../client.ts';
 import { replaceFile } from '../docker-context.ts';
-import { CliError, print, printJson, shortTime, table, usageError } from '../output.ts';
+import { CliError, print, printJson, shellWord, shortTime, table, usageError } from '../output.ts';
 import { examples, gatewayOf, optionsOf, segment } from './common.ts';
 import { checkName } from './identity.ts';
 
@@ -87,7 +87,7 @@ const issue = (): Command =>
       if (optionsOf(command).json) return printJson({ ...view, folder });
       return print(
         `certificate ${issued.serial} of ${name}, valid until ${shortTime(issued.expiresAt)}\n` +
-          `export DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=${folder}`,
+          `export DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=${shellWord(folder)}`,
       );
     });
 

@@ -11,7 +11,7 @@ import {
   isContextName,
   writeContext,
 } from '../docker-context.ts';
-import { CliError, print, printJson, shortTime, usageError } from '../output.ts';
+import { CliError, print, printJson, shellWord, shortTime, usageError } from '../output.ts';
 import { checkTtl, issueCertificate } from './cert.ts';
 import { examples, gatewayOf, optionsOf } from './common.ts';
 import { checkName } from './identity.ts';
@@ -97,8 +97,8 @@ const create = (): Command =>
         options.socket === undefined
           ? await withCertificate(name, options, command)
           : { context: overSocket(name, options.socket), until: undefined };
-      const env = `export DOCKER_HOST=${context.host}${
-        context.tls === undefined ? '' : ` DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=${folders.certificates}`
+      const env = `export DOCKER_HOST=${shellWord(context.host)}${
+        context.tls === undefined ? '' : ` DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=${shellWord(folders.certificates)}`
       }`;
       try {
         writeContext(folders, context);

@@ -1,7 +1,7 @@
 // dockgate socket: unix sockets bound to an identity, for clients on the gateway's machine. Whoever may open one is that identity.
 import { resolve } from 'node:path';
 import { Command } from 'commander';
-import { print, printJson, table } from '../output.ts';
+import { print, printJson, shellWord, table } from '../output.ts';
 import { examples, gatewayOf, optionsOf, segment } from './common.ts';
 import { checkName } from './identity.ts';
 
@@ -46,7 +46,7 @@ const add = (): Command =>
         ...(group === undefined ? {} : { group }),
       });
       if (optionsOf(command).json) return printJson(made);
-      return print(`export DOCKER_HOST=unix://${made.path}`);
+      return print(`export DOCKER_HOST=${shellWord(`unix://${made.path}`)}`);
     });
 
 const list = (): Command =>
