@@ -61,7 +61,8 @@ export const newToken = z.strictObject({
     .optional(),
 });
 
-export const newCredential = newToken.omit({ lease: true });
+/** What a credential could not hand on is refused, not dropped. */
+export const newCredential = newToken.omit({ lease: true, boundTo: true });
 
 const ttl = z
   .string({ error: DURATION_RULE })

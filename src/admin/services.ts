@@ -58,7 +58,7 @@ export interface NewToken {
 }
 
 /** A refresh credential on its way in; without `ttlMs` it lives 90 days. */
-export type NewCredentialInput = Omit<NewToken, 'leaseMs'>;
+export type NewCredentialInput = Omit<NewToken, 'leaseMs' | 'boundTo'>;
 
 /** A token and what became of it. */
 export type TokenStatus = TokenRecord & {

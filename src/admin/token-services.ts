@@ -1,5 +1,6 @@
 // The admin services of tokens, refresh credentials and signing keys. Each change is recorded before it is made: `change`.
 import { GatewayError } from '../errors.ts';
+import { faultOfAction } from '../policy/actions.ts';
 import type { Change } from './change.ts';
 import type { AdminParts } from './create-services.ts';
 import type { AdminServices, ChangeContext, TokenStatus } from './services.ts';
@@ -133,7 +134,13 @@ export function createTokenServices(
         action: 'credential.create',
         resource: `identity/${input.identity}`,
         detail: { ttlMs: input.ttlMs, scope: input.scope, authorizationDetails: input.authorizationDetails },
-        check: () => needEnabled(input.identity),
+        check() {
+          needEnabled(input.identity);
+          for (const entry of input.scope ?? []) {
+            const fault = faultOfAction(entry);
+            if (fault !== undefined) throw new GatewayError('input-invalid', `scope ${fault}`);
+          }
+        },
         perform() {
           if (!parts.refreshCredentials) throw new GatewayError('not-found', 'this gateway has no refresh credentials');
           return parts.refreshCredentials.create({ ...input, by: context.by.subject });

@@ -134,6 +134,12 @@ describe('tokens', { skip: skipWithoutCli }, () => {
 
   it('are had for a credential that is shown once, and end with it', async () => {
     const ran = await gateway.dockgate('credential', 'create', 'bot', '--ttl', '30d', '--scope', 'class:read');
+    const typo = admin(gateway, 'POST', '/credentials', { identity: 'bot', scope: ['class:raed'] });
+    await assert.rejects(typo, /422.*class:raed/);
+    for (const more of [{ boundTo: 'A'.repeat(43) }, { lease: '1h' }]) {
+      const refused = admin(gateway, 'POST', '/credentials', { identity: 'bot', ...more });
+      await assert.rejects(refused, /422.*unknown key/, 'a credential cannot hand it on');
+    }
     const secret = ran.stdout.trim();
     assert.match(secret, /^dockgate_[0-9A-Za-z]{49}$/);
     const made = await askToken(gateway, { grant_type: 'client_credentials', client_secret: secret });
