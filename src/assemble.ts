@@ -25,6 +25,7 @@ import { createTenancy } from './gateway/tenancy/tenancy.ts';
 import { assembleGateway, type Gateway } from './gateway.ts';
 import { createAttemptLimit, MAX_FAILURES } from './identity/attempts.ts';
 import { type Authenticator, createAuthenticator } from './identity/authenticate.ts';
+import { readCertificatePair } from './identity/certificate-pair.ts';
 import { certificateFiles, ensureAuthority, ensureServerCertificate } from './identity/certificates.ts';
 import { createCertificateIssuer } from './identity/client-certificates.ts';
 import { blocksInSettings, createBlocks } from './identity/external/blocks.ts';
@@ -584,9 +585,7 @@ function readIfThere(file: string): string | undefined {
 
 /** The configured certificate, or one of the private CA, made when needed. */
 async function tlsFor(listener: HttpsListener, config: Config): Promise<TlsMaterial> {
-  if (listener.tls !== undefined) {
-    return { cert: readFileSync(listener.tls.cert, 'utf8'), key: readFileSync(listener.tls.key, 'utf8') };
-  }
+  if (listener.tls !== undefined) return readCertificatePair(listener.tls);
   await ensureAuthority(config.data);
   const wildcard = listener.host === '0.0.0.0' || listener.host === '::';
   await ensureServerCertificate(config.data, {
