@@ -8,6 +8,7 @@ import { certCommand } from './commands/cert.ts';
 import { connectCommands } from './commands/connect.ts';
 import { contextCommand } from './commands/context.ts';
 import { credentialCommand } from './commands/credential.ts';
+import { doctorCommand } from './commands/doctor.ts';
 import { gatewayCommands } from './commands/gateway.ts';
 import { identityCommand } from './commands/identity.ts';
 import { issuerCommand } from './commands/issuer.ts';
@@ -64,6 +65,7 @@ export const createProgram = (): Command => {
     pluginCommand,
     contextCommand,
     auditCommand,
+    doctorCommand,
   ]) {
     program.addCommand(make());
   }

@@ -40,19 +40,25 @@ export function fixedToken(token: string): Credentials {
   return { authorization: async () => value, renew: async () => false };
 }
 
+/** The claims of a JWT, unverified; undefined for anything else. */
+export function claimsOf(token: string): { readonly exp?: unknown; readonly nbf?: unknown } | undefined {
+  const [, payload, signature] = token.split('.');
+  if (payload === undefined || signature === undefined) return undefined;
+  try {
+    const claims: unknown = JSON.parse(Buffer.from(payload, 'base64url').toString('utf8'));
+    return typeof claims === 'object' && claims !== null ? claims : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /**
  * When a JWT expires, in ms since 1970; undefined for anything else. Nothing is verified.
  * @see RFC 7519 section 4.1.4
  */
 export function expiryOf(token: string): number | undefined {
-  const [, payload, signature] = token.split('.');
-  if (payload === undefined || signature === undefined) return undefined;
-  try {
-    const claims = JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')) as { exp?: unknown } | null;
-    return typeof claims?.exp === 'number' ? claims.exp * 1000 : undefined;
-  } catch {
-    return undefined;
-  }
+  const exp = claimsOf(token)?.exp;
+  return typeof exp === 'number' ? exp * 1000 : undefined;
 }
 
 function bearer(text: string, source: string): string {

@@ -47,9 +47,9 @@ const CODES: Readonly<Record<string, Trouble>> = {
 /** What rustls says (Deno), and OpenSSL where it gives only words. */
 const WORDS: readonly [RegExp, Trouble][] = [
   [/UnknownIssuer|BadSignature/, 'ca-unknown'],
-  [/NotValidForName/, 'name-mismatch'],
-  [/NotValidYet/, 'certificate-not-yet-valid'],
-  [/invalid peer certificate:.*Expired/, 'certificate-expired'],
+  [/NotValidForName|not valid for (any )?name/i, 'name-mismatch'],
+  [/NotValidYet|certificate not valid yet/i, 'certificate-not-yet-valid'],
+  [/invalid peer certificate:.*expired/i, 'certificate-expired'],
   [/invalid peer certificate/, 'certificate-unusable'],
   [
     /alert.*(certificate|unknown ca|access denied)|received fatal alert: \w*(Certificate|UnknownCA|AccessDenied)/i,

@@ -30,9 +30,15 @@ A 401 of the gateway makes it look once for a newer token. --ca FILE (DOCKGATE_C
 /**
  * Reads where the gateway is: `https://host:port` (`tcp://` is the same), `http://` on this machine, `unix:///path`.
  *
+ * @param allowPlain plain HTTP to other machines too, for who only looks
  * @throws {CliError} usage
  */
-export const readTarget = (text: string, flags: ConnectFlags, env: Environment): GatewayTarget => {
+export const readTarget = (
+  text: string,
+  flags: ConnectFlags,
+  env: Environment,
+  { allowPlain = false } = {},
+): GatewayTarget => {
   if (text.startsWith('unix://')) {
     const path = text.slice('unix://'.length);
     if (!path.startsWith('/')) throw usageError(`"${text}" names no socket; write unix:///path/to.sock`);
@@ -47,7 +53,7 @@ export const readTarget = (text: string, flags: ConnectFlags, env: Environment):
   const host = url.hostname.replace(/^\[|\]$/g, '');
   const port = Number(url.port) || (scheme === 'http:' ? 80 : scheme === 'https:' ? 443 : 2376);
   if (scheme === 'http:') {
-    if (!/^(localhost|127\.[\d.]+|::1)$/.test(host))
+    if (!allowPlain && !/^(localhost|127\.[\d.]+|::1)$/.test(host))
       throw usageError('plain http would show the token to the network; write https://');
     return { text, address: { kind: 'tcp', host, port } };
   }
