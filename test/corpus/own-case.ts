@@ -58,6 +58,7 @@ export interface Ran {
 export async function runCase(it: OwnCase, prefix: string, { engine, gateway }: Places): Promise<Ran> {
   const own = JSON.parse(JSON.stringify(it).replace(PREFIX, prefix)) as OwnCase;
   const saved: Record<string, string> = {};
+  let made: string | undefined;
   const fill = <T>(value: T): T =>
     JSON.parse(JSON.stringify(value).replace(/\$\{(\w+)\}/g, (all, name: string) => saved[name] ?? all)) as T;
   const send = async (step: Step): Promise<RawAnswer | undefined> => {
@@ -78,6 +79,8 @@ export async function runCase(it: OwnCase, prefix: string, { engine, gateway }: 
     }
     const caller = gateway?.callers.alice;
     const answers = await exchange(gateway?.socket ?? engine, fill(own), caller === undefined ? [] : [caller]);
+    // A container may be named like another's id, which no prefix finds.
+    if (own.path.includes('/containers/create')) made = (parse(answers[0]?.body) as { Id?: string } | undefined)?.Id;
     const isProved = (own.probe?.length ?? 0) > 0 || own.match !== undefined;
     const first = answers[0]?.status ?? 0;
     let honoured = true;
@@ -92,6 +95,7 @@ export async function runCase(it: OwnCase, prefix: string, { engine, gateway }: 
     const message = answers[0]?.body.toString().slice(0, 300) ?? '';
     return { honoured, statuses: answers.map(({ status }) => status), message };
   } finally {
+    if (made !== undefined) await ask(engine, 'DELETE', `/containers/${made}?force=1&v=1`);
     await removeAll(engine, prefix);
   }
 }
