@@ -1,5 +1,6 @@
 // Routes of the admin API for client certificates.
 import type { Hono } from 'hono';
+import { canonicalSerial } from '../identity/read-certificate.ts';
 import type { AdminEnv } from './app.ts';
 import { parseDuration } from './duration.ts';
 import * as input from './input.ts';
@@ -27,7 +28,8 @@ export function mountCertificateRoutes(app: Hono<AdminEnv>, services: AdminServi
     return c.json({ certificates: revoked.map((one) => certificateView(one, services.now())) });
   });
   app.delete('/certificates/:serial', async (c) => {
-    const serial = c.req.param('serial').toLowerCase();
+    // As openssl and browsers print it, too: in capitals, with colons.
+    const serial = canonicalSerial(c.req.param('serial'));
     return c.json(certificateView(await services.revokeCertificate(serial, c.get('context')), services.now()));
   });
 }
