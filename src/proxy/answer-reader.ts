@@ -15,6 +15,8 @@ export interface AnswerHead {
   readonly headers: readonly string[];
   /** Whether the connection may carry another request afterwards. */
   readonly keepAlive: boolean;
+  /** The body has no end but that of the connection. */
+  readonly untilClose: boolean;
 }
 
 export interface AnswerEvents {
@@ -203,9 +205,10 @@ export class AnswerReader {
     }
     if (chunked && length !== undefined) throw broken('a body with two lengths');
     const bodiless = this.#method === 'HEAD' || status === 204 || status === 304 || status === 101;
-    if (!bodiless && !chunked && length === undefined) keepAlive = false;
+    const untilClose = !bodiless && !chunked && length === undefined;
+    if (untilClose) keepAlive = false;
     const rest = data.subarray(end + 4);
-    this.#events.onHead({ status, reason: first[3] ?? '', headers, keepAlive });
+    this.#events.onHead({ status, reason: first[3] ?? '', headers, keepAlive, untilClose });
     if (bodiless) {
       this.#finish(rest);
       return data.length;

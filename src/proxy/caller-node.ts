@@ -35,6 +35,8 @@ export function nodeCaller(response: ServerResponse): CallerEnd {
   return {
     head(status, reason, headers) {
       started = true;
+      // The engine's own word for a body that lasts until the connection ends: it is not to be chunked here either.
+      if (headers[0] === 'Connection') response.useChunkedEncodingByDefault = false;
       response.writeHead(status, reason, headers as string[]);
       // What comes in one read leaves in one write; a head alone leaves before this turn of the event loop is over.
       holding = true;

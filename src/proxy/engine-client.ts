@@ -301,7 +301,7 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
         onHead(head) {
           status = head.status;
           headed = true;
-          const headers = answerHeaders(head.headers);
+          const headers = answerHeaders(head.headers, head.untilClose);
           caller.head(head.status, head.reason, headers);
           onHead?.(head.status, headers);
         },

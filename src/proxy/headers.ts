@@ -65,8 +65,9 @@ function isKept(lower: string, { action, operation }: Pick<EngineCall, 'operatio
 }
 
 /** The engine's headers without those that belong to its own connection; spelling, order and duplicates kept. */
-export function answerHeaders(raw: readonly string[]): string[] {
-  const kept: string[] = [];
+export function answerHeaders(raw: readonly string[], untilClose = false): string[] {
+  // A raw stream ends with its connection: whoever reads it as such must not find chunks in it.
+  const kept: string[] = untilClose ? ['Connection', 'close'] : [];
   for (let i = 0; i + 1 < raw.length; i += 2) {
     if (!HOP_BY_HOP.has((raw[i] as string).toLowerCase())) kept.push(raw[i] as string, raw[i + 1] as string);
   }

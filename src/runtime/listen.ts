@@ -141,7 +141,7 @@ export async function listen(
     socket.end(answer);
   });
   const refused = new WeakSet<Duplex>();
-  server.on('clientError', (error: Error & { code?: string }, socket: Duplex) => {
+  server.on('clientError', (error: Error & { code?: string; rawPacket?: Buffer }, socket: Duplex) => {
     const raw = socket as Socket;
     // Whoever keeps sending is read past, or the answer would be lost with the connection.
     if (refused.has(raw) && !raw.destroyed && error.code !== 'ECONNRESET') return;
@@ -150,7 +150,7 @@ export async function listen(
       return;
     }
     refused.add(raw);
-    const [code, message] = describe(error.code, limits);
+    const [code, message] = describe(error, limits);
     const answer = handlers.onUnreadable(code, message, channel, sourceOf(raw));
     const tell = () => {
       raw.end(answer);
@@ -205,13 +205,23 @@ function channelOf(listener: Listener): Channel {
 
 const sourceOf = (socket: Socket | undefined): string => socket?.remoteAddress ?? 'unix';
 
-function describe(code: string | undefined, limits: ListenLimits): [ErrorCode, string] {
+/** The engine takes a bare line feed for a line end; here two readers of one head could part over it (RFC 9112 section 2.2). */
+const BARE_LINE_FEED = /^[A-Z]+ [^\r\n]+ HTTP\/1\.[01]\n/;
+
+function describe(
+  { code, rawPacket }: { readonly code?: string; readonly rawPacket?: Buffer },
+  limits: ListenLimits,
+): [ErrorCode, string] {
   switch (code) {
     case 'HPE_HEADER_OVERFLOW':
       return ['header-too-large', `the request head is larger than ${limits.headBytes} bytes`];
     case 'ERR_HTTP_REQUEST_TIMEOUT':
       return ['request-timeout', `the request head did not arrive within ${limits.headTimeoutMs} ms`];
     default:
+      if (rawPacket !== undefined && BARE_LINE_FEED.test(rawPacket.toString('latin1', 0, limits.headBytes))) {
+        const advice = 'send CRLF (the Docker plugin of Jenkins: connect agents by SSH or JNLP, not by attach)';
+        return ['request-malformed', `the lines of the request head end in a bare line feed; ${advice}`];
+      }
       return ['request-malformed', 'the request is not well-formed HTTP/1.1'];
   }
 }
