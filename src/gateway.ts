@@ -19,6 +19,7 @@ import { redactingCaller } from './gateway/redacting-caller.ts';
 import { narrowHeaders, respondVersion } from './gateway/respond.ts';
 import { respondToTenant } from './gateway/tenancy/respond.ts';
 import type { TenantCall } from './gateway/tenancy/tenant-call.ts';
+import { judgedUpload } from './gateway/tenancy/upload.ts';
 import { asGatewayError, decisionOf, Trace } from './gateway/trace.ts';
 import { nodeCaller } from './proxy/caller-node.ts';
 import { socketCaller } from './proxy/caller-socket.ts';
@@ -187,7 +188,7 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
       }
       try {
         const { call } = judged;
-        const request = engineRequestOf(judged, arrival);
+        const request = engineRequestOf(judged, arrival, trace.tenantCall);
         const end = markedCaller(caller, trace, parts.apiVersions.maxMinor);
         const hide = trace.decision?.obligations.redact;
         const redacting = hide === undefined ? undefined : redactingCaller(end, call.operation, hide);
@@ -436,14 +437,20 @@ const NO_BODY: Arrival['body'] = {
 };
 
 /** Step 8's request: everything in it comes from the judged value, but for the headers on the allow list. */
-function engineRequestOf({ call }: Judged, arrival: Arrival): EngineRequest {
+function engineRequestOf({ call }: Judged, arrival: Arrival, tenantCall?: TenantCall): EngineRequest {
   const headers = forwardedRequestHeaders(arrival.rawHeaders, call);
   const method = call.operation.method;
   const target = renderTarget(call);
   if (call.opaque) {
     if (!arrival.body.present) return { method, target, headers, body: undefined };
     headers.push('Content-Type', 'application/x-tar');
-    return { method, target, headers, body: arrival.body.stream() };
+    const stream = arrival.body.stream();
+    return {
+      method,
+      target,
+      headers,
+      body: tenantCall === undefined ? stream : judgedUpload(call, stream, tenantCall),
+    };
   }
   const body = renderBody(call);
   if (body !== undefined) headers.push('Content-Type', 'application/json');

@@ -34,7 +34,7 @@ class References {
 const PART_OF_ID = /^(?:sha256:)?([0-9a-f]{1,63})$/;
 
 /** Canonical form of an image reference; part of an id stays an id, `sha256:3f57`. */
-function canonicalImage(reference: string): string {
+export function canonicalImage(reference: string): string {
   const part = PART_OF_ID.exec(reference);
   return part === null ? canonicalImageReference(reference) : `sha256:${part[1]}`;
 }

@@ -19,6 +19,7 @@ const CLOSE_OBJECT = 0x7d;
 /** One list on its way. `push` gives the bytes to pass on, `end` the rest; both throw `engine-answer-malformed` for no list. */
 export class JsonItems {
   readonly #filter: ItemFilter;
+  readonly #byId: ((id: string) => boolean) | undefined;
   /** Bytes of an element whose end is still to come. */
   #pending: Buffer[] = [];
   #pendingBytes = 0;
@@ -30,8 +31,10 @@ export class JsonItems {
   /** Everything, when what came is no list: `null`. */
   #whole: Buffer[] = [];
 
-  constructor(filter: ItemFilter) {
+  /** @param byId decides elements that begin with their full id, as containers do, without reading the rest of them */
+  constructor(filter: ItemFilter, byId?: (id: string) => boolean) {
     this.#filter = filter;
+    this.#byId = byId;
   }
 
   push(chunk: Uint8Array): Buffer | undefined {
@@ -51,6 +54,8 @@ export class JsonItems {
       at++;
     }
     let start = at;
+    /** The next backslash at or behind `at`, once it was looked for. */
+    let slash = -1;
     for (; at < bytes.length && this.#state === 'items'; at++) {
       const byte = bytes[at] as number;
       if (this.#inText) {
@@ -58,11 +63,13 @@ export class JsonItems {
         else if (byte === BACKSLASH) this.#escaped = true;
         else if (byte === QUOTE) this.#inText = false;
         else {
-          // Most of a list is text without anything to see: skip to the next quote, as long as no backslash is before it.
+          // Most of a list is text without anything to see: skip to what ends it or escapes in it.
+          if (slash < at) {
+            const next = bytes.indexOf(BACKSLASH, at);
+            slash = next < 0 ? bytes.length : next;
+          }
           const quote = bytes.indexOf(QUOTE, at);
-          const end = quote < 0 ? bytes.length : quote;
-          const slash = bytes.subarray(at, end).indexOf(BACKSLASH);
-          at = (slash < 0 ? end : at + slash) - 1;
+          at = Math.min(quote < 0 ? bytes.length : quote, slash) - 1;
         }
         continue;
       }
@@ -102,6 +109,15 @@ export class JsonItems {
       this.#pending = [];
     }
     this.#pendingBytes = 0;
+    if (this.#byId !== undefined) {
+      const id = /^\{"Id":"([0-9a-f]{64})"$/.exec(bytes.toString('latin1', 0, 72))?.[1];
+      if (id !== undefined) {
+        if (!this.#byId(id)) return;
+        if (this.#kept++ > 0) out.push(SEPARATOR);
+        out.push(Buffer.from(bytes));
+        return;
+      }
+    }
     const text = bytes.toString('utf8');
     if (text.trim() === '') return;
     let item: unknown;

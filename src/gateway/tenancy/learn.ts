@@ -136,6 +136,21 @@ export async function learnPull(reference: string, tenantCall: TenantCall): Prom
   return changes;
 }
 
+/** What a build fetched for itself, with the tenant's credentials: a claim of the tenant's, as a pull would give. */
+export async function learnBrought(tenantCall: TenantCall): Promise<LedgerEntry[]> {
+  const changes: LedgerEntry[] = [];
+  for (const name of tenantCall.broughtByBuild) {
+    if (tenantCall.ledger.holders('image', name).length > 0) continue;
+    const id = await imageIdOf(tenantCall, name);
+    if (id === undefined) continue;
+    const number = tenantCall.pending.length + 1000 + changes.length;
+    changes.push(
+      newEntry(tenantCall.owner, number, { kind: 'image', id: name, name, state: 'live', parent: id, isPulled: true }),
+    );
+  }
+  return changes;
+}
+
 /** What `DELETE /images/{name}` says it untagged and deleted, as far as it is the tenant's. */
 export function learnImageRemoval(answer: unknown, tenantCall: TenantCall, atMs: number): LedgerEntry[] {
   const changes: LedgerEntry[] = [];

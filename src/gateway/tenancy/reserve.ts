@@ -2,6 +2,7 @@
 // the labels for people and tools are stamped.
 import { toCall } from '../../engine/call.ts';
 import type { EngineCall, Json, JsonObject } from '../../engine/types.ts';
+import { GatewayError } from '../../errors.ts';
 import { type LedgerEntry, newEntry, type OwnedKind } from '../../ledger/entry.ts';
 import { labelsOf, stamp } from '../../ledger/labels.ts';
 import { taken } from '../../ledger/missing.ts';
@@ -67,6 +68,7 @@ export async function reserve(call: EngineCall, tenantCall: TenantCall): Promise
     case 'image.tag':
     case 'image.import':
     case 'build.run': {
+      refuseRemote(call);
       const references = call.resources.filter(({ kind, role }) => kind === 'image' && role === 'creates');
       for (const { name } of references) {
         if (pending.some((entry) => entry.id === name)) continue;
@@ -87,6 +89,17 @@ export async function reserve(call: EngineCall, tenantCall: TenantCall): Promise
     default:
       return { call, pending };
   }
+}
+
+/** A context the engine fetches for itself holds a Dockerfile nobody has judged. */
+function refuseRemote(call: EngineCall): void {
+  const remote = call.action === 'build.run' ? (call.query.remote?.[0] ?? '') : '';
+  // A session's context passes through BuildKit, which policy opens by a name of its own.
+  if (remote === '' || remote === 'client-session') return;
+  throw new GatewayError(
+    'tenant-not-served',
+    'denied: a remote build context holds a Dockerfile that cannot be judged; fetch it and send it as an archive',
+  );
 }
 
 /** Volumes a new container names that nobody has: the engine makes them, so they are the tenant's. */

@@ -21,6 +21,7 @@ import { respondVersion } from '../respond.ts';
 import { deliver, forwardFiltered, jsonBody } from './deliver.ts';
 import { type Fields, inner, MAX_LIST_BYTES, parsed, text } from './engine-state.ts';
 import {
+  learnBrought,
   learnContainer,
   learnId,
   learnImageRemoval,
@@ -61,7 +62,9 @@ export async function respondToTenant(
     case 'plain':
       return respondPlain(request, caller, tenantCall, parts, options);
     case 'list': {
-      const filter = new JsonItems(itemFilter(call, tenantCall));
+      const keeps = itemFilter(call, tenantCall);
+      const byId = call.action === 'container.list' ? (Id: string) => keeps({ Id }) === true : undefined;
+      const filter = new JsonItems(keeps, byId);
       return unchanged(await forwardFiltered(parts.engine, request, caller, filter, { ...options, waits: true }));
     }
     case 'events': {
@@ -275,7 +278,7 @@ async function respondImageStream(
         ? words.pulled
           ? await learnPull(call.resources[0]?.name ?? '', tenantCall)
           : []
-        : await learnImages(words.imageId, tenantCall);
+        : [...(await learnImages(words.imageId, tenantCall)), ...(await learnBrought(tenantCall))];
     for (const entry of changes) tenantCall.ledger.apply(entry);
     return { outcome, changes };
   } finally {

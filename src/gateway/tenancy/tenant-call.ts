@@ -40,6 +40,8 @@ export class TenantCall implements View {
   pending: LedgerEntry[] = [];
   /** A pull of what was there before and is everybody's gives no claim. */
   claimsPull = false;
+  /** References a build brings that were not there before. */
+  readonly broughtByBuild = new Set<string>();
   /** What the tenant may have. */
   readonly limits: TenantLimits | undefined;
   /** A container that is to start or to change, with what it takes. */
