@@ -42,7 +42,14 @@ describe('the docker CLI through connect', { skip: skipWithoutCli }, () => {
     // A port of its own, which it has again after a restart.
     const listen = [`https://127.0.0.1:${await freePort()}`];
     gateway = await startGateway({ engine: ENGINE as string, settings: { listen } });
-    await gateway.must('identity', 'create', 'bot', '--policy', 'operator');
+    const policy = join(gateway.dir, 'unread.yaml');
+    const rules = '[{ name: all, effect: allow, actions: [build.opaque, build.session, build.control] }]';
+    writeFileSync(
+      policy,
+      `apiVersion: dockgate/v1\nkind: Policy\nmetadata: { name: unread, acknowledges: [host-access] }\nrules: ${rules}\n`,
+    );
+    await gateway.must('policy', 'apply', '-f', policy);
+    await gateway.must('identity', 'create', 'bot', '--policy', 'operator', '--policy', 'unread');
     tokenFile = join(gateway.dir, 'token');
     writeFileSync(tokenFile, await gateway.must('token', 'create', 'bot'));
     credentials = ['--token-file', tokenFile, '--ca', join(gateway.dir, 'data', 'ca.pem')];
@@ -243,6 +250,23 @@ describe('the docker CLI through connect', { skip: skipWithoutCli }, () => {
     await gateway.restart();
     assert.equal((await docker(environments.socket as NodeJS.ProcessEnv, ['ps'])).code, 0);
     agent.destroy();
+  });
+
+  it('a client certificate is presented in place of a token', async () => {
+    const folder = join(gateway.dir, 'cert');
+    await gateway.must('identity', 'create', 'mtls', '--policy', 'reader');
+    await gateway.must('cert', 'issue', 'mtls', '--out', folder);
+    const [ca, cert, key] = ['ca.pem', 'cert.pem', 'key.pem'].map((name) => join(folder, name)) as [
+      string,
+      string,
+      string,
+    ];
+    const other = await startConnect([`https://127.0.0.1:${gateway.port}`, '--ca', ca, '--cert', cert, '--key', key]);
+    const env = { ...environments.socket, DOCKER_HOST: `unix://${other.socket}` };
+    const ran = await docker(env, ['volume', 'ls']);
+    assert.equal(ran.code, 0, ran.stderr);
+    assert.ok((await events('volume.list')).some(({ subject }) => subject === 'mtls'));
+    await other.stop();
   });
 
   it('a token command is run for the token, and a stopped connect leaves no socket', async () => {
