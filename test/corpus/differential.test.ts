@@ -17,6 +17,7 @@ const PREFIX = `dgx-diff-${IS_DENO ? 'deno' : 'node'}`;
 /** Bodies of each kind. */
 const RUNS = Number(process.env.DOCKGATE_DIFFERENTIAL_RUNS ?? 30);
 const SEED = 20241124;
+const TIMEOUT_MS = 300_000;
 const JSON_HEADER: Header = ['Content-Type', 'application/json'];
 type Answer = { status: number; value: Record<string, unknown> };
 
@@ -67,7 +68,7 @@ describe('the judged value and the reading of the engine', { skip: skipWithoutEn
   };
   const texts = (bodies: fc.Arbitrary<string>): string[] => fc.sample(bodies, { seed: SEED, numRuns: RUNS });
 
-  it('containers: HostConfig and Config', async () => {
+  it('containers: HostConfig and Config', { timeout: TIMEOUT_MS }, async () => {
     const bodies = oddBody({ Image: IMAGE, HostConfig: { NetworkMode: 'none' } }, CONFIG, { HostConfig: HOST });
     const plain = `{"Image":"${IMAGE}","HostConfig":{"NetworkMode":"none"}}`;
     await ask('POST', `/containers/create?name=${PREFIX}-plain`, plain);
@@ -98,7 +99,7 @@ describe('the judged value and the reading of the engine', { skip: skipWithoutEn
     assert.ok(held > RUNS / 2, `only ${held} of ${RUNS} were taken by the engine`);
   });
 
-  it('updates and execs of a container', async () => {
+  it('updates and execs of a container', { timeout: TIMEOUT_MS }, async () => {
     const config = `{"Image":"${IMAGE}","Cmd":["sleep","600"],"HostConfig":{"NetworkMode":"none"}}`;
     for (const mark of ['d', 'g']) {
       await ask('POST', `/containers/create?name=${PREFIX}-up-${mark}`, config);
@@ -137,7 +138,7 @@ describe('the judged value and the reading of the engine', { skip: skipWithoutEn
     }
   });
 
-  it('volumes and networks', async () => {
+  it('volumes and networks', { timeout: TIMEOUT_MS }, async () => {
     for (const [i, body] of texts(oddBody({ Name: 'NAME' }, VOLUME)).entries()) {
       const named = (mark: string) => body.replace(NAMED, JSON.stringify(`${PREFIX}-${mark}${i}`));
       const direct = await ask('POST', '/v1.41/volumes/create', named('d'));

@@ -11,6 +11,8 @@ import { OWN_CASES, type OwnCase, type Places, type Ran, removeRest, runCase } f
 const OLD_ENGINE = process.env.DOCKGATE_TEST_DOCKER_HOST_20?.replace('unix://', '');
 /** Cases under way at once. */
 const AT_ONCE = 8;
+/** Half a minute on a quiet machine. */
+const TIMEOUT_MS = 600_000;
 
 /** Sent straight to the engine these would disturb other tests or the machine's routes, or wait for addresses. */
 const isAloneOnly = ({ id, category }: OwnCase): boolean =>
@@ -73,13 +75,15 @@ for (const { line, socket } of engines) {
 
     // No code of ours takes part in it: once is enough.
     const isShownElsewhere = IS_DENO || socket !== ENGINE ? 'shown on Node with the newer engine' : false;
-    it('the engine reads each request as noted', { skip: isShownElsewhere }, async () => {
+    it('the engine reads each request as noted', { skip: isShownElsewhere, timeout: TIMEOUT_MS }, async () => {
       const cases = OWN_CASES.filter((each) => !isAloneOnly(each));
       const told = await runAll(cases, `${mark}e`, { engine }, (each) => notedOf(each).honoured);
       assert.deepEqual(told, []);
     });
 
-    it('through the gateway each request has the effect baseline allows, or none', async () => {
+    it('through the gateway each request has the effect baseline allows, or none', {
+      timeout: TIMEOUT_MS,
+    }, async () => {
       const callers: Record<string, Header> = {};
       for (const name of ['alice', 'bob'])
         callers[name] = ['Authorization', `Bearer ${await gateway.must('token', 'create', name)}`];

@@ -14,6 +14,8 @@ const VERIFY = join(ROOT, '../shared/corpus/verify');
 const OLD_ENGINE = process.env.DOCKGATE_TEST_DOCKER_HOST_20?.replace('unix://', '');
 /** The corpus listens on one fixed port and uses fixed names: one run at a time on a machine. */
 const LOCK = '/tmp/dockgate-corpus.lock';
+/** A minute on a quiet machine, and the wait for the lock. */
+const TIMEOUT_MS = 900_000;
 
 const skip: false | string =
   skipWithoutEngine !== false
@@ -42,7 +44,7 @@ for (const { line, socket } of engines) {
     });
     after(() => gateway?.remove());
 
-    it('every case is denied or allowed as the corpus says', async () => {
+    it('every case is denied or allowed as the corpus says', { timeout: TIMEOUT_MS }, async () => {
       const bearer = async (name: string) => `Authorization: Bearer ${await gateway.must('token', 'create', name)}`;
       const alice = await bearer('alice');
       const via = ['--socket', socket as string, '--via', join(gateway.dir, 'any.sock'), '--header', alice];
@@ -53,7 +55,7 @@ for (const { line, socket } of engines) {
       writeFileSync(cases, corpus.replaceAll('gwc.owner', 'dockgate.tenant'));
       via.push('--cases', cases);
       const ran = await run('flock', ['-w', '300', LOCK, 'python3', VERIFY, ...via, ...tenants], {
-        timeoutMs: 600_000,
+        timeoutMs: TIMEOUT_MS,
       });
       const lines = ran.stdout.split('\n');
       const total = Number(/(\d+) cases, \d+ wrong/.exec(ran.stdout)?.[1] ?? 0);
