@@ -118,6 +118,11 @@ export class RawClient {
     this.socket.destroy();
   }
 
+  /** Breaks the connection (RST) rather than ending it. */
+  reset(): void {
+    this.socket.resetAndDestroy();
+  }
+
   /** Waits until what came matches, and returns the match. */
   until(expected: RegExp): Promise<RegExpExecArray> {
     return until(`${expected} in ${JSON.stringify(this.text.slice(0, 2000))}`, () => expected.exec(this.text) ?? false);
