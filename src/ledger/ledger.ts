@@ -28,6 +28,8 @@ export class Ledger {
   /** Exec instances of a container: they end with it. */
   readonly #execs = new Map<string, Set<string>>();
 
+  /** What was removed last under a name, for what takes the name next. */
+  readonly #lastOf = new Map<string, LedgerEntry>();
   /** Networks every engine has, by id: they have other ids on each engine. */
   #sharedNetworks: ReadonlyMap<string, string> = new Map();
 
@@ -76,6 +78,7 @@ export class Ledger {
   #bury(entry: LedgerEntry): void {
     // An exec instance has no events of its own.
     if (entry.id === '' || entry.kind === 'exec') return;
+    if (entry.name !== '' && entry.replacedBy === undefined) this.#lastOf.set(nameKey(entry), entry);
     const key = `${entry.kind}/${entry.id}`;
     const graves = this.#removed.get(key);
     if (graves?.some((other) => other.key === entry.key)) return;
@@ -83,7 +86,12 @@ export class Ledger {
     else graves.push(entry);
     this.#removedOrder.push(key);
     if (this.#removedOrder.length > MAX_REMOVED) {
-      for (const old of this.#removedOrder.slice(0, MAX_REMOVED / 10)) this.#removed.delete(old);
+      for (const old of this.#removedOrder.slice(0, MAX_REMOVED / 10)) {
+        for (const gone of this.#removed.get(old) ?? NONE) {
+          if (this.#lastOf.get(nameKey(gone)) === gone) this.#lastOf.delete(nameKey(gone));
+        }
+        this.#removed.delete(old);
+      }
       this.#removedOrder = this.#removedOrder.slice(MAX_REMOVED / 10);
     }
   }
@@ -202,6 +210,15 @@ export class Ledger {
     return [...names].sort();
   }
 
+  /** The change that notes of what had an object's name before, in the same tenant, that this object replaced it. */
+  succession(entry: LedgerEntry): LedgerEntry[] {
+    if (entry.state !== 'live' || entry.name === '') return [];
+    const before = this.#lastOf.get(nameKey(entry));
+    if (before === undefined || before.key === entry.key) return [];
+    this.#lastOf.delete(nameKey(entry));
+    return [{ ...before, replacedBy: entry.key }];
+  }
+
   /**
    * The changes that follow from an object's end: its entries are removed, and the exec instances of a container with it.
    * Nothing is applied.
@@ -217,6 +234,8 @@ export class Ledger {
     return changes;
   }
 }
+
+const nameKey = ({ tenant, kind, name }: LedgerEntry): string => `${tenant}/${kind}/${name}`;
 
 const NONE: readonly LedgerEntry[] = Object.freeze([]);
 

@@ -78,6 +78,16 @@ describe('Ledger.apply()', () => {
     assert.equal(ledger.wasOwned('red', 'container', web.id, 4000), true);
     assert.equal(ledger.wasOwned('blue', 'container', web.id, 4000), false);
   });
+  it('what takes a name notes what it replaced, in its own tenant', () => {
+    const old = entry('red', 'container', idOf('a'), { name: 'web' });
+    const ledger = new Ledger([old]);
+    for (const change of ledger.ending('container', old.id, 5000)) ledger.apply(change);
+    assert.deepEqual(ledger.succession(entry('blue', 'container', idOf('b'), { name: 'web' })), []);
+    const next = entry('red', 'container', idOf('c'), { name: 'web' });
+    const [noted, ...more] = ledger.succession(next);
+    assert.deepEqual([noted?.key, noted?.replacedBy, noted?.state, more.length], [old.key, next.key, 'removed', 0]);
+    assert.deepEqual(ledger.succession(next), [], 'once');
+  });
   it('applying a change twice is applying it once', () => {
     const web = entry('red', 'container', idOf('a'), { name: 'web' });
     const ledger = new Ledger([web, web]);

@@ -7,6 +7,10 @@ import { findContainer, findImage, findVolume, inner, items, text } from './engi
 import { imageIdOf, tagsOf } from './images.ts';
 import type { TenantCall } from './tenant-call.ts';
 
+/** Exec instances remembered of one container; beyond, the oldest are forgotten, so many at once. */
+const MAX_EXECS = 1000;
+const FORGET_EXECS = 50;
+
 const voided = (entry: LedgerEntry): LedgerEntry => ({ ...entry, state: 'void' });
 
 /** A new container, with the volumes that came with it. */
@@ -62,7 +66,13 @@ export function learnVolume(answer: unknown, tenantCall: TenantCall): LedgerEntr
 export function learnId(answer: unknown, tenantCall: TenantCall): LedgerEntry[] {
   const [entry] = tenantCall.pending;
   const id = text(inner(answer, 'Id')) || text(inner(answer, 'ID'));
-  return entry === undefined || id === '' ? [] : [{ ...entry, id, state: 'live' }];
+  if (entry === undefined || id === '') return [];
+  const live: LedgerEntry = { ...entry, id, state: 'live' };
+  if (entry.kind !== 'exec') return [live];
+  // The engine forgets instances minutes after they ended; a container that lives for months has had many.
+  const known = [...tenantCall.ledger.execsOf(entry.parent ?? '')];
+  const forgotten = known.length < MAX_EXECS ? [] : known.slice(0, FORGET_EXECS);
+  return [live, ...forgotten.map((old): LedgerEntry => ({ ...old, state: 'void' }))];
 }
 
 /** References that now name an image of the tenant's; an image without one is known by its id. */

@@ -203,6 +203,7 @@ async function respondChange(
     if (answer.status === 404 && tenantCall.serving === 'remove') changes.push(...ended(call, tenantCall, parts.now()));
     if (answer.status === 409) body = withoutForeignIds(body, tenantCall);
   }
+  changes = [...changes, ...changes.flatMap((entry) => tenantCall.ledger.succession(entry))];
   for (const entry of changes) tenantCall.ledger.apply(entry);
   if (conflict !== undefined) throw conflict;
   return { outcome: deliver(caller, { status: answer.status, reason: '', headers: answer.headers, body }), changes };
