@@ -15,6 +15,16 @@ export interface Finding {
   readonly remedy?: string;
 }
 
+/** Findings about what keeps tenants of one engine apart. */
+export const SEPARATION: ReadonlySet<string> = new Set([
+  'engine-open-on-tcp',
+  'userns-off',
+  'seccomp-off',
+  'icc-on',
+  'debug-on',
+  'experimental-on',
+]);
+
 /** Clocks may differ this much, in ms, before tokens and certificates suffer. */
 const MAX_SKEW_MS = 30_000;
 /** Certificates are spoken of this long before they end, in ms. Client certificates live for hours: a quarter of that. */

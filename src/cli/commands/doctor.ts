@@ -11,7 +11,8 @@ import { EXIT, print, printJson, usageError, visible } from '../output.ts';
 import { examples, optionsOf } from './common.ts';
 import { readTarget } from './connect.ts';
 
-interface DoctorFlags {
+/** Options both `doctor` and `tenant check` take. */
+export interface DoctorFlags {
   readonly config?: string;
   readonly host?: string;
   readonly tokenFile?: string;
@@ -105,7 +106,8 @@ const ofConfig = (config: Config, newestMinor: number): Question[] => {
   return questions;
 };
 
-const questionsOf = async (urls: readonly string[], flags: DoctorFlags): Promise<Question[]> => {
+/** What to look at: named endpoints, a settings file, or what docker itself would talk to. */
+export const questionsOf = async (urls: readonly string[], flags: DoctorFlags): Promise<Question[]> => {
   const env = process.env;
   const asked = [...urls, ...(flags.host === undefined ? [] : [flags.host])];
   if (flags.config !== undefined && asked.length > 0)

@@ -5,6 +5,7 @@ import { DEFAULT_KEYS, readAmounts } from '../../ledger/amounts.ts';
 import { amountText, QUOTA_KEYS, type QuotaKey } from '../../ledger/quota.ts';
 import { print, printJson, shortTime, table, usageError } from '../output.ts';
 import { collect, examples, gatewayOf, optionsOf, segment } from './common.ts';
+import { check } from './tenant-check.ts';
 import { adoptCommand, objectsCommand } from './tenant-objects.ts';
 
 type Amounts = Partial<Record<QuotaKey, number>>;
@@ -196,6 +197,7 @@ export const tenantCommand = (): Command =>
     .addCommand(usage())
     .addCommand(objectsCommand())
     .addCommand(adoptCommand())
+    .addCommand(check())
     .addCommand(remove())
     .addHelpText(
       'after',
