@@ -29,6 +29,8 @@ import { docker, type Ran, run, startGateway, type TestGateway } from '../suppor
 import { dockgateCommand, IS_DENO } from '../support/runtime.ts';
 import { type Connected, startConnect } from './program.ts';
 
+/** How much the streams carry; 1024 shows it at length, on Node: a gateway on Deno ends a caller 64 MiB ahead of its engine. */
+const MIB = Number(process.env.DOCKGATE_TEST_CONNECT_MIB ?? '32');
 const PREFIX = `dg-connect-${IS_DENO ? 'deno' : 'node'}`;
 
 describe('the docker CLI through connect', { skip: skipWithoutCli }, () => {
@@ -116,6 +118,24 @@ describe('the docker CLI through connect', { skip: skipWithoutCli }, () => {
         const data = Array.from({ length: 50_000 }, (_, i) => `${i}`.padStart(59, 'x')).join('\n');
         const out = await ok(['exec', '-i', name('exec'), 'cat'], data);
         assert.ok(out === data, `${out.length} of ${data.length} bytes came back`);
+      });
+
+      it(`exec -i carries ${MIB} MiB each way at once, byte for byte`, { timeout: 600_000 }, async () => {
+        const bytes = MIB * 1024 * 1024;
+        const source = `yes "$(seq -s, 1 2000)" | head -c ${bytes}`;
+        const [sent, echoed] = await Promise.all(
+          [source, `${source} | ${DOCKER_CLI} exec -i ${name('exec')} cat`].map((command) =>
+            run('sh', ['-c', `${command} | sha256sum`], {
+              env: environments[way] as NodeJS.ProcessEnv,
+              timeoutMs: 600_000,
+            }),
+          ),
+        );
+        assert.equal(echoed?.stdout, sent?.stdout, echoed?.stderr);
+        if (way === 'socket' && existsSync('/proc/self/status')) {
+          const peak = /VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${connected.process.pid}/status`, 'utf8'))?.[1];
+          assert.ok(Number(peak) < 300 * 1024, `connect held ${peak} KiB`);
+        }
       });
 
       it('run -it works under a pty', async () => {
