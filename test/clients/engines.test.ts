@@ -1,0 +1,147 @@
+// The main verbs against every engine at hand: the current line on its unix socket and behind TCP with mutual TLS, the
+// 20.10 line (DOCKGATE_TEST_DOCKER_HOST_20) and Podman's compatible API (DOCKGATE_TEST_PODMAN_HOST). The engine behind TLS
+// is the same real one; the TLS in front of it is a relay of ours that asks for a client certificate, as dockerd does.
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import net, { type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import tls from 'node:tls';
+import { makeCertificate } from '../../src/identity/make-certificate.ts';
+import { DOCKER_CLI, ENGINE, IMAGE, skipWithoutCli } from '../support/engine.ts';
+import { docker, type Ran, run, startGateway, type TestGateway } from '../support/gateway.ts';
+import { IS_DENO } from '../support/runtime.ts';
+
+const PREFIX = `dg-engines-${IS_DENO ? 'deno' : 'node'}`;
+
+interface EngineAtHand {
+  readonly name: string;
+  /** For `engine:` of the settings, and for the CLI straight to it; undefined where it is not at hand. */
+  readonly host: string | undefined;
+  readonly skip: false | string;
+}
+const OLD = process.env.DOCKGATE_TEST_DOCKER_HOST_20 || undefined;
+const PODMAN = process.env.DOCKGATE_TEST_PODMAN_HOST || undefined;
+const MTLS = 'mutual TLS';
+const ENGINES: readonly EngineAtHand[] = [
+  { name: 'the current line on a unix socket', host: ENGINE && `unix://${ENGINE}`, skip: false },
+  { name: MTLS, host: ENGINE && `unix://${ENGINE}`, skip: false },
+  { name: 'the 20.10 line', host: OLD, skip: OLD === undefined ? 'no engine of the 20.10 line here' : false },
+  { name: 'Podman', host: PODMAN, skip: PODMAN === undefined ? 'no Podman here: DOCKGATE_TEST_PODMAN_HOST' : false },
+];
+
+/** Asks for a client certificate and hands the bytes on to the engine's socket. */
+async function startTlsRelay(engine: string, folder: string): Promise<{ port: number; close(): void }> {
+  const span = { notBefore: new Date(Date.now() - 60_000), notAfter: new Date(Date.now() + 3_600_000) };
+  const ca = await makeCertificate({ kind: 'authority', commonName: 'engine ca', names: [], ...span });
+  const server = await makeCertificate({
+    kind: 'server',
+    commonName: 'engine',
+    names: ['127.0.0.1'],
+    signer: ca,
+    ...span,
+  });
+  const client = await makeCertificate({ kind: 'client', commonName: 'dockgate', names: [], signer: ca, ...span });
+  // The three names DOCKER_CERT_PATH and Docker-in-Docker use.
+  writeFileSync(join(folder, 'ca.pem'), ca.cert);
+  writeFileSync(join(folder, 'cert.pem'), client.cert);
+  writeFileSync(join(folder, 'key.pem'), client.key, { mode: 0o600 });
+  const options = { ca: ca.cert, cert: server.cert, key: server.key, requestCert: true, rejectUnauthorized: true };
+  const listener = tls.createServer({ ...options, allowHalfOpen: true } as tls.TlsOptions, (near) => {
+    const far = net.connect({ path: engine, allowHalfOpen: true });
+    for (const socket of [near, far]) {
+      socket.on('error', () => {
+        near.destroy();
+        far.destroy();
+      });
+    }
+    near.pipe(far);
+    far.pipe(near);
+  });
+  listener.on('tlsClientError', () => {});
+  await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
+  return { port: (listener.address() as AddressInfo).port, close: () => listener.close() };
+}
+
+for (const engine of ENGINES) {
+  describe(`the main verbs on ${engine.name}`, {
+    skip: skipWithoutCli !== false ? skipWithoutCli : engine.skip,
+  }, () => {
+    const name = `${PREFIX}-${ENGINES.indexOf(engine)}`;
+    let gateway: TestGateway;
+    let relay: { port: number; close(): void } | undefined;
+    let env: NodeJS.ProcessEnv;
+    const direct = (...args: string[]): Promise<Ran> =>
+      run(DOCKER_CLI as string, ['-H', engine.host as string, ...args]);
+    const ok = async (args: readonly string[], input?: string): Promise<string> => {
+      const ran = await docker(env, args, input);
+      assert.equal(ran.code, 0, `docker ${args.join(' ')}: ${ran.stderr}`);
+      return ran.stdout;
+    };
+
+    before(async () => {
+      await direct('rm', '-f', name);
+      const folder = mkdtempSync(join(tmpdir(), 'engine-tls-'));
+      if (engine.name === MTLS) relay = await startTlsRelay(ENGINE as string, folder);
+      gateway = await startGateway({
+        engine: relay === undefined ? (engine.host as string) : `tcp://127.0.0.1:${relay.port}`,
+        settings:
+          relay === undefined
+            ? {}
+            : {
+                engineTls: {
+                  ca: join(folder, 'ca.pem'),
+                  cert: join(folder, 'cert.pem'),
+                  key: join(folder, 'key.pem'),
+                },
+              },
+      });
+      await gateway.must('identity', 'create', 'op', '--policy', 'operator');
+      env = gateway.dockerEnv(await gateway.must('token', 'create', 'op'));
+    });
+    after(async () => {
+      if (engine.host !== undefined) await direct('rm', '-f', name);
+      await gateway?.remove();
+      relay?.close();
+    });
+
+    it('version, ps and info answer', async () => {
+      assert.match(await ok(['version']), /Server:/);
+      assert.match(await ok(['ps', '-a']), /CONTAINER ID/);
+      assert.match(await ok(['info']), /Server Version/);
+    });
+    it('run prints and hands on its exit code', async () => {
+      const failing = ['run', '--rm', '--network', 'none', IMAGE, 'sh', '-c', 'echo out; exit 7'];
+      const [straight, through] = await Promise.all([direct(...failing), docker(env, failing)]);
+      // Podman 4.3 tells the docker CLI 0 whatever became of a container that is removed at its end.
+      assert.deepEqual([through.code, through.stdout], [straight.code, straight.stdout], through.stderr);
+      assert.equal(through.stdout, 'out\n');
+      if (engine.name !== 'Podman') assert.equal(through.code, 7);
+      const piped = ['run', '--rm', '-i', '--network', 'none', IMAGE, 'sh', '-c', 'cat; echo after'];
+      assert.equal(await ok(piped, 'in\n'), 'in\nafter\n');
+    });
+    it('exec, logs, cp and inspect work on a container', async () => {
+      await ok(['run', '-d', '--network', 'none', '--name', name, IMAGE, 'sh', '-c', 'echo ready; exec sleep 300']);
+      assert.equal(await ok(['exec', '-i', name, 'cat'], 'through\n'), 'through\n');
+      assert.equal(await ok(['logs', name]), 'ready\n');
+      const copied = join(gateway.dir, 'passwd');
+      await ok(['cp', `${name}:/etc/passwd`, copied]);
+      assert.match(readFileSync(copied, 'utf8'), /^root:/);
+      await ok(['cp', copied, `${name}:/tmp/again`]);
+      assert.equal(await ok(['exec', name, 'cat', '/tmp/again']), readFileSync(copied, 'utf8'));
+      assert.equal(await ok(['inspect', '--format', '{{.State.Running}}', name]), 'true\n');
+      await ok(['rm', '-f', name]);
+      assert.notEqual((await docker(env, ['inspect', name])).code, 0);
+    });
+    it('what it cannot do answers with its own error', async () => {
+      const args = ['run', '--rm', '--network', 'none', '--runtime', 'no-such-runtime', IMAGE, 'true'];
+      const [straight, through] = await Promise.all([direct(...args), docker(env, args)]);
+      // Podman takes any runtime.
+      if (engine.name !== 'Podman') assert.notEqual(through.code, 0);
+      assert.equal(through.code, straight.code);
+      const plain = (text: string) => text.replace(/[0-9a-f]{12,}/g, 'ID');
+      assert.equal(plain(through.stderr), plain(straight.stderr));
+    });
+  });
+}
