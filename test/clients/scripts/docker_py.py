@@ -66,6 +66,8 @@ def main():
     box = client.containers.run(
         IMAGE, ["sh", "-c", "echo ready; exec sleep 300"], network_mode="none", name=PREFIX + "-box", detach=True
     )
+    while b"ready" not in box.logs():
+        time.sleep(0.05)
     tell("status", lambda: (box.reload(), box.status)[1])
     tell("list", lambda: [c.name for c in client.containers.list(filters={"name": PREFIX + "-box"})])
     tell("get absent", lambda: client.containers.get(PREFIX + "-absent"))
@@ -164,7 +166,17 @@ def main():
     network = client.networks.create(PREFIX + "-n", internal=True)
     tell("network", lambda: [n.name for n in client.networks.list(names=[PREFIX + "-n"])])
     tell("network remove", network.remove)
-    tell("prune", lambda: client.containers.prune(filters={"label": PREFIX + "-none"})["SpaceReclaimed"])
+    def prune():
+        # The engine prunes for one caller at a time.
+        while True:
+            try:
+                return client.containers.prune(filters={"label": PREFIX + "-none"})["SpaceReclaimed"]
+            except docker.errors.APIError as error:
+                if error.status_code != 409:
+                    raise
+                time.sleep(0.1)
+
+    tell("prune", prune)
     tell("df", lambda: sorted(client.df())[:3])
     tell("remove", lambda: box.remove(v=True))
     tell(
