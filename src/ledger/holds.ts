@@ -35,6 +35,11 @@ export class Holds {
     };
   }
 
+  /** Whether a call under way holds the name. */
+  isHeld(kind: string, name: string): boolean {
+    return this.#held.get(`${kind}/${name}`)?.some((held) => held.count > 0) ?? false;
+  }
+
   /** Whether a tenant other than this one has a call under way that was judged by the name. */
   isHeldByOthers(kind: string, name: string, tenant: string): boolean {
     return this.#held.get(`${kind}/${name}`)?.some((held) => held.tenant !== tenant && held.count > 0) ?? false;

@@ -99,6 +99,19 @@ describe('shares of a tenant', { skip: skipWithoutEngine }, () => {
     assert.equal((await usage()).memory, 200 * MIB);
   });
 
+  it('a period of its own cannot stretch the CPUs that were given', async () => {
+    const made = await create('period', { Memory: 6 * MIB, CpuQuota: 100_000, CpuPeriod: 1_000_000 });
+    assert.equal(made.status, 201);
+    const update = (given: Record<string, unknown>) =>
+      two.alice('POST', `/v1.41/containers/${PREFIX}-period/update`, { body: given });
+    // 100 CPUs of the first, with what is there already.
+    assert.match(messageOf(await update({ CpuPeriod: 1000 })), /CpuQuota and CpuPeriod .* together/);
+    assert.match(messageOf(await update({ CpuQuota: 50_000 })), /CpuQuota and CpuPeriod .* together/);
+    assert.match(messageOf(await update({ CpuQuota: 100_000, CpuPeriod: 1000 })), /quota of tenant red is 1 CPUs/);
+    assert.equal((await update({ CpuQuota: 200_000, CpuPeriod: 1_000_000 })).status, 200);
+    assert.equal((await usage()).cpus, 0.45e9);
+  });
+
   it('running containers are counted as they start and end, also behind the gateway', async () => {
     await set('--quota', 'running=1,memory=none,pids=none,cpus=none');
     assert.equal((await create('run-a')).status, 201);

@@ -102,11 +102,12 @@ async function respondPlain(
 ): Promise<TenantAnswer> {
   try {
     const outcome = await parts.engine.forward(request, caller, options);
-    // A caller who left before the answer leaves it open what the engine did: the next look at everything tells.
-    const isDone = outcome.status === 0 || outcome.status < 400;
-    return { outcome, changes: tenantCall.settleShare(isDone) };
+    // A caller who left before the answer leaves it open what the engine did.
+    const end = outcome.status === 0 ? 'unknown' : outcome.status < 400 ? 'done' : 'undone';
+    return { outcome, changes: tenantCall.settleShare(end) };
   } catch (error) {
-    tenantCall.settleShare(false);
+    // The answer may have been lost, not the call.
+    tenantCall.settleShare('unknown');
     throw error;
   }
 }

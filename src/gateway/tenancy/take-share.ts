@@ -68,6 +68,7 @@ export function takeShare(
       if (entry === undefined) return { pending, change: undefined };
       const before = entry.share ?? NO_SHARE;
       const after = shareAfterUpdate(before, call.body);
+      needPeriod(call.body, tenantCall);
       // Only what the call takes away is its fault: a container may be older than the quota.
       needParts(after, tenantCall, '', before);
       fit(
@@ -78,11 +79,14 @@ export function takeShare(
         },
         tenantCall,
       );
-      const change = {
-        reserved: { ...entry, share: largerShare(before, after) },
-        done: { ...entry, share: after },
-        undone: entry,
-      };
+      const reserved: LedgerEntry = { ...entry, share: largerShare(before, after) };
+      // With another update on its way nobody knows which one the engine does last: the larger share stays then.
+      const { holds } = tenantCall.state;
+      const isAlone = !holds.isHeld(UPDATE, entry.key);
+      tenantCall.hold(UPDATE, entry.key);
+      const change = isAlone
+        ? { reserved, done: { ...entry, share: after }, undone: entry }
+        : { reserved, done: reserved, undone: reserved };
       return { pending, change };
     }
     case 'service.create':
@@ -96,6 +100,26 @@ export function takeShare(
           tenantCall,
         );
       return { pending, change: undefined };
+  }
+}
+
+/** Under this word the ledger's key of a container is held while an update of it is on its way. */
+const UPDATE = 'update';
+
+/** The engine keeps the half that is not said, and the ledger knows only what both came to. */
+function needPeriod(body: Json | undefined, tenantCall: TenantCall): void {
+  const { CpuQuota: quota, CpuPeriod: period } = (body ?? {}) as JsonObject;
+  const isSaid = (value: Json | undefined): boolean =>
+    (typeof value === 'number' || typeof value === 'bigint') && value > 0;
+  // A quota below zero is no limit, which is told as such.
+  if (isSaid(quota) === isSaid(period)) return;
+  for (const { quota: limits, whose } of quotasOf(tenantCall)) {
+    if (limits.cpus === undefined) continue;
+    throw new GatewayError(
+      'quota-exceeded',
+      `denied: the quota of ${whose} counts cpus, and ${isSaid(quota) ? 'CpuQuota' : 'CpuPeriod'} alone does not say how many: ` +
+        'send CpuQuota and CpuPeriod above 0 together, or NanoCpus (docker update --cpus)',
+    );
   }
 }
 

@@ -110,14 +110,16 @@ export class TenantCall implements View {
     return this.#change === undefined ? this.pending : [...this.pending, this.#change.reserved];
   }
 
-  /** A container was started or changed, or it was not: gives what holds now, applied already. */
-  settleShare(isDone: boolean): readonly LedgerEntry[] {
+  /** A container was started or changed, it was not, or nobody knows: gives what holds now, applied already. */
+  settleShare(end: 'done' | 'undone' | 'unknown'): readonly LedgerEntry[] {
     const change = this.#change;
     if (change === undefined) return [];
     this.#change = undefined;
+    // What may have been done stays reserved.
+    if (end === 'unknown') return [];
     // What is known of it by now may be more than what was known then: that it ended, say.
     if (this.ledger.byKey(change.reserved.key) !== change.reserved) return [];
-    const entry = isDone ? change.done : change.undone;
+    const entry = end === 'done' ? change.done : change.undone;
     this.ledger.apply(entry);
     return [entry];
   }
@@ -142,7 +144,7 @@ export class TenantCall implements View {
   abandon(): void {
     for (const entry of this.pending) this.ledger.apply({ ...entry, state: 'void' });
     this.pending = [];
-    this.settleShare(false);
+    this.settleShare('undone');
   }
 
   /** The call is over, however it ended. */
