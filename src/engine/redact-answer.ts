@@ -45,7 +45,10 @@ const mount: Change = (item) => {
 
 /** A layer's history quotes the instruction, with values of variables and build arguments. */
 const instruction: Change = (value) =>
-  typeof value === 'string' && /(^|\s)(ENV|ARG)\s|^\|\d+ /.test(value) ? REDACTED : value;
+  typeof value === 'string' && /(^|\s)(ENV|ARG)\s|(^|\s)\|\d+ /.test(value) ? REDACTED : value;
+
+/** `ps` shows command lines, and environments where it is asked to (`ps_args=auxe`); which column holds them is the caller's choice. */
+const processes: Change = eachOf(eachOf(hidden));
 
 const endpoint: Change = (value) => {
   if (!isFields(value)) return value;
@@ -69,6 +72,7 @@ const FIELDS: Readonly<Record<Redaction, readonly (readonly [string, Change])[]>
   env: [
     ['Env', eachOf(variable)],
     ['CreatedBy', instruction],
+    ['Processes', processes],
   ],
   'mounts.source': [
     ['Binds', eachOf(bind)],
@@ -87,11 +91,18 @@ const FIELDS: Readonly<Record<Redaction, readonly (readonly [string, Change])[]>
     ['Addr', hidden],
     ['NodeAddr', hidden],
     ['RemoteManagers', () => null],
+    ['Peers', () => []],
+    ['VIP', hidden],
+    ['EndpointIP', hidden],
   ],
   command: [
     ['Cmd', eachOf(hidden)],
+    ['Path', hidden],
     ['Args', eachOf(hidden)],
     ['Entrypoint', eachOf(hidden)],
+    ['entrypoint', hidden],
+    ['Test', eachOf(hidden)],
+    ['Processes', processes],
     ['Command', (value) => (Array.isArray(value) ? value.map(hidden) : hidden(value))],
     ['arguments', eachOf(hidden)],
     ['CreatedBy', hidden],
@@ -102,6 +113,10 @@ const FIELDS: Readonly<Record<Redaction, readonly (readonly [string, Change])[]>
     ['UnlockKey', hidden],
   ],
 };
+
+/** A layer of a LABEL instruction quotes names and values of labels. */
+const labelInstruction: Change = (value) =>
+  typeof value === 'string' && /(^|\s)LABEL\s/i.test(value) ? REDACTED : value;
 
 /** Label maps; in events the labels of the object stand among its attributes. */
 const LABEL_MAPS = new Set(['Labels', 'ContainerLabels', 'Attributes']);
@@ -127,6 +142,10 @@ export function answerRedactor(names: readonly string[]): (value: unknown) => un
       const before = changes.get(field);
       changes.set(field, before === undefined ? change : (value) => change(before(value)));
     }
+  }
+  if (names.some((name) => name.startsWith('labels:'))) {
+    const before = changes.get('CreatedBy');
+    changes.set('CreatedBy', (value) => labelInstruction(before === undefined ? value : before(value)));
   }
   const patterns = names.filter((name) => name.startsWith('labels:')).map((name) => globOf(name.slice(7)));
   const isHiddenLabel = (key: string): boolean => patterns.some((pattern) => pattern.test(key));

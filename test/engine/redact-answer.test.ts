@@ -39,6 +39,57 @@ const CASES: readonly [name: string, parts: readonly string[], answer: unknown, 
     [{ CreatedBy: REDACTED }, { CreatedBy: REDACTED }, { CreatedBy: 'RUN make' }],
   ],
   [
+    'build arguments in the history of an image BuildKit made',
+    ['env'],
+    [{ CreatedBy: 'RUN |1 TOKEN=x /bin/sh -c make # buildkit' }, { CreatedBy: 'RUN /bin/sh -c a | b # buildkit' }],
+    [{ CreatedBy: REDACTED }, { CreatedBy: 'RUN /bin/sh -c a | b # buildkit' }],
+  ],
+  [
+    'what ps shows of environments',
+    ['env'],
+    { Titles: ['PID', 'COMMAND'], Processes: [['1', 'sleep 300 TOKEN=x']] },
+    { Titles: ['PID', 'COMMAND'], Processes: [[REDACTED, REDACTED]] },
+  ],
+  [
+    'command lines in top, exec inspect and health checks',
+    ['command'],
+    {
+      Titles: ['PID', 'CMD'],
+      Processes: [['1', 'mysql -psecret']],
+      ProcessConfig: { tty: false, entrypoint: 'mysql', arguments: ['-psecret'] },
+      Path: 'mysql',
+      Config: { Image: 'a', Healthcheck: { Test: ['CMD', 'mysql', '-psecret'], Retries: 3 } },
+    },
+    {
+      Titles: ['PID', 'CMD'],
+      Processes: [[REDACTED, REDACTED]],
+      ProcessConfig: { tty: false, entrypoint: REDACTED, arguments: [REDACTED] },
+      Path: REDACTED,
+      Config: { Image: 'a', Healthcheck: { Test: [REDACTED, REDACTED, REDACTED], Retries: 3 } },
+    },
+  ],
+  [
+    'processes stay where nothing of theirs is taken out',
+    ['health.log'],
+    { Titles: ['PID'], Processes: [['1']] },
+    { Titles: ['PID'], Processes: [['1']] },
+  ],
+  [
+    'addresses of a network across the swarm',
+    ['networks'],
+    {
+      Peers: [{ Name: 'n', IP: '10.0.0.1' }],
+      Services: { web: { VIP: '10.0.1.2', Tasks: [{ EndpointIP: '10.0.1.3' }] } },
+    },
+    { Peers: [], Services: { web: { VIP: REDACTED, Tasks: [{ EndpointIP: REDACTED }] } } },
+  ],
+  [
+    'labels in the history of an image',
+    ['labels:com.secret.*'],
+    [{ CreatedBy: 'LABEL com.secret.a=b' }, { CreatedBy: 'RUN make' }],
+    [{ CreatedBy: REDACTED }, { CreatedBy: 'RUN make' }],
+  ],
+  [
     'places on the host, not names of volumes',
     ['mounts.source'],
     {
