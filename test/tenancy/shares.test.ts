@@ -131,6 +131,27 @@ describe('shares of a tenant', { skip: skipWithoutEngine }, () => {
     assert.equal((await usage()).running, 1);
   });
 
+  it('a container that its restart policy starts again keeps its place', async () => {
+    await set('--quota', 'running=2');
+    const command = { ...body({ RestartPolicy: { Name: 'always' } }), Cmd: ['false'] };
+    const made = await two.alice('POST', `/v1.41/containers/create?name=${PREFIX}-again`, { body: command });
+    assert.equal(made.status, 201);
+    assert.equal((await two.alice('POST', `/v1.41/containers/${PREFIX}-again/start`)).status, 204);
+    for (let i = 0; ; i++) {
+      const { json } = await two.engine('GET', `/containers/${PREFIX}-again/json`);
+      const { RestartCount, State } = json as { RestartCount: number; State: { Restarting: boolean } };
+      if (RestartCount >= 3 && State.Restarting) break;
+      assert.ok(i < 400, 'it was not started again');
+      await new Promise((resolve) => setTimeout(resolve, 25));
+    }
+    for (const name of ['run-a', 'run-b']) {
+      const { status } = await two.alice('POST', `/v1.41/containers/${PREFIX}-${name}/start`);
+      assert.ok(status === 304 || status === 403, `${name}: ${status}`);
+    }
+    assert.equal((await usage()).running, 2);
+    await two.engine('DELETE', `/containers/${PREFIX}-again?force=1`);
+  });
+
   it('each identity of a tenant has a share of its own', async () => {
     await set('--quota', 'running=none', '--identity-quota', 'volumes=1');
     const volume = (name: string) =>

@@ -77,6 +77,8 @@ export interface FoundContainer {
   readonly name: string;
   readonly volumes: readonly string[];
   readonly share: Share;
+  /** It runs, is paused, or the engine is about to start it again. */
+  readonly isRunning: boolean;
 }
 
 export async function findContainer(engine: EngineClient, id: string): Promise<FoundContainer | undefined> {
@@ -91,6 +93,8 @@ export async function findContainer(engine: EngineClient, id: string): Promise<F
       .map((mount) => text(mount.Name) || (/\/([0-9a-f]{64})\/_data$/.exec(text(mount.Source))?.[1] ?? ''))
       .filter((name) => name !== ''),
     share: shareOfCreate({ HostConfig: inner(found, 'HostConfig') } as JsonObject),
+    // True as well while a restart policy waits.
+    isRunning: inner(inner(found, 'State'), 'Running') === true,
   };
 }
 

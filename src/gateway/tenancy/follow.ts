@@ -9,7 +9,7 @@ import { AUDIT_LABEL } from '../../ledger/labels.ts';
 import { canonicalOf } from '../../ledger/views.ts';
 import type { Logger } from '../../log.ts';
 import type { CallerEnd } from '../../proxy/types.ts';
-import { filtersQuery } from './engine-state.ts';
+import { filtersQuery, findContainer } from './engine-state.ts';
 import { reconcile } from './reconcile.ts';
 import type { TenancyState } from './tenant-call.ts';
 
@@ -60,6 +60,30 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
     }
   };
 
+  const setRunning = (id: string, isRunning: boolean, why: string): void => {
+    const changed = state.ledger
+      .holders('container', id)
+      .filter((entry) => entry.state === 'live' && (entry.isRunning ?? false) !== isRunning);
+    learn(
+      changed.map((entry) => ({ ...entry, isRunning })),
+      why,
+    );
+  };
+
+  /** A container has ended, or its restart policy starts it again in a moment: then it keeps its place. */
+  async function learnEnd(id: string): Promise<void> {
+    const before = state.ledger.holders('container', id).filter((entry) => entry.isRunning === true);
+    if (before.length === 0) return;
+    try {
+      const found = await findContainer(state.engine, id);
+      // What was learned meanwhile is newer.
+      const isOld = before.some((entry) => state.ledger.byKey(entry.key) !== entry);
+      if (found?.isRunning !== true && !isOld) setRunning(id, false, 'it ended');
+    } catch (error) {
+      parts.log.warn({ err: error }, 'a container that ended could not be looked at');
+    }
+  }
+
   const onEvent = (value: unknown): boolean => {
     const event = readEvent(value);
     if (event === undefined) return false;
@@ -75,15 +99,10 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
       );
     } else if (action === 'remove' && (type === 'service' || type === 'secret' || type === 'config')) {
       learn(ledger.ending(type, id, event.atMs), `the engine removed it (${type} ${action})`);
-    } else if (type === 'container' && (action === 'start' || action === 'die')) {
-      const isRunning = action === 'start';
-      const changed = ledger
-        .holders('container', id)
-        .filter((entry) => entry.state === 'live' && (entry.isRunning ?? false) !== isRunning);
-      learn(
-        changed.map((entry) => ({ ...entry, isRunning })),
-        isRunning ? 'it runs' : 'it ended',
-      );
+    } else if (type === 'container' && action === 'start') {
+      setRunning(id, true, 'it runs');
+    } else if (type === 'container' && action === 'die') {
+      void learnEnd(id);
     } else if (type === 'container' && action === 'rename') {
       const renamed = ledger.holders('container', id).filter((entry) => entry.name !== attributes.name);
       learn(
