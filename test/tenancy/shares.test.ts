@@ -152,6 +152,16 @@ describe('shares of a tenant', { skip: skipWithoutEngine }, () => {
     await two.engine('DELETE', `/containers/${PREFIX}-again?force=1`);
   });
 
+  it('where ports count, each one must be named', async () => {
+    await set('--quota', 'ports=1,running=none');
+    const all = await create('ports', { PublishAllPorts: true });
+    assert.equal(all.status, 403);
+    assert.match(messageOf(all), /PublishAllPorts does not say how many/);
+    const none = await create('ports', { PublishAllPorts: false });
+    assert.equal(none.status, 201);
+    await set('--quota', 'ports=none');
+  });
+
   it('each identity of a tenant has a share of its own', async () => {
     await set('--quota', 'running=none', '--identity-quota', 'volumes=1');
     const volume = (name: string) =>

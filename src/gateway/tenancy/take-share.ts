@@ -49,6 +49,7 @@ export function takeShare(
       const share = shareOfCreate(call.body);
       const entries = pending.map((entry) => (entry.kind === 'container' ? { ...entry, share } : entry));
       needParts(share, tenantCall, 'HostConfig.');
+      needNamedPorts(call.body, tenantCall);
       fit(
         entries.map(usageOf).reduce((sum, one) => sumOf(sum, one), NO_USAGE),
         tenantCall,
@@ -100,6 +101,20 @@ export function takeShare(
           tenantCall,
         );
       return { pending, change: undefined };
+  }
+}
+
+/** How many ports an image exposes is not in the call. */
+function needNamedPorts(body: Json | undefined, tenantCall: TenantCall): void {
+  const host = ((body ?? {}) as JsonObject).HostConfig as JsonObject | undefined | null;
+  if (host?.PublishAllPorts !== true) return;
+  for (const { quota, whose } of quotasOf(tenantCall)) {
+    if (quota.ports === undefined) continue;
+    throw new GatewayError(
+      'quota-exceeded',
+      `denied: the quota of ${whose} counts ports, and HostConfig.PublishAllPorts does not say how many: ` +
+        'name each (docker --publish)',
+    );
   }
 }
 
