@@ -2,7 +2,7 @@
 // Redaction happens here, once, before anything is handed to the recorder.
 import type { PluginChange } from '../admission/chain.ts';
 import type { AuditDecision, AuditEvent, AuditStage } from '../audit/event.ts';
-import type { EngineCall, Target } from '../engine/types.ts';
+import type { EngineCall, ResourceRef, Target } from '../engine/types.ts';
 import { GatewayError } from '../errors.ts';
 import type { LedgerEntry } from '../ledger/entry.ts';
 import { BUILD_OPAQUE, isBuildKitDoor } from '../policy/actions.ts';
@@ -83,7 +83,7 @@ export class Trace {
       operationId: target?.operation.id,
       class: target?.operation.class,
       apiVersion: target?.apiVersion,
-      resource: main === undefined ? undefined : main.name === '' ? main.kind : `${main.kind}/${main.name}`,
+      resource: main === undefined ? undefined : main.name === '' ? main.kind : `${main.kind}/${shownName(main)}`,
       resourceId: main?.id ?? ledger?.[0]?.id,
       decision,
       code: outcome.code,
@@ -98,6 +98,16 @@ export class Trace {
     };
   }
 
+  /** A message quotes names as the caller sent them. */
+  #withoutUserInfo(message: string): string {
+    let shown = message;
+    for (const reference of this.call?.resources ?? []) {
+      const name = shownName(reference);
+      if (name !== reference.name) shown = shown.replaceAll(reference.name, name);
+    }
+    return shown;
+  }
+
   #detail(
     stage: AuditStage,
     decision: AuditDecision,
@@ -109,7 +119,7 @@ export class Trace {
     },
   ): Readonly<Record<string, unknown>> | undefined {
     const detail: Record<string, unknown> = {};
-    if (outcome.message !== undefined) detail.message = outcome.message;
+    if (outcome.message !== undefined) detail.message = this.#withoutUserInfo(outcome.message);
     if (outcome.field !== undefined) detail.field = outcome.field;
     if (outcome.end !== undefined && outcome.end !== 'complete') detail.end = outcome.end;
     const { call, target } = this;
@@ -126,7 +136,7 @@ export class Trace {
         if (kept.body !== undefined) detail.body = kept.body;
         if (Object.keys(kept.query).length > 0) detail.query = kept.query;
         if (call.resources.length > 1) {
-          detail.resources = call.resources.map((r) => ({ kind: r.kind, name: r.name, at: r.at, id: r.id }));
+          detail.resources = call.resources.map((r) => ({ kind: r.kind, name: shownName(r), at: r.at, id: r.id }));
         }
       }
       if (target === undefined) {
@@ -145,6 +155,15 @@ export class Trace {
     return Object.keys(detail).length === 0 ? undefined : detail;
   }
 }
+
+/** Kinds whose names are addresses of registries, where a user and a password may stand in front of the host. */
+const ADDRESSED = new Set(['system', 'image', 'distribution', 'plugin']);
+
+/** A name as the audit keeps it: without user and password. The @ of a digest is none of theirs. */
+const shownName = ({ kind, name }: Pick<ResourceRef, 'kind' | 'name'>): string =>
+  ADDRESSED.has(kind) && name.includes('@')
+    ? name.replace(/^([a-z][a-z0-9+.-]*:\/\/)?.*@(?!sha\d+:)/i, '$1***@')
+    : name;
 
 /** Decision word of a refusal: who is not known, what is not allowed, what could not be done. */
 export function decisionOf(error: GatewayError): AuditDecision {

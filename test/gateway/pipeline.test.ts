@@ -73,6 +73,35 @@ describe('a call through the gateway', () => {
     }
   });
 
+  it('a password in the address of a registry is in no row, and a digest is no password', async () => {
+    const auth = JSON.stringify({
+      serveraddress: 'https://usr:hunter2@pw@registry.test',
+      username: 'u',
+      password: 'p',
+    });
+    const digest = `sha256:${'a'.repeat(64)}`;
+    const caller = at.connect();
+    const ids: string[] = [];
+    for (const text of [
+      head('POST /auth', [JSON_TYPE, `Content-Length: ${auth.length}`]) + auth,
+      head('GET /images/search?term=usr:hunter2@registry.test/app'),
+      head(`GET /images/registry.test/app@${digest}/json`),
+    ]) {
+      caller.send(text);
+      ids.push((await caller.answer()).auditId);
+    }
+    for (const id of ids) await at.completed(id);
+    caller.destroy();
+    const rows = at.rows().filter((row) => ids.includes(row.auditId));
+    assert.doesNotMatch(JSON.stringify(rows), /hunter2/);
+    const resources = ids.map((id) => rows.find((row) => row.auditId === id)?.resource);
+    assert.deepEqual(resources, [
+      'system/https://***@registry.test',
+      'image/***@registry.test/app',
+      `image/registry.test/app@${digest}`,
+    ]);
+  });
+
   it('the engine receives what was judged, not what was sent: spelling, order and extra headers are gone', async () => {
     engine.script = (r) => r.answer(201, '{"Id":"x"}', [JSON_TYPE]);
     const body = '{ "image" : "busybox",\n "hostconfig": {"privileged":false} }';
