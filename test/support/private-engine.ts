@@ -42,6 +42,12 @@ export async function startPrivateEngine(): Promise<{ socket: string; stop(): Pr
     } catch {
       // nothing was mounted there
     }
+    try {
+      // A container on the host's network leaves this one mounted.
+      execFileSync('umount', [join(dir, 'exec', 'netns', 'default')], { stdio: 'ignore' });
+    } catch {
+      // nothing was mounted there
+    }
     rmSync(dir, { recursive: true, force: true });
   };
   for (let i = 0; i < 120; i++) {
