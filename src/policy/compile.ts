@@ -114,7 +114,6 @@ export function compilePolicies(
   const problems: string[] = [];
   const parsed: ParsedDocument[] = [];
   const names = new Map<string, string>();
-  const taken = new Set(builtIns().map(({ document }) => document.name));
   for (const { kind, name, source } of documents) {
     const read = parseDocuments(source, name);
     problems.push(...read.problems.map(renderProblem));
@@ -124,7 +123,7 @@ export function compilePolicies(
       problems.push(`${name}: one document is expected here, ${read.documents.length} were found`);
     } else if (document.kind !== kind || document.name !== name) {
       problems.push(`${name}: the text is that of ${document.kind} ${document.name}, not of ${kind} ${name}`);
-    } else if (taken.has(name)) {
+    } else if (BUILT_IN_NAMES.has(name)) {
       problems.push(`${name} is the name of a built-in policy; choose another`);
     } else if (names.has(name)) {
       problems.push(`${name} is given twice; names are unique among policies and bindings`);
@@ -152,23 +151,27 @@ interface BuiltIn {
 
 const BUILT_IN_NAMES: ReadonlySet<string> = new Set(BUILT_IN_DOCUMENTS.map(({ name }) => name));
 
-let parsedBuiltIns: readonly BuiltIn[] | undefined;
+const readBuiltIns = new Map<string, BuiltIn>();
 
-/** The built-in documents, read at the first call and kept. A fault in one is a fault in the program. */
-export function builtIns(): readonly BuiltIn[] {
-  parsedBuiltIns ??= BUILT_IN_DOCUMENTS.map(({ name, source }) => {
-    const { documents, problems } = parseDocuments(source, name);
-    const [document] = documents;
-    if (problems.length > 0 || document === undefined || document.name !== name) {
-      throw new GatewayError(
-        'internal',
-        `the built-in policy ${name} is not valid: ${problems.map(renderProblem).join('; ')}`,
-      );
-    }
-    return { document, rules: compileRules(document.document as PolicyDocument) };
-  });
-  return parsedBuiltIns;
+/** A built-in document, read when somebody first has it and kept: there are many, and most gateways use two or three. */
+function builtIn(name: string): BuiltIn | undefined {
+  const known = readBuiltIns.get(name);
+  if (known !== undefined) return known;
+  const source = BUILT_IN_DOCUMENTS.find((one) => one.name === name)?.source;
+  if (source === undefined) return undefined;
+  const { documents, problems } = parseDocuments(source, name);
+  const [document] = documents;
+  if (problems.length > 0 || document === undefined || document.name !== name) {
+    const why = problems.map(renderProblem).join('; ');
+    throw new GatewayError('internal', `the built-in policy ${name} is not valid: ${why}`);
+  }
+  const read = { document, rules: compileRules(document.document as PolicyDocument) };
+  readBuiltIns.set(name, read);
+  return read;
 }
+
+/** All built-in documents. A fault in one is a fault in the program. */
+export const builtIns = (): readonly BuiltIn[] => BUILT_IN_DOCUMENTS.map(({ name }) => builtIn(name) as BuiltIn);
 
 /** Every document in force at one revision. */
 export class PolicySet {
@@ -181,7 +184,6 @@ export class PolicySet {
   constructor(documents: readonly ParsedDocument[], revision: number, options: CompileOptions) {
     this.revision = `r${revision}`;
     this.#documents = documents;
-    for (const { document, rules } of builtIns()) this.#policies.set(document.name, rules);
     for (const { name, document } of documents) {
       if (document.kind === 'Policy') {
         this.#policies.set(name, compileRules(document));
@@ -238,7 +240,7 @@ export class PolicySet {
     const rules: CompiledRule[] = [];
     const missing: string[] = [];
     for (const [name, by] of bound) {
-      const found = this.#policies.get(name);
+      const found = this.#policies.get(name) ?? builtIn(name)?.rules;
       if (found === undefined) missing.push(`policy ${name}, bound by ${by}, does not exist`);
       else rules.push(...found);
     }
