@@ -128,7 +128,7 @@ async function resolve(
   parts: GatewayParts,
   trace: Trace,
 ): Promise<EngineCall> {
-  const own = trace.tenantCall === undefined ? call : await trace.tenantCall.resolve(call);
+  const own = trace.tenantCall === undefined ? call : await trace.tenantCall.resolve(trace.tenantCall.filled(call));
   const open = policies.needsResolution(own);
   return open.length === 0 ? own : resolveReferences(own, open, parts.engine);
 }

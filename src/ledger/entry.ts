@@ -81,6 +81,3 @@ export const newEntry = (
   leaseUntil: owner.leaseUntil,
   ...what,
 });
-
-/** Kinds of which a name is the identity: the engine gives them no other. */
-export const isNamedByReference = (kind: OwnedKind): boolean => kind === 'volume' || kind === 'image';

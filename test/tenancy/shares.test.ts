@@ -1,7 +1,10 @@
 // Shares against a real engine: many creates at once never exceed a quota by one, a killed gateway loses and leaks nothing,
 // defaults are filled in, updates cannot lift them, and rates are told when to come back.
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { apiOver } from '../support/api.ts';
 import { IMAGE, skipWithoutEngine } from '../support/engine.ts';
 import { IS_DENO } from '../support/runtime.ts';
 import { removeAll, startTwoTenants, type TwoTenants } from '../support/tenants.ts';
@@ -86,6 +89,38 @@ describe('shares of a tenant', { skip: skipWithoutEngine }, () => {
     const second = await create('second', { Memory: 129 * MIB });
     assert.match(messageOf(second), /256 MiB of memory, 128 MiB in use and 129 MiB more asked for/);
     assert.equal((await usage()).memory, 128 * MIB);
+  });
+
+  it('what is filled in is judged as if it had been asked for', async () => {
+    const file = join(two.gateway.dir, 'capped.yaml');
+    writeFileSync(
+      file,
+      `apiVersion: dockgate/v1
+kind: Policy
+metadata: { name: capped }
+rules:
+  - { name: run, effect: allow, actions: [container.create], host: { preset: baseline, limits: { pids: 30 } } }
+`,
+    );
+    await two.gateway.must('policy', 'apply', '-f', file);
+    await two.gateway.must('identity', 'create', 'carol', '--policy', 'capped', '--tenant', 'red');
+    const path = join(two.gateway.dir, 'carol.sock');
+    await two.gateway.must('socket', 'add', '--identity', 'carol', '--path', path);
+    const carol = apiOver(path);
+    const make = (name: string) =>
+      carol('POST', `/v1.41/containers/create?name=${PREFIX}-${name}`, { body: body({ Memory: 16 * MIB }) });
+    // The tenant's default of 40 is more than the rule allows; 20 is within it.
+    const denied = await make('over');
+    assert.equal(denied.status, 403);
+    assert.match(messageOf(denied), /PidsLimit/);
+    await set('--default', 'pids=20');
+    const made = await make('within');
+    assert.equal(made.status, 201, made.text);
+    const seen = await two.engine('GET', `/containers/${PREFIX}-within/json`);
+    assert.equal((seen.json as { HostConfig: { PidsLimit: number } }).HostConfig.PidsLimit, 20);
+    assert.equal((await carol('DELETE', `/v1.41/containers/${PREFIX}-within`)).status, 403);
+    await two.alice('DELETE', `/v1.41/containers/${PREFIX}-within`);
+    await set('--default', 'pids=40');
   });
 
   it('an update cannot lift what was given', async () => {

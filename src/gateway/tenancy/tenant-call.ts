@@ -66,6 +66,11 @@ export class TenantCall implements View {
     return this.state.isShared;
   }
 
+  /** The call with the tenant's defaults where it says nothing: before it is judged, so that what is judged is what is sent. */
+  filled(call: EngineCall): EngineCall {
+    return withDefaults(call, this.limits);
+  }
+
   /**
    * The call with every reference replaced by the full id of the tenant's own object.
    *
@@ -91,7 +96,7 @@ export class TenantCall implements View {
    */
   async reserve(call: EngineCall): Promise<EngineCall> {
     this.#enter(call.operation);
-    const { call: stamped, pending } = await reserve(withDefaults(call, this.limits), this);
+    const { call: stamped, pending } = await reserve(call, this);
     // Between the questions to the engine and this line another call may have taken a name; from here on nobody can.
     for (const { kind, id } of pending) {
       if (id === '') continue;
