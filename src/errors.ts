@@ -58,7 +58,6 @@ export const ERROR_CODES = {
   'scope-exceeded': { status: 403, title: 'The token is not valid for the operation' },
   'rule-error': { status: 403, title: 'A rule could not be evaluated' },
   'archive-unreadable': { status: 400, title: 'The archive cannot be judged' },
-  'name-like-id': { status: 400, title: 'The name reads like an id' },
   'label-reserved': { status: 403, title: 'The label is written by the gateway' },
   'tenant-not-served': { status: 403, title: 'The operation is not served to tenants' },
   'quota-exceeded': { status: 403, title: 'The share is used up' },

@@ -1,6 +1,7 @@
 // References in bodies and queries: bob names alice's objects wherever the Engine API lets a call name an object, and gets what he
 // gets for an object that is not there; with his own the same call works, and the engine receives its full id.
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { must } from '../support/api.ts';
 import { IMAGE, skipWithoutEngine } from '../support/engine.ts';
@@ -218,5 +219,27 @@ describe('references in bodies and queries', { skip: skipWithoutEngine }, () => 
       for (const id of Object.values(ids)) assert.ok(!answer.text.includes(id), answer.text);
       assert.doesNotMatch(answer.text, /red|alice@|tenant/);
     }
+  });
+
+  it('the start of an id that is there is no name to take; what merely reads like one is', async () => {
+    const network = (name: string) => ['/networks/create', { Name: name, Internal: true }] as const;
+    const container = (name: string) => [`/containers/create?name=${name}`, { Image: IMAGE }] as const;
+    const rename = (name: string) => [`/containers/${ids['bob container']}/rename?name=${name}`, undefined] as const;
+    for (const [call, kind] of [
+      [network, 'network'],
+      [container, 'container'],
+      [rename, 'container'],
+    ] as const) {
+      for (const digits of [64, 12, 6]) {
+        const [path, body] = call(ids[`alice ${kind}`]?.slice(0, digits) as string);
+        const answer = await two.bob('POST', path, { body });
+        assert.equal(answer.status, 409, `${path}: ${answer.text}`);
+        assert.match(answer.text, /already (in use|exists)/);
+      }
+    }
+    const free = randomBytes(6).toString('hex');
+    const made = await must<{ Id: string }>(two.bob, 'POST', ...network(free));
+    await must(two.bob, 'DELETE', `/networks/${free}`);
+    assert.equal((await two.engine('GET', `/networks/${made.Id}`)).status, 404);
   });
 });

@@ -98,6 +98,20 @@ export async function findContainer(engine: EngineClient, id: string): Promise<F
   };
 }
 
+/** Whether a container or network answers to this: it is its name, its id or the start of its id, also of several. */
+export async function isAnsweredTo(
+  engine: EngineClient,
+  kind: 'container' | 'network',
+  name: string,
+): Promise<boolean> {
+  const target = kind === 'container' ? `/containers/${name}/json` : `/networks/${name}`;
+  const { status } = await engine.fetchJson(
+    { method: 'GET', target, headers: [], body: undefined },
+    { timeoutMs: TIMEOUT_MS, maxBytes: MAX_BYTES },
+  );
+  return status !== 404;
+}
+
 /** Query text of a filters parameter. */
 export const filtersQuery = (filters: Readonly<Record<string, readonly string[]>>): string =>
   `filters=${encodeURIComponent(JSON.stringify(filters))}`;

@@ -6,9 +6,8 @@ import { GatewayError } from '../../errors.ts';
 import { type LedgerEntry, newEntry, type OwnedKind } from '../../ledger/entry.ts';
 import { labelsOf, stamp } from '../../ledger/labels.ts';
 import { taken } from '../../ledger/missing.ts';
-import { findVolume } from './engine-state.ts';
+import { findVolume, isAnsweredTo } from './engine-state.ts';
 import { removable, takePull, takeReference } from './images.ts';
-import { refuseIdLikeName } from './resolve-own.ts';
 import type { TenantCall } from './tenant-call.ts';
 
 export interface Reserved {
@@ -26,13 +25,13 @@ export async function reserve(call: EngineCall, tenantCall: TenantCall): Promise
   const created = call.resources.find((reference) => reference.role === 'creates')?.name ?? '';
   switch (call.action) {
     case 'container.create': {
-      refuseIdLikeName('container', created);
+      await refuseNameOfId('container', created, tenantCall);
       add('container', '', created);
       for (const name of await newVolumes(call, tenantCall)) add('volume', name, name);
       return { call: stamped(call, tenantCall), pending };
     }
     case 'container.rename':
-      refuseIdLikeName('container', created);
+      await refuseNameOfId('container', created, tenantCall);
       return { call, pending };
     case 'container.exec.create':
       add('exec', '', '', { parent: call.path.id });
@@ -46,7 +45,7 @@ export async function reserve(call: EngineCall, tenantCall: TenantCall): Promise
       }
       return { call: stamped(call, tenantCall), pending };
     case 'network.create':
-      refuseIdLikeName('network', created);
+      await refuseNameOfId('network', created, tenantCall);
       if (tenantCall.state.holds.isHeldByOthers('network', created, owner.tenant)) throw taken('network', created);
       add('network', '', created);
       // Engines before 25 make a second network of a name unless they are asked not to.
@@ -89,6 +88,16 @@ export async function reserve(call: EngineCall, tenantCall: TenantCall): Promise
     default:
       return { call, pending };
   }
+}
+
+/**
+ * An engine takes a name before the start of an id: a container or network named like the start of another's id would be what is
+ * reached by whoever writes that id. Names that merely read like an id are in use: testcontainers gives such to its networks.
+ *
+ * @throws {GatewayError} `conflict`
+ */
+async function refuseNameOfId(kind: 'container' | 'network', name: string, { state }: TenantCall): Promise<void> {
+  if (/^[0-9a-f]{6,64}$/.test(name) && (await isAnsweredTo(state.engine, kind, name))) throw taken(kind, name);
 }
 
 /** A context the engine fetches for itself holds a Dockerfile nobody has judged. */

@@ -2,7 +2,6 @@
 // not there: both take the same way and ask the engine nothing, or the same.
 import { toCall } from '../../engine/call.ts';
 import type { EngineCall, Json, JsonObject, ResourceRef } from '../../engine/types.ts';
-import { GatewayError } from '../../errors.ts';
 import type { LedgerEntry, OwnedKind } from '../../ledger/entry.ts';
 import { refuseReserved, refuseReservedInstruction } from '../../ledger/labels.ts';
 import { missing } from '../../ledger/missing.ts';
@@ -181,13 +180,4 @@ function withOwnFilters(call: EngineCall, tenantCall: TenantCall): Named {
     tenantCall.limit = limit;
   }
   return { path: call.path, query, body: call.body };
-}
-
-/** A name with which a container or network would answer to what others write for an id. */
-export function refuseIdLikeName(kind: 'container' | 'network', name: string): void {
-  if (!/^[0-9a-f]{12,64}$/.test(name)) return;
-  throw new GatewayError(
-    'name-like-id',
-    `the ${kind} name ${name} reads like an id: names of twelve or more hexadecimal digits are not allowed`,
-  );
 }
