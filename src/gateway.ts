@@ -27,7 +27,6 @@ import { webCaller } from './proxy/caller-web.ts';
 import { forwardedRequestHeaders } from './proxy/headers.ts';
 import { spliceHijack } from './proxy/hijack.ts';
 import type { CallerEnd, EngineRequest, Outcome } from './proxy/types.ts';
-import { tlsBacklogBytes } from './runtime/runtime.ts';
 
 /** What node-server puts into the context; absent when the app is called through `fetch` alone. */
 interface Bindings {
@@ -262,10 +261,7 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
         if (early !== undefined && early.length > 0) socket.unshift(early);
         parts.meter.streamOpened();
         try {
-          const moved = await spliceHijack(socket, answer.socket, {
-            signal: running.signal,
-            maxBacklogBytes: 'encrypted' in socket ? tlsBacklogBytes : undefined,
-          });
+          const moved = await spliceHijack(socket, answer.socket, { signal: running.signal });
           complete(trace, { status: 101, ...moved }, running);
         } finally {
           parts.meter.streamClosed();

@@ -15,20 +15,12 @@ const KEEP_ALIVE_MS = 60_000;
 export function spliceHijack(
   caller: Duplex,
   engine: Duplex,
-  options: {
-    signal?: AbortSignal;
-    /**
-     * For callers whose socket must not be paused (see runtime.ts): they are read on, and cut off once this many bytes
-     * wait for the engine. Default: the caller is paused.
-     */
-    maxBacklogBytes?: number | undefined;
-  } = {},
+  { signal }: { signal?: AbortSignal } = {},
 ): Promise<Pick<Outcome, 'bytesIn' | 'bytesOut' | 'end'>> {
   return new Promise((resolve) => {
     let bytesIn = 0;
     let bytesOut = 0;
     let settled = false;
-    const { signal, maxBacklogBytes } = options;
     (caller as Socket).setKeepAlive?.(true, KEEP_ALIVE_MS);
     (engine as Socket).setKeepAlive?.(true, KEEP_ALIVE_MS);
     (caller as Socket).setTimeout?.(0);
@@ -55,12 +47,8 @@ export function spliceHijack(
     caller.on('data', (chunk: Buffer) => {
       bytesIn += chunk.length;
       if (engine.write(chunk)) return;
-      if (maxBacklogBytes !== undefined) {
-        if (engine.writableLength > maxBacklogBytes) onAbort();
-      } else {
-        caller.pause();
-        engine.once('drain', () => caller.resume());
-      }
+      caller.pause();
+      engine.once('drain', () => caller.resume());
     });
     engine.on('data', (chunk: Buffer) => {
       bytesOut += chunk.length;

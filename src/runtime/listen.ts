@@ -8,6 +8,7 @@ import type { Listener } from '../config/types.ts';
 import { type ErrorCode, GatewayError } from '../errors.ts';
 import type { Channel } from '../gateway/arrival.ts';
 import type { Logger } from '../log.ts';
+import { makePausable } from './pausable.ts';
 import { bindSocket } from './socket-file.ts';
 import { readUpgradeBody } from './upgrade-body.ts';
 
@@ -77,9 +78,6 @@ export async function listen(
     requestTimeout: 0,
     keepAliveTimeout: limits.idleTimeoutMs,
     connectionsCheckingInterval: CHECK_MS,
-    noDelay: true,
-    keepAlive: true,
-    keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
     insecureHTTPParser: false,
     requireHostHeader: false,
     // Everything that is not a hijack stays an ordinary request: its Upgrade header is ignored and the next bytes on
@@ -103,6 +101,19 @@ export async function listen(
         } as https.ServerOptions)
       : http.createServer(options);
   server.timeout = 0;
+  // As options of the server, Deno does not take them.
+  server.on('connection', (socket: Socket) => {
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, TCP_KEEP_ALIVE_MS);
+  });
+  server.on('secureConnection', (socket: Socket) => {
+    if (makePausable(socket)) return;
+    log.error(
+      { listener: channel.name },
+      'a connection was refused: this runtime cannot pause TLS connections; use Node',
+    );
+    socket.destroy();
+  });
 
   /** The answer last begun on a connection: what cannot be read behind its request is told after it. */
   const answers = new WeakMap<Duplex, ServerResponse>();

@@ -29,7 +29,7 @@ import { docker, type Ran, run, startGateway, type TestGateway } from '../suppor
 import { dockgateCommand, IS_DENO } from '../support/runtime.ts';
 import { type Connected, startConnect } from './program.ts';
 
-/** How much the streams carry; 1024 shows it at length, on Node: a gateway on Deno ends a caller 64 MiB ahead of its engine. */
+/** How much the streams carry; 1024 shows it at length. */
 const MIB = Number(process.env.DOCKGATE_TEST_CONNECT_MIB ?? '32');
 const PREFIX = `dg-connect-${IS_DENO ? 'deno' : 'node'}`;
 
