@@ -1,6 +1,6 @@
 // Amounts of a quota as people write them: `memory=32GiB`, `cpus=1.5`, `containers=40`. Pure.
 import { byteSize } from '../policy/host/sizes.ts';
-import { QUOTA_KEYS, type QuotaKey } from './quota.ts';
+import { isBytes, QUOTA_KEYS, type QuotaKey } from './quota.ts';
 
 /** What a container can be given that asks for nothing. */
 export const DEFAULT_KEYS = ['memory', 'cpus', 'pids'] as const;
@@ -10,7 +10,7 @@ const MOST = 1e15;
 
 /** An amount in its unit (bytes, billionths of a CPU, a number), or undefined for text that is none. */
 export function readAmount(key: QuotaKey, value: string | number): number | undefined {
-  if (key === 'memory') return value === 0 || value === '0' ? 0 : byteSize(value);
+  if (isBytes(key)) return value === 0 || value === '0' ? 0 : byteSize(value);
   const number = typeof value === 'number' ? value : /^\d{1,12}(\.\d{1,9})?$/.test(value) ? Number(value) : Number.NaN;
   if (!(number >= 0 && number <= MOST)) return undefined;
   if (key === 'cpus') return Math.round(number * 1e9);
@@ -18,8 +18,10 @@ export function readAmount(key: QuotaKey, value: string | number): number | unde
   return Number.isInteger(number) ? number : undefined;
 }
 
+const SIZE = 'an amount such as 512MiB or 4GiB';
 const RIGHT: Partial<Record<QuotaKey, string>> = {
-  memory: 'an amount such as 512MiB or 4GiB',
+  memory: SIZE,
+  swap: SIZE,
   cpus: 'a number such as 2 or 0.5',
   rate: 'a number above 0',
 };

@@ -7,6 +7,7 @@ export const QUOTA_KEYS = [
   'containers',
   'running',
   'memory',
+  'swap',
   'cpus',
   'pids',
   'ports',
@@ -19,7 +20,10 @@ export const QUOTA_KEYS = [
 ] as const;
 export type QuotaKey = (typeof QUOTA_KEYS)[number];
 
-/** What is left out is not limited. Memory in bytes, cpus in billionths, rate in cost per second. */
+/**
+ * What is left out is not limited, but for swap where memory is: then there is none. Memory and swap in bytes, cpus in
+ * billionths, rate in cost per second.
+ */
 export type Quota = { readonly [K in QuotaKey]?: number };
 
 /** What a container gets that asks for no limit of its own. */
@@ -63,6 +67,7 @@ const WORDS: Readonly<Record<QuotaKey, (amount: number) => string>> = {
   containers: (n) => `${n} container${n === 1 ? '' : 's'}`,
   running: (n) => `${n} running container${n === 1 ? '' : 's'}`,
   memory: (n) => `${sizeText(n)} of memory`,
+  swap: (n) => `${sizeText(n)} of swap`,
   cpus: (n) => `${n / 1e9} CPUs`,
   pids: (n) => `${n} processes`,
   ports: (n) => `${n} published port${n === 1 ? '' : 's'}`,
@@ -73,6 +78,9 @@ const WORDS: Readonly<Record<QuotaKey, (amount: number) => string>> = {
   streams: (n) => `${n} stream${n === 1 ? '' : 's'} at once`,
   rate: (n) => `${n} requests a second`,
 };
+
+/** Amounts in bytes. */
+export const isBytes = (key: QuotaKey): key is 'memory' | 'swap' => key === 'memory' || key === 'swap';
 
 /** An amount as people read it. */
 export const amountText = (key: QuotaKey, amount: number): string => WORDS[key](amount);
@@ -97,6 +105,6 @@ export function overQuota(quota: Quota, used: Usage, wanted: Partial<Usage>, who
 }
 
 function inUse(key: keyof Usage, amount: number, words = ' in use'): string {
-  if (key === 'memory') return `${sizeText(amount)}${words}`;
+  if (isBytes(key)) return `${sizeText(amount)}${words}`;
   return `${key === 'cpus' ? amount / 1e9 : amount}${words}`;
 }

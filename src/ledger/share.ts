@@ -6,36 +6,54 @@ import type { Json, JsonObject } from '../engine/types.ts';
 export interface Share {
   /** Bytes; 0 where the container has no limit. */
   readonly memory: number;
+  /** Bytes of swap beyond the memory; 0 where there is none, or where memory has no limit either; -1 for no limit. */
+  readonly swap: number;
   /** Billionths of a CPU; 0 where the container has no limit. */
   readonly nanoCpus: number;
+  /** The halves the engine keeps apart, in microseconds; 0 where they were not said. */
+  readonly cpuQuota: number;
+  readonly cpuPeriod: number;
   /** 0 where the container has no limit. */
   readonly pids: number;
   /** Published ports of the host. */
   readonly ports: number;
+  /** A change of it is under way, or nobody knows how one ended: to be compared with the engine. */
+  readonly isOpen?: true;
 }
 
-export const NO_SHARE: Share = Object.freeze({ memory: 0, nanoCpus: 0, pids: 0, ports: 0 });
+export const NO_SHARE: Share = Object.freeze({
+  memory: 0,
+  swap: 0,
+  nanoCpus: 0,
+  cpuQuota: 0,
+  cpuPeriod: 0,
+  pids: 0,
+  ports: 0,
+});
 
 /** The engine's own period where a body has a quota alone, in microseconds. */
-const DEFAULT_PERIOD_US = 100_000;
+export const DEFAULT_PERIOD_US = 100_000;
 
 const fields = (value: Json | undefined): JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as JsonObject) : {};
-const numberOf = (value: Json | undefined): number =>
+export const numberOf = (value: Json | undefined): number =>
   typeof value === 'number' || typeof value === 'bigint' ? Number(value) : 0;
 const positive = (value: Json | undefined): number => Math.max(0, numberOf(value));
 
-function nanoCpusOf(resources: JsonObject): number {
-  const nano = positive(resources.NanoCpus);
-  if (nano > 0) return nano;
-  const quota = positive(resources.CpuQuota);
-  return Math.floor((quota / (positive(resources.CpuPeriod) || DEFAULT_PERIOD_US)) * 1e9);
+const cpusOf = (quota: number, period: number): number => Math.floor((quota / (period || DEFAULT_PERIOD_US)) * 1e9);
+
+/** `MemorySwap` is memory and swap together. The engine reads 0 as twice the memory, and less as no limit. */
+function swapOf(memory: number, memorySwap: number): number {
+  if (memory === 0) return 0;
+  if (memorySwap < 0) return -1;
+  return memorySwap === 0 ? memory : Math.max(0, memorySwap - memory);
 }
 
+/** An entry without bindings is one port as well: engines before API 1.53 may publish it. */
 function portsOf(host: JsonObject): number {
   let count = 0;
   for (const bindings of Object.values(fields(host.PortBindings))) {
-    if (Array.isArray(bindings)) count += bindings.length;
+    count += Array.isArray(bindings) ? Math.max(1, bindings.length) : 1;
   }
   return count;
 }
@@ -43,9 +61,14 @@ function portsOf(host: JsonObject): number {
 /** The share a create body asks for. */
 export function shareOfCreate(body: Json | undefined): Share {
   const host = fields(fields(body).HostConfig);
+  const memory = positive(host.Memory);
+  const [cpuQuota, cpuPeriod] = [positive(host.CpuQuota), positive(host.CpuPeriod)];
   return {
-    memory: positive(host.Memory),
-    nanoCpus: nanoCpusOf(host),
+    memory,
+    swap: swapOf(memory, numberOf(host.MemorySwap)),
+    nanoCpus: positive(host.NanoCpus) || cpusOf(cpuQuota, cpuPeriod),
+    cpuQuota,
+    cpuPeriod,
     pids: positive(host.PidsLimit),
     ports: portsOf(host),
   };
@@ -53,24 +76,42 @@ export function shareOfCreate(body: Json | undefined): Share {
 
 /**
  * The share after an update. Zero and absent leave a limit as it is, but for `PidsLimit`, where the engine reads zero and
- * less as no limit; so it does with a negative `CpuQuota`.
+ * less as no limit; so it does with a negative `CpuQuota`. Halves that are not said stay: a new period alone makes the same
+ * quota more CPUs, a new amount of memory alone leaves `MemorySwap` what it was.
  */
 export function shareAfterUpdate(before: Share, body: Json | undefined): Share {
   const resources = fields(body);
   const setsPids = resources.PidsLimit !== undefined && resources.PidsLimit !== null;
-  const cpus = nanoCpusOf(resources);
+  const memory = positive(resources.Memory) || before.memory;
+  const memorySwap = numberOf(resources.MemorySwap) || (before.swap < 0 ? -1 : before.memory + before.swap);
+  const cpuQuota = numberOf(resources.CpuQuota) === 0 ? before.cpuQuota : positive(resources.CpuQuota);
+  const cpuPeriod = positive(resources.CpuPeriod) || before.cpuPeriod;
+  const halves = cpuQuota > 0 ? cpusOf(cpuQuota, cpuPeriod) : numberOf(resources.CpuQuota) < 0 ? 0 : before.nanoCpus;
   return {
-    memory: positive(resources.Memory) || before.memory,
-    nanoCpus: numberOf(resources.CpuQuota) < 0 ? 0 : cpus || before.nanoCpus,
+    memory,
+    swap: swapOf(memory, memorySwap),
+    nanoCpus: positive(resources.NanoCpus) || halves,
+    cpuQuota,
+    cpuPeriod,
     pids: setsPids ? positive(resources.PidsLimit) : before.pids,
     ports: before.ports,
   };
 }
 
 /** The larger of both in every part: what is reserved while the engine has not answered. */
-export const largerShare = (a: Share, b: Share): Share => ({
-  memory: Math.max(a.memory, b.memory),
-  nanoCpus: Math.max(a.nanoCpus, b.nanoCpus),
-  pids: Math.max(a.pids, b.pids),
-  ports: Math.max(a.ports, b.ports),
-});
+export function largerShare(a: Share, b: Share): Share {
+  const { cpuQuota, cpuPeriod } = a.nanoCpus > b.nanoCpus ? a : b;
+  return {
+    memory: Math.max(a.memory, b.memory),
+    swap: a.swap < 0 || b.swap < 0 ? -1 : Math.max(a.swap, b.swap),
+    nanoCpus: Math.max(a.nanoCpus, b.nanoCpus),
+    cpuQuota,
+    cpuPeriod,
+    pids: Math.max(a.pids, b.pids),
+    ports: Math.max(a.ports, b.ports),
+    isOpen: true,
+  };
+}
+
+export const isSameShare = (a: Share, b: Share): boolean =>
+  (Object.keys(NO_SHARE) as (keyof typeof NO_SHARE)[]).every((part) => a[part] === b[part]) && a.isOpen === b.isOpen;

@@ -11,6 +11,8 @@ export interface Usage {
   readonly images: number;
   /** Bytes. */
   readonly memory: number;
+  /** Bytes of swap beyond the memory, as far as it has a limit. */
+  readonly swap: number;
   /** Billionths of a CPU. */
   readonly cpus: number;
   readonly pids: number;
@@ -24,6 +26,7 @@ export const NO_USAGE: Usage = Object.freeze({
   networks: 0,
   images: 0,
   memory: 0,
+  swap: 0,
   cpus: 0,
   pids: 0,
   ports: 0,
@@ -36,8 +39,10 @@ export function usageOf(entry: Pick<LedgerEntry, 'kind' | 'share' | 'isRunning'>
   const counted = KINDS[entry.kind as keyof typeof KINDS];
   if (counted === undefined) return NO_USAGE;
   if (entry.kind !== 'container') return { ...NO_USAGE, [counted]: 1 };
-  const { memory, nanoCpus, pids, ports } = entry.share ?? NO_SHARE;
-  return { ...NO_USAGE, containers: 1, running: entry.isRunning === true ? 1 : 0, memory, cpus: nanoCpus, pids, ports };
+  // A part that was not kept when the entry was written is none.
+  const { memory, swap, nanoCpus, pids, ports } = { ...NO_SHARE, ...entry.share };
+  const running = entry.isRunning === true ? 1 : 0;
+  return { ...NO_USAGE, containers: 1, running, memory, swap: Math.max(0, swap), cpus: nanoCpus, pids, ports };
 }
 
 export const sumOf = (a: Usage, b: Usage, sign: 1 | -1 = 1): Usage => ({
@@ -47,6 +52,7 @@ export const sumOf = (a: Usage, b: Usage, sign: 1 | -1 = 1): Usage => ({
   networks: a.networks + sign * b.networks,
   images: a.images + sign * b.images,
   memory: a.memory + sign * b.memory,
+  swap: a.swap + sign * b.swap,
   cpus: a.cpus + sign * b.cpus,
   pids: a.pids + sign * b.pids,
   ports: a.ports + sign * b.ports,

@@ -7,6 +7,7 @@ import { type TenancyState, TenantCall } from '../../src/gateway/tenancy/tenant-
 import type { LedgerEntry } from '../../src/ledger/entry.ts';
 import { Holds } from '../../src/ledger/holds.ts';
 import { Ledger } from '../../src/ledger/ledger.ts';
+import { NO_SHARE } from '../../src/ledger/share.ts';
 
 const ID = 'a'.repeat(64);
 const container: LedgerEntry = {
@@ -19,7 +20,7 @@ const container: LedgerEntry = {
   auditId: 'made',
   state: 'live',
   createdAt: 0,
-  share: { memory: 1000, nanoCpus: 0, pids: 0, ports: 0 },
+  share: { ...NO_SHARE, memory: 1000 },
 };
 
 function scene() {
@@ -34,10 +35,11 @@ function scene() {
   let number = 0;
   return {
     memory: () => ledger.usages.of('red').memory,
+    isOpen: () => ledger.byKey(container.key)?.share?.isOpen === true,
     async update(memory: number): Promise<TenantCall> {
       const call = new TenantCall({ tenant: 'red', subject: 'alice', auditId: `u${++number}`, atMs: 0 }, state);
       const target = classify('POST', `/v1.41/containers/${ID}/update`);
-      await call.reserve(toCall(target, { Memory: memory }));
+      await call.reserve(toCall(target, { Memory: memory, MemorySwap: memory }));
       return call;
     },
   };
@@ -61,11 +63,16 @@ describe('the share of an update', () => {
     assert.equal(memory(), 500);
   });
   it('stays the larger one where nobody knows what the engine did', async () => {
-    const { update, memory } = scene();
+    const { update, memory, isOpen } = scene();
     const less = await update(500);
     less.settleShare('unknown');
     less.release();
     assert.equal(memory(), 1000);
+    assert.ok(isOpen(), 'and is looked at later');
+    const known = await update(700);
+    known.settleShare('done');
+    known.release();
+    assert.ok(!isOpen());
   });
   for (const order of ['first', 'last'] as const) {
     it(`is the larger of two at once, whichever the engine does last (the larger settles ${order})`, async () => {

@@ -14,13 +14,35 @@ const GIB = 1024 ** 3;
 describe('shareOfCreate()', () => {
   const cases: [string, Record<string, unknown>, Partial<typeof NO_SHARE>][] = [
     ['nothing said', {}, {}],
-    ['memory and processes', { Memory: GIB, PidsLimit: 100 }, { memory: GIB, pids: 100 }],
-    ['no limit, in the ways the engine has', { Memory: 0, PidsLimit: -1, NanoCpus: 0 }, {}],
+    ['memory and processes', { Memory: GIB, MemorySwap: GIB, PidsLimit: 100 }, { memory: GIB, pids: 100 }],
+    ['no limit, in the ways the engine has', { Memory: 0, MemorySwap: -1, PidsLimit: -1, NanoCpus: 0 }, {}],
+    ['as much swap as memory where none is said', { Memory: GIB }, { memory: GIB, swap: GIB }],
+    ['memory and swap together', { Memory: GIB, MemorySwap: 3 * GIB }, { memory: GIB, swap: 2 * GIB }],
+    ['swap without a limit', { Memory: GIB, MemorySwap: -1 }, { memory: GIB, swap: -1 }],
     ['CPUs as such', { NanoCpus: 1_500_000_000 }, { nanoCpus: 1.5e9 }],
-    ['CPUs as quota and period', { CpuQuota: 50_000, CpuPeriod: 25_000 }, { nanoCpus: 2e9 }],
-    ['CPUs as quota alone', { CpuQuota: 50_000 }, { nanoCpus: 0.5e9 }],
+    [
+      'CPUs as quota and period',
+      { CpuQuota: 50_000, CpuPeriod: 25_000 },
+      { nanoCpus: 2e9, cpuQuota: 50_000, cpuPeriod: 25_000 },
+    ],
+    ['CPUs as quota alone', { CpuQuota: 50_000 }, { nanoCpus: 0.5e9, cpuQuota: 50_000 }],
+    ['a period alone, which limits nothing', { CpuPeriod: 50_000 }, { cpuPeriod: 50_000 }],
     ['published ports', { PortBindings: { '80/tcp': [{ HostPort: '8080' }, {}], '81/tcp': [{}] } }, { ports: 3 }],
-    ['exact integers beyond 2^53', { Memory: 9_007_199_254_740_993n }, { memory: 9_007_199_254_740_992 }],
+    [
+      'a range as the one port the engine takes of it',
+      { PortBindings: { '80/tcp': [{ HostPort: '1-9' }] } },
+      { ports: 1 },
+    ],
+    [
+      'ports without a binding, which some engines publish',
+      { PortBindings: { '80/tcp': [], '81/tcp': null } },
+      { ports: 2 },
+    ],
+    [
+      'exact integers beyond 2^53',
+      { Memory: 9_007_199_254_740_993n, MemorySwap: 9_007_199_254_740_993n },
+      { memory: 9_007_199_254_740_992 },
+    ],
   ];
   for (const [name, host, share] of cases) {
     it(`reads ${name}`, () =>
@@ -29,10 +51,14 @@ describe('shareOfCreate()', () => {
 });
 
 describe('shareAfterUpdate()', () => {
-  const before = { memory: GIB, nanoCpus: 1e9, pids: 100, ports: 1 };
+  const before = { ...NO_SHARE, memory: GIB, swap: GIB, nanoCpus: 1e9, pids: 100, ports: 1 };
   const cases: [string, Record<string, unknown>, Partial<typeof before>][] = [
     ['leaves what is not said', {}, {}],
-    ['takes more memory', { Memory: 2 * GIB }, { memory: 2 * GIB }],
+    ['leaves memory and swap together what they were', { Memory: 2 * GIB }, { memory: 2 * GIB, swap: 0 }],
+    ['gives less memory more swap then', { Memory: GIB / 2 }, { memory: GIB / 2, swap: 1.5 * GIB }],
+    ['takes memory and swap', { Memory: 2 * GIB, MemorySwap: 5 * GIB }, { memory: 2 * GIB, swap: 3 * GIB }],
+    ['takes swap alone', { MemorySwap: 4 * GIB }, { swap: 3 * GIB }],
+    ['reads swap below 0 as no limit', { MemorySwap: -1 }, { swap: -1 }],
     ['reads 0 as no change, as the engine does', { Memory: 0, NanoCpus: 0, CpuQuota: 0 }, {}],
     ['reads PidsLimit 0 as no limit', { PidsLimit: 0 }, { pids: 0 }],
     ['reads PidsLimit null as no change', { PidsLimit: null }, {}],
@@ -41,6 +67,19 @@ describe('shareAfterUpdate()', () => {
   for (const [name, body, share] of cases) {
     it(name, () => assert.deepEqual(shareAfterUpdate(before, body as never), { ...before, ...share }));
   }
+  it('puts the halves of a CPU limit together, whichever comes first', () => {
+    const half = shareAfterUpdate({ ...NO_SHARE }, { CpuPeriod: 50_000 });
+    assert.equal(half.nanoCpus, 0);
+    assert.equal(shareAfterUpdate(half, { CpuQuota: 100_000 }).nanoCpus, 2e9);
+    const quota = shareAfterUpdate({ ...NO_SHARE }, { CpuQuota: 100_000 });
+    assert.equal(quota.nanoCpus, 1e9);
+    const both = shareAfterUpdate(quota, { CpuPeriod: 25_000 });
+    assert.equal(both.nanoCpus, 4e9);
+    assert.equal(shareAfterUpdate(both, { CpuQuota: -1 }).nanoCpus, 0);
+    assert.equal(shareAfterUpdate(both, { Memory: GIB }).nanoCpus, 4e9);
+  });
+  it('leaves swap without a limit what it is', () =>
+    assert.equal(shareAfterUpdate({ ...before, swap: -1 }, { PidsLimit: 5 }).swap, -1));
 });
 
 const entry = (number: number, more: Partial<LedgerEntry> = {}): LedgerEntry => ({
@@ -53,7 +92,7 @@ const entry = (number: number, more: Partial<LedgerEntry> = {}): LedgerEntry => 
   auditId: `a${number}`,
   state: 'live',
   createdAt: 1000,
-  share: { memory: GIB, nanoCpus: 5e8, pids: 10, ports: 0 },
+  share: { ...NO_SHARE, memory: GIB, swap: GIB, nanoCpus: 5e8, pids: 10 },
   ...more,
 });
 
@@ -70,6 +109,7 @@ describe('Ledger.usages', () => {
       running: 1,
       volumes: 1,
       memory: 2 * GIB,
+      swap: 2 * GIB,
       cpus: 1e9,
       pids: 20,
     });
@@ -78,6 +118,11 @@ describe('Ledger.usages', () => {
     assert.deepEqual(ledger.usages.of('red'), { ...NO_USAGE, volumes: 1 });
     assert.equal(ledger.usages.ofOwner('blue', 'bob').containers, 1);
     assert.equal(ledger.usages.ofOwner('red', 'bob').containers, 0);
+  });
+  it('counts no swap where it has no limit', () => {
+    const ledger = new Ledger();
+    ledger.apply(entry(1, { share: { ...NO_SHARE, memory: GIB, swap: -1 } }));
+    assert.equal(ledger.usages.of('red').swap, 0);
   });
   it('counts an entry once, however often it is written', () => {
     const ledger = new Ledger();
@@ -144,6 +189,7 @@ describe('TokenBuckets', () => {
 describe('readAmounts()', () => {
   it('reads units', () => {
     assert.equal(readAmount('memory', '32GiB'), 32 * GIB);
+    assert.equal(readAmount('swap', '0'), 0);
     assert.equal(readAmount('cpus', '1.5'), 1.5e9);
     assert.equal(readAmount('containers', '40'), 40);
     assert.equal(readAmount('containers', '0'), 0);

@@ -1,6 +1,7 @@
 // A gateway with two tenants, each on a socket of its own, and the engine beside it. Their policy allows everything, so that what
 // keeps them apart is the ledger alone.
 import { join } from 'node:path';
+import { admin } from './admin.ts';
 import { type Api, apiOver } from './api.ts';
 import { ENGINE } from './engine.ts';
 import { type GatewayOptions, startGateway, type TestGateway } from './gateway.ts';
@@ -24,9 +25,13 @@ export async function startTwoTenants(policy = 'operator', options: Partial<Gate
     unix: names.map((name) => ({ name, identity: name })),
     ...options,
   });
-  await gateway.must('identity', 'create', 'alice', '--policy', policy, '--tenant', 'red');
-  await gateway.must('identity', 'create', 'bob', '--policy', policy, '--tenant', 'blue');
-  await gateway.must('identity', 'create', 'root', '--policy', 'operator');
+  for (const [name, policies, tenant] of [
+    ['alice', [policy], 'red'],
+    ['bob', [policy], 'blue'],
+    ['root', ['operator'], undefined],
+  ]) {
+    await admin(gateway, 'POST', '/identities', { name, policies, tenant });
+  }
   const at = (name: string): Api => apiOver(join(gateway.dir, `${name}.sock`));
   return { gateway, alice: at('alice'), bob: at('bob'), operator: at('root'), engine: apiOver(socket) };
 }

@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { apiOver } from '../support/api.ts';
+import { admin, until } from '../support/admin.ts';
+import { type Answer, apiOver } from '../support/api.ts';
 import { IMAGE, skipWithoutEngine } from '../support/engine.ts';
 import { IS_DENO } from '../support/runtime.ts';
 import { removeAll, startTwoTenants, type TwoTenants } from '../support/tenants.ts';
@@ -22,9 +23,23 @@ describe('shares of a tenant', { skip: skipWithoutEngine }, () => {
   const create = (name: string, more: Record<string, unknown> = {}) =>
     two.alice('POST', `/v1.41/containers/create?name=${PREFIX}-${name}`, { body: body(more) });
   const messageOf = (answer: { json: unknown }) => (answer.json as { message: string }).message;
-  const usage = async () =>
-    (JSON.parse(await two.gateway.must('tenant', 'show', 'red', '--json')) as { usage: Record<string, number> }).usage;
-  const set = (...args: string[]) => two.gateway.must('tenant', 'set', 'red', ...args);
+  const usage = async () => (await admin<{ usage: Record<string, number> }>(two.gateway, 'GET', '/tenants/red')).usage;
+  type Limits = Record<string, string | number | null>;
+  const set = (quota: Limits, more: { identityQuota?: Limits; defaults?: Limits } = {}) =>
+    admin(two.gateway, 'PATCH', '/tenants/red', { quota, ...more });
+  const make = (name: string, more: Record<string, unknown> = {}) => must(create(name, more), 201);
+  const must = async (call: Promise<Answer>, status: number) => {
+    const answer = await call;
+    assert.equal(answer.status, status, answer.text);
+    return answer;
+  };
+  const updater =
+    (name: string) =>
+    (given: Record<string, unknown>): Promise<Answer> =>
+      two.alice('POST', `/v1.41/containers/${PREFIX}-${name}/update`, { body: given });
+  const hostOf = async (name: string) =>
+    ((await two.engine('GET', `/containers/${PREFIX}-${name}/json`)).json as { HostConfig: Record<string, number> })
+      .HostConfig;
 
   before(async () => {
     two = await startTwoTenants();
@@ -56,7 +71,7 @@ describe('shares of a tenant', { skip: skipWithoutEngine }, () => {
   });
 
   it('a gateway that is killed in the middle of creates leaks no share and loses none', async () => {
-    await set('--quota', 'containers=30');
+    await set({ containers: 30 });
     const racing = Array.from({ length: 10 }, (_, i) => create(`kill-${i}`).catch(() => undefined));
     await new Promise((resolve) => setTimeout(resolve, 30));
     await two.gateway.stop('SIGKILL');
@@ -77,7 +92,7 @@ describe('shares of a tenant', { skip: skipWithoutEngine }, () => {
   });
 
   it('where memory counts, a container must say how much, or gets the default', async () => {
-    await set('--quota', 'memory=256MiB,pids=100,cpus=1', '--default', 'pids=40,cpus=0.25');
+    await set({ memory: '256MiB', pids: 100, cpus: 1 }, { defaults: { pids: 40, cpus: 0.25 } });
     const silent = await create('silent');
     assert.equal(silent.status, 403);
     assert.match(messageOf(silent), /HostConfig.Memory has no limit \(docker --memory\)/);
@@ -113,42 +128,100 @@ rules:
     const denied = await make('over');
     assert.equal(denied.status, 403);
     assert.match(messageOf(denied), /PidsLimit/);
-    await set('--default', 'pids=20');
+    await set({}, { defaults: { pids: 20 } });
     const made = await make('within');
     assert.equal(made.status, 201, made.text);
     const seen = await two.engine('GET', `/containers/${PREFIX}-within/json`);
     assert.equal((seen.json as { HostConfig: { PidsLimit: number } }).HostConfig.PidsLimit, 20);
     assert.equal((await carol('DELETE', `/v1.41/containers/${PREFIX}-within`)).status, 403);
     await two.alice('DELETE', `/v1.41/containers/${PREFIX}-within`);
-    await set('--default', 'pids=40');
+    await set({}, { defaults: { pids: 40 } });
+  });
+
+  it('where memory counts, there is no more swap than the quota gives', async () => {
+    assert.equal((await hostOf('first')).MemorySwap, 128 * MIB, 'of itself the engine makes it twice the memory');
+    assert.equal((await usage()).swap, 0);
+    for (const [MemorySwap, said] of [
+      [129 * MIB, /0 bytes of swap, 0 bytes in use and 97 MiB more asked for/],
+      [-1, /HostConfig.MemorySwap below 0 is no limit/],
+    ] as const) {
+      assert.match(messageOf(await must(create('swaps', { Memory: 32 * MIB, MemorySwap }), 403)), said);
+      // The engine reads any case of a field's name.
+      assert.match(messageOf(await must(create('swaps', { memory: 32 * MIB, memoryswap: MemorySwap }), 403)), said);
+    }
+    await set({ swap: '64MiB' });
+    await make('swaps', { Memory: 32 * MIB, MemorySwap: 96 * MIB });
+    assert.equal((await usage()).swap, 64 * MIB);
+    assert.match(
+      messageOf(await must(create('swaps-too', { Memory: 32 * MIB, MemorySwap: 32 * MIB + 4096 }), 403)),
+      /64 MiB of swap, 64 MiB in use and 4 KiB more/,
+    );
+    await must(two.alice('DELETE', `/v1.41/containers/${PREFIX}-swaps`), 204);
   });
 
   it('an update cannot lift what was given', async () => {
-    const update = (given: Record<string, unknown>) =>
-      two.alice('POST', `/v1.41/containers/${PREFIX}-first/update`, { body: given });
-    assert.match(messageOf(await update({ Memory: 512 * MIB, MemorySwap: -1 })), /256 MiB of memory/);
+    const update = updater('first');
+    assert.match(messageOf(await update({ Memory: 512 * MIB })), /256 MiB of memory/);
     assert.match(messageOf(await update({ PidsLimit: -1 })), /PidsLimit has no limit/);
-    assert.equal((await update({ Memory: 200 * MIB, MemorySwap: -1 })).status, 200);
+    assert.match(messageOf(await update({ MemorySwap: -1 })), /MemorySwap below 0 is no limit/);
+    assert.match(messageOf(await update({ memoryswap: 193 * MIB })), /64 MiB of swap, 0 bytes in use and 65 MiB/);
+    await must(update({ MemorySwap: 192 * MIB }), 200);
+    assert.equal((await usage()).swap, 64 * MIB);
+    // As `docker update --memory` sends it: what may be swapped out stays as much.
+    await must(update({ Memory: 200 * MIB, MemorySwap: 0 }), 200);
+    const { Memory, MemorySwap } = await hostOf('first');
+    assert.deepEqual([Memory, MemorySwap], [200 * MIB, 264 * MIB]);
     assert.equal((await usage()).memory, 200 * MIB);
+    assert.equal((await usage()).swap, 64 * MIB);
     assert.equal((await update({ Memory: 1 })).status, 400, 'the engine refuses it');
     assert.equal((await usage()).memory, 200 * MIB);
+    await must(update({ Memory: 200 * MIB, MemorySwap: 200 * MIB }), 200);
+    assert.equal((await usage()).swap, 0);
   });
 
   it('a period of its own cannot stretch the CPUs that were given', async () => {
-    const made = await create('period', { Memory: 6 * MIB, CpuQuota: 100_000, CpuPeriod: 1_000_000 });
-    assert.equal(made.status, 201);
-    const update = (given: Record<string, unknown>) =>
-      two.alice('POST', `/v1.41/containers/${PREFIX}-period/update`, { body: given });
+    await make('period', { Memory: 6 * MIB, CpuQuota: 100_000, CpuPeriod: 1_000_000 });
+    const update = updater('period');
     // 100 CPUs of the first, with what is there already.
-    assert.match(messageOf(await update({ CpuPeriod: 1000 })), /CpuQuota and CpuPeriod .* together/);
-    assert.match(messageOf(await update({ CpuQuota: 50_000 })), /CpuQuota and CpuPeriod .* together/);
-    assert.match(messageOf(await update({ CpuQuota: 100_000, CpuPeriod: 1000 })), /quota of tenant red is 1 CPUs/);
-    assert.equal((await update({ CpuQuota: 200_000, CpuPeriod: 1_000_000 })).status, 200);
+    assert.match(messageOf(await update({ CpuPeriod: 1000 })), /quota of tenant red is 1 CPUs, 0.35 in use/);
+    assert.match(messageOf(await update({ CpuQuota: 1_000_000 })), /quota of tenant red is 1 CPUs, 0.35 in use/);
+    assert.match(messageOf(await update({ CpuQuota: -1 })), /NanoCpus has no limit/);
+    await must(update({ CpuQuota: 200_000 }), 200);
     assert.equal((await usage()).cpus, 0.45e9);
+    await must(update({ CpuPeriod: 500_000 }), 200);
+    assert.equal((await usage()).cpus, 0.65e9);
+    await must(two.alice('DELETE', `/v1.41/containers/${PREFIX}-period`), 204);
+  });
+
+  it('halves of a CPU limit that came before the quota are counted together', async () => {
+    await set({ cpus: null }, { defaults: { cpus: null } });
+    await make('halves', { Memory: 6 * MIB });
+    await must(updater('halves')({ CpuPeriod: 50_000 }), 200);
+    await must(updater('halves')({ CpuQuota: 100_000 }), 200);
+    assert.equal((await usage()).cpus, 2.25e9);
+    await must(two.alice('DELETE', `/v1.41/containers/${PREFIX}-halves`), 204);
+    await set({ cpus: 1 }, { defaults: { cpus: 0.25 } });
+  });
+
+  it('what somebody else changes at the engine is counted as the engine has it', async () => {
+    const change = (more: Record<string, unknown>) =>
+      must(two.engine('POST', `/v1.41/containers/${PREFIX}-first/update`, { body: more }), 200);
+    await change({ Memory: 220 * MIB, MemorySwap: 230 * MIB, PidsLimit: 50 });
+    await until('the change', async () => {
+      const { memory, swap, pids } = await usage();
+      return memory === 220 * MIB && swap === 10 * MIB && pids === 50;
+    });
+    // While nobody follows it as well.
+    await two.gateway.stop('SIGKILL');
+    await change({ Memory: 128 * MIB, MemorySwap: 128 * MIB, PidsLimit: 40 });
+    await two.gateway.restart();
+    await must(two.alice('GET', '/v1.41/containers/json'), 200);
+    const { memory, swap, pids } = await usage();
+    assert.deepEqual([memory, swap, pids], [128 * MIB, 0, 40]);
   });
 
   it('running containers are counted as they start and end, also behind the gateway', async () => {
-    await set('--quota', 'running=1,memory=none,pids=none,cpus=none');
+    await set({ running: 1, memory: null, pids: null, cpus: null, swap: null });
     assert.equal((await create('run-a')).status, 201);
     assert.equal((await create('run-b')).status, 201);
     const start = (name: string) => two.alice('POST', `/v1.41/containers/${PREFIX}-${name}/start`);
@@ -167,7 +240,7 @@ rules:
   });
 
   it('a container that its restart policy starts again keeps its place', async () => {
-    await set('--quota', 'running=2');
+    await set({ running: 2 });
     const command = { ...body({ RestartPolicy: { Name: 'always' } }), Cmd: ['false'] };
     const made = await two.alice('POST', `/v1.41/containers/create?name=${PREFIX}-again`, { body: command });
     assert.equal(made.status, 201);
@@ -188,32 +261,32 @@ rules:
   });
 
   it('where ports count, each one must be named', async () => {
-    await set('--quota', 'ports=1,running=none');
+    await set({ ports: 1, running: null });
     const all = await create('ports', { PublishAllPorts: true });
     assert.equal(all.status, 403);
     assert.match(messageOf(all), /PublishAllPorts does not say how many/);
     const none = await create('ports', { PublishAllPorts: false });
     assert.equal(none.status, 201);
-    await set('--quota', 'ports=none');
+    await set({ ports: null });
   });
 
   it('each identity of a tenant has a share of its own', async () => {
-    await set('--quota', 'running=none', '--identity-quota', 'volumes=1');
+    await set({}, { identityQuota: { volumes: 1 } });
     const volume = (name: string) =>
       two.alice('POST', '/v1.41/volumes/create', { body: { Name: `${PREFIX}-${name}` } });
     assert.equal((await volume('v1')).status, 201);
     assert.match(messageOf(await volume('v2')), /identity alice of tenant red is 1 volume, 1 in use/);
-    await set('--identity-quota', 'volumes=none');
+    await set({}, { identityQuota: { volumes: null } });
   });
 
   it('too many requests are told when to come back, and streams how many there may be', async () => {
-    await set('--quota', 'rate=5,streams=1');
+    await set({ rate: 5, streams: 1 });
     const answers = await Promise.all(Array.from({ length: 30 }, () => two.alice('GET', '/v1.41/containers/json')));
     const refused = answers.filter(({ status }) => status === 429);
     assert.ok(refused.length >= 15, `${refused.length}`);
     assert.match(messageOf(refused[0] as never), /tenant red may make 5 a second .* try again in \d+ s/);
     assert.ok(Number(refused[0]?.headers['retry-after']) >= 1);
-    await set('--quota', 'rate=none,streams=none');
+    await set({ rate: null, streams: null });
     assert.equal((await two.alice('GET', '/v1.41/containers/json')).status, 200);
   });
 

@@ -2,7 +2,7 @@
 import { Command } from 'commander';
 import { DURATION_RULE, parseDuration } from '../../admin/duration.ts';
 import { DEFAULT_KEYS, readAmounts } from '../../ledger/amounts.ts';
-import { amountText, QUOTA_KEYS, type QuotaKey } from '../../ledger/quota.ts';
+import { amountText, isBytes, QUOTA_KEYS, type QuotaKey } from '../../ledger/quota.ts';
 import { print, printJson, shortTime, table, usageError } from '../output.ts';
 import { collect, examples, gatewayOf, optionsOf, segment } from './common.ts';
 import { check } from './tenant-check.ts';
@@ -164,9 +164,9 @@ const usage = (): Command =>
         `/tenants/${segment(name)}/usage?since=${segment(options.since)}&step=${segment(options.step)}`,
       );
       if (optionsOf(command).json) return printJson(points);
-      const keys = ['containers', 'memory', 'cpus', 'pids', 'ports', 'volumes', 'networks', 'images'] as const;
+      const keys = ['containers', 'memory', 'swap', 'cpus', 'pids', 'ports', 'volumes', 'networks', 'images'] as const;
       const cell = (key: (typeof keys)[number], amount: number): string =>
-        key === 'memory' || key === 'cpus' ? (amountText(key, amount).split(' of ', 1)[0] as string) : String(amount);
+        isBytes(key) || key === 'cpus' ? (amountText(key, amount).split(' of ', 1)[0] as string) : String(amount);
       return print(
         table(
           ['AT', ...keys.map((key) => key.toUpperCase())],

@@ -10,7 +10,7 @@ import { canonicalOf } from '../../ledger/views.ts';
 import type { Logger } from '../../log.ts';
 import type { CallerEnd } from '../../proxy/types.ts';
 import { filtersQuery, findContainer } from './engine-state.ts';
-import { reconcile } from './reconcile.ts';
+import { learnShare, reconcile } from './reconcile.ts';
 import type { TenancyState } from './tenant-call.ts';
 
 /** Between two looks at everything. */
@@ -39,6 +39,7 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
   const stopping = new AbortController();
   let timer: ReturnType<typeof setInterval> | undefined;
   let running: Promise<void> | undefined;
+  let isFirst = true;
 
   /** Applies changes nobody asked the gateway for, and writes them down. */
   const learn = (changes: readonly LedgerEntry[], why: string): void => {
@@ -84,6 +85,15 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
     }
   }
 
+  /** Somebody changed what a container takes. */
+  async function learnUpdate(id: string): Promise<void> {
+    try {
+      for (const entry of state.ledger.holders('container', id)) await learnShare(entry, state, learn);
+    } catch (error) {
+      parts.log.warn({ err: error }, 'a container that was changed could not be looked at');
+    }
+  }
+
   const onEvent = (value: unknown): boolean => {
     const event = readEvent(value);
     if (event === undefined) return false;
@@ -103,6 +113,8 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
       setRunning(id, true, 'it runs');
     } else if (type === 'container' && action === 'die') {
       void learnEnd(id);
+    } else if (type === 'container' && action === 'update') {
+      void learnUpdate(id);
     } else if (type === 'container' && action === 'rename') {
       const renamed = ledger.holders('container', id).filter((entry) => entry.name !== attributes.name);
       learn(
@@ -150,6 +162,8 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
         parts.log.warn({ err: error }, 'the event stream of the engine ended');
       }
       if (stopping.signal.aborted) return;
+      // Changes that went unheard have no trace in a list.
+      isFirst = true;
       await new Promise<void>((resolve) => setTimeout(resolve, RETRY_MS).unref());
       await follower.reconcile();
     }
@@ -157,7 +171,10 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
 
   const follower: Follower = {
     reconcile() {
-      running ??= reconcile(state, learn)
+      running ??= reconcile(state, learn, isFirst)
+        .then(() => {
+          isFirst = false;
+        })
         .catch((error: unknown) => parts.log.warn({ err: error }, 'the ledger could not be compared with the engine'))
         .finally(() => {
           running = undefined;

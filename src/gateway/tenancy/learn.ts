@@ -18,7 +18,8 @@ export async function learnContainer(id: string, tenantCall: TenantCall): Promis
   const [main, ...volumes] = tenantCall.pending;
   if (main === undefined) return [];
   const found = await findContainer(tenantCall.state.engine, id);
-  const changes: LedgerEntry[] = [{ ...main, id, name: found?.name ?? main.name, state: 'live' }];
+  const share = found?.share ?? main.share;
+  const changes: LedgerEntry[] = [{ ...main, id, name: found?.name ?? main.name, share, state: 'live' }];
   const present = new Set(found?.volumes ?? []);
   for (const volume of volumes) {
     changes.push(present.has(volume.id) ? await liveVolume(volume, tenantCall) : voided(volume));

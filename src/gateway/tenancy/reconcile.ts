@@ -2,6 +2,7 @@
 // gateway ended is found by its label or forgotten. What looks gone is asked for by itself before it is believed.
 import type { LedgerEntry, OwnedKind } from '../../ledger/entry.ts';
 import { AUDIT_LABEL } from '../../ledger/labels.ts';
+import { isSameShare } from '../../ledger/share.ts';
 import { PREDEFINED_NETWORKS } from '../../ledger/views.ts';
 import {
   ask,
@@ -15,12 +16,19 @@ import {
   MAX_LIST_BYTES,
   text,
 } from './engine-state.ts';
+import { isUpdating } from './take-share.ts';
 import type { TenancyState } from './tenant-call.ts';
 
 type Learn = (changes: readonly LedgerEntry[], why: string) => void;
 
-/** @throws {GatewayError} `engine-unreachable`: nothing was learned then */
-export async function reconcile(state: TenancyState, learn: Learn): Promise<void> {
+/** Containers looked at at once. */
+const LOOKS_AT_ONCE = 8;
+
+/**
+ * @param isFirst what containers take may have changed while nobody followed the engine: each is looked at by itself
+ * @throws {GatewayError} `engine-unreachable`: nothing was learned then
+ */
+export async function reconcile(state: TenancyState, learn: Learn, isFirst = false): Promise<void> {
   await learnSharedNetworks(state);
   if (state.ledger.size === 0) return;
   // What comes to life while the lists are on their way is not compared with them.
@@ -41,21 +49,41 @@ export async function reconcile(state: TenancyState, learn: Learn): Promise<void
     if (found !== undefined && isSame(entry, found)) {
       const name = text(found.name);
       if (name !== '' && name !== entry.name) learn([{ ...entry, name }], 'it was renamed');
-      else if (entry.kind === 'container') await learnShare(entry, found, state, learn);
+      else if (entry.kind === 'container') learnRunning(entry, found.isRunning === true, state, learn);
       continue;
     }
     const isThere = found === undefined && (await exists(entry, state));
     if (!isThere && isCurrent(entry))
       learn(state.ledger.ending(entry.kind, entry.id, Date.now()), 'it is gone from the engine');
   }
+  await learnShares(state, learn, isFirst);
 }
 
-/** Whether a container runs, and what it takes where that is not known: it was made elsewhere. */
-async function learnShare(entry: LedgerEntry, found: Fields, state: TenancyState, learn: Learn): Promise<void> {
-  const isRunning = found.isRunning === true;
-  const share = entry.share ?? (await findContainer(state.engine, entry.id))?.share;
-  if (isRunning === (entry.isRunning ?? false) && share === entry.share) return;
-  if (state.ledger.byKey(entry.key) === entry) learn([{ ...entry, isRunning, share }], 'it was looked at');
+function learnRunning(entry: LedgerEntry, isRunning: boolean, state: TenancyState, learn: Learn): void {
+  if (isRunning === (entry.isRunning ?? false) || state.ledger.byKey(entry.key) !== entry) return;
+  learn([{ ...entry, isRunning }], 'it was looked at');
+}
+
+/** What is not known for sure: of a container made elsewhere, or after a change whose outcome nobody saw. */
+async function learnShares(state: TenancyState, learn: Learn, isFirst: boolean): Promise<void> {
+  const open = [...state.ledger.entries()].filter(
+    ({ kind, state: now, share, tenant }) =>
+      kind === 'container' &&
+      now === 'live' &&
+      (share === undefined || share.isOpen === true || (isFirst && state.limitsOf(tenant) !== undefined)),
+  );
+  for (let at = 0; at < open.length; at += LOOKS_AT_ONCE) {
+    await Promise.all(open.slice(at, at + LOOKS_AT_ONCE).map((entry) => learnShare(entry, state, learn)));
+  }
+}
+
+/** Takes over what the engine says a container takes, unless a call is about to change it. */
+export async function learnShare(entry: LedgerEntry, state: TenancyState, learn: Learn): Promise<void> {
+  const isCurrent = (): boolean => state.ledger.byKey(entry.key) === entry && !isUpdating(entry, state.holds);
+  if (!isCurrent()) return;
+  const share = (await findContainer(state.engine, entry.id))?.share;
+  if (share === undefined || (entry.share !== undefined && isSameShare(share, entry.share)) || !isCurrent()) return;
+  learn([{ ...entry, share }], 'what it takes was looked at');
 }
 
 async function learnSharedNetworks({ engine, ledger }: TenancyState): Promise<void> {

@@ -1,10 +1,10 @@
 // Whether what a call will make or start fits the shares of its tenant and its identity, and taking it: in one step without a
 // wait, so that two calls at once never take the same room. What a container takes without saying so is filled in before.
-import { toCall } from '../../engine/call.ts';
 import type { EngineCall, Json, JsonObject } from '../../engine/types.ts';
 import { GatewayError } from '../../errors.ts';
 import type { LedgerEntry } from '../../ledger/entry.ts';
-import { LIMITED_PARTS, overQuota, type Quota, type TenantLimits } from '../../ledger/quota.ts';
+import type { Holds } from '../../ledger/holds.ts';
+import { amountText, LIMITED_PARTS, overQuota, type Quota } from '../../ledger/quota.ts';
 import { largerShare, NO_SHARE, type Share, shareAfterUpdate, shareOfCreate } from '../../ledger/share.ts';
 import { NO_USAGE, sumOf, type Usage, usageOf } from '../../ledger/usage.ts';
 import type { TenantCall } from './tenant-call.ts';
@@ -14,22 +14,6 @@ export interface ShareChange {
   readonly reserved: LedgerEntry;
   readonly done: LedgerEntry;
   readonly undone: LedgerEntry;
-}
-
-/** The call with the tenant's defaults where a new container says nothing. */
-export function withDefaults(call: EngineCall, limits: TenantLimits | undefined): EngineCall {
-  if (limits === undefined || call.action !== 'container.create') return call;
-  const { defaults } = limits;
-  const asked = shareOfCreate(call.body);
-  const filled: Record<string, Json> = Object.create(null);
-  if (asked.memory === 0 && defaults.memory !== undefined) filled.Memory = defaults.memory;
-  if (asked.nanoCpus === 0 && defaults.cpus !== undefined) filled.NanoCpus = defaults.cpus;
-  if (asked.pids === 0 && defaults.pids !== undefined) filled.PidsLimit = defaults.pids;
-  if (Object.keys(filled).length === 0) return call;
-  const body: Record<string, Json | undefined> = Object.assign(Object.create(null), call.body);
-  body.HostConfig = Object.assign(Object.create(null), body.HostConfig, filled) as JsonObject;
-  const changed = toCall(call, body as JsonObject);
-  return Object.freeze({ ...changed, resources: call.resources });
 }
 
 /**
@@ -49,6 +33,7 @@ export function takeShare(
       const share = shareOfCreate(call.body);
       const entries = pending.map((entry) => (entry.kind === 'container' ? { ...entry, share } : entry));
       needParts(share, tenantCall, 'HostConfig.');
+      needSwapLimit(share, tenantCall, 'HostConfig.');
       needNamedPorts(call.body, tenantCall);
       fit(
         entries.map(usageOf).reduce((sum, one) => sumOf(sum, one), NO_USAGE),
@@ -67,14 +52,15 @@ export function takeShare(
     case 'container.update': {
       const entry = container();
       if (entry === undefined) return { pending, change: undefined };
-      const before = entry.share ?? NO_SHARE;
+      const before = { ...NO_SHARE, ...entry.share };
       const after = shareAfterUpdate(before, call.body);
-      needPeriod(call.body, tenantCall);
       // Only what the call takes away is its fault: a container may be older than the quota.
       needParts(after, tenantCall, '', before);
+      needSwapLimit(after, tenantCall, '', before);
       fit(
         {
           memory: after.memory - before.memory,
+          swap: Math.max(0, after.swap) - Math.max(0, before.swap),
           cpus: after.nanoCpus - before.nanoCpus,
           pids: after.pids - before.pids,
         },
@@ -83,7 +69,7 @@ export function takeShare(
       const reserved: LedgerEntry = { ...entry, share: largerShare(before, after) };
       // With another update on its way nobody knows which one the engine does last: the larger share stays then.
       const { holds } = tenantCall.state;
-      const isAlone = !holds.isHeld(UPDATE, entry.key);
+      const isAlone = !isUpdating(entry, holds);
       tenantCall.hold(UPDATE, entry.key);
       const change = isAlone
         ? { reserved, done: { ...entry, share: after }, undone: entry }
@@ -121,22 +107,8 @@ function needNamedPorts(body: Json | undefined, tenantCall: TenantCall): void {
 /** Under this word the ledger's key of a container is held while an update of it is on its way. */
 const UPDATE = 'update';
 
-/** The engine keeps the half that is not said, and the ledger knows only what both came to. */
-function needPeriod(body: Json | undefined, tenantCall: TenantCall): void {
-  const { CpuQuota: quota, CpuPeriod: period } = (body ?? {}) as JsonObject;
-  const isSaid = (value: Json | undefined): boolean =>
-    (typeof value === 'number' || typeof value === 'bigint') && value > 0;
-  // A quota below zero is no limit, which is told as such.
-  if (isSaid(quota) === isSaid(period)) return;
-  for (const { quota: limits, whose } of quotasOf(tenantCall)) {
-    if (limits.cpus === undefined) continue;
-    throw new GatewayError(
-      'quota-exceeded',
-      `denied: the quota of ${whose} counts cpus, and ${isSaid(quota) ? 'CpuQuota' : 'CpuPeriod'} alone does not say how many: ` +
-        'send CpuQuota and CpuPeriod above 0 together, or NanoCpus (docker update --cpus)',
-    );
-  }
-}
+/** Whether an update of a container is on its way. */
+export const isUpdating = (entry: LedgerEntry, holds: Holds): boolean => holds.isHeld(UPDATE, entry.key);
 
 /** @throws {GatewayError} `quota-exceeded` */
 function fit(wanted: Partial<Usage>, tenantCall: TenantCall): void {
@@ -164,6 +136,19 @@ function needParts(share: Share, tenantCall: TenantCall, at: string, before?: Sh
   }
 }
 
+/** What is swapped out is memory somewhere else: where memory counts, it must have a limit. */
+function needSwapLimit(share: Share, tenantCall: TenantCall, at: string, before?: Share): void {
+  if (share.swap >= 0 || (before !== undefined && before.swap < 0)) return;
+  for (const { quota, whose } of quotasOf(tenantCall)) {
+    if (quota.swap === undefined) continue;
+    throw new GatewayError(
+      'quota-exceeded',
+      `denied: the quota of ${whose} is ${amountText('swap', quota.swap)}, and ${at}MemorySwap below 0 is no limit: ` +
+        `send ${at}Memory and the swap together, or leave it out (docker --memory-swap)`,
+    );
+  }
+}
+
 /** The engine makes containers of a service by itself, past the ledger. */
 function refuseServices(tenantCall: TenantCall): void {
   for (const { quota, whose } of quotasOf(tenantCall)) {
@@ -179,10 +164,13 @@ function refuseServices(tenantCall: TenantCall): void {
 function quotasOf({ limits, ledger, owner }: TenantCall): { quota: Quota; used: Usage; whose: string }[] {
   if (limits === undefined) return [];
   const { tenant, subject } = owner;
+  // Where memory counts and nobody said how much swap there is, there is none.
+  const isSwapSaid = limits.quota.swap !== undefined || limits.identityQuota.swap !== undefined;
+  const withSwap = (quota: Quota): Quota => (quota.memory === undefined || isSwapSaid ? quota : { ...quota, swap: 0 });
   return [
-    { quota: limits.quota, used: ledger.usages.of(tenant), whose: `tenant ${tenant}` },
+    { quota: withSwap(limits.quota), used: ledger.usages.of(tenant), whose: `tenant ${tenant}` },
     {
-      quota: limits.identityQuota,
+      quota: withSwap(limits.identityQuota),
       used: ledger.usages.ofOwner(tenant, subject),
       whose: `identity ${subject} of tenant ${tenant}`,
     },

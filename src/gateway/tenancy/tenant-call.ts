@@ -10,10 +10,11 @@ import { taken } from '../../ledger/missing.ts';
 import type { TenantLimits } from '../../ledger/quota.ts';
 import type { IsShared, View } from '../../ledger/views.ts';
 import type { EngineClient } from '../../proxy/engine-client.ts';
+import { withDefaults, withPairs } from './fill-share.ts';
 import type { Rates } from './rates.ts';
 import { reserve } from './reserve.ts';
 import { resolveOwn } from './resolve-own.ts';
-import { type ShareChange, takeShare, withDefaults } from './take-share.ts';
+import { type ShareChange, takeShare } from './take-share.ts';
 
 /** What the calls of all tenants share. */
 export interface TenancyState {
@@ -76,7 +77,7 @@ export class TenantCall implements View {
    *
    * @throws {GatewayError} `object-not-found` for what is not there or not the tenant's, `tenant-not-served`, `label-reserved`
    */
-  resolve(call: EngineCall): Promise<EngineCall> {
+  async resolve(call: EngineCall): Promise<EngineCall> {
     this.#letGo();
     const serving = servingOf(call.action);
     if (serving === undefined) {
@@ -86,7 +87,8 @@ export class TenantCall implements View {
       );
     }
     this.serving = serving;
-    return resolveOwn(call, this);
+    const own = await resolveOwn(call, this);
+    return withPairs(own, this.limits, this.ledger.owned(this.tenant, 'container', own.path.id ?? ''));
   }
 
   /**
