@@ -1,9 +1,9 @@
 // The command line's end of the admin API: HTTP over the data folder's unix socket, or HTTPS with an operator's token.
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
-import https from 'node:https';
 import { dirname, join, resolve } from 'node:path';
 import process from 'node:process';
+import { openRequest } from '../runtime/https.ts';
 import { CliError, EXIT, usageError } from './output.ts';
 
 const PREFIX = '/dockgate/v1';
@@ -131,8 +131,10 @@ const unreachable = (address: GatewayAddress, error: NodeJS.ErrnoException): Cli
   }
   const at = address.url.origin;
   const code = error.code ?? '';
-  if (/CERT|SELF_SIGNED|UNABLE_TO|ALTNAME/.test(code)) {
-    return new CliError(`the certificate of ${at} is not trusted (${code}); give its CA with --ca FILE`);
+  if (/CERT|SELF_SIGNED|UNABLE_TO|ALTNAME/.test(code) || /peer certificate/.test(error.message)) {
+    return new CliError(
+      `the certificate of ${at} is not trusted (${code || error.message}); give its CA with --ca FILE`,
+    );
   }
   return new CliError(`the gateway at ${at} cannot be reached (${code || error.message})`);
 };
@@ -155,7 +157,7 @@ export class AdminClient {
     return this.#address.kind === 'https' ? this.#address.ca : undefined;
   }
 
-  #open(method: string, path: string, body: string | undefined): Promise<http.IncomingMessage> {
+  async #open(method: string, target: string, body: string | undefined): Promise<http.IncomingMessage> {
     const address = this.#address;
     const headers: Record<string, string> = {
       accept: 'application/json, application/problem+json',
@@ -165,26 +167,33 @@ export class AdminClient {
         : { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(body)) }),
       ...(address.kind === 'https' ? { authorization: `Bearer ${address.token}` } : {}),
     };
-    // No agent: a kept connection would keep a finished command from ending.
-    const common = { method, path: `${PREFIX}${path}`, headers, agent: false as const };
+    const path = `${PREFIX}${target}`;
+    const request =
+      address.kind === 'unix'
+        ? // No agent: a kept connection would keep a finished command from ending.
+          http.request({ method, path, headers, agent: false, socketPath: address.socketPath, host: 'localhost' })
+        : await openRequest(address.url, {
+            method,
+            path,
+            headers,
+            ca: address.ca,
+            dialTimeoutMs: ANSWER_TIMEOUT_MS,
+          }).catch((error: NodeJS.ErrnoException) => {
+            throw unreachable(address, error);
+          });
     return new Promise((resolve, reject) => {
-      const request =
-        address.kind === 'unix'
-          ? http.request({ ...common, socketPath: address.socketPath, host: 'localhost' })
-          : https.request({
-              ...common,
-              host: address.url.hostname.replace(/^\[|\]$/g, ''),
-              port: address.url.port || 443,
-              ...(address.ca === undefined ? {} : { ca: address.ca }),
-            });
-      request.setTimeout(ANSWER_TIMEOUT_MS, () =>
-        request.destroy(Object.assign(new Error('no answer in time'), { code: 'ETIMEDOUT' })),
+      const timer = setTimeout(
+        () => request.destroy(Object.assign(new Error('no answer in time'), { code: 'ETIMEDOUT' })),
+        ANSWER_TIMEOUT_MS,
       );
       request.on('response', (response) => {
-        request.setTimeout(0);
+        clearTimeout(timer);
         resolve(response);
       });
-      request.on('error', (error) => reject(unreachable(address, error)));
+      request.on('error', (error) => {
+        clearTimeout(timer);
+        reject(unreachable(address, error));
+      });
       request.end(body);
     });
   }

@@ -1,10 +1,9 @@
 // The client to the Docker Engine: hand-framed requests on pooled keep-alive sockets (unix, TCP, TLS). Written for this one
 // peer: it reads only the trusted engine's answers, flushes heads at once and carries backpressure both ways.
 // A failure before the caller got anything is a GatewayError; one after it breaks the caller's connection.
-import net from 'node:net';
 import type { Duplex } from 'node:stream';
-import tls from 'node:tls';
 import { GatewayError } from '../errors.ts';
+import { dial } from '../runtime/dial.ts';
 import { type AnswerHead, AnswerReader } from './answer-reader.ts';
 import { answerHeaders } from './headers.ts';
 import type { CallerEnd, EngineAddress, EngineRequest, Outcome } from './types.ts';
@@ -69,7 +68,7 @@ interface Exchange {
 }
 
 class Connection {
-  readonly socket: net.Socket;
+  readonly socket: Duplex;
   readonly reader: AnswerReader;
   exchange: Exchange | undefined;
   /** Whether it carried a call before. */
@@ -80,7 +79,7 @@ class Connection {
   #counted = true;
 
   /** @param onGone called once, when the connection no longer counts as one of the pool's */
-  constructor(socket: net.Socket, onGone: () => void) {
+  constructor(socket: Duplex, onGone: () => void) {
     this.socket = socket;
     this.#onGone = onGone;
     this.reader = new AnswerReader({
@@ -138,7 +137,7 @@ class Connection {
   }
 
   /** Takes the socket out of the client's hands, for an upgraded connection. */
-  release(): net.Socket {
+  release(): Duplex {
     this.exchange = undefined;
     this.reusable = false;
     this.socket.off('data', this.onData).off('end', this.onEnd);
@@ -179,33 +178,14 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
 
   function connect(): Promise<Connection> {
     open++;
-    return new Promise((resolve, reject) => {
-      const socket = dial(address);
-      let settled = false;
-      const fail = (cause: Error & { code?: string }) => {
-        if (settled) return;
-        settled = true;
-        clearTimeout(timer);
-        socket.destroy();
-        open--;
-        serveWaiting();
-        reject(
-          new GatewayError('engine-unreachable', `the engine cannot be reached (${cause.code ?? cause.message})`, {
-            cause,
-          }),
-        );
-      };
-      const timer = setTimeout(() => fail(new Error('no connection in time')), connectTimeoutMs);
-      socket.once('error', fail);
-      socket.once(address.tls === undefined ? 'connect' : 'secureConnect', () => {
-        if (settled) return;
-        settled = true;
-        clearTimeout(timer);
-        socket.off('error', fail);
-        socket.setNoDelay(true);
-        resolve(new Connection(socket, onClosed));
-      });
-    });
+    return dial(address, connectTimeoutMs).then(
+      (socket) => new Connection(socket, onClosed),
+      (cause: Error & { code?: string }) => {
+        onClosed();
+        const reason = cause.code ?? cause.message;
+        throw new GatewayError('engine-unreachable', `the engine cannot be reached (${reason})`, { cause });
+      },
+    );
   }
 
   /** A free connection: the one used last, so that the others may grow old and go. */
@@ -527,23 +507,8 @@ class StaleError extends Error {
   }
 }
 
-function dial(address: EngineAddress): net.Socket {
-  if (address.kind === 'unix') return net.connect({ path: address.path as string, allowHalfOpen: true });
-  const to = { host: address.host as string, port: address.port as number, allowHalfOpen: true, keepAlive: true };
-  if (address.tls === undefined) return net.connect(to);
-  const { ca, cert, key, servername } = address.tls;
-  return tls.connect({
-    ...to,
-    minVersion: 'TLSv1.2',
-    ...(ca === undefined ? {} : { ca }),
-    ...(cert === undefined ? {} : { cert }),
-    ...(key === undefined ? {} : { key }),
-    ...(servername === undefined ? (net.isIP(to.host) === 0 ? { servername: to.host } : {}) : { servername }),
-  });
-}
-
 /** Writes the head, and the body where it is whole; returns the upload where it streams. */
-function send(socket: net.Socket, host: string, request: EngineRequest, upgrade: string): Upload | undefined {
+function send(socket: Duplex, host: string, request: EngineRequest, upgrade: string): Upload | undefined {
   const { method, target, headers, body } = request;
   let head = `${method} ${target} HTTP/1.1\r\nHost: ${host}\r\n`;
   for (let i = 0; i + 1 < headers.length; i += 2) head += `${headers[i]}: ${headers[i + 1]}\r\n`;
@@ -564,13 +529,13 @@ function send(socket: net.Socket, host: string, request: EngineRequest, upgrade:
 
 /** A body sent in chunks as it comes, no faster than the engine takes it. */
 class Upload {
-  readonly #socket: net.Socket;
+  readonly #socket: Duplex;
   readonly #source: AsyncIterable<Uint8Array>;
   #stopped = false;
   sent = 0;
   done = false;
 
-  constructor(socket: net.Socket, source: AsyncIterable<Uint8Array>) {
+  constructor(socket: Duplex, source: AsyncIterable<Uint8Array>) {
     this.#socket = socket;
     this.#source = source;
   }
@@ -609,7 +574,7 @@ class Upload {
   }
 }
 
-function drained(socket: net.Socket): Promise<void> {
+function drained(socket: Duplex): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
       socket.off('drain', done).off('close', done);

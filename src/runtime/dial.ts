@@ -1,6 +1,7 @@
 // Opens a connection to a Docker endpoint: unix socket, TCP or TLS, each half-open and with backpressure.
-// TLS differs by runtime. Measured on Deno 2.9.6: a paused node:tls client goes on reading into native memory without
-// bound and never tells the peer's end, so there the runtime's own TLS is used, which reads only when asked.
+// TLS differs by runtime. Measured on Deno 2.9.6: a node:tls client accepts an X.509 version 1 certificate whose issuer
+// merely has the name of a trusted authority, and a paused one goes on reading into native memory without bound. So there
+// the runtime's own TLS is used, which verifies strictly and reads only when asked.
 import net from 'node:net';
 import { Duplex } from 'node:stream';
 import tls from 'node:tls';
@@ -19,8 +20,7 @@ const READ_BYTES = 64 * 1024;
  * @throws the system's or the TLS library's own error; `ETIMEDOUT` when it took too long
  */
 export function dial(address: EngineAddress, timeoutMs: number): Promise<Duplex> {
-  if (address.tls !== undefined && native !== undefined && address.tls.servername === undefined)
-    return dialNative(native, address, timeoutMs);
+  if (address.tls !== undefined && native !== undefined) return dialNative(native, address, timeoutMs);
   const ready = address.tls === undefined ? 'connect' : 'secureConnect';
   return new Promise((resolve, reject) => {
     const socket = open(address);
@@ -40,6 +40,9 @@ export function dial(address: EngineAddress, timeoutMs: number): Promise<Duplex>
     });
   });
 }
+
+const NO_SERVERNAME =
+  'Deno cannot check a client-certificate connection against another name (servername): use a host name of its certificate, or Node';
 
 const timedOut = () => Object.assign(new Error('no connection in time'), { code: 'ETIMEDOUT' });
 
@@ -86,13 +89,14 @@ interface NativeNetwork {
 const native = (globalThis as { Deno?: NativeNetwork }).Deno;
 
 async function dialNative(network: NativeNetwork, address: EngineAddress, timeoutMs: number): Promise<Duplex> {
-  const { host = '', port = 0, tls: { ca, cert, key } = {} } = address;
-  const options = { hostname: host, caCerts: ca === undefined ? [] : [ca], alpnProtocols: ['http/1.1'] };
+  const { host = '', port = 0, tls: { ca, cert, key, servername } = {} } = address;
+  const options = { hostname: servername ?? host, caCerts: ca === undefined ? [] : [ca], alpnProtocols: ['http/1.1'] };
   let opened: NativeConn | undefined;
   let late = false;
   const shakeHands = async (): Promise<NativeConn> => {
     // A certificate can only be given to the call that also connects, and that one has no keep-alive to set.
     if (cert !== undefined && key !== undefined) {
+      if (servername !== undefined && servername !== host) throw new Error(NO_SERVERNAME);
       const conn = await network.connectTls({ ...options, port, cert, key });
       opened = conn;
       if (!late) await conn.handshake();

@@ -37,6 +37,29 @@ afterEach(async () => {
   await engine?.close();
 });
 
+let folder: string;
+const material: { cert: string; key: string } = { cert: '', key: '' };
+before(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'dg-client-tls-'));
+  await ensureAuthority(folder);
+  await ensureServerCertificate(folder, { names: [] });
+  material.cert = readFileSync(join(folder, 'server.pem'), 'utf8');
+  material.key = readFileSync(join(folder, 'server-key.pem'), 'utf8');
+});
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+/** A client that trusts the private CA of the engine's certificate. */
+const trustAuthority = () => {
+  const { tls: _none, ...bare } = engine.address;
+  const ca = readFileSync(join(folder, 'ca.pem'), 'utf8');
+  client = createEngineClient({ ...bare, tls: { ca, servername: 'localhost' } });
+};
+const ways: [string, () => ScriptedOptions][] = [
+  ['unix', () => ({})],
+  ['TCP', () => ({ tcp: true })],
+  ['TLS', () => ({ tls: material })],
+];
+
 describe('the pool', () => {
   it('sends one call after another on one connection, and those at once on several', async () => {
     await open((r) => r.answer(200, r.target));
@@ -240,16 +263,19 @@ describe('framing of answers', () => {
 });
 
 describe('uploads', () => {
-  it('arrive chunked and whole, with the bytes counted', async () => {
-    await open(async (r) => r.answer(200, String((await r.body).length)));
-    async function* source() {
-      for (let i = 0; i < 50; i++) yield Buffer.alloc(i * 100, i);
-    }
-    const caller = memoryCaller();
-    const outcome = await client.forward(post('/build', source()), caller);
-    assert.equal(caller.body().toString(), String(outcome.bytesIn));
-    assert.equal(outcome.bytesIn, 122_500);
-  });
+  for (const [name, how] of ways) {
+    it(`over ${name} arrive chunked and whole, with the bytes counted`, async () => {
+      await open(async (r) => r.answer(200, String((await r.body).length)), {}, how());
+      if (name === 'TLS') trustAuthority();
+      async function* source() {
+        for (let i = 0; i < 50; i++) yield Buffer.alloc(i * 100, i);
+      }
+      const caller = memoryCaller();
+      const outcome = await client.forward(post('/build', source()), caller);
+      assert.equal(caller.body().toString(), String(outcome.bytesIn));
+      assert.equal(outcome.bytesIn, 122_500);
+    });
+  }
 
   it('end early when the engine answers early; the answer arrives and the connection is not used again', async () => {
     let release = () => {};
@@ -344,41 +370,48 @@ describe('a caller who goes away', () => {
 });
 
 describe('a slow caller', () => {
-  it('makes the engine wait', async () => {
-    const CHUNK = Buffer.alloc(64 * 1024, 'x');
-    let sent = 0;
-    await open((r) => {
-      r.socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n');
-      const pump = () => {
-        while (sent < 512 && !r.socket.destroyed) {
-          sent++;
-          r.socket.write(`${CHUNK.length.toString(16)}\r\n`);
-          r.socket.write(CHUNK);
-          if (!r.socket.write('\r\n')) {
-            r.socket.once('drain', pump);
-            return;
-          }
-        }
-        if (sent === 512) r.socket.write('0\r\n\r\n');
-      };
-      pump();
+  for (const [name, how] of ways) {
+    it(`makes the engine wait over ${name}`, async () => {
+      const CHUNK = Buffer.alloc(64 * 1024, 'x');
+      let sent = 0;
+      await open(
+        (r) => {
+          r.socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n');
+          const pump = () => {
+            while (sent < 512 && !r.socket.destroyed) {
+              sent++;
+              r.socket.write(`${CHUNK.length.toString(16)}\r\n`);
+              r.socket.write(CHUNK);
+              if (!r.socket.write('\r\n')) {
+                r.socket.once('drain', pump);
+                return;
+              }
+            }
+            if (sent === 512) r.socket.write('0\r\n\r\n');
+          };
+          pump();
+        },
+        {},
+        how(),
+      );
+      if (name === 'TLS') trustAuthority();
+      const caller = memoryCaller();
+      caller.full = true;
+      const call = client.forward(get('/export'), caller);
+      let before = -1;
+      await until('the engine to stand still', async () => {
+        const same = sent === before && sent > 0;
+        before = sent;
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        return same;
+      });
+      assert.ok(sent < 256, `the engine could send ${sent} of 512 chunks while the caller took nothing`);
+      const drain = setInterval(() => caller.drain(), 1);
+      const outcome = await call;
+      clearInterval(drain);
+      assert.equal(outcome.bytesOut, 512 * CHUNK.length);
     });
-    const caller = memoryCaller();
-    caller.full = true;
-    const call = client.forward(get('/export'), caller);
-    let before = -1;
-    await until('the engine to stand still', async () => {
-      const same = sent === before && sent > 0;
-      before = sent;
-      await new Promise((resolve) => setTimeout(resolve, 100));
-      return same;
-    });
-    assert.ok(sent < 256, `the engine could send ${sent} of 512 chunks while the caller took nothing`);
-    const drain = setInterval(() => caller.drain(), 1);
-    const outcome = await call;
-    clearInterval(drain);
-    assert.equal(outcome.bytesOut, 512 * CHUNK.length);
-  });
+  }
 
   it('does not leave a paused connection to the next call', async () => {
     await open((r) => r.answer(200, Buffer.alloc(4 * 1024 * 1024, r.target)));
@@ -452,23 +485,6 @@ describe('an engine that is not there', () => {
 });
 
 describe('an upgrade', () => {
-  let folder: string;
-  const material: { cert: string; key: string } = { cert: '', key: '' };
-  before(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'dg-client-tls-'));
-    await ensureAuthority(folder);
-    await ensureServerCertificate(folder, { names: [] });
-    material.cert = readFileSync(join(folder, 'server.pem'), 'utf8');
-    material.key = readFileSync(join(folder, 'server-key.pem'), 'utf8');
-  });
-  after(() => rmSync(folder, { recursive: true, force: true }));
-
-  /** A client that trusts the private CA of the engine's certificate. */
-  const trustAuthority = () => {
-    const { tls: _none, ...bare } = engine.address;
-    const ca = readFileSync(join(folder, 'ca.pem'), 'utf8');
-    client = createEngineClient({ ...bare, tls: { ca, servername: 'localhost' } });
-  };
   it('to an engine whose certificate nobody vouches for is not made, nor is any call', async () => {
     await open((r) => r.answer(200, 'x'), {}, { tls: material });
     const { tls: _none, ...bare } = engine.address;
@@ -478,11 +494,6 @@ describe('an upgrade', () => {
     assert.equal(engine.requests.length, 0);
   });
 
-  const ways: [string, () => ScriptedOptions][] = [
-    ['unix', () => ({})],
-    ['TCP', () => ({ tcp: true })],
-    ['TLS', () => ({ tls: material })],
-  ];
   for (const [name, how] of ways) {
     it(`does not keep ordinary calls over ${name} from being pooled`, async () => {
       await open((r) => r.answer(200, r.target), {}, how());

@@ -1,8 +1,8 @@
 // Fetches one small JSON document of an issuer, and nothing else: HTTPS, one host, no redirects, bounded in size and time.
-// node:https rather than fetch, because only it takes a CA of one's own on both runtimes.
-import http from 'node:http';
-import https from 'node:https';
+// A request of our own rather than fetch, because only it takes a CA of one's own on both runtimes.
+import type { ClientRequest, IncomingMessage } from 'node:http';
 import { GatewayError } from '../../errors.ts';
+import { openRequest } from '../../runtime/https.ts';
 
 /** Largest document, in bytes: a key set with certificate chains has some 30 KB. */
 export const MAX_DOCUMENT_BYTES = 256 * 1024;
@@ -54,26 +54,21 @@ function fetchText(url: URL, options: FetchOptions, maxBytes: number, timeoutMs:
       'user-agent': 'dockgate',
       ...(options.bearer === undefined ? {} : { authorization: `Bearer ${options.bearer}` }),
     };
-    // No agent: keys are fetched every ten minutes at most, and a kept connection would hold nothing but trouble.
-    const request =
-      url.protocol === 'https:'
-        ? https.request(url, { headers, agent: false, ...(options.ca === undefined ? {} : { ca: options.ca }) })
-        : http.request(url, { headers, agent: false });
+    let request: ClientRequest | undefined;
     let isDone = false;
     const end = (error: GatewayError | undefined, text = '') => {
       if (isDone) return;
       isDone = true;
       clearTimeout(timer);
-      request.destroy();
+      request?.destroy();
       if (error === undefined) resolve(text);
       else reject(error);
     };
     const timer = setTimeout(() => end(failed(`${url.href} did not answer within ${timeoutMs} ms`)), timeoutMs);
     timer.unref();
-    request.on('error', (error: NodeJS.ErrnoException) =>
-      end(failed(`${url.href} cannot be reached (${error.code ?? error.message})`, error)),
-    );
-    request.on('response', (response) => {
+    const unreached = (error: NodeJS.ErrnoException) =>
+      end(failed(`${url.href} cannot be reached (${error.code ?? error.message})`, error));
+    const onResponse = (response: IncomingMessage) => {
       const status = response.statusCode ?? 0;
       if (status >= 300 && status < 400) {
         // A redirect would let the issuer's host, or whoever speaks for it, name another one for our keys.
@@ -98,7 +93,13 @@ function fetchText(url: URL, options: FetchOptions, maxBytes: number, timeoutMs:
       response.on('end', () => end(undefined, Buffer.concat(chunks).toString('utf8')));
       response.on('error', () => end(failed(`${url.href} broke off`)));
       response.on('aborted', () => end(failed(`${url.href} broke off`)));
-    });
-    request.end();
+    };
+    // A connection of its own: keys are fetched every ten minutes at most, and a kept one would hold nothing but trouble.
+    openRequest(url, { headers, ca: options.ca, dialTimeoutMs: timeoutMs }).then((opened) => {
+      request = opened;
+      opened.on('error', unreached).on('response', onResponse);
+      if (isDone) opened.destroy();
+      else opened.end();
+    }, unreached);
   });
 }

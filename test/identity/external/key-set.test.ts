@@ -5,9 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { certificateFiles, ensureAuthority, ensureServerCertificate } from '../../../src/identity/certificates.ts';
+import { createFetchJson } from '../../../src/identity/external/fetch-json.ts';
 import { COOLDOWN_MS, FRESH_MS, STALE_MS } from '../../../src/identity/external/key-set.ts';
 import type { KeySource } from '../../../src/identity/external/setting.ts';
+import { makeLookalike } from '../../support/lookalike.ts';
 import { DISCOVERY, JWKS, startIssuer, type TestIssuer } from '../../support/oidc-issuer.ts';
+import { makeOutsideCa } from '../../support/outside-ca.ts';
 import { type ExternalRoom, openExternalRoom, settingOf } from './room.ts';
 
 describe('the keys of an external issuer', () => {
@@ -300,6 +303,20 @@ describe('the keys of an external issuer', () => {
         assert.match(room.external.states()[0]?.error ?? '', /no https address/);
       }
       assert.equal(fetched(), 0);
+    });
+
+    it('a certificate that only bears the name of the private CA is not trusted', async () => {
+      const authority = await makeOutsideCa({ name: 'Corp CA' });
+      const secure = await startIssuer({ tls: makeLookalike('Corp CA', 'localhost') });
+      try {
+        await secure.addKey('k1');
+        const url = `${secure.url.replace('127.0.0.1', 'localhost')}${JWKS}`;
+        const fetched = createFetchJson()(url, { ca: authority.pem, insecureHttp: false });
+        await assert.rejects(fetched, { code: 'issuer-unavailable', message: /cannot be reached/ });
+        assert.equal(secure.requests.size, 0);
+      } finally {
+        await secure.stop();
+      }
     });
 
     it('a private CA is trusted when named, and no certificate otherwise', async () => {
