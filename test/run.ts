@@ -1,11 +1,11 @@
 // The test command: finds or starts a real engine, then runs every suite in the runtime it was started in.
 //   node test/run.ts [PATH...]      deno run -A test/run.ts [PATH...]
 // Engine: DOCKGATE_TEST_DOCKER_HOST=unix://... or, as root with dockerd installed, a private one that ends with the run.
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { existsSync, globSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
-import { startPrivateEngine } from './support/private-engine.ts';
+import { pathWithEngine, startPrivateEngine } from './support/private-engine.ts';
 import { IS_DENO, ROOT } from './support/runtime.ts';
 
 process.chdir(ROOT);
@@ -15,26 +15,19 @@ const files = (wanted.length === 0 ? ['test'] : wanted)
   .map((path) => relative(ROOT, path))
   .sort();
 
-/** The suites know what engines from this major version on answer; older ones have suites of their own (test/corpus, test/clients). */
-const OLDEST_ENGINE = 25;
-/** Major version of the dockerd on PATH, 0 when there is none. */
-const installedEngine = Number(
-  /version (\d+)\./.exec(spawnSync('dockerd', ['--version'], { encoding: 'utf8' }).stdout ?? '')?.[1] ?? 0,
-);
-
 const env: NodeJS.ProcessEnv = { ...process.env };
 let stopEngine: (() => Promise<void>) | undefined;
+const installed = pathWithEngine();
 if (env.DOCKGATE_TEST_DOCKER_HOST !== undefined && env.DOCKGATE_TEST_DOCKER_HOST !== '') {
   console.log(`engine: ${env.DOCKGATE_TEST_DOCKER_HOST} (from DOCKGATE_TEST_DOCKER_HOST)`);
-} else if (process.getuid?.() === 0 && installedEngine >= OLDEST_ENGINE) {
-  const engine = await startPrivateEngine();
+} else if ('path' in installed) {
+  const engine = await startPrivateEngine(installed);
   env.DOCKGATE_TEST_DOCKER_HOST = `unix://${engine.socket}`;
   stopEngine = engine.stop;
   console.log(`engine: a private one at ${env.DOCKGATE_TEST_DOCKER_HOST}, stopped at the end`);
 } else {
-  const why = installedEngine > 0 ? ` (dockerd ${installedEngine} is older than ${OLDEST_ENGINE})` : '';
   console.log(
-    `engine: NONE${why}. Tests that need a real Docker Engine are SKIPPED; set DOCKGATE_TEST_DOCKER_HOST=unix://...`,
+    `engine: NONE (${installed.why}). Tests that need a real Docker Engine are SKIPPED; set DOCKGATE_TEST_DOCKER_HOST=unix://...`,
   );
 }
 

@@ -64,6 +64,8 @@ const PLAIN = [
   'service.inspect',
   'service.update',
   'service.logs',
+  'task.inspect',
+  'task.logs',
   'secret.inspect',
   'secret.update',
   'config.inspect',

@@ -44,9 +44,7 @@ export function seesEvent(view: View, value: unknown): boolean {
       const { name, container } = event.attributes;
       if (name !== undefined && PREDEFINED_NETWORKS.has(name))
         return container !== undefined && was('container', container);
-      // The engine tells of a new network before it answers the call that made it.
-      const made = name === undefined ? [] : ledger.named('network', name);
-      return event.action === 'create' && made.some((entry) => entry.tenant === tenant && entry.state === 'pending');
+      return isBeingMade(view, event);
     }
     case 'volume':
       return was('volume', event.id);
@@ -57,10 +55,17 @@ export function seesEvent(view: View, value: unknown): boolean {
     case 'service':
     case 'secret':
     case 'config':
-      return was(event.type, event.id);
+      return was(event.type, event.id) || isBeingMade(view, event);
     default:
       return false;
   }
+}
+
+/** The engine tells of a new object before it answers the call that made it. */
+function isBeingMade({ tenant, ledger }: View, { type, action, attributes }: EngineEvent): boolean {
+  if (action !== 'create' || attributes.name === undefined) return false;
+  const made = ledger.named(type as 'network' | 'service' | 'secret' | 'config', attributes.name);
+  return made.some(({ state }) => state === 'pending') && made.every((entry) => entry.tenant === tenant);
 }
 
 /** Whether a call of the tenant's is under way that makes the object with this audit id. */

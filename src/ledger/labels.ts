@@ -16,16 +16,27 @@ export const labelsOf = (owner: Owner): Readonly<Record<string, string>> => ({
 });
 
 /**
+ * Labels of the containers of a tenant's service. They name no call and no person, as a spec with another label is another one:
+ * its tasks would be restarted.
+ */
+export const labelsOfTasks = (tenant: string): Readonly<Record<string, string>> => ({
+  [TENANT_LABEL]: tenant,
+  [OWNER_LABEL]: '',
+  [AUDIT_LABEL]: '',
+});
+
+/**
  * Refuses labels a caller may not set. What `inspect` shows of one's own object may be sent again, as tools that recreate a
  * container do; it is written anew.
  *
+ * @param isRewritten whether the gateway writes its labels there; where it does not, a label of another call would stay
  * @throws {GatewayError} `label-reserved`
  */
-export function refuseReserved(labels: Json | undefined, owner: Owner, at: string): void {
+export function refuseReserved(labels: Json | undefined, owner: Owner, at: string, isRewritten = true): void {
   if (typeof labels !== 'object' || labels === null || Array.isArray(labels)) return;
   for (const [key, value] of Object.entries(labels as JsonObject)) {
     if (!key.toLowerCase().startsWith(PREFIX)) continue;
-    if (key === OWNER_LABEL || key === AUDIT_LABEL) continue;
+    if (isRewritten && (key === OWNER_LABEL || key === AUDIT_LABEL)) continue;
     if (key === TENANT_LABEL && value === owner.tenant) continue;
     throw reserved(key, at);
   }

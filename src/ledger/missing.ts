@@ -46,7 +46,7 @@ function takenWords(kind: ResourceKind, name: string): string {
     case 'image':
       return `conflict: the image name ${familiarImage(name)} is in use and not yours to change; choose another name`;
     default:
-      return `the ${kind} name ${name} is in use; choose another name`;
+      return `name conflicts with an existing object: ${kind} ${name} already exists`;
   }
 }
 

@@ -76,7 +76,12 @@ export function imageView(view: View, image: unknown): Fields | undefined {
 export function networkView({ tenant, ledger }: View, network: unknown): Fields | undefined {
   const from = fields(network);
   const isPredefined = PREDEFINED_NETWORKS.has(text(from.Name)) && from.Scope !== 'swarm';
-  if (!isPredefined) return ledger.owned(tenant, 'network', text(from.Id)) === undefined ? undefined : from;
+  if (!isPredefined) {
+    if (ledger.owned(tenant, 'network', text(from.Id)) === undefined) return undefined;
+    // The nodes of a swarm, with their addresses.
+    const { Peers: _, ...shown } = from;
+    return 'Peers' in from ? shown : from;
+  }
   const containers = fields(from.Containers);
   const own = Object.entries(containers).filter(([id]) => ledger.owned(tenant, 'container', id) !== undefined);
   if (own.length === Object.keys(containers).length) return from;
@@ -195,7 +200,12 @@ export function infoView(answer: unknown, counts: Counts): Fields {
     GenericResources: null,
     Warnings: null,
     LiveRestoreEnabled: false,
-    Swarm: { LocalNodeState: text(fields(from.Swarm).LocalNodeState) || 'inactive', NodeID: '', NodeAddr: '' },
+    Swarm: {
+      LocalNodeState: text(fields(from.Swarm).LocalNodeState) || 'inactive',
+      NodeID: '',
+      NodeAddr: '',
+      ControlAvailable: fields(from.Swarm).ControlAvailable === true,
+    },
     ContainerdCommit: { ID: '' },
     RuncCommit: { ID: '' },
     InitCommit: { ID: '' },

@@ -1,12 +1,13 @@
 // A private Docker Engine for one test run, where dockerd is installed and the caller is root: own state, own socket,
 // no bridge, no packet filter rules, and the image busybox:test made from the machine's static busybox.
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import {
   copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -14,16 +15,50 @@ import {
 } from 'node:fs';
 import http from 'node:http';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+
+/** The suites know what engines from this major version on answer; older ones have suites of their own (test/corpus, test/clients). */
+const OLDEST_ENGINE = 25;
+
+/** PATH with a dockerd: of the folder the docker CLI of the tests is in, or the machine's; or why no private engine can be had. */
+export function pathWithEngine(): { readonly path: string } | { readonly why: string } {
+  if (process.getuid?.() !== 0) return { why: 'a private engine needs root' };
+  const cli = process.env.DOCKGATE_TEST_DOCKER_CLI;
+  const beside = cli === undefined ? [] : [dirname(cli), join(dirname(cli), '..', 'sbin')];
+  const path = [...beside, process.env.PATH ?? ''].join(':');
+  const told = spawnSync('dockerd', ['--version'], { encoding: 'utf8', env: { ...process.env, PATH: path } }).stdout;
+  const version = Number(/version (\d+)\./.exec(told ?? '')?.[1] ?? 0);
+  if (version >= OLDEST_ENGINE) return { path };
+  return { why: version > 0 ? `dockerd ${version} is older than ${OLDEST_ENGINE}` : 'no dockerd here' };
+}
+
+export interface PrivateEngineOptions {
+  /** Default: the environment's. */
+  readonly path?: string;
+  /** In a network name space of its own, with nothing but a loopback: for a swarm, which makes bridges and listens. */
+  readonly isAlone?: boolean;
+}
 
 /** Starts dockerd and waits for it. @throws when it does not answer within 30 s or there is no static busybox */
-export async function startPrivateEngine(): Promise<{ socket: string; stop(): Promise<void> }> {
+export async function startPrivateEngine({
+  path = process.env.PATH ?? '',
+  isAlone = false,
+}: PrivateEngineOptions = {}): Promise<{ socket: string; stop(): Promise<void> }> {
   const dir = mkdtempSync(join(tmpdir(), 'dg-engine-'));
   const socket = join(dir, 'docker.sock');
   const log = openSync(join(dir, 'log'), 'w');
+  const alone = ['--net', 'sh', '-c', 'busybox ip link set lo up; exec dockerd "$@"', 'dockerd'];
   const daemon = spawn(
-    'dockerd',
-    ['--data-root', join(dir, 'data'), '--exec-root', join(dir, 'exec'), '--pidfile', join(dir, 'pid')].concat([
+    isAlone ? 'unshare' : 'dockerd',
+    [
+      ...(isAlone ? alone : []),
+      '--data-root',
+      join(dir, 'data'),
+      '--exec-root',
+      join(dir, 'exec'),
+      '--pidfile',
+      join(dir, 'pid'),
+    ].concat([
       '-H',
       `unix://${socket}`,
       '--iptables=false',
@@ -31,7 +66,7 @@ export async function startPrivateEngine(): Promise<{ socket: string; stop(): Pr
       '--bridge=none',
       '--storage-driver=overlay2',
     ]),
-    { stdio: ['ignore', log, log] },
+    { stdio: ['ignore', log, log], env: { ...process.env, PATH: path } },
   );
   const exited = new Promise<void>((resolve) => daemon.once('exit', () => resolve()));
   const stop = async () => {
@@ -42,12 +77,10 @@ export async function startPrivateEngine(): Promise<{ socket: string; stop(): Pr
     } catch {
       // nothing was mounted there
     }
-    try {
-      // A container on the host's network leaves this one mounted.
-      execFileSync('umount', [join(dir, 'exec', 'netns', 'default')], { stdio: 'ignore' });
-    } catch {
-      // nothing was mounted there
-    }
+    // A container on the host's network, and a swarm, leave these mounted.
+    const spaces = join(dir, 'exec', 'netns');
+    for (const space of existsSync(spaces) ? readdirSync(spaces) : [])
+      spawnSync('umount', [join(spaces, space)], { stdio: 'ignore' });
     rmSync(dir, { recursive: true, force: true });
   };
   for (let i = 0; i < 120; i++) {

@@ -34,6 +34,8 @@ describe('clients of two tenants with one project name', { skip }, () => {
   before(async () => {
     two = await startTwoTenants('baseline');
     for (const who of BOTH) {
+      mkdirSync(homeOf(who));
+      writeFileSync(join(homeOf(who), 'config.json'), JSON.stringify({ cliPluginsExtraDirs: [CLI_PLUGINS] }));
       const volume = `${who}-data`;
       const services = {
         [SERVICE[who]]: service(`the one of ${who}`, { network_mode: 'none', volumes: [`${volume}:/data`] }),
@@ -66,10 +68,9 @@ describe('clients of two tenants with one project name', { skip }, () => {
 
   const fileOf = (file: string): string => join(two.gateway.dir, `${file}.yaml`);
   const write = (file: string, content: object): void => writeFileSync(fileOf(file), JSON.stringify(content));
+  const homeOf = (who: Who): string => join(two.gateway.dir, `${who}-home`);
   const envOf = (who: Who): NodeJS.ProcessEnv => {
-    const home = join(two.gateway.dir, `${who}-home`);
-    mkdirSync(home, { recursive: true });
-    writeFileSync(join(home, 'config.json'), JSON.stringify({ cliPluginsExtraDirs: [CLI_PLUGINS] }));
+    const home = homeOf(who);
     const host = `unix://${join(two.gateway.dir, `${who}.sock`)}`;
     return { PATH: process.env.PATH, HOME: home, DOCKER_CONFIG: home, DOCKER_HOST: host, TEAM: who };
   };

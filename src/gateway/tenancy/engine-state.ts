@@ -20,10 +20,13 @@ export const inner = (value: unknown, key: string): unknown =>
 
 /** The engine's parsed answer to a GET, undefined for a 404. @throws {GatewayError} `engine-unreachable`, `engine-answer-malformed` */
 export async function ask(engine: EngineClient, target: string, maxBytes = MAX_BYTES): Promise<unknown> {
-  const answer = await engine.fetchJson(
-    { method: 'GET', target, headers: [], body: undefined },
-    { timeoutMs: TIMEOUT_MS, maxBytes },
-  );
+  return answered(await get(engine, target, maxBytes));
+}
+
+const get = (engine: EngineClient, target: string, maxBytes = MAX_BYTES) =>
+  engine.fetchJson({ method: 'GET', target, headers: [], body: undefined }, { timeoutMs: TIMEOUT_MS, maxBytes });
+
+function answered(answer: { readonly status: number; readonly body: Uint8Array }): unknown {
   if (answer.status === 404) return undefined;
   if (answer.status !== 200) {
     throw new GatewayError(
@@ -98,18 +101,21 @@ export async function findContainer(engine: EngineClient, id: string): Promise<F
   };
 }
 
-/** Whether a container or network answers to this: it is its name, its id or the start of its id, also of several. */
+/** As `ask`, of what a swarm has: undefined as well where there is no swarm. */
+export async function askSwarm(engine: EngineClient, target: string): Promise<unknown> {
+  const answer = await get(engine, target, MAX_LIST_BYTES);
+  return answer.status === 503 ? undefined : answered(answer);
+}
+
+/** Whether an object answers to this: it is its name, its id or the start of its id, also of several. */
 export async function isAnsweredTo(
   engine: EngineClient,
-  kind: 'container' | 'network',
+  kind: 'container' | 'network' | 'service' | 'secret' | 'config',
   name: string,
 ): Promise<boolean> {
-  const target = kind === 'container' ? `/containers/${name}/json` : `/networks/${name}`;
-  const { status } = await engine.fetchJson(
-    { method: 'GET', target, headers: [], body: undefined },
-    { timeoutMs: TIMEOUT_MS, maxBytes: MAX_BYTES },
-  );
-  return status !== 404;
+  const { status } = await get(engine, kind === 'container' ? `/containers/${name}/json` : `/${kind}s/${name}`);
+  // An engine outside a swarm has no services.
+  return status !== 404 && status !== 503;
 }
 
 /** Query text of a filters parameter. */

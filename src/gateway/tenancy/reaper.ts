@@ -1,4 +1,4 @@
-// Removes what was made under a lease that has ended: containers first, then networks, volumes and images, so that nothing is in
+// Removes what was made under a lease that has ended: services and containers first, then networks, volumes and images, so that nothing is in
 // use by what goes a moment later. What cannot be removed yet is tried again.
 import type { LedgerEntry, OwnedKind } from '../../ledger/entry.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
@@ -10,7 +10,7 @@ const LOOK_MS = 5_000;
 /** A removal that failed is tried again after this long, in ms; after each failure twice as long, up to an hour. */
 const RETRY_MS = 10_000;
 const MAX_RETRY_MS = 3_600_000;
-const ORDER: readonly OwnedKind[] = ['container', 'network', 'volume', 'image'];
+const ORDER: readonly OwnedKind[] = ['service', 'container', 'network', 'volume', 'secret', 'config', 'image'];
 
 export interface ReaperParts {
   readonly ledger: Ledger;

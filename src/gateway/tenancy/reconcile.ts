@@ -6,6 +6,7 @@ import { isSameShare } from '../../ledger/share.ts';
 import { PREDEFINED_NETWORKS } from '../../ledger/views.ts';
 import {
   ask,
+  askSwarm,
   type Fields,
   filtersQuery,
   findContainer,
@@ -119,6 +120,11 @@ async function presentObjects(
     const list = items(await ask(engine, '/networks', MAX_LIST_BYTES));
     present.set('network', new Map(list.map((one) => [text(one.Id), {}])));
   }
+  for (const kind of ['service', 'secret', 'config'] as const) {
+    const list = kinds.has(kind) ? await askSwarm(engine, `/${kind}s`) : undefined;
+    // Without a swarm nothing can be said of what it had.
+    if (list !== undefined) present.set(kind, new Map(items(list).map((one) => [text(one.ID), {}])));
+  }
   return present;
 }
 
@@ -147,7 +153,7 @@ async function exists(entry: LedgerEntry, { engine, ledger }: TenancyState): Pro
       // Ends with its container.
       return ledger.holders('container', entry.parent ?? '').length > 0;
     default:
-      return true;
+      return (await askSwarm(engine, `/${entry.kind}s/${entry.id}`)) !== undefined;
   }
 }
 
@@ -195,7 +201,7 @@ async function settle(entry: LedgerEntry, state: TenancyState): Promise<LedgerEn
     case 'service':
     case 'secret':
     case 'config': {
-      const [made] = items(await ask(engine, `/${entry.kind}s?${byLabel}`, MAX_LIST_BYTES));
+      const [made] = items(await askSwarm(engine, `/${entry.kind}s?${byLabel}`));
       return made === undefined ? voided : [{ ...entry, id: text(made.ID), state: 'live' }];
     }
     case 'exec':

@@ -8,6 +8,7 @@ import { labelsOf, stamp } from '../../ledger/labels.ts';
 import { taken } from '../../ledger/missing.ts';
 import { findVolume, isAnsweredTo } from './engine-state.ts';
 import { removable, takePull, takeReference } from './images.ts';
+import { pinned } from './swarm.ts';
 import type { TenantCall } from './tenant-call.ts';
 
 export interface Reserved {
@@ -46,20 +47,25 @@ export async function reserve(call: EngineCall, tenantCall: TenantCall): Promise
       return { call: stamped(call, tenantCall), pending };
     case 'network.create':
       await refuseNameOfId('network', created, tenantCall);
+      // A network of the swarm and one of the engine may share a name, which then means neither.
+      if (tenantCall.ledger.named('network', created).some(({ tenant }) => tenant !== owner.tenant))
+        throw taken('network', created);
       if (tenantCall.state.holds.isHeldByOthers('network', created, owner.tenant)) throw taken('network', created);
+      refuseIngress(call);
       add('network', '', created);
       // Engines before 25 make a second network of a name unless they are asked not to.
       return { call: stamped(withField(call, 'CheckDuplicate', true), tenantCall), pending };
     case 'service.create':
-      add('service', '', created);
-      return { call: stamped(call, tenantCall), pending };
     case 'secret.create':
-      add('secret', '', created);
-      return { call: stamped(call, tenantCall), pending };
-    case 'config.create':
-      add('config', '', created);
-      return { call: stamped(call, tenantCall), pending };
+    case 'config.create': {
+      const kind = call.action.slice(0, call.action.indexOf('.')) as 'service' | 'secret' | 'config';
+      await refuseNameOfId(kind, created, tenantCall);
+      add(kind, '', created);
+      const spec = kind === 'service' ? await pinned(call, tenantCall) : call;
+      return { call: stamped(spec, tenantCall), pending };
+    }
     case 'service.update':
+      return { call: stamped(await pinned(call, tenantCall), tenantCall), pending };
     case 'secret.update':
     case 'config.update':
       return { call: stamped(call, tenantCall), pending };
@@ -91,13 +97,24 @@ export async function reserve(call: EngineCall, tenantCall: TenantCall): Promise
 }
 
 /**
- * An engine takes a name before the start of an id: a container or network named like the start of another's id would be what is
- * reached by whoever writes that id. Names that merely read like an id are in use: testcontainers gives such to its networks.
+ * An engine takes a name before the start of an id: an object named like the start of another's id would be what is reached by
+ * whoever writes that id. Names that merely read like an id are in use: testcontainers gives such to its networks.
  *
  * @throws {GatewayError} `conflict`
  */
-async function refuseNameOfId(kind: 'container' | 'network', name: string, { state }: TenantCall): Promise<void> {
-  if (/^[0-9a-f]{6,64}$/.test(name) && (await isAnsweredTo(state.engine, kind, name))) throw taken(kind, name);
+async function refuseNameOfId(
+  kind: 'container' | 'network' | 'service' | 'secret' | 'config',
+  name: string,
+  { state }: TenantCall,
+): Promise<void> {
+  // A swarm's ids are of all letters.
+  const likeId = kind === 'container' || kind === 'network' ? /^[0-9a-f]{6,64}$/ : /^[0-9a-z]{6,25}$/;
+  if (likeId.test(name) && (await isAnsweredTo(state.engine, kind, name))) throw taken(kind, name);
+}
+
+function refuseIngress(call: EngineCall): void {
+  if ((call.body as JsonObject | undefined)?.Ingress !== true) return;
+  throw new GatewayError('tenant-not-served', 'denied: the ingress network serves all services; ask an operator');
 }
 
 /** A context the engine fetches for itself holds a Dockerfile nobody has judged. */

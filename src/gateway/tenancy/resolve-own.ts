@@ -3,11 +3,12 @@
 import { toCall } from '../../engine/call.ts';
 import type { EngineCall, Json, JsonObject, ResourceRef } from '../../engine/types.ts';
 import type { LedgerEntry, OwnedKind } from '../../ledger/entry.ts';
-import { refuseReserved, refuseReservedInstruction } from '../../ledger/labels.ts';
+import { labelsOfTasks, refuseReserved, refuseReservedInstruction } from '../../ledger/labels.ts';
 import { missing } from '../../ledger/missing.ts';
 import { type Named, withId } from '../../ledger/rewrite.ts';
 import { PREDEFINED_NETWORKS } from '../../ledger/views.ts';
 import { useImage } from './images.ts';
+import { isServiceSpec, ownTask, refuseVolume, withOwnTaskFilters } from './swarm.ts';
 import type { TenantCall } from './tenant-call.ts';
 
 type Known = Pick<ResourceRef, 'id' | 'resolvedName'>;
@@ -53,7 +54,9 @@ async function own(reference: ResourceRef, call: EngineCall, tenantCall: TenantC
     case 'secret':
     case 'config': {
       const entry = found(tenantCall, kind, reference);
-      return { id: entry.id, resolvedName: entry.name, write: entry.id };
+      // Beside the id, which decides, a service carries the name of a secret for people.
+      const isCarried = /\.(Secret|Config)Name$/.test(reference.at);
+      return { id: entry.id, resolvedName: entry.name, ...(isCarried ? {} : { write: entry.id }) };
     }
     case 'exec': {
       const entry = found(tenantCall, 'exec', reference);
@@ -75,6 +78,7 @@ async function own(reference: ResourceRef, call: EngineCall, tenantCall: TenantC
       return { id: entry.id, resolvedName: entry.name, write: entry.id };
     }
     case 'volume': {
+      if (isServiceSpec(call)) throw refuseVolume(reference);
       if (reference.role === 'uses' && tenantCall.ledger.find(tenantCall.tenant, 'volume', name) === undefined) {
         // A volume that is not there is made by the engine: see reserve.ts.
         return undefined;
@@ -87,6 +91,10 @@ async function own(reference: ResourceRef, call: EngineCall, tenantCall: TenantC
       // A search names a registry, and a pull brings what may not be there yet.
       if (call.action === 'image.search' || call.action === 'image.pull') return undefined;
       return useImage(reference, tenantCall);
+    case 'task': {
+      const id = await ownTask(name, tenantCall);
+      return { id, write: id };
+    }
     case 'build':
       // The engine says yes to every build id, known or not; another's is sent as one that is not known.
       return call.action === 'build.cancel' && tenantCall.state.builds.get(name) !== tenantCall.tenant
@@ -127,17 +135,29 @@ const member = (value: Json | undefined, key: string): JsonObject | undefined =>
   return typeof inner === 'object' && inner !== null && !Array.isArray(inner) ? (inner as JsonObject) : undefined;
 };
 
+/** What the gateway wrote into a service comes back with an update of it. */
+function withoutTaskLabels(labels: Json | undefined): Json | undefined {
+  if (typeof labels !== 'object' || labels === null || Array.isArray(labels)) return labels;
+  const written = Object.entries(labelsOfTasks(''));
+  const left = Object.entries(labels).filter(([key, value]) => !written.some(([k, v]) => k === key && v === value));
+  return Object.fromEntries(left) as JsonObject;
+}
+
 function refuseLabels(call: EngineCall, { owner }: TenantCall): void {
   const body = call.body;
   if (typeof body === 'object' && body !== null && !Array.isArray(body)) {
     const fields = body as JsonObject;
     refuseReserved(fields.Labels, owner, 'Labels');
-    const mounts = member(body, 'HostConfig')?.Mounts;
-    for (const [i, mount] of (Array.isArray(mounts) ? (mounts as readonly Json[]) : []).entries()) {
-      refuseReserved(member(mount, 'VolumeOptions')?.Labels, owner, `HostConfig.Mounts[${i}].VolumeOptions.Labels`);
-    }
     const container = member(member(body, 'TaskTemplate'), 'ContainerSpec');
-    refuseReserved(container?.Labels, owner, 'TaskTemplate.ContainerSpec.Labels');
+    refuseReserved(withoutTaskLabels(container?.Labels), owner, 'TaskTemplate.ContainerSpec.Labels', false);
+    for (const [mounts, at] of [
+      [member(body, 'HostConfig')?.Mounts, 'HostConfig.Mounts'],
+      [container?.Mounts, 'TaskTemplate.ContainerSpec.Mounts'],
+    ] as const) {
+      for (const [i, mount] of (Array.isArray(mounts) ? (mounts as readonly Json[]) : []).entries()) {
+        refuseReserved(member(mount, 'VolumeOptions')?.Labels, owner, `${at}[${i}].VolumeOptions.Labels`, false);
+      }
+    }
   }
   for (const change of call.query.changes ?? []) refuseReservedInstruction(change, 'query.changes');
   const labels = call.query.labels?.[0];
@@ -151,6 +171,7 @@ function refuseLabels(call: EngineCall, { owner }: TenantCall): void {
  * count what others have; the list is cut after it was filtered.
  */
 function withOwnFilters(call: EngineCall, tenantCall: TenantCall): Named {
+  if (call.action === 'task.list') return withOwnTaskFilters(call, tenantCall);
   if (call.action !== 'container.list') return call;
   const query: Record<string, readonly string[]> = { ...call.query };
   const container = (reference: string): string => {

@@ -152,7 +152,9 @@ function needSwapLimit(share: Share, tenantCall: TenantCall, at: string, before?
 /** The engine makes containers of a service by itself, past the ledger. */
 function refuseServices(tenantCall: TenantCall): void {
   for (const { quota, whose } of quotasOf(tenantCall)) {
-    const counted = (['containers', 'running', ...LIMITED_PARTS] as const).find((key) => quota[key] !== undefined);
+    const counted = (['containers', 'running', 'ports', 'volumes', ...LIMITED_PARTS] as const).find(
+      (key) => quota[key] !== undefined,
+    );
     if (counted === undefined) continue;
     throw new GatewayError(
       'quota-exceeded',

@@ -6,7 +6,7 @@ import { type Serving, servingOf } from '../../ledger/actions.ts';
 import type { LedgerEntry, Owner } from '../../ledger/entry.ts';
 import type { Holds } from '../../ledger/holds.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
-import { taken } from '../../ledger/missing.ts';
+import { missing, taken } from '../../ledger/missing.ts';
 import type { TenantLimits } from '../../ledger/quota.ts';
 import type { IsShared, View } from '../../ledger/views.ts';
 import type { EngineClient } from '../../proxy/engine-client.ts';
@@ -81,10 +81,14 @@ export class TenantCall implements View {
     this.#letGo();
     const serving = servingOf(call.action);
     if (serving === undefined) {
-      throw new GatewayError(
-        'tenant-not-served',
-        `denied: ${call.action} concerns the whole engine, and tenant ${this.tenant} has only its own objects; ask an operator`,
-      );
+      const why = `denied: ${call.action} concerns the whole engine, and tenant ${this.tenant} has only its own objects; ask an operator`;
+      // `docker inspect` asks kind after kind and ends its search with any other answer.
+      if (call.path.id !== undefined && call.action.endsWith('.inspect'))
+        throw new GatewayError(
+          'object-not-found',
+          `${missing(call.operation.resource, call.path.id).message} (${why})`,
+        );
+      throw new GatewayError('tenant-not-served', why);
     }
     this.serving = serving;
     const own = await resolveOwn(call, this);
