@@ -1,6 +1,6 @@
 // Prometheus metrics through prom-client: what operators watch, none of it per identity (cardinality, and privacy).
-// The meter the gateway calls is bound once per label set, so that a call costs a map lookup.
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+// The meter the gateway calls keeps plain numbers, so that a call costs a map lookup; they become samples when scraped.
+import { Counter, Gauge, type Metric, Registry } from 'prom-client';
 import type { GatewayMeter } from './gateway/parts.ts';
 
 /** Buckets of call durations, in seconds: the gateway adds fractions of a millisecond, engines take up to minutes. */
@@ -21,19 +21,20 @@ export function createMetrics(observe: {
 }): Metrics {
   const registry = new Registry();
   const registers = [registry];
-  const calls = new Counter({
+  const counters = new Map<string, CallCount>();
+  new Counter({
     name: 'dockgate_calls_total',
     help: 'Calls by action, decision and status class',
     labelNames: ['action', 'decision', 'status'] as const,
     registers,
+    collect() {
+      this.reset();
+      for (const { action, decision, status, count } of counters.values())
+        this.inc({ action, decision, status }, count);
+    },
   });
-  const duration = new Histogram({
-    name: 'dockgate_call_duration_seconds',
-    help: 'Time from the head of a call to the end of its answer, streams left out',
-    labelNames: ['decision'] as const,
-    buckets: DURATION_BUCKETS,
-    registers,
-  });
+  const durations = new Map<string, Durations>();
+  registry.registerMetric(durationMetric(durations));
   let flying = 0;
   new Gauge({
     name: 'dockgate_calls_in_flight',
@@ -87,8 +88,6 @@ export function createMetrics(observe: {
     },
   });
 
-  const counters = new Map<string, { inc(): void }>();
-  const durations = new Map<string, { observe(seconds: number): void }>();
   let open = 0;
   return {
     started() {
@@ -96,20 +95,24 @@ export function createMetrics(observe: {
     },
     finished({ action, decision, status, durationUs }) {
       flying--;
-      const key = `${action} ${decision} ${status}`;
-      let counter = counters.get(key);
+      const byStatus = `${action} ${decision} ${status}`;
+      let counter = counters.get(byStatus);
       if (counter === undefined) {
-        counter = calls.labels({ action, decision, status: `${Math.floor(status / 100)}xx` });
-        counters.set(key, counter);
+        counter = { action, decision, status: `${Math.floor(status / 100)}xx`, count: 0 };
+        counters.set(byStatus, counter);
       }
-      counter.inc();
+      counter.count++;
       if (status === 101) return;
-      let timer = durations.get(decision);
-      if (timer === undefined) {
-        timer = duration.labels({ decision });
-        durations.set(decision, timer);
+      let duration = durations.get(decision);
+      if (duration === undefined) {
+        duration = { counts: new Array<number>(DURATION_BUCKETS.length + 1).fill(0), sum: 0 };
+        durations.set(decision, duration);
       }
-      timer.observe(durationUs / 1e6);
+      const seconds = durationUs / 1e6;
+      let bucket = 0;
+      while (bucket < DURATION_BUCKETS.length && seconds > (DURATION_BUCKETS[bucket] as number)) bucket++;
+      duration.counts[bucket] = (duration.counts[bucket] as number) + 1;
+      duration.sum += seconds;
     },
     streamOpened() {
       streams.set(++open);
@@ -119,4 +122,51 @@ export function createMetrics(observe: {
     },
     text: () => registry.metrics(),
   };
+}
+
+/** Calls of one action, decision and status; statuses of one class share a sample. */
+interface CallCount {
+  readonly action: string;
+  readonly decision: string;
+  readonly status: string;
+  count: number;
+}
+
+/** How long the calls of one decision took: how many fell into each bucket (the last one has no end), and their sum in seconds. */
+interface Durations {
+  readonly counts: number[];
+  sum: number;
+}
+
+/** prom-client's own histogram works out labels and checks them on each observation; this one is only read through it. */
+function durationMetric(durations: ReadonlyMap<string, Durations>): Metric {
+  const name = 'dockgate_call_duration_seconds';
+  const metric = {
+    name,
+    help: 'Time from the head of a call to the end of its answer, streams left out',
+    type: 'histogram',
+    aggregator: 'sum',
+    reset: () => {},
+    async get() {
+      const values = [...durations].flatMap(([decision, { counts, sum }]) => {
+        let total = 0;
+        const buckets = counts.map((count, i) => {
+          total += count;
+          return {
+            metricName: `${name}_bucket`,
+            labels: { le: DURATION_BUCKETS[i] ?? '+Inf', decision },
+            value: total,
+          };
+        });
+        return [
+          ...buckets,
+          { metricName: `${name}_sum`, labels: { decision }, value: sum },
+          { metricName: `${name}_count`, labels: { decision }, value: total },
+        ];
+      });
+      const { help, type, aggregator } = metric;
+      return { name, help, type, aggregator, values };
+    },
+  };
+  return metric as unknown as Metric;
 }
