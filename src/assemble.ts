@@ -20,6 +20,7 @@ import { newAuditId } from './gateway/audit-id.ts';
 import { LiveCalls } from './gateway/live-calls.ts';
 import type { GatewayParts } from './gateway/parts.ts';
 import { performFor } from './gateway/perform.ts';
+import { SeenCalls } from './gateway/seen-calls.ts';
 import { createReaper } from './gateway/tenancy/reaper.ts';
 import { createTenancy } from './gateway/tenancy/tenancy.ts';
 import { assembleGateway, type Gateway } from './gateway.ts';
@@ -334,6 +335,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       tenancy,
       limits: () => current.limits,
       apiVersions,
+      seen: new SeenCalls(apiVersions),
       redact: redactorFor(store),
       now,
       newAuditId,

@@ -187,8 +187,8 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
       }
       try {
         const { call } = judged;
-        const request = engineRequestOf(judged, arrival, trace.tenantCall);
-        const end = markedCaller(caller, trace, parts.apiVersions.maxMinor);
+        const request = engineRequestOf(judged, trace);
+        const end = new MarkedCaller(caller, trace, parts.apiVersions.maxMinor);
         const hide = trace.decision?.obligations.redact;
         const redacting = hide === undefined ? undefined : redactingCaller(end, call.operation, hide);
         const check = () => redacting?.check();
@@ -206,7 +206,7 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
           return;
         }
         const outcome = await parts.engine.forward(request, marked, {
-          signal: running.signal,
+          ending: running,
           ...(long
             ? { onHead: (status: number) => parts.recorder.append(trace.event('stream-open', 'allow', { status })) }
             : {}),
@@ -247,11 +247,11 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
         live.hold(running, judged.principal);
         // Bytes stay in the socket's buffer until the stream begins, but that a caller goes away must be noticed.
         socket.read(0);
-        const answer = await parts.engine.upgrade(engineRequestOf(judged, arrival), protocol, {
+        const answer = await parts.engine.upgrade(engineRequestOf(judged, trace), protocol, {
           signal: AbortSignal.any([running.signal, gone.signal]),
         });
         if (answer.kind === 'answer') {
-          const marked = markedCaller(await caller(), trace, parts.apiVersions.maxMinor);
+          const marked = new MarkedCaller(await caller(), trace, parts.apiVersions.maxMinor);
           complete(trace, await answer.deliver(marked), running);
           return;
         }
@@ -290,10 +290,10 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
       headers: { 'Content-Type': 'application/json' },
     });
   });
-  app.all('*', (c: Context<GatewayEnv>) => {
+  const engineRoute = (c: Context<GatewayEnv>) => {
     const { incoming, outgoing, channel } = c.env ?? {};
     if (incoming !== undefined && outgoing !== undefined && channel !== undefined) {
-      const onContinue = continues.get(incoming);
+      const onContinue = incoming.headers.expect === undefined ? undefined : () => outgoing.writeContinue();
       void handle(nodeArrival(incoming, channel, onContinue), nodeCaller(outgoing));
       return RESPONSE_ALREADY_SENT;
     }
@@ -301,9 +301,22 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
     const at = channel ?? { kind: 'tcp', name: 'fetch' };
     void handle(webArrival(c.req.raw, at, c.env?.source ?? 'unknown'), caller);
     return response;
-  });
+  };
+  app.all('*', engineRoute);
 
-  const continues = new WeakMap<IncomingMessage, () => void>();
+  /**
+   * Whether the app's only route for a request is the Engine API's. Such a call goes straight to its steps: a web-standard
+   * Request made of it would be looked at by nobody, and costs as much as all steps together.
+   */
+  const isEngineCall = ({ method, url }: IncomingMessage): boolean => {
+    const target = url ?? '';
+    const mark = target.indexOf('?');
+    // As Hono does, a HEAD is routed as the GET it is about.
+    const routed = method === 'HEAD' ? 'GET' : (method ?? '');
+    const [matched] = app.router.match(routed, mark < 0 ? target : target.slice(0, mark));
+    return matched.length === 1 && matched[0]?.[0][0] === engineRoute;
+  };
+
   const listeners = new WeakMap<Channel, (incoming: IncomingMessage, outgoing: ServerResponse) => unknown>();
   const listenerFor = (channel: Channel) => {
     let listener = listeners.get(channel);
@@ -318,19 +331,23 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
     return listener;
   };
 
-  const onRequest: Gateway['onRequest'] = (incoming, outgoing, channel) => {
+  const take = (incoming: IncomingMessage, outgoing: ServerResponse, channel: Channel, onContinue?: () => void) => {
+    if (isEngineCall(incoming)) {
+      void handle(nodeArrival(incoming, channel, onContinue), nodeCaller(outgoing));
+      return;
+    }
     // Nothing routes by Host, and real clients send empty or odd ones: the app sees one fixed name.
     incoming.headers.host = 'dockgate';
     void listenerFor(channel)(incoming, outgoing);
   };
+  const onRequest: Gateway['onRequest'] = (incoming, outgoing, channel) => take(incoming, outgoing, channel);
 
   return {
     app,
     fetch: (request, bindings) => app.fetch(request, bindings),
     onRequest,
     onCheckContinue(incoming, outgoing, channel) {
-      continues.set(incoming, () => outgoing.writeContinue());
-      onRequest(incoming, outgoing, channel);
+      take(incoming, outgoing, channel, () => outgoing.writeContinue());
     },
     onUpgrade(incoming, socket, readBody, channel, giveBack) {
       let early: Uint8Array | undefined;
@@ -433,10 +450,10 @@ const NO_BODY: Arrival['body'] = {
 };
 
 /** Step 8's request: everything in it comes from the judged value, but for the headers on the allow list. */
-function engineRequestOf({ call }: Judged, arrival: Arrival, tenantCall?: TenantCall): EngineRequest {
+function engineRequestOf({ call }: Judged, { arrival, seen, tenantCall }: Trace): EngineRequest {
   const headers = forwardedRequestHeaders(arrival.rawHeaders, call);
   const method = call.operation.method;
-  const target = renderTarget(call);
+  const target = seen === undefined ? renderTarget(call) : seen.render(call);
   if (call.opaque) {
     if (!arrival.body.present) return { method, target, headers, body: undefined };
     headers.push('Content-Type', 'application/x-tar');
@@ -454,19 +471,38 @@ function engineRequestOf({ call }: Judged, arrival: Arrival, tenantCall?: Tenant
 }
 
 /** Adds the audit id, and what plugins warned of, to the engine's answer. */
-function markedCaller(caller: CallerEnd, trace: Trace, maxMinor: number): CallerEnd {
-  return {
-    head(status, reason, headers) {
-      const marked = [...narrowHeaders(headers, maxMinor), AUDIT_ID_HEADER, trace.auditId];
-      for (const warning of trace.warnings) marked.push('Dockgate-Warning', warning.replace(/[^\x20-\x7e]/g, '?'));
-      caller.head(status, reason, marked);
-    },
-    write: (chunk) => caller.write(chunk),
-    onDrain: (resume) => caller.onDrain(resume),
-    end: () => caller.end(),
-    abort: () => caller.abort(),
-    onGone: (gone) => caller.onGone(gone),
-  };
+class MarkedCaller implements CallerEnd {
+  readonly #caller: CallerEnd;
+  readonly #trace: Trace;
+  readonly #maxMinor: number;
+
+  constructor(caller: CallerEnd, trace: Trace, maxMinor: number) {
+    this.#caller = caller;
+    this.#trace = trace;
+    this.#maxMinor = maxMinor;
+  }
+  head(status: number, reason: string, headers: readonly string[]): void {
+    const marked = [...narrowHeaders(headers, this.#maxMinor), AUDIT_ID_HEADER, this.#trace.auditId];
+    for (const warning of this.#trace.warnings) {
+      marked.push('Dockgate-Warning', warning.replace(/[^\x20-\x7e]/g, '?'));
+    }
+    this.#caller.head(status, reason, marked);
+  }
+  write(chunk: Uint8Array): boolean {
+    return this.#caller.write(chunk);
+  }
+  onDrain(resume: () => void): void {
+    this.#caller.onDrain(resume);
+  }
+  end(): void {
+    this.#caller.end();
+  }
+  abort(): void {
+    this.#caller.abort();
+  }
+  onGone(gone: () => void): void {
+    this.#caller.onGone(gone);
+  }
 }
 
 /** The protocol a judged call may upgrade to; the engine hears this word, not the caller's. */

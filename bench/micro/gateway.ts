@@ -9,6 +9,7 @@ import { createPluginChain } from '../../src/admission/chain.ts';
 import type { AuditEvent } from '../../src/audit/event.ts';
 import { newAuditId } from '../../src/gateway/audit-id.ts';
 import { LiveCalls } from '../../src/gateway/live-calls.ts';
+import { SeenCalls } from '../../src/gateway/seen-calls.ts';
 import { assembleGateway } from '../../src/gateway.ts';
 import { createAuthenticator } from '../../src/identity/authenticate.ts';
 import { createIssuer } from '../../src/identity/issue-token.ts';
@@ -106,6 +107,7 @@ const gateway = assembleGateway({
   engine,
   limits: () => ({ bodyBytes: 4 << 20, bodyTimeoutMs: 1000 }),
   apiVersions: { minMinor: 40, maxMinor: 56 },
+  seen: new SeenCalls({ minMinor: 40, maxMinor: 56 }),
   redact: redactorFor(store),
   now: () => Date.now(),
   newAuditId,

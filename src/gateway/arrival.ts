@@ -53,6 +53,15 @@ export function headerValues(rawHeaders: readonly string[], name: string): strin
   return values;
 }
 
+/** First value of a header; `name` in lower case. */
+export function headerValue(rawHeaders: readonly string[], name: string): string | undefined {
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
+    const key = rawHeaders[i] as string;
+    if (key.length === name.length && key.toLowerCase() === name) return rawHeaders[i + 1];
+  }
+  return undefined;
+}
+
 /** An arrival over node:http. `onContinue` is called right before the body is first read (`Expect: 100-continue`). */
 export function nodeArrival(incoming: IncomingMessage, channel: Channel, onContinue?: () => void): Arrival {
   const length = incoming.headers['content-length'];

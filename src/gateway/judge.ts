@@ -38,7 +38,9 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
   const principal = authenticated instanceof Promise ? await authenticated : authenticated;
   trace.principal = principal;
 
-  const target = classify(arrival.method, arrival.target, parts.apiVersions);
+  const seen = parts.seen.read(arrival.method, arrival.target);
+  trace.seen = seen;
+  const { target } = seen;
   trace.target = target;
 
   if (principal.tenant !== undefined) {
@@ -52,7 +54,7 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
   // A caller with no rule for the action at all is told before its body is read: an upload is never taken in vain.
   if (!policies.mayAllow(target.action)) throwDenial(trace, judgeCall(trace, policies, toCall(target, undefined)));
 
-  let call = await decodeCall(trace, target, parts);
+  let call = seen.takesBody || arrival.body.present ? await decodeCall(trace, target, parts) : seen.bodiless();
   trace.call = call;
   if (principal.tenant !== undefined) {
     trace.tenantCall = await parts.tenancy.begin({ ...principal, tenant: principal.tenant }, trace.auditId, trace.atMs);

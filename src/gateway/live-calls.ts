@@ -2,13 +2,14 @@
 // One timer waits for the next expiry of all; a revocation asks for every principal once.
 import { type ErrorCode, GatewayError } from '../errors.ts';
 import type { Principal } from '../policy/types.ts';
+import type { Ending } from '../proxy/types.ts';
 
 /** Longest wait of one timer, in ms: beyond 2^31 a timer would fire at once. */
 const MAX_WAIT_MS = 86_400_000;
 
 /** One call, or one stream of the gateway's own, from arrival to outcome. */
-export interface LiveCall {
-  /** Aborted when the call must end now. */
+export interface LiveCall extends Ending {
+  /** Aborted when the call must end now; made when first asked for. */
   readonly signal: AbortSignal;
   /** Why it was ended, undefined while it was not: `token-revoked`, `token-expired`, `identity-disabled`, `shutting-down`. */
   readonly endedBy: ErrorCode | undefined;
@@ -22,17 +23,27 @@ export interface LiveCallsParts {
 }
 
 class Call implements LiveCall {
-  readonly #controller = new AbortController();
+  #controller: AbortController | undefined;
+  #listener: (() => void) | undefined;
   endedBy: ErrorCode | undefined;
   principal: Principal | undefined;
 
+  get ended(): boolean {
+    return this.endedBy !== undefined;
+  }
   get signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    if (this.ended) this.#controller.abort();
     return this.#controller.signal;
   }
+  onEnd(listener: (() => void) | undefined): void {
+    this.#listener = listener;
+  }
   end(code: ErrorCode): void {
-    if (this.endedBy !== undefined) return;
+    if (this.ended) return;
     this.endedBy = code;
-    this.#controller.abort();
+    this.#controller?.abort();
+    this.#listener?.();
   }
 }
 

@@ -7,6 +7,7 @@ import type { Logger } from '../log.ts';
 import type { PolicySet } from '../policy/compile.ts';
 import type { EngineClient } from '../proxy/engine-client.ts';
 import type { LiveCalls } from './live-calls.ts';
+import type { SeenCalls } from './seen-calls.ts';
 import type { Tenancy } from './tenancy/tenancy.ts';
 
 export interface GatewayLimits {
@@ -39,6 +40,8 @@ export interface GatewayParts {
   limits(): GatewayLimits;
   /** Served API versions as minor numbers: `1.40` is 40. */
   readonly apiVersions: { readonly minMinor: number; readonly maxMinor: number };
+  /** Reads request lines, of those API versions. */
+  readonly seen: SeenCalls;
   /** Removes secrets from what the audit keeps. */
   redact(call: EngineCall): { body: Json | undefined; query: Readonly<Record<string, readonly string[]>> };
   /** Milliseconds since the epoch. */

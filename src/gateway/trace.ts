@@ -7,8 +7,9 @@ import { GatewayError } from '../errors.ts';
 import type { LedgerEntry } from '../ledger/entry.ts';
 import { BUILD_OPAQUE, isBuildKitDoor } from '../policy/actions.ts';
 import type { Decision, Principal } from '../policy/types.ts';
-import { type Arrival, headerValues } from './arrival.ts';
+import { type Arrival, headerValue } from './arrival.ts';
 import type { GatewayParts } from './parts.ts';
+import type { SeenCall } from './seen-calls.ts';
 import type { TenantCall } from './tenancy/tenant-call.ts';
 
 /** Longest User-Agent kept, in characters. */
@@ -20,8 +21,12 @@ export class Trace {
   readonly #parts: GatewayParts;
   readonly #startedAt: number;
   readonly #startedMs: number;
+  #client: string | undefined;
+  #isClientRead = false;
   principal: Principal | undefined;
   target: Target | undefined;
+  /** The request line, when it could be read. */
+  seen: SeenCall | undefined;
   call: EngineCall | undefined;
   decision: Decision | undefined;
   policyRevision: string | undefined;
@@ -69,8 +74,9 @@ export class Trace {
     const main = call?.resources[0];
     const { ledger } = this;
     this.ledger = undefined;
+    const durationUs = stage === 'intent' ? undefined : this.durationUs();
     return {
-      at: stage === 'intent' ? this.#startedAt : this.#startedAt + this.durationUs(),
+      at: this.#startedAt + (durationUs ?? 0),
       stage,
       auditId: this.auditId,
       subject: principal?.subject,
@@ -78,7 +84,7 @@ export class Trace {
       tenant: principal?.tenant,
       tokenId: principal?.tokenId,
       source: arrival.source,
-      client: headerValues(arrival.rawHeaders, 'user-agent')[0]?.slice(0, MAX_CLIENT),
+      client: this.#clientName(),
       action: target?.action ?? 'unknown',
       operationId: target?.operation.id,
       class: target?.operation.class,
@@ -90,12 +96,20 @@ export class Trace {
       rule: this.decision?.rule,
       policyRev: this.policyRevision,
       status: outcome.status,
-      durationUs: stage === 'intent' ? undefined : this.durationUs(),
+      durationUs,
       bytesIn: outcome.bytesIn,
       bytesOut: outcome.bytesOut,
       detail: this.#detail(stage, decision, outcome),
       ledger,
     };
+  }
+
+  #clientName(): string | undefined {
+    if (!this.#isClientRead) {
+      this.#isClientRead = true;
+      this.#client = headerValue(this.arrival.rawHeaders, 'user-agent')?.slice(0, MAX_CLIENT);
+    }
+    return this.#client;
   }
 
   /** A message quotes names as the caller sent them. */

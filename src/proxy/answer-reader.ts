@@ -162,8 +162,10 @@ export class AnswerReader {
       if (data.length > MAX_HEAD_BYTES) throw broken('a head that does not end');
       return -1;
     }
-    const lines = data.toString('latin1', 0, end).split('\r\n');
-    const first = /^HTTP\/1\.([01]) (\d{3})(?: (.*))?$/.exec(lines[0] as string);
+    const text = data.toString('latin1', 0, end);
+    let at = text.indexOf('\r\n');
+    if (at < 0) at = text.length;
+    const first = /^HTTP\/1\.([01]) (\d{3})(?: (.*))?$/.exec(text.slice(0, at));
     if (first === null) throw broken('something that is not HTTP/1.1');
     const status = Number(first[2]);
     if (status >= 100 && status < 200 && status !== 101) {
@@ -174,12 +176,14 @@ export class AnswerReader {
     let length: number | undefined;
     let chunked = false;
     let keepAlive = first[1] === '1';
-    for (let i = 1; i < lines.length; i++) {
-      const text = lines[i] as string;
-      const colon = text.indexOf(':');
-      if (colon <= 0) throw broken('a header without a name');
-      const name = text.slice(0, colon);
-      const value = text.slice(colon + 1).trim();
+    while (at < text.length) {
+      const from = at + 2;
+      at = text.indexOf('\r\n', from);
+      if (at < 0) at = text.length;
+      const colon = text.indexOf(':', from);
+      if (colon <= from || colon >= at) throw broken('a header without a name');
+      const name = text.slice(from, colon);
+      const value = text.slice(colon + 1, at).trim();
       headers.push(name, value);
       switch (name.length) {
         case 14:

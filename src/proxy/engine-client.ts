@@ -6,7 +6,7 @@ import { GatewayError } from '../errors.ts';
 import { dial } from '../runtime/dial.ts';
 import { type AnswerHead, AnswerReader } from './answer-reader.ts';
 import { answerHeaders } from './headers.ts';
-import type { CallerEnd, EngineAddress, EngineRequest, Outcome } from './types.ts';
+import type { CallerEnd, Ending, EngineAddress, EngineRequest, Outcome } from './types.ts';
 
 export interface EngineClientOptions {
   /** Most connections at once, hijacked ones left out. Default 512; further calls wait for a free one. */
@@ -21,6 +21,8 @@ export interface ForwardOptions {
   onHead?(status: number, headers: readonly string[]): void;
   /** Ends the call: the caller sees a truncated answer. */
   readonly signal?: AbortSignal;
+  /** The same, for calls that are many. */
+  readonly ending?: Ending;
 }
 
 export type UpgradeAnswer =
@@ -251,7 +253,7 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
     connection: Connection,
     request: EngineRequest,
     caller: CallerEnd,
-    { onHead, signal }: ForwardOptions,
+    { onHead, signal, ending }: ForwardOptions,
   ): Promise<Outcome> {
     return new Promise((resolve, reject) => {
       let status = 0;
@@ -261,10 +263,14 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
       let settled = false;
       let upload: Upload | undefined;
 
+      const forget = () => {
+        signal?.removeEventListener('abort', onAbort);
+        ending?.onEnd(undefined);
+      };
       const settle = (end: Outcome['end']) => {
         if (settled) return;
         settled = true;
-        signal?.removeEventListener('abort', onAbort);
+        forget();
         upload?.stop();
         bytesIn = upload?.sent ?? (request.body instanceof Uint8Array ? request.body.length : 0);
         resolve({ status, bytesIn, bytesOut, end });
@@ -307,7 +313,7 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
             return;
           }
           settled = true;
-          signal?.removeEventListener('abort', onAbort);
+          forget();
           upload?.stop();
           reject(untouched ? new StaleError(error) : error);
         },
@@ -318,11 +324,12 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
         connection.socket.destroy();
         settle('caller-gone');
       });
-      if (signal?.aborted) {
+      if (signal?.aborted || ending?.ended) {
         onAbort();
         return;
       }
       signal?.addEventListener('abort', onAbort);
+      ending?.onEnd(onAbort);
 
       connection.reader.begin(request.method);
       upload = send(connection.socket, host, request, '');
@@ -332,7 +339,7 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
         connection.exchange = undefined;
         connection.socket.destroy();
         settled = true;
-        signal?.removeEventListener('abort', onAbort);
+        forget();
         if (headed) {
           caller.abort();
           resolve({ status, bytesIn: upload?.sent ?? 0, bytesOut, end: 'caller-gone' });

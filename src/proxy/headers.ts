@@ -31,6 +31,16 @@ const HOP_BY_HOP = new Set([
   'upgrade',
 ]);
 
+/** Most names are told apart by their length, before anything is lowered. */
+const lengthsOf = (...names: Iterable<string>[]): readonly boolean[] => {
+  const lengths: boolean[] = new Array<boolean>(64).fill(false);
+  for (const group of names) for (const name of group) lengths[name.length] = true;
+  return lengths;
+};
+const EXPOSE_SESSION = 'x-docker-expose-session-';
+const KEPT_LENGTHS = lengthsOf(ALWAYS, WEBSOCKET, ['x-registry-auth', 'x-registry-config']);
+const HOP_LENGTHS = lengthsOf(HOP_BY_HOP);
+
 /**
  * The caller's headers that go to the engine, as a flat list.
  *
@@ -44,8 +54,9 @@ export function forwardedRequestHeaders(
   let seen: Set<string> | undefined;
   for (let i = 0; i + 1 < raw.length; i += 2) {
     const name = raw[i] as string;
+    if (name.length < EXPOSE_SESSION.length && KEPT_LENGTHS[name.length] !== true) continue;
     const lower = name.toLowerCase();
-    const repeatable = lower.startsWith('x-docker-expose-session-');
+    const repeatable = lower.startsWith(EXPOSE_SESSION);
     if (repeatable ? call.action !== 'build.session' : !isKept(lower, call)) continue;
     if (!repeatable && lower.startsWith('x-registry-')) {
       seen ??= new Set();
@@ -69,7 +80,9 @@ export function answerHeaders(raw: readonly string[], untilClose = false): strin
   // A raw stream ends with its connection: whoever reads it as such must not find chunks in it.
   const kept: string[] = untilClose ? ['Connection', 'close'] : [];
   for (let i = 0; i + 1 < raw.length; i += 2) {
-    if (!HOP_BY_HOP.has((raw[i] as string).toLowerCase())) kept.push(raw[i] as string, raw[i + 1] as string);
+    const name = raw[i] as string;
+    if (HOP_LENGTHS[name.length] === true && HOP_BY_HOP.has(name.toLowerCase())) continue;
+    kept.push(name, raw[i + 1] as string);
   }
   return kept;
 }

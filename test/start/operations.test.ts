@@ -66,6 +66,12 @@ describe('operating a gateway', () => {
     for (const path of ['/healthz', '/readyz']) {
       const answer = await stranger.call('GET', path);
       assert.deepEqual([answer.status, JSON.parse(answer.body)], [200, { status: 'up' }]);
+      assert.equal((await stranger.call('HEAD', path)).status, 200);
+      assert.equal((await stranger.call('GET', `${path}?verbose=1`)).status, 200);
+      // In any other spelling it is a call to the engine, and those need a credential.
+      for (const other of [`/${path}`, `${path}/`, `${path.slice(0, -1)}%7A`, `/.${path}`]) {
+        assert.equal((await stranger.call('GET', other)).status, 401, other);
+      }
     }
   });
 
