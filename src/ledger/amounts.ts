@@ -22,6 +22,8 @@ const SIZE = 'an amount such as 512MiB or 4GiB';
 const RIGHT: Partial<Record<QuotaKey, string>> = {
   memory: SIZE,
   swap: SIZE,
+  'image-bytes': SIZE,
+  'write-layer-bytes': SIZE,
   cpus: 'a number such as 2 or 0.5',
   rate: 'a number above 0',
 };

@@ -14,6 +14,8 @@ export const QUOTA_KEYS = [
   'volumes',
   'networks',
   'images',
+  'image-bytes',
+  'write-layer-bytes',
   'builds',
   'streams',
   'rate',
@@ -21,8 +23,8 @@ export const QUOTA_KEYS = [
 export type QuotaKey = (typeof QUOTA_KEYS)[number];
 
 /**
- * What is left out is not limited, but for swap where memory is: then there is none. Memory and swap in bytes, cpus in
- * billionths, rate in cost per second.
+ * What is left out is not limited, but for swap where memory is: then there is none. Memory, swap and disk in bytes,
+ * cpus in billionths, rate in cost per second.
  */
 export type Quota = { readonly [K in QuotaKey]?: number };
 
@@ -74,13 +76,16 @@ const WORDS: Readonly<Record<QuotaKey, (amount: number) => string>> = {
   volumes: (n) => `${n} volume${n === 1 ? '' : 's'}`,
   networks: (n) => `${n} network${n === 1 ? '' : 's'}`,
   images: (n) => `${n} image${n === 1 ? '' : 's'}`,
+  'image-bytes': (n) => `${sizeText(n)} of images`,
+  'write-layer-bytes': (n) => `${sizeText(n)} of write layers`,
   builds: (n) => `${n} build${n === 1 ? '' : 's'} at once`,
   streams: (n) => `${n} stream${n === 1 ? '' : 's'} at once`,
   rate: (n) => `${n} requests a second`,
 };
 
+const BYTES = ['memory', 'swap', 'image-bytes', 'write-layer-bytes'] as const;
 /** Amounts in bytes. */
-export const isBytes = (key: QuotaKey): key is 'memory' | 'swap' => key === 'memory' || key === 'swap';
+export const isBytes = (key: QuotaKey): key is (typeof BYTES)[number] => (BYTES as readonly QuotaKey[]).includes(key);
 
 /** An amount as people read it. */
 export const amountText = (key: QuotaKey, amount: number): string => WORDS[key](amount);
@@ -102,6 +107,24 @@ export function overQuota(quota: Quota, used: Usage, wanted: Partial<Usage>, who
     );
   }
   return undefined;
+}
+
+/**
+ * The first thing the quota allows of which all is in use; undefined when there is room in each. For what is made before anybody
+ * knows how large it becomes.
+ */
+export function fullQuota(
+  quota: Quota,
+  used: Usage,
+  keys: readonly (keyof Usage)[],
+  whose: string,
+): string | undefined {
+  const name = keys.find((key) => used[key] >= (quota[key] ?? Number.POSITIVE_INFINITY));
+  if (name === undefined) return undefined;
+  return (
+    `denied: the quota of ${whose} is ${amountText(name, quota[name] ?? 0)}, and ${inUse(name, used[name])}; ` +
+    'remove what is not needed, or ask an operator for a larger share'
+  );
 }
 
 function inUse(key: keyof Usage, amount: number, words = ' in use'): string {

@@ -1,8 +1,8 @@
-// How much of the host a container may take: memory, CPU, processes, published ports. Read from the judged body of a create or
-// an update as the engine would apply it. Engine API: HostConfig, Resources.
+// How much of the host a container may take: memory, swap, CPU, processes, published ports. Read from the judged body of a create
+// or an update as the engine would apply it. Engine API: HostConfig, Resources.
 import type { Json, JsonObject } from '../engine/types.ts';
 
-/** What one container takes of its tenant's share. */
+/** What one container, or one image, takes of its tenant's share. */
 export interface Share {
   /** Bytes; 0 where the container has no limit. */
   readonly memory: number;
@@ -17,6 +17,8 @@ export interface Share {
   readonly pids: number;
   /** Published ports of the host. */
   readonly ports: number;
+  /** Bytes on disk: of an image, or of what a container wrote, when it was last measured. */
+  readonly bytes: number;
   /** A change of it is under way, or nobody knows how one ended: to be compared with the engine. */
   readonly isOpen?: true;
 }
@@ -29,6 +31,7 @@ export const NO_SHARE: Share = Object.freeze({
   cpuPeriod: 0,
   pids: 0,
   ports: 0,
+  bytes: 0,
 });
 
 /** The engine's own period where a body has a quota alone, in microseconds. */
@@ -71,6 +74,7 @@ export function shareOfCreate(body: Json | undefined): Share {
     cpuPeriod,
     pids: positive(host.PidsLimit),
     ports: portsOf(host),
+    bytes: 0,
   };
 }
 
@@ -95,6 +99,7 @@ export function shareAfterUpdate(before: Share, body: Json | undefined): Share {
     cpuPeriod,
     pids: setsPids ? positive(resources.PidsLimit) : before.pids,
     ports: before.ports,
+    bytes: before.bytes,
   };
 }
 
@@ -109,6 +114,7 @@ export function largerShare(a: Share, b: Share): Share {
     cpuPeriod,
     pids: Math.max(a.pids, b.pids),
     ports: Math.max(a.ports, b.ports),
+    bytes: Math.max(a.bytes, b.bytes),
     isOpen: true,
   };
 }

@@ -17,6 +17,10 @@ export interface Usage {
   readonly cpus: number;
   readonly pids: number;
   readonly ports: number;
+  /** Bytes of images, each counted once however many names it has; parts that images have in common count in each. */
+  readonly 'image-bytes': number;
+  /** Bytes containers wrote into their own layer, when it was last measured. */
+  readonly 'write-layer-bytes': number;
 }
 
 export const NO_USAGE: Usage = Object.freeze({
@@ -30,19 +34,31 @@ export const NO_USAGE: Usage = Object.freeze({
   cpus: 0,
   pids: 0,
   ports: 0,
+  'image-bytes': 0,
+  'write-layer-bytes': 0,
 });
 
 const KINDS = { container: 'containers', volume: 'volumes', network: 'networks', image: 'images' } as const;
 
-/** What one entry adds. */
+/** What one entry adds. The bytes of an image are added by `Usages`, which knows whether another name has them already. */
 export function usageOf(entry: Pick<LedgerEntry, 'kind' | 'share' | 'isRunning'>): Usage {
   const counted = KINDS[entry.kind as keyof typeof KINDS];
   if (counted === undefined) return NO_USAGE;
   if (entry.kind !== 'container') return { ...NO_USAGE, [counted]: 1 };
   // A part that was not kept when the entry was written is none.
-  const { memory, swap, nanoCpus, pids, ports } = { ...NO_SHARE, ...entry.share };
+  const { memory, swap, nanoCpus, pids, ports, bytes } = { ...NO_SHARE, ...entry.share };
   const running = entry.isRunning === true ? 1 : 0;
-  return { ...NO_USAGE, containers: 1, running, memory, swap: Math.max(0, swap), cpus: nanoCpus, pids, ports };
+  return {
+    ...NO_USAGE,
+    containers: 1,
+    running,
+    memory,
+    swap: Math.max(0, swap),
+    cpus: nanoCpus,
+    pids,
+    ports,
+    'write-layer-bytes': bytes,
+  };
 }
 
 export const sumOf = (a: Usage, b: Usage, sign: 1 | -1 = 1): Usage => ({
@@ -56,11 +72,53 @@ export const sumOf = (a: Usage, b: Usage, sign: 1 | -1 = 1): Usage => ({
   cpus: a.cpus + sign * b.cpus,
   pids: a.pids + sign * b.pids,
   ports: a.ports + sign * b.ports,
+  'image-bytes': a['image-bytes'] + sign * b['image-bytes'],
+  'write-layer-bytes': a['write-layer-bytes'] + sign * b['write-layer-bytes'],
 });
 
+type Counted = Pick<LedgerEntry, 'kind' | 'share' | 'isRunning' | 'parent'>;
+
+/** What one tenant or identity has. */
+class Account {
+  usage = NO_USAGE;
+  /** Images by id: under how many names, and how large. */
+  readonly #images = new Map<string, { names: number; bytes: number }>();
+
+  change(entry: Counted, sign: 1 | -1): void {
+    const change = usageOf(entry);
+    if (change === NO_USAGE) return;
+    this.usage = sumOf(this.usage, change, sign);
+    if (entry.kind !== 'image' || entry.parent === undefined) return;
+    const bytes = this.#imageBytes(entry.parent, entry.share?.bytes ?? 0, sign);
+    if (bytes !== 0) this.usage = sumOf(this.usage, { ...NO_USAGE, 'image-bytes': bytes });
+  }
+
+  get isEmpty(): boolean {
+    const { containers, volumes, networks, images } = this.usage;
+    return containers + volumes + networks + images === 0;
+  }
+
+  hasImage(id: string): boolean {
+    return this.#images.has(id);
+  }
+
+  /** How many more bytes there are with a name more or less. */
+  #imageBytes(id: string, bytes: number, sign: 1 | -1): number {
+    const known = this.#images.get(id) ?? { names: 0, bytes: 0 };
+    known.names += sign;
+    if (known.names <= 0) {
+      this.#images.delete(id);
+      return -known.bytes;
+    }
+    const more = Math.max(0, bytes - known.bytes);
+    this.#images.set(id, { names: known.names, bytes: known.bytes + more });
+    return more;
+  }
+}
+
 export class Usages {
-  readonly #tenants = new Map<string, Usage>();
-  readonly #owners = new Map<string, Usage>();
+  readonly #tenants = new Map<string, Account>();
+  readonly #owners = new Map<string, Account>();
 
   add(entry: LedgerEntry): void {
     this.#change(entry, 1);
@@ -71,53 +129,60 @@ export class Usages {
   }
 
   of(tenant: string): Usage {
-    return this.#tenants.get(tenant) ?? NO_USAGE;
+    return this.#tenants.get(tenant)?.usage ?? NO_USAGE;
   }
 
   ofOwner(tenant: string, owner: string): Usage {
-    return this.#owners.get(`${tenant}\n${owner}`) ?? NO_USAGE;
+    return this.#owners.get(`${tenant}\n${owner}`)?.usage ?? NO_USAGE;
+  }
+
+  /** Whether an image is counted already, under whatever name; of one identity where an owner is named. */
+  hasImage(id: string, tenant: string, owner?: string): boolean {
+    const account = owner === undefined ? this.#tenants.get(tenant) : this.#owners.get(`${tenant}\n${owner}`);
+    return account?.hasImage(id) ?? false;
   }
 
   #change(entry: LedgerEntry, sign: 1 | -1): void {
-    const change = usageOf(entry);
-    if (change === NO_USAGE) return;
     for (const [map, key] of [
       [this.#tenants, entry.tenant],
       [this.#owners, `${entry.tenant}\n${entry.owner}`],
     ] as const) {
-      const next = sumOf(map.get(key) ?? NO_USAGE, change, sign);
-      if (next.containers + next.volumes + next.networks + next.images === 0) map.delete(key);
-      else map.set(key, next);
+      const account = map.get(key) ?? new Account();
+      account.change(entry, sign);
+      if (account.isEmpty) map.delete(key);
+      else map.set(key, account);
     }
   }
 }
 
 /** An object that is or was there. Times in milliseconds since the epoch. */
-export type PastObject = Pick<LedgerEntry, 'kind' | 'share' | 'createdAt' | 'removedAt'>;
+export type PastObject = Pick<LedgerEntry, 'kind' | 'share' | 'parent' | 'createdAt' | 'removedAt'>;
 
-/** What was in use at `fromMs`, and every `stepMs` until `toMs`. When a container ran is not kept, so `running` is 0. */
+/**
+ * What was in use at `fromMs`, and every `stepMs` until `toMs`. When a container ran is not kept, so `running` is 0; what it
+ * wrote counts as it was last measured.
+ */
 export function usageOverTime(
   objects: readonly PastObject[],
   fromMs: number,
   toMs: number,
   stepMs: number,
 ): { readonly at: number; readonly usage: Usage }[] {
-  const changes: { readonly at: number; readonly usage: Usage; readonly sign: 1 | -1 }[] = [];
-  for (const { kind, share, createdAt, removedAt } of objects) {
-    const usage = usageOf({ kind, share });
-    if (usage === NO_USAGE) continue;
-    changes.push({ at: createdAt, usage, sign: 1 });
-    if (removedAt !== undefined) changes.push({ at: removedAt, usage, sign: -1 });
+  const changes: { readonly at: number; readonly object: PastObject; readonly sign: 1 | -1 }[] = [];
+  for (const object of objects) {
+    changes.push({ at: object.createdAt, object, sign: 1 });
+    if (object.removedAt !== undefined) changes.push({ at: object.removedAt, object, sign: -1 });
   }
   changes.sort((a, b) => a.at - b.at);
   const points: { at: number; usage: Usage }[] = [];
-  let now = NO_USAGE;
+  const account = new Account();
   let next = 0;
   for (let at = fromMs; at <= toMs; at += stepMs) {
     for (let change = changes[next]; change !== undefined && change.at <= at; change = changes[++next]) {
-      now = sumOf(now, change.usage, change.sign);
+      const { kind, share, parent } = change.object;
+      account.change({ kind, share, parent }, change.sign);
     }
-    points.push({ at, usage: now });
+    points.push({ at, usage: account.usage });
   }
   return points;
 }

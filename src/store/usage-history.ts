@@ -12,6 +12,7 @@ export interface UsageHistory {
 interface Row {
   kind: LedgerEntry['kind'];
   share: string | null;
+  parent: string | null;
   created_at: number;
   removed_at: number | null;
 }
@@ -21,7 +22,7 @@ export function openUsageHistory(file: string): UsageHistory {
   const sqlite = new Database(file, { readonly: true });
   sqlite.pragma('busy_timeout = 5000');
   const rows = sqlite.prepare(
-    `SELECT kind, share, created_at, removed_at FROM ledger_object
+    `SELECT kind, share, parent, created_at, removed_at FROM ledger_object
        WHERE tenant = ? AND created_at <= ? AND (removed_at IS NULL OR removed_at > ?)`,
   );
   return {
@@ -29,6 +30,7 @@ export function openUsageHistory(file: string): UsageHistory {
       (rows.all(tenant, toMs, fromMs) as Row[]).map((row) => ({
         kind: row.kind,
         share: row.share === null ? undefined : (JSON.parse(row.share) as LedgerEntry['share']),
+        parent: row.parent ?? undefined,
         createdAt: row.created_at,
         removedAt: row.removed_at ?? undefined,
       })),

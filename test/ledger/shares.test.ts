@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { readAmount, readAmounts } from '../../src/ledger/amounts.ts';
 import type { LedgerEntry } from '../../src/ledger/entry.ts';
 import { Ledger } from '../../src/ledger/ledger.ts';
-import { overQuota } from '../../src/ledger/quota.ts';
+import { fullQuota, overQuota } from '../../src/ledger/quota.ts';
 import { NO_SHARE, shareAfterUpdate, shareOfCreate } from '../../src/ledger/share.ts';
 import { costOf, TokenBuckets } from '../../src/ledger/token-bucket.ts';
 import { NO_USAGE, usageOverTime } from '../../src/ledger/usage.ts';
@@ -124,6 +124,27 @@ describe('Ledger.usages', () => {
     ledger.apply(entry(1, { share: { ...NO_SHARE, memory: GIB, swap: -1 } }));
     assert.equal(ledger.usages.of('red').swap, 0);
   });
+  it('counts an image once under all its names, for a tenant and for each identity', () => {
+    const ledger = new Ledger();
+    const named = (number: number, parent: string, bytes: number, more: Partial<LedgerEntry> = {}): LedgerEntry =>
+      entry(number, { kind: 'image', parent, share: { ...NO_SHARE, bytes }, ...more });
+    ledger.apply(named(1, 'sha256:a', 10));
+    ledger.apply(named(2, 'sha256:a', 10));
+    ledger.apply(named(3, 'sha256:a', 10, { owner: 'carol' }));
+    ledger.apply(named(4, 'sha256:b', 5, { share: undefined }));
+    ledger.apply(named(4, 'sha256:b', 5));
+    ledger.apply(named(5, '', 7, { state: 'pending', parent: undefined }));
+    const bytes = () => ledger.usages.of('red')['image-bytes'];
+    assert.equal(bytes(), 15);
+    assert.equal(ledger.usages.ofOwner('red', 'carol')['image-bytes'], 10);
+    assert.ok(ledger.usages.hasImage('sha256:a', 'red') && !ledger.usages.hasImage('sha256:b', 'red', 'carol'));
+    ledger.apply(named(1, 'sha256:a', 10, { state: 'removed' }));
+    ledger.apply(named(2, 'sha256:a', 10, { state: 'removed' }));
+    assert.equal(bytes(), 15);
+    ledger.apply(named(3, 'sha256:a', 10, { state: 'removed', owner: 'carol' }));
+    assert.equal(bytes(), 5);
+    assert.equal(ledger.usages.ofOwner('red', 'carol')['image-bytes'], 0);
+  });
   it('counts an entry once, however often it is written', () => {
     const ledger = new Ledger();
     for (let i = 0; i < 3; i++) ledger.apply(entry(1));
@@ -147,6 +168,17 @@ describe('overQuota()', () => {
     ));
   it('does not keep anybody from taking less', () =>
     assert.equal(overQuota({ memory: GIB }, used, { memory: -1, containers: 0 }, 'tenant red'), undefined));
+});
+
+describe('fullQuota()', () => {
+  it('leaves room for one more until all is in use', () => {
+    const quota = { 'image-bytes': 4096 };
+    const full = (bytes: number) =>
+      fullQuota(quota, { ...NO_USAGE, 'image-bytes': bytes }, ['image-bytes'], 'tenant red');
+    assert.equal(full(4095), undefined);
+    assert.match(full(4096) ?? '', /the quota of tenant red is 4 KiB of images, and 4 KiB in use/);
+    assert.equal(fullQuota({}, { ...NO_USAGE, 'image-bytes': 1 }, ['image-bytes'], ''), undefined);
+  });
 });
 
 describe('TokenBuckets', () => {
@@ -214,20 +246,22 @@ describe('usageOverTime()', () => {
     const points = usageOverTime(
       [
         { kind: 'container', createdAt: 10, removedAt: 30, share: { ...NO_SHARE, memory: GIB } },
-        { kind: 'volume', createdAt: 20, share: undefined, removedAt: undefined },
+        { kind: 'volume', createdAt: 20, share: undefined, parent: undefined, removedAt: undefined },
+        { kind: 'image', createdAt: 20, parent: 'sha256:a', share: { ...NO_SHARE, bytes: 5 } },
+        { kind: 'image', createdAt: 20, removedAt: 40, parent: 'sha256:a', share: { ...NO_SHARE, bytes: 5 } },
       ],
       0,
       40,
       10,
     );
     assert.deepEqual(
-      points.map(({ at, usage }) => [at, usage.containers, usage.volumes, usage.memory / GIB]),
+      points.map(({ at, usage }) => [at, usage.containers, usage.volumes, usage.memory / GIB, usage['image-bytes']]),
       [
-        [0, 0, 0, 0],
-        [10, 1, 0, 1],
-        [20, 1, 1, 1],
-        [30, 0, 1, 0],
-        [40, 0, 1, 0],
+        [0, 0, 0, 0, 0],
+        [10, 1, 0, 1, 0],
+        [20, 1, 1, 1, 5],
+        [30, 0, 1, 0, 5],
+        [40, 0, 1, 0, 5],
       ],
     );
   });

@@ -1,6 +1,7 @@
 // Shares against a real engine: many creates at once never exceed a quota by one, a killed gateway loses and leaks nothing,
 // defaults are filled in, updates cannot lift them, and rates are told when to come back.
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -8,6 +9,7 @@ import { admin, until } from '../support/admin.ts';
 import { type Answer, apiOver } from '../support/api.ts';
 import { IMAGE, skipWithoutEngine } from '../support/engine.ts';
 import { IS_DENO } from '../support/runtime.ts';
+import { tarEntry } from '../support/tar.ts';
 import { removeAll, startTwoTenants, type TwoTenants } from '../support/tenants.ts';
 
 const PREFIX = `dg-share-${IS_DENO ? 'deno' : 'node'}`;
@@ -268,6 +270,65 @@ rules:
     const none = await create('ports', { PublishAllPorts: false });
     assert.equal(none.status, 201);
     await set({ ports: null });
+  });
+
+  it('bytes of images count once for each image, and what is over is refused before the next one', async () => {
+    await set({ 'image-bytes': '1MiB' });
+    const content = randomBytes(MIB + 4096);
+    const bring = (name: string) =>
+      two.alice('POST', `/v1.41/images/create?fromSrc=-&repo=${PREFIX}-${name}&tag=1`, {
+        body: Buffer.concat([tarEntry('file', content), Buffer.alloc(1024)]),
+      });
+    const name = (source: string, repo: string) =>
+      two.alice('POST', `/v1.41/images/${source}/tag?repo=${PREFIX}-${repo}&tag=1`);
+    // How large a new one becomes is not known before.
+    await must(bring('large'), 200);
+    const bytes = await until('its size', async () => (await usage())['image-bytes'] || undefined);
+    assert.ok(bytes >= content.length && bytes < 1.1 * content.length, `${bytes}`);
+    await must(name(`${PREFIX}-large:1`, 'again'), 201);
+    assert.deepEqual([(await usage())['image-bytes'], (await usage()).images], [bytes, 2]);
+    const full = /the quota of tenant red is 1 MiB of images, and \d+ (bytes|KiB) in use/;
+    for (const [what, call] of [
+      ['import', bring('more')],
+      ['pull', two.alice('POST', '/v1.41/images/create?fromImage=registry.invalid/none&tag=1')],
+      ['commit', two.alice('POST', `/v1.41/commit?container=${PREFIX}-first&repo=${PREFIX}-more&tag=1`)],
+      ['build', two.alice('POST', `/v1.41/build?t=${PREFIX}-more:1`, { body: Buffer.alloc(1024) })],
+    ] as const) {
+      assert.match(messageOf(await must(call, 403)), full, what);
+    }
+    // Of what is there already the size is known.
+    const shared = await must(name(IMAGE, 'shared'), 403);
+    assert.match(messageOf(shared), /1 MiB of images, \d+ (bytes|KiB) in use and .* more asked for/);
+    await must(two.alice('DELETE', `/v1.41/images/${PREFIX}-large:1`), 200);
+    assert.equal((await usage())['image-bytes'], bytes, 'it still has a name');
+    await must(two.alice('DELETE', `/v1.41/images/${PREFIX}-again:1`), 200);
+    assert.equal((await usage())['image-bytes'], 0);
+    await must(bring('large'), 200);
+    await until('its size', async () => (await usage())['image-bytes'] || undefined);
+    // Removed by somebody else.
+    await must(two.engine('DELETE', `/images/${PREFIX}-large:1`), 200);
+    await until('its end', async () => (await usage())['image-bytes'] === 0);
+    await set({ 'image-bytes': null });
+  });
+
+  it('bytes of write layers are measured in the background, and more is refused when they are over', async () => {
+    await set({ 'write-layer-bytes': '1MiB' });
+    const writing = { ...body(), Cmd: ['dd', 'if=/dev/zero', 'of=/file', 'bs=1024', 'count=1100'] };
+    const path = `/v1.41/containers/create?name=${PREFIX}-writes`;
+    await must(two.alice('POST', path, { body: writing }), 201);
+    await make('reads');
+    await must(two.alice('POST', `/v1.41/containers/${PREFIX}-writes/start`), 204);
+    await until('the measure', async () => ((await usage())['write-layer-bytes'] ?? 0) >= 1100 * 1024);
+    const full = /the quota of tenant red is 1 MiB of write layers, and \d+ (bytes|KiB) in use/;
+    assert.match(messageOf(await must(create('more'), 403)), full);
+    for (const verb of ['start', 'restart'])
+      assert.match(messageOf(await must(two.alice('POST', `/v1.41/containers/${PREFIX}-reads/${verb}`), 403)), full);
+    const shown = await two.gateway.must('tenant', 'show', 'red');
+    assert.match(shown, /1 MiB of write layers/);
+    await must(two.alice('DELETE', `/v1.41/containers/${PREFIX}-writes`), 204);
+    await must(two.alice('POST', `/v1.41/containers/${PREFIX}-reads/start`), 204);
+    await must(two.alice('DELETE', `/v1.41/containers/${PREFIX}-reads?force=1`), 204);
+    await set({ 'write-layer-bytes': null });
   });
 
   it('each identity of a tenant has a share of its own', async () => {

@@ -71,7 +71,9 @@ const usageText = (tenant: TenantView): string => {
     .map((key) => {
       const most = tenant.quota[key as QuotaKey];
       const used = amountText(key as QuotaKey, tenant.usage[key] ?? 0);
-      return most === undefined ? used : `${used} (of ${amountText(key as QuotaKey, most).split(' ', 1)[0]})`;
+      return most === undefined
+        ? used
+        : `${used} (of ${amountText(key as QuotaKey, most).split(isBytes(key as QuotaKey) ? ' of ' : ' ', 1)[0]})`;
     })
     .join(', ');
 };
@@ -164,7 +166,19 @@ const usage = (): Command =>
         `/tenants/${segment(name)}/usage?since=${segment(options.since)}&step=${segment(options.step)}`,
       );
       if (optionsOf(command).json) return printJson(points);
-      const keys = ['containers', 'memory', 'swap', 'cpus', 'pids', 'ports', 'volumes', 'networks', 'images'] as const;
+      const keys = [
+        'containers',
+        'memory',
+        'swap',
+        'cpus',
+        'pids',
+        'ports',
+        'volumes',
+        'networks',
+        'images',
+        'image-bytes',
+        'write-layer-bytes',
+      ] as const;
       const cell = (key: (typeof keys)[number], amount: number): string =>
         isBytes(key) || key === 'cpus' ? (amountText(key, amount).split(' of ', 1)[0] as string) : String(amount);
       return print(

@@ -63,7 +63,7 @@ export async function findAdoptable(
     const reference = canonicalImageReference(name);
     const image = await findImage(state.engine, reference);
     if (image === undefined || canonicalOf(reference) === undefined) throw nothing('image', name);
-    add({ kind: 'image', id: reference, name: reference, parent: image.id });
+    add({ kind: 'image', id: reference, name: reference, parent: image.id, share: image.share });
   }
   const entries: LedgerEntry[] = [];
   for (const one of found.values()) {

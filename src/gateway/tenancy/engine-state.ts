@@ -2,7 +2,7 @@
 // container brought with it.
 import type { JsonObject } from '../../engine/types.ts';
 import { GatewayError } from '../../errors.ts';
-import { type Share, shareOfCreate } from '../../ledger/share.ts';
+import { NO_SHARE, type Share, shareOfCreate } from '../../ledger/share.ts';
 import type { EngineClient } from '../../proxy/engine-client.ts';
 
 export type Fields = Record<string, unknown>;
@@ -46,8 +46,14 @@ export function parsed(body: Uint8Array): unknown {
   }
 }
 
+const count = (value: unknown): number => (typeof value === 'number' && value > 0 ? value : 0);
+
+/** Bytes on disk of an image or a container's own layer, as the part of a share they are. */
+export const shareOfBytes = (value: unknown): Share => ({ ...NO_SHARE, bytes: count(value) });
+
 export interface FoundImage {
   readonly id: string;
+  readonly share: Share;
   readonly tags: readonly string[];
   readonly digests: readonly string[];
 }
@@ -59,6 +65,7 @@ export async function findImage(engine: EngineClient, reference: string): Promis
   const strings = (value: unknown): string[] => (Array.isArray(value) ? value.map(text) : []);
   return {
     id: text(inner(found, 'Id')),
+    share: shareOfBytes(inner(found, 'Size')),
     tags: strings(inner(found, 'RepoTags')),
     digests: strings(inner(found, 'RepoDigests')),
   };
@@ -116,6 +123,12 @@ export async function isAnsweredTo(
   const { status } = await get(engine, kind === 'container' ? `/containers/${name}/json` : `/${kind}s/${name}`);
   // An engine outside a swarm has no services.
   return status !== 404 && status !== 503;
+}
+
+/** Bytes a container wrote into its own layer. The engine walks through all of them to tell. */
+export async function measureLayer(engine: EngineClient, id: string): Promise<number | undefined> {
+  const found = await ask(engine, `/containers/${encodeURIComponent(id)}/json?size=1`);
+  return found === undefined ? undefined : count(inner(found, 'SizeRw'));
 }
 
 /** Query text of a filters parameter. */

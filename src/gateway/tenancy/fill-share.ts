@@ -5,11 +5,12 @@ import type { EngineCall, Json, JsonObject } from '../../engine/types.ts';
 import type { LedgerEntry } from '../../ledger/entry.ts';
 import type { TenantLimits } from '../../ledger/quota.ts';
 import { DEFAULT_PERIOD_US, numberOf, shareOfCreate } from '../../ledger/share.ts';
+import type { Usage } from '../../ledger/usage.ts';
 
 type Filling = Record<string, Json>;
 
 /** Whether the tenant's quota or that of its identities limits a part. */
-const counts = ({ quota, identityQuota }: TenantLimits, part: 'memory' | 'swap' | 'cpus'): boolean =>
+export const counts = ({ quota, identityQuota }: TenantLimits, part: keyof Usage): boolean =>
   quota[part] !== undefined || identityQuota[part] !== undefined;
 
 /** Where memory counts, so does what a container may swap out. */

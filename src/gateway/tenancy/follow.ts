@@ -10,7 +10,8 @@ import { canonicalOf } from '../../ledger/views.ts';
 import type { Logger } from '../../log.ts';
 import type { CallerEnd } from '../../proxy/types.ts';
 import { filtersQuery, findContainer } from './engine-state.ts';
-import { learnShare, reconcile } from './reconcile.ts';
+import { createMeasurer } from './measure.ts';
+import { learnEnding, learnShare, reconcile } from './reconcile.ts';
 import type { TenancyState } from './tenant-call.ts';
 
 /** Between two looks at everything. */
@@ -61,6 +62,8 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
     }
   };
 
+  const measurer = createMeasurer(state, { log: parts.log, now: parts.now, learn });
+
   const setRunning = (id: string, isRunning: boolean, why: string): void => {
     const changed = state.ledger
       .holders('container', id)
@@ -94,6 +97,22 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
     }
   }
 
+  /** A name of an image is gone, or means another one: engines tell which image it was, and some which name. */
+  async function learnUntagged(id: string, name: string): Promise<void> {
+    const references = [id, canonicalOf(name), canonicalOf(id)];
+    const concerned = [...state.ledger.entries()].filter(
+      (entry) =>
+        entry.kind === 'image' &&
+        entry.state === 'live' &&
+        (references.includes(entry.id) || (entry.parent !== undefined && entry.parent === id)),
+    );
+    try {
+      for (const entry of concerned) await learnEnding(entry, state, learn);
+    } catch (error) {
+      parts.log.warn({ err: error }, 'an image that lost a name could not be looked at');
+    }
+  }
+
   const onEvent = (value: unknown): boolean => {
     const event = readEvent(value);
     if (event === undefined) return false;
@@ -113,6 +132,7 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
       setRunning(id, true, 'it runs');
     } else if (type === 'container' && action === 'die') {
       void learnEnd(id);
+      measurer.ended(id);
     } else if (type === 'container' && action === 'update') {
       void learnUpdate(id);
     } else if (type === 'container' && action === 'rename') {
@@ -127,9 +147,7 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
         learn([{ ...entry, id, name: attributes.name ?? entry.name, state: 'live' }], 'the engine made it after all');
       }
     } else if (type === 'image' && (action === 'untag' || action === 'delete')) {
-      const reference = canonicalOf(attributes.name ?? '') ?? canonicalOf(id);
-      // The events of a moved tag are the same as those of a removed one; the next look at everything tells them apart.
-      if (reference !== undefined && ledger.holders('image', reference).length > 0) void follower.reconcile();
+      void learnUntagged(id, attributes.name ?? '');
     }
     return false;
   };
@@ -174,6 +192,7 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
       running ??= reconcile(state, learn, isFirst)
         .then(() => {
           isFirst = false;
+          void measurer.round();
         })
         .catch((error: unknown) => parts.log.warn({ err: error }, 'the ledger could not be compared with the engine'))
         .finally(() => {

@@ -3,7 +3,7 @@
 import type { ResourceRef } from '../../engine/types.ts';
 import { inUse, missing, taken } from '../../ledger/missing.ts';
 import { canonicalOf, seesImage, seesReference } from '../../ledger/views.ts';
-import { ask, type FoundImage, findImage, inner, items } from './engine-state.ts';
+import { ask, type FoundImage, findImage, items } from './engine-state.ts';
 import type { TenantCall } from './tenant-call.ts';
 
 const isId = (reference: string): boolean => reference.startsWith('sha256:');
@@ -151,13 +151,3 @@ function repositoryOf(reference: string): string {
   const colon = named.lastIndexOf(':');
   return colon > named.lastIndexOf('/') ? named.slice(0, colon) : named;
 }
-
-/** Id of the image behind a reference. */
-export const imageIdOf = async (tenantCall: TenantCall, reference: string): Promise<string | undefined> => {
-  const found = await ask(
-    tenantCall.state.engine,
-    `/images/${reference.split('/').map(encodeURIComponent).join('/')}/json`,
-  );
-  const id = inner(found, 'Id');
-  return typeof id === 'string' ? id : undefined;
-};

@@ -4,7 +4,7 @@ import { type LedgerEntry, newEntry } from '../../ledger/entry.ts';
 import { AUDIT_LABEL } from '../../ledger/labels.ts';
 import { canonicalOf } from '../../ledger/views.ts';
 import { findContainer, findImage, findVolume, inner, items, text } from './engine-state.ts';
-import { imageIdOf, tagsOf } from './images.ts';
+import { tagsOf } from './images.ts';
 import type { TenantCall } from './tenant-call.ts';
 
 /** Exec instances remembered of one container; beyond, the oldest are forgotten, so many at once. */
@@ -80,12 +80,12 @@ export function learnId(answer: unknown, tenantCall: TenantCall): LedgerEntry[] 
 export async function learnImages(imageId: string | undefined, tenantCall: TenantCall): Promise<LedgerEntry[]> {
   const changes: LedgerEntry[] = [];
   for (const entry of tenantCall.pending) {
-    const id = await imageIdOf(tenantCall, entry.id);
-    if (id === undefined) {
+    const found = await findImage(tenantCall.state.engine, entry.id);
+    if (found === undefined) {
       changes.push(voided(entry));
       continue;
     }
-    changes.push(...takingOver({ ...entry, parent: id, state: 'live' }, tenantCall));
+    changes.push(...takingOver({ ...entry, parent: found.id, share: found.share, state: 'live' }, tenantCall));
   }
   if (imageId !== undefined && tenantCall.ledger.owned(tenantCall.tenant, 'image', imageId) === undefined) {
     const found = await findImage(tenantCall.state.engine, imageId);
@@ -97,6 +97,7 @@ export async function learnImages(imageId: string | undefined, tenantCall: Tenan
           name: found.id,
           state: 'live',
           parent: found.id,
+          share: found.share,
         }),
       );
     }
@@ -131,15 +132,16 @@ export async function learnPull(reference: string, tenantCall: TenantCall): Prom
   for (const name of names) {
     const entries = tenantCall.ledger.holders('image', name);
     if (entries.some((entry) => entry.tenant === tenantCall.tenant || entry.isPulled !== true)) continue;
-    const id = await imageIdOf(tenantCall, name);
-    if (id === undefined) continue;
+    const found = await findImage(tenantCall.state.engine, name);
+    if (found === undefined) continue;
     changes.push(
       newEntry(tenantCall.owner, changes.length, {
         kind: 'image',
         id: name,
         name,
         state: 'live',
-        parent: id,
+        parent: found.id,
+        share: found.share,
         isPulled: true,
       }),
     );
@@ -152,11 +154,19 @@ export async function learnBrought(tenantCall: TenantCall): Promise<LedgerEntry[
   const changes: LedgerEntry[] = [];
   for (const name of tenantCall.broughtByBuild) {
     if (tenantCall.ledger.holders('image', name).length > 0) continue;
-    const id = await imageIdOf(tenantCall, name);
-    if (id === undefined) continue;
+    const found = await findImage(tenantCall.state.engine, name);
+    if (found === undefined) continue;
     const number = tenantCall.pending.length + 1000 + changes.length;
     changes.push(
-      newEntry(tenantCall.owner, number, { kind: 'image', id: name, name, state: 'live', parent: id, isPulled: true }),
+      newEntry(tenantCall.owner, number, {
+        kind: 'image',
+        id: name,
+        name,
+        state: 'live',
+        parent: found.id,
+        share: found.share,
+        isPulled: true,
+      }),
     );
   }
   return changes;

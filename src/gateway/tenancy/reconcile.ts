@@ -3,7 +3,7 @@
 import type { LedgerEntry, OwnedKind } from '../../ledger/entry.ts';
 import { AUDIT_LABEL } from '../../ledger/labels.ts';
 import { isSameShare } from '../../ledger/share.ts';
-import { PREDEFINED_NETWORKS } from '../../ledger/views.ts';
+import { canonicalOf, PREDEFINED_NETWORKS } from '../../ledger/views.ts';
 import {
   ask,
   askSwarm,
@@ -15,6 +15,7 @@ import {
   inner,
   items,
   MAX_LIST_BYTES,
+  shareOfBytes,
   text,
 } from './engine-state.ts';
 import { isUpdating } from './take-share.ts';
@@ -50,19 +51,39 @@ export async function reconcile(state: TenancyState, learn: Learn, isFirst = fal
     if (found !== undefined && isSame(entry, found)) {
       const name = text(found.name);
       if (name !== '' && name !== entry.name) learn([{ ...entry, name }], 'it was renamed');
+      else if (entry.kind === 'image') learnBytes(entry, found, state, learn);
       else if (entry.kind === 'container') learnRunning(entry, found.isRunning === true, state, learn);
       continue;
     }
-    const isThere = found === undefined && (await exists(entry, state));
-    if (!isThere && isCurrent(entry))
-      learn(state.ledger.ending(entry.kind, entry.id, Date.now()), 'it is gone from the engine');
+    // A name of an image moves: the list may be older than the ledger.
+    if (found === undefined || entry.kind === 'image') await learnEnding(entry, state, learn);
+    else learn(state.ledger.ending(entry.kind, entry.id, Date.now()), GONE);
   }
   await learnShares(state, learn, isFirst);
+}
+
+const GONE = 'it is gone from the engine';
+
+/** Asks the engine whether an object is there, and believes what it says unless more was learned meanwhile. */
+export async function learnEnding(entry: LedgerEntry, state: TenancyState, learn: Learn): Promise<void> {
+  // A call that gives the name to another image takes the old one over itself.
+  const isTaken = (): boolean =>
+    state.ledger.holders(entry.kind, entry.id).some(({ state: other }) => other === 'pending');
+  const isThere = isTaken() || (await exists(entry, state)) || isTaken();
+  if (isThere || state.ledger.byKey(entry.key) !== entry) return;
+  learn(state.ledger.ending(entry.kind, entry.id, Date.now()), GONE);
 }
 
 function learnRunning(entry: LedgerEntry, isRunning: boolean, state: TenancyState, learn: Learn): void {
   if (isRunning === (entry.isRunning ?? false) || state.ledger.byKey(entry.key) !== entry) return;
   learn([{ ...entry, isRunning }], 'it was looked at');
+}
+
+/** How large an image is that was made elsewhere, and what a name that was pulled means by now. */
+function learnBytes(entry: LedgerEntry, found: Fields, state: TenancyState, learn: Learn): void {
+  const isKnown = entry.share !== undefined && (entry.isPulled !== true || found.id === entry.parent);
+  if (isKnown || state.ledger.byKey(entry.key) !== entry) return;
+  learn([{ ...entry, parent: text(found.id), share: shareOfBytes(found.bytes) }], 'its size was looked at');
 }
 
 /** What is not known for sure: of a container made elsewhere, or after a change whose outcome nobody saw. */
@@ -82,7 +103,9 @@ async function learnShares(state: TenancyState, learn: Learn, isFirst: boolean):
 export async function learnShare(entry: LedgerEntry, state: TenancyState, learn: Learn): Promise<void> {
   const isCurrent = (): boolean => state.ledger.byKey(entry.key) === entry && !isUpdating(entry, state.holds);
   if (!isCurrent()) return;
-  const share = (await findContainer(state.engine, entry.id))?.share;
+  const found = (await findContainer(state.engine, entry.id))?.share;
+  // How much it wrote is measured apart.
+  const share = found === undefined ? undefined : { ...found, bytes: entry.share?.bytes ?? 0 };
   if (share === undefined || (entry.share !== undefined && isSameShare(share, entry.share)) || !isCurrent()) return;
   learn([{ ...entry, share }], 'what it takes was looked at');
 }
@@ -125,11 +148,27 @@ async function presentObjects(
     // Without a swarm nothing can be said of what it had.
     if (list !== undefined) present.set(kind, new Map(items(list).map((one) => [text(one.ID), {}])));
   }
+  if (kinds.has('image')) {
+    const found = new Map<string, Fields>();
+    for (const { Id, RepoTags, RepoDigests, Size } of items(await ask(engine, '/images/json', MAX_LIST_BYTES))) {
+      const image = { id: text(Id), bytes: Size };
+      found.set(image.id, image);
+      for (const name of [RepoTags, RepoDigests].flatMap((names) => (Array.isArray(names) ? names : []))) {
+        const reference = canonicalOf(text(name));
+        if (reference !== undefined) found.set(reference, image);
+      }
+    }
+    present.set('image', found);
+  }
   return present;
 }
 
-/** Volumes go by name: one made at another time is another one, unless it carries the label of the call that made this one. */
+/**
+ * Volumes go by name: one made at another time is another one, unless it carries the label of the call that made this one. A name
+ * of an image somebody made here means that image.
+ */
 function isSame(entry: LedgerEntry, found: Fields): boolean {
+  if (entry.kind === 'image') return entry.parent === undefined || entry.isPulled === true || found.id === entry.parent;
   if (entry.kind !== 'volume') return true;
   if (inner(found.Labels, AUDIT_LABEL) === entry.auditId) return true;
   return entry.engineCreatedAt === undefined || entry.engineCreatedAt === found.CreatedAt;
@@ -196,7 +235,7 @@ async function settle(entry: LedgerEntry, state: TenancyState): Promise<LedgerEn
     case 'image': {
       const found = await findImage(engine, entry.id);
       // The name was nobody's when it was reserved, and nobody could take it since.
-      return found === undefined ? voided : [{ ...entry, state: 'live', parent: found.id }];
+      return found === undefined ? voided : [{ ...entry, state: 'live', parent: found.id, share: found.share }];
     }
     case 'service':
     case 'secret':

@@ -6,7 +6,8 @@ import { GatewayError } from '../../errors.ts';
 import { type LedgerEntry, newEntry, type OwnedKind } from '../../ledger/entry.ts';
 import { labelsOf, stamp } from '../../ledger/labels.ts';
 import { taken } from '../../ledger/missing.ts';
-import { findVolume, isAnsweredTo } from './engine-state.ts';
+import { findImage, findVolume, isAnsweredTo } from './engine-state.ts';
+import { counts } from './fill-share.ts';
 import { removable, takePull, takeReference } from './images.ts';
 import { pinned } from './swarm.ts';
 import type { TenantCall } from './tenant-call.ts';
@@ -75,10 +76,11 @@ export async function reserve(call: EngineCall, tenantCall: TenantCall): Promise
     case 'build.run': {
       refuseRemote(call);
       const references = call.resources.filter(({ kind, role }) => kind === 'image' && role === 'creates');
+      const tagged = call.action === 'image.tag' ? await taggedImage(call, tenantCall) : {};
       for (const { name } of references) {
         if (pending.some((entry) => entry.id === name)) continue;
         await takeReference(name, tenantCall);
-        add('image', name, name);
+        add('image', name, name, tagged);
       }
       if (call.action === 'image.commit') return { call: stamped(call, tenantCall), pending };
       return { call: call.action === 'build.run' ? withBuildLabels(call, tenantCall) : call, pending };
@@ -115,6 +117,14 @@ async function refuseNameOfId(
 function refuseIngress(call: EngineCall): void {
   if ((call.body as JsonObject | undefined)?.Ingress !== true) return;
   throw new GatewayError('tenant-not-served', 'denied: the ingress network serves all services; ask an operator');
+}
+
+/** A new name for an image that is there: how large it is where that counts. */
+async function taggedImage(call: EngineCall, { limits, state }: TenantCall): Promise<Partial<LedgerEntry>> {
+  if (limits === undefined || !counts(limits, 'image-bytes')) return {};
+  const source = call.resources.find(({ kind, role }) => kind === 'image' && role === 'target');
+  const found = source === undefined ? undefined : await findImage(state.engine, source.id ?? source.name);
+  return found === undefined ? {} : { parent: found.id, share: found.share };
 }
 
 /** A context the engine fetches for itself holds a Dockerfile nobody has judged. */

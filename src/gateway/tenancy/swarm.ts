@@ -6,8 +6,7 @@ import { GatewayError } from '../../errors.ts';
 import { labelsOfTasks } from '../../ledger/labels.ts';
 import { missing } from '../../ledger/missing.ts';
 import { type Named, withId } from '../../ledger/rewrite.ts';
-import { askSwarm, inner, text } from './engine-state.ts';
-import { imageIdOf } from './images.ts';
+import { askSwarm, findImage, inner, text } from './engine-state.ts';
 import type { TenantCall } from './tenant-call.ts';
 
 export const isServiceSpec = ({ action }: Pick<EngineCall, 'action'>): boolean =>
@@ -49,9 +48,9 @@ export async function pinned(call: EngineCall, tenantCall: TenantCall): Promise<
   let named: Named = call;
   for (const reference of call.resources) {
     if (reference.kind !== 'image' || /^sha256:|@/.test(reference.name)) continue;
-    const id = await imageIdOf(tenantCall, reference.name);
-    if (id === undefined) throw missing('image', reference.name);
-    named = withId(named, reference, id);
+    const found = await findImage(tenantCall.state.engine, reference.name);
+    if (found === undefined) throw missing('image', reference.name);
+    named = withId(named, reference, found.id);
   }
   const body = withTaskLabels(named.body, tenantCall.tenant);
   return Object.freeze({ ...toCall(call, body), resources: call.resources });

@@ -4,7 +4,7 @@ import type { EngineCall, Json, JsonObject } from '../../engine/types.ts';
 import { GatewayError } from '../../errors.ts';
 import type { LedgerEntry } from '../../ledger/entry.ts';
 import type { Holds } from '../../ledger/holds.ts';
-import { amountText, LIMITED_PARTS, overQuota, type Quota } from '../../ledger/quota.ts';
+import { amountText, fullQuota, LIMITED_PARTS, overQuota, type Quota } from '../../ledger/quota.ts';
 import { largerShare, NO_SHARE, type Share, shareAfterUpdate, shareOfCreate } from '../../ledger/share.ts';
 import { NO_USAGE, sumOf, type Usage, usageOf } from '../../ledger/usage.ts';
 import type { TenantCall } from './tenant-call.ts';
@@ -35,6 +35,7 @@ export function takeShare(
       needParts(share, tenantCall, 'HostConfig.');
       needSwapLimit(share, tenantCall, 'HostConfig.');
       needNamedPorts(call.body, tenantCall);
+      needRoom('write-layer-bytes', tenantCall);
       fit(
         entries.map(usageOf).reduce((sum, one) => sumOf(sum, one), NO_USAGE),
         tenantCall,
@@ -46,6 +47,7 @@ export function takeShare(
       const entry = container();
       if (entry === undefined || entry.isRunning === true) return { pending, change: undefined };
       fit({ running: 1 }, tenantCall);
+      needRoom('write-layer-bytes', tenantCall);
       const running: LedgerEntry = { ...entry, isRunning: true };
       return { pending, change: { reserved: running, done: running, undone: entry } };
     }
@@ -79,6 +81,19 @@ export function takeShare(
     case 'service.create':
     case 'service.update':
       refuseServices(tenantCall);
+      return { pending, change: undefined };
+    case 'image.tag':
+      fitImages(pending, tenantCall);
+      return { pending, change: undefined };
+    case 'image.pull':
+    case 'image.commit':
+    case 'image.import':
+    case 'build.run':
+      needRoom('image-bytes', tenantCall);
+      fit(
+        pending.map(usageOf).reduce((sum, one) => sumOf(sum, one), NO_USAGE),
+        tenantCall,
+      );
       return { pending, change: undefined };
     default:
       if (pending.length > 0)
@@ -118,6 +133,28 @@ function fit(wanted: Partial<Usage>, tenantCall: TenantCall): void {
   }
 }
 
+/**
+ * What is made may be of any size, and what there is already says whether there is room for it.
+ *
+ * @throws {GatewayError} `quota-exceeded`
+ */
+function needRoom(key: 'image-bytes' | 'write-layer-bytes', tenantCall: TenantCall): void {
+  for (const { quota, used, whose } of quotasOf(tenantCall)) {
+    const full = fullQuota(quota, used, [key], whose);
+    if (full !== undefined) throw new GatewayError('quota-exceeded', full);
+  }
+}
+
+/** Names for images whose size is known. @throws {GatewayError} `quota-exceeded` */
+function fitImages(pending: readonly LedgerEntry[], tenantCall: TenantCall): void {
+  for (const { quota, used, whose, hasImage } of quotasOf(tenantCall)) {
+    const isNew = ({ parent }: LedgerEntry): boolean => parent !== undefined && !hasImage(parent);
+    const bytes = pending.filter(isNew).reduce((sum, { share }) => sum + (share?.bytes ?? 0), 0);
+    const over = overQuota(quota, used, { images: pending.length, 'image-bytes': bytes }, whose);
+    if (over !== undefined) throw new GatewayError('quota-exceeded', over);
+  }
+}
+
 const FIELD_OF = { memory: 'Memory', cpus: 'NanoCpus', pids: 'PidsLimit' } as const;
 const OPTION_OF = { memory: '--memory', cpus: '--cpus', pids: '--pids-limit' } as const;
 
@@ -152,9 +189,9 @@ function needSwapLimit(share: Share, tenantCall: TenantCall, at: string, before?
 /** The engine makes containers of a service by itself, past the ledger. */
 function refuseServices(tenantCall: TenantCall): void {
   for (const { quota, whose } of quotasOf(tenantCall)) {
-    const counted = (['containers', 'running', 'ports', 'volumes', ...LIMITED_PARTS] as const).find(
-      (key) => quota[key] !== undefined,
-    );
+    const counted = (
+      ['containers', 'running', 'swap', 'ports', 'volumes', 'write-layer-bytes', ...LIMITED_PARTS] as const
+    ).find((key) => quota[key] !== undefined);
     if (counted === undefined) continue;
     throw new GatewayError(
       'quota-exceeded',
@@ -163,18 +200,34 @@ function refuseServices(tenantCall: TenantCall): void {
   }
 }
 
-function quotasOf({ limits, ledger, owner }: TenantCall): { quota: Quota; used: Usage; whose: string }[] {
+interface Limited {
+  readonly quota: Quota;
+  readonly used: Usage;
+  /** Whose quota it is, in words. */
+  readonly whose: string;
+  /** Whether an image is counted already. */
+  hasImage(id: string): boolean;
+}
+
+function quotasOf({ limits, ledger, owner }: TenantCall): readonly Limited[] {
   if (limits === undefined) return [];
   const { tenant, subject } = owner;
+  const { usages } = ledger;
   // Where memory counts and nobody said how much swap there is, there is none.
   const isSwapSaid = limits.quota.swap !== undefined || limits.identityQuota.swap !== undefined;
   const withSwap = (quota: Quota): Quota => (quota.memory === undefined || isSwapSaid ? quota : { ...quota, swap: 0 });
   return [
-    { quota: withSwap(limits.quota), used: ledger.usages.of(tenant), whose: `tenant ${tenant}` },
+    {
+      quota: withSwap(limits.quota),
+      used: usages.of(tenant),
+      whose: `tenant ${tenant}`,
+      hasImage: (id) => usages.hasImage(id, tenant),
+    },
     {
       quota: withSwap(limits.identityQuota),
-      used: ledger.usages.ofOwner(tenant, subject),
+      used: usages.ofOwner(tenant, subject),
       whose: `identity ${subject} of tenant ${tenant}`,
+      hasImage: (id) => usages.hasImage(id, tenant, subject),
     },
   ];
 }
