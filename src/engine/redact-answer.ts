@@ -1,6 +1,7 @@
 // Takes named parts out of the engine's JSON answers: values of environment variables, places on the host, logs of health
 // checks, addresses, command lines, labels. Goes by the names of fields wherever they stand, so that an answer with a new place
 // for an old field shows no more than before. Pure. Engine API: the schemas of inspect, list, history and events.
+import { isExactNumber } from './exact-json.ts';
 
 /** What can be taken out, beside `labels:PATTERN`. */
 export const REDACTIONS = ['env', 'mounts.source', 'health.log', 'networks', 'command', 'swarm.tokens'] as const;
@@ -14,7 +15,7 @@ type Fields = Record<string, unknown>;
 type Change = (value: unknown) => unknown;
 
 const isFields = (value: unknown): value is Fields =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
+  typeof value === 'object' && value !== null && !Array.isArray(value) && !isExactNumber(value);
 const hidden: Change = (value) => (value === '' || value === null ? value : REDACTED);
 const eachOf =
   (change: Change): Change =>
@@ -131,7 +132,8 @@ export function faultOfRedaction(name: string): string | undefined {
 }
 
 /**
- * Makes the function that takes the named parts out of a parsed answer, or out of one element or event line of it.
+ * Makes the function that takes the named parts out of an answer, or out of one element or event line of it, as `parseExact` or
+ * JSON.parse read it.
  *
  * @param names as `faultOfRedaction` knows them
  */
@@ -152,7 +154,7 @@ export function answerRedactor(names: readonly string[]): (value: unknown) => un
   const hidesCommand = names.includes('command');
 
   const visit = (value: unknown, depth: number): unknown => {
-    if (typeof value !== 'object' || value === null) return value;
+    if (typeof value !== 'object' || value === null || isExactNumber(value)) return value;
     if (depth > MAX_DEPTH) return null;
     if (Array.isArray(value)) return value.map((item) => visit(item, depth + 1));
     const result: Fields = {};

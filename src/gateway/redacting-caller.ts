@@ -1,5 +1,6 @@
 // Takes parts out of an answer on its way to the caller, as the deciding rules oblige the gateway to. Only JSON is looked at;
 // an answer that cannot be read is not shown at all.
+import { parseExact } from '../engine/exact-json.ts';
 import { answerRedactor } from '../engine/redact-answer.ts';
 import type { Operation } from '../engine/types.ts';
 import { GatewayError } from '../errors.ts';
@@ -102,7 +103,7 @@ function wholeSink(
       let body: Buffer;
       try {
         if (size > MAX_ANSWER_BYTES) throw new RangeError('too large');
-        body = Buffer.from(`${JSON.stringify(redact(JSON.parse(Buffer.concat(chunks, size).toString('utf8'))))}\n`);
+        body = Buffer.from(`${JSON.stringify(redact(parseExact(Buffer.concat(chunks, size).toString('utf8'))))}\n`);
       } catch (cause) {
         const why = cause instanceof RangeError ? 'is too large to be read' : 'cannot be read';
         const message = `the engine's answer ${why}, and the policy takes parts out of it, so it is not shown`;

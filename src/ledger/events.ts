@@ -1,5 +1,6 @@
 // Which lines of the engine's event stream a tenant sees: those of objects that are or were its own when they happened, labels
 // or no labels, and also after the object is gone.
+import { numberIn } from '../engine/exact-json.ts';
 import { AUDIT_LABEL } from './labels.ts';
 import { canonicalOf, type Fields, PREDEFINED_NETWORKS, type View } from './views.ts';
 
@@ -23,7 +24,8 @@ export function readEvent(value: unknown): EngineEvent | undefined {
     if (typeof inner === 'string') attributes[key] = inner;
   }
   // Nanoseconds lose digits as a number; milliseconds stay exact enough.
-  const atMs = typeof timeNano === 'number' ? timeNano / 1e6 : typeof time === 'number' ? time * 1000 : 0;
+  const nanos = numberIn(timeNano);
+  const atMs = nanos === undefined ? (numberIn(time) ?? 0) * 1000 : nanos / 1e6;
   return { type: Type, action: Action, id: typeof actor.ID === 'string' ? actor.ID : '', attributes, atMs };
 }
 

@@ -1,11 +1,12 @@
 // Filters a JSON list while it streams by: each element is looked at as it becomes whole, kept, changed or left out, and no
 // more than one element is held. Engine lists may have thousands of elements.
+import { parseExact } from '../engine/exact-json.ts';
 import { GatewayError } from '../errors.ts';
 
 /** Largest element, in bytes: a container with thousands of labels is far below. */
 const MAX_ITEM_BYTES = 8 * 1024 * 1024;
 
-/** Keeps an element as it came (`true`), leaves it out (`false`), or puts another value in its place. */
+/** Given an element as `parseExact` reads it: keeps it as it came (`true`), leaves it out (`false`), or puts another value in its place. */
 export type ItemFilter = (item: unknown) => boolean | object;
 
 const QUOTE = 0x22;
@@ -122,7 +123,7 @@ export class JsonItems {
     if (text.trim() === '') return;
     let item: unknown;
     try {
-      item = JSON.parse(text);
+      item = parseExact(text);
     } catch {
       throw malformed();
     }
@@ -179,7 +180,7 @@ export class JsonLines {
     if (text === '') return undefined;
     let value: unknown;
     try {
-      value = JSON.parse(text);
+      value = parseExact(text);
     } catch {
       // A line nobody can read may be anybody's.
       return undefined;

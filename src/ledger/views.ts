@@ -1,5 +1,6 @@
 // What a tenant sees of the engine's answers: its own objects, counts of its own, and of the engine what clients need to work.
 // Pure filters over parsed answers; whose an object is, they ask the ledger.
+import { numberIn } from '../engine/exact-json.ts';
 import { canonicalImageReference } from '../engine/image-reference.ts';
 import type { OwnedKind } from './entry.ts';
 import type { Ledger } from './ledger.ts';
@@ -131,7 +132,7 @@ export function dfView(view: View, answer: unknown): Fields {
   return view1;
 }
 
-const numberOf = (value: unknown): number => (typeof value === 'number' ? value : 0);
+const numberOf = (value: unknown): number => numberIn(value) ?? 0;
 
 /** What clients read to know what they talk to. Everything else of `GET /info` is the host's or the neighbours'. */
 const INFO_KEPT = [

@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs';
 import http from 'node:http';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { apiOver } from '../support/api.ts';
 import { dockerDirect, ENGINE, IMAGE, removeContainers, skipWithoutCli } from '../support/engine.ts';
 import { startGateway, type TestGateway } from '../support/gateway.ts';
 import { IS_DENO } from '../support/runtime.ts';
@@ -68,6 +69,14 @@ describe('answers without what a rule takes out', { skip: skipWithoutCli }, () =
     const { text } = await get(`/v1.41/events?since=${until - 60}&until=${until}`);
     assert.match(text, new RegExp(NAME));
     assert.doesNotMatch(text, /hunter2/);
+    // To the nanosecond as the engine tells them.
+    const direct = await apiOver(ENGINE as string)('GET', `/v1.41/events?since=${until - 60}&until=${until}`);
+    const times = (lines: string) => new Set(lines.match(/"timeNano":\d{19}/g));
+    assert.ok(times(text).size > 0);
+    assert.deepEqual(
+      [...times(text)].filter((time) => !times(direct.text).has(time)),
+      [],
+    );
   });
   it('what is no JSON passes as it is, and so does a refusal of the engine', async () => {
     assert.match((await get(`/v1.41/containers/${NAME}/logs?stdout=1`)).text, /said/);

@@ -1,6 +1,7 @@
 // What is taken out of answers, field by field, beside what stays.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { parseExact } from '../../src/engine/exact-json.ts';
 import { answerRedactor, faultOfRedaction, REDACTED } from '../../src/engine/redact-answer.ts';
 
 const CASES: readonly [name: string, parts: readonly string[], answer: unknown, shown: unknown][] = [
@@ -171,6 +172,27 @@ const CASES: readonly [name: string, parts: readonly string[], answer: unknown, 
 for (const [name, parts, answer, shown] of CASES) {
   test(`answerRedactor() takes out ${name}`, () => assert.deepEqual(answerRedactor(parts)(answer), shown));
 }
+
+test('answerRedactor() leaves every number as the engine wrote it', () => {
+  const answer =
+    '{"time":1795576358,"timeNano":1795576358382064470,"Env":["A=1"],"HostConfig":{"Memory":9223372036854775807,' +
+    '"CpuShares":-9223372036854775808,"Ratio":[1.0,1e3,-0,0.1,-1.50,1E+2,0,18446744073709551615]},"n":{"9007199254740993":0}}';
+  const shown = JSON.stringify(answerRedactor(['env'])(parseExact(answer)));
+  assert.equal(shown, answer.replace('A=1', `A=${REDACTED}`));
+});
+
+test('answerRedactor() takes out numbers kept as they were written, and what looks like one', () => {
+  const answer =
+    '{"Data":{"x":1795576358382064470},"Mountpoint":1e3,"Labels":{"com.secret.a":"1.0","b":"{\\"rawJSON\\":\\"1.0\\"}"}}';
+  const shown = answerRedactor(['mounts.source', 'labels:com.secret.*'])(parseExact(answer));
+  assert.equal(
+    JSON.stringify(shown),
+    `{"Data":null,"Mountpoint":"${REDACTED}","Labels":{"b":"{\\"rawJSON\\":\\"1.0\\"}"}}`,
+  );
+  // A field named as the kept numbers are is a field.
+  const named = answerRedactor(['env'])(parseExact('{"rawJSON":"1.0","Env":["A=1"],"n":1.0}'));
+  assert.equal(JSON.stringify(named), `{"rawJSON":"1.0","Env":["A=${REDACTED}"],"n":1.0}`);
+});
 
 test('answerRedactor() shows nothing below the depth it looks through', () => {
   let deep: unknown = { Env: ['A=1'] };

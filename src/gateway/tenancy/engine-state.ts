@@ -37,10 +37,13 @@ function answered(answer: { readonly status: number; readonly body: Uint8Array }
   return parsed(answer.body);
 }
 
-/** @throws {GatewayError} `engine-answer-malformed` */
-export function parsed(body: Uint8Array): unknown {
+/**
+ * @param parse `parseExact` where it is written again
+ * @throws {GatewayError} `engine-answer-malformed`
+ */
+export function parsed(body: Uint8Array, parse: (text: string) => unknown = JSON.parse): unknown {
   try {
-    return JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.length).toString('utf8'));
+    return parse(Buffer.from(body.buffer, body.byteOffset, body.length).toString('utf8'));
   } catch (cause) {
     throw new GatewayError('engine-answer-malformed', 'the engine gave an answer that cannot be read', { cause });
   }

@@ -1,4 +1,5 @@
 // Step 8 and 9 for a tenant's call: sends it, lets the ledger learn from the answer, and shows the tenant its part of it.
+import { parseExact } from '../../engine/exact-json.ts';
 import type { EngineCall } from '../../engine/types.ts';
 import { GatewayError } from '../../errors.ts';
 import type { LedgerEntry } from '../../ledger/entry.ts';
@@ -149,7 +150,7 @@ async function respondObject(
 ): Promise<Outcome> {
   const answer = await engine.fetchJson(request, { maxBytes: MAX_LIST_BYTES, timeoutMs: LONG_MS });
   if (answer.status !== 200) return deliver(caller, { ...answer, reason: '' });
-  const value = parsed(answer.body);
+  const value = parsed(answer.body, parseExact);
   const view = async (): Promise<unknown> => {
     switch (call.action) {
       case 'system.info':
