@@ -2,7 +2,7 @@
 // Reads no environment. Sections and their words live in config/schema.ts, text and lines in config/document.ts.
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { isLoopback, MAX_SOCKET_PATH_BYTES, parseEngineAddress } from './config/address.ts';
 import { readClientCas } from './config/client-cas.ts';
 import { type Fault, type Path, pathText, readDocument, type SourceDocument } from './config/document.ts';

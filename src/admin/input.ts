@@ -1,5 +1,5 @@
 // What admin callers may send: query parameters and JSON bodies, each with a schema and every fault told at once.
-import { z } from 'zod';
+import * as z from 'zod';
 import { GatewayError } from '../errors.ts';
 import { IDENTITY_NAME, IDENTITY_NAME_RULE, LABEL, LABEL_RULE } from '../identity/names.ts';
 import { readAuthorizationDetails } from '../policy/ceiling.ts';

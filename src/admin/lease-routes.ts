@@ -1,6 +1,6 @@
 // Routes of the admin API for leases.
 import type { Hono } from 'hono';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { LedgerEntry } from '../ledger/entry.ts';
 import type { AdminEnv } from './app.ts';
 import { DURATION_RULE, parseDuration } from './duration.ts';

@@ -1,6 +1,6 @@
 // Routes of the admin API for tenants.
 import type { Hono } from 'hono';
-import { z } from 'zod';
+import * as z from 'zod';
 import { DEFAULT_KEYS, readAmounts } from '../ledger/amounts.ts';
 import { QUOTA_KEYS, type QuotaKey } from '../ledger/quota.ts';
 import type { AdminEnv } from './app.ts';

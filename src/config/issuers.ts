@@ -1,6 +1,6 @@
 // The `issuers` list: other issuers whose tokens are taken, ready settings for well-known ones, and the rules that say who
 // a token is. What a preset must have pinned is judged here, so that a gateway never starts with a door open to a whole service.
-import { z } from 'zod';
+import * as z from 'zod';
 import { type MustPin, PRESET_NAMES, type Preset, type PresetName, presetOf } from '../identity/external/presets.ts';
 import {
   type ClaimCondition,

@@ -2,7 +2,7 @@
 // What needs the file's place on disk or two sections at once is judged in config.ts.
 
 import { isIP } from 'node:net';
-import { z } from 'zod';
+import * as z from 'zod';
 import { canonicalImageReference } from '../engine/image-reference.ts';
 import { IDENTITY_NAME, IDENTITY_NAME_RULE } from '../identity/names.ts';
 import { isHost } from './address.ts';

@@ -18,8 +18,11 @@ export const WRITE = 1;
 export const WRITE_AGAIN = 2;
 export const CLOSE_ORPHANS = 3;
 export const CLOSE = 4;
+/** Names the file of a thread that was started without one. */
+export const OPEN = 5;
 
 export interface WriterData {
-  readonly file: string;
+  /** Undefined: the first question names it. */
+  readonly file: string | undefined;
   readonly shared: SharedArrayBuffer;
 }

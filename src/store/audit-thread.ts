@@ -12,6 +12,7 @@ import {
   FAILED,
   LENGTH,
   NUMBER,
+  OPEN,
   QUESTION,
   TEXT,
   WRITE,
@@ -43,6 +44,23 @@ function workerUrl(): URL {
   throw new GatewayError('internal', 'the audit writer of this program is missing: install it again');
 }
 
+let warm: AuditThread | undefined;
+
+/**
+ * Starts a thread before it is known which file it will write: it gets ready while the rest of the program is being read.
+ * The first `auditThreadFor` takes it; until then it keeps no process alive.
+ */
+export function warmAuditThread(): void {
+  warm ??= new AuditThread(undefined);
+}
+
+/** The thread started in advance, if there is one, else a new one. @param file an audit.db that was migrated */
+export async function auditThreadFor(file: string): Promise<AuditThread> {
+  const ready = warm;
+  warm = undefined;
+  return ready !== undefined && (await ready.open(file)) ? ready : new AuditThread(file);
+}
+
 export class AuditThread {
   readonly #worker: Worker;
   readonly #cells: Int32Array;
@@ -53,12 +71,13 @@ export class AuditThread {
   #dead = false;
   #look: NodeJS.Timeout | undefined;
 
-  /** @param file an audit.db that was migrated */
-  constructor(file: string) {
+  /** @param file an audit.db that was migrated; undefined until `open` */
+  constructor(file: string | undefined) {
     const shared = new SharedArrayBuffer(TEXT + MAX_TEXT_BYTES);
     this.#cells = new Int32Array(shared, 0, TEXT / 4);
     this.#text = Buffer.from(shared, TEXT);
     this.#worker = new Worker(workerUrl(), { workerData: { file, shared } satisfies WriterData });
+    if (file === undefined) this.#worker.unref();
     this.#ended = new Promise((resolve) => {
       const died = (): void => {
         this.#dead = true;
@@ -75,6 +94,13 @@ export class AuditThread {
 
   get dead(): boolean {
     return this.#dead;
+  }
+
+  /** Names the file of a thread that was started without one. @returns false when the thread is dead */
+  async open(file: string): Promise<boolean> {
+    this.#worker.ref();
+    const { failure } = await new Promise<Answer>((resolve) => this.#ask(OPEN, file, resolve));
+    return failure === undefined;
   }
 
   /** @param text lines of rows; @param again they may already be stored */

@@ -10,6 +10,7 @@ import {
   FAILED,
   LENGTH,
   NUMBER,
+  OPEN,
   QUESTION,
   TEXT,
   WRITE_AGAIN,
@@ -21,7 +22,8 @@ const MAX_FAILURE = 1000;
 /** Nobody asked for this long: time to tidy up. */
 const IDLE_MS = 500;
 
-function serve({ file, shared }: WriterData): void {
+function serve({ file: named, shared }: WriterData): void {
+  let file = named;
   const cells = new Int32Array(shared, 0, TEXT / 4);
   const text = Buffer.from(shared, TEXT);
   let log: AuditLog | undefined;
@@ -36,10 +38,11 @@ function serve({ file, shared }: WriterData): void {
     const question = cells[QUESTION];
     let failure = '';
     try {
+      const asked = text.toString('utf8', 0, cells[LENGTH]);
       if (question === CLOSE) log?.close();
+      else if (question === OPEN) file = asked;
       else {
-        log ??= new AuditLog(file);
-        const asked = text.toString('utf8', 0, cells[LENGTH]);
+        log ??= new AuditLog(file ?? '');
         if (question === CLOSE_ORPHANS) cells[NUMBER] = log.closeOrphans(Number(asked));
         else log.write(asked.split('\n'), question === WRITE_AGAIN);
       }

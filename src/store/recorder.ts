@@ -5,7 +5,7 @@ import type { AuditEvent, Recorder } from '../audit/event.ts';
 import { GatewayError } from '../errors.ts';
 import { AuditLog } from './audit-log.ts';
 import { encodeEvent } from './audit-row.ts';
-import { type Answer, AuditThread, MAX_TEXT_BYTES } from './audit-thread.ts';
+import { type Answer, AuditThread, auditThreadFor, MAX_TEXT_BYTES } from './audit-thread.ts';
 import { openDatabase } from './database.ts';
 import { encodeLedger } from './ledger-table.ts';
 
@@ -66,7 +66,13 @@ interface Writer {
  */
 export async function openRecorder(file: string, options: RecorderOptions = {}): Promise<Recorder> {
   openDatabase(file, 'audit').sqlite.close();
-  const open = (): Writer => (options.thread === 'inline' ? new InlineWriter(file) : new AuditThread(file));
+  const isInline = options.thread === 'inline';
+  let ready: Writer | undefined = isInline ? undefined : await auditThreadFor(file);
+  const open = (): Writer => {
+    const writer = ready ?? (isInline ? new InlineWriter(file) : new AuditThread(file));
+    ready = undefined;
+    return writer;
+  };
   const recorder = new GroupRecorder(open, options.maxQueue ?? DEFAULT_MAX_QUEUE);
   try {
     const count = await recorder.closeOrphans(Date.now() * 1000);

@@ -1,6 +1,7 @@
 // The recorder against a real file: what is acknowledged is stored, whole, in order and chained; what cannot be stored
 // is refused, alone, and recovers by itself.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -8,7 +9,9 @@ import { Worker } from 'node:worker_threads';
 import Database from 'better-sqlite3';
 import type { AuditEvent } from '../../src/audit/event.ts';
 import { openAuditReader, verifyChain } from '../../src/store/audit-reader.ts';
+import { warmAuditThread } from '../../src/store/audit-thread.ts';
 import { openRecorder } from '../../src/store/recorder.ts';
+import { IS_DENO } from '../support/runtime.ts';
 import { eventOf, fullEvent, inFolder } from './events.ts';
 
 const unwritable = (message: RegExp) => (error: unknown) => {
@@ -452,4 +455,29 @@ describe('openRecorder() whose thread dies', () => {
       }
     }),
   );
+});
+
+describe('a thread started in advance', () => {
+  it(
+    'writes the file it is given, and the next recorder has one of its own',
+    inFolder(async (file) => {
+      warmAuditThread();
+      warmAuditThread();
+      const first = await openRecorder(file);
+      await first.record(eventOf());
+      const other = `${file}-2`;
+      const second = await openRecorder(other);
+      await Promise.all([first.record(eventOf()), second.record(eventOf())]);
+      assert.deepEqual([rowsOf(file).length, rowsOf(other).length], [2, 1]);
+      await Promise.all([first.close(), second.close()]);
+    }),
+  );
+
+  it('keeps no process alive that has nothing else to do', () => {
+    const source = new URL('../../src/store/audit-thread.ts', import.meta.url).href;
+    const script = `import('${source}').then(({ warmAuditThread }) => warmAuditThread())`;
+    const args = IS_DENO ? ['eval', script] : ['--input-type=module', '--eval', script];
+    const ran = spawnSync(process.execPath, args, { encoding: 'utf8', timeout: 60_000 });
+    assert.equal(ran.status, 0, ran.stderr);
+  });
 });

@@ -18,6 +18,9 @@ const serve = new Command('serve')
     const { loadConfig } = await import('../../config.ts');
     // A wrong file is told before anything else is loaded or touched.
     loadConfig(file);
+    // The audit's thread gets ready while the main one reads the program.
+    const { warmAuditThread } = await import('../../store/audit-thread.ts');
+    warmAuditThread();
     const { serve: run } = await import('../../main.ts');
     await run(file);
   });
@@ -31,6 +34,8 @@ const start = new Command('start')
   )
   .action(async (_options: object, command: Command) => {
     const { data, listen } = optionsOf<{ listen: string }>(command);
+    const { warmAuditThread } = await import('../../store/audit-thread.ts');
+    warmAuditThread();
     const { startQuick } = await import('../../main.ts');
     await startQuick({ data: data ?? './data', listen });
   });
