@@ -53,6 +53,7 @@ import { openTokenUseReader } from './store/audit-token-use.ts';
 import { readLedger } from './store/ledger-table.ts';
 import { lockDataDir, openStore, type Store } from './store/open.ts';
 import { openRecorder } from './store/recorder.ts';
+import { createSpool } from './store/spool.ts';
 import { openUsageHistory } from './store/usage-history.ts';
 import { VERSION } from './version.ts';
 
@@ -194,6 +195,8 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       engine,
       entries: readLedger(auditFile, Date.now()),
       isShared: (reference) => isShared(reference),
+      spool: createSpool(join(config.data, 'spool')),
+      maxLoadBytes: () => current.limits.loadBytes,
       limitsOf: (name) => store.tenants.get(name),
       recorder,
       log,

@@ -59,6 +59,7 @@ export const ERROR_CODES = {
   'rule-error': { status: 403, title: 'A rule could not be evaluated' },
   'archive-unreadable': { status: 400, title: 'The archive cannot be judged' },
   'label-reserved': { status: 403, title: 'The label is written by the gateway' },
+  'storage-full': { status: 507, title: 'There is no space for the upload' },
   'tenant-not-served': { status: 403, title: 'The operation is not served to tenants' },
   'quota-exceeded': { status: 403, title: 'The share is used up' },
   'rate-limited': { status: 429, title: 'Too many requests at once' },

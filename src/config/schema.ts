@@ -138,6 +138,7 @@ export const LIMITS = {
   drainTimeoutMs: [5_000, 0, 3_600_000, 'milliseconds'],
   connections: [1024, 1, 100_000, 'connections'],
   connectionsPerIp: [1024, 1, 100_000, 'connections'],
+  loadBytes: [1024 ** 3, 0, 8 * 1024 ** 3 - 1, 'bytes'],
   auditQueue: [10_000, 1, 1_000_000, 'rows'],
 } as const;
 

@@ -56,6 +56,8 @@ export interface Limits {
   readonly drainTimeoutMs: number;
   readonly connections: number;
   readonly connectionsPerIp: number;
+  /** Largest image archive a tenant loads; up to four are on disk at once. 0 loads none. */
+  readonly loadBytes: number;
   readonly auditQueue: number;
 }
 

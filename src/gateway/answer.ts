@@ -20,6 +20,7 @@ const REASONS: Readonly<Record<number, string>> = {
   502: 'Bad Gateway',
   503: 'Service Unavailable',
   504: 'Gateway Timeout',
+  507: 'Insufficient Storage',
 };
 
 export const AUDIT_ID_HEADER = 'Dockgate-Audit-Id';

@@ -13,6 +13,8 @@ import type { Decision, Principal } from '../policy/types.ts';
 import { resolveReferences } from '../proxy/resolve.ts';
 import { EMPTY_BODY, headerValues } from './arrival.ts';
 import type { GatewayParts } from './parts.ts';
+import { keepArchive, withNames } from './tenancy/load.ts';
+import type { TenantCall } from './tenancy/tenant-call.ts';
 import type { Trace } from './trace.ts';
 
 /** Largest body an operation without one may carry before it is refused, in bytes: enough to see what it is. */
@@ -90,11 +92,29 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
   if (trace.tenantCall !== undefined) {
     const leases = [principal.leaseMs, trace.decision?.obligations.leaseMs].filter((ms) => ms !== undefined);
     if (leases.length > 0) trace.tenantCall.lease(Math.min(...leases));
+    if (call.action === 'image.load') call = await load(call, trace.tenantCall, policies, trace);
     call = await trace.tenantCall.reserve(call);
     trace.call = call;
     trace.ledger = trace.tenantCall.reserved;
   }
   return { call, principal };
+}
+
+/** Takes an archive of images in, and judges the call once more by the names they take. */
+async function load(
+  call: EngineCall,
+  tenantCall: TenantCall,
+  policies: PrincipalPolicies,
+  trace: Trace,
+): Promise<EngineCall> {
+  const { body } = trace.arrival;
+  if (!body.present) throw new GatewayError('body-malformed', 'there is no archive to load');
+  tenantCall.archive = await keepArchive(body.stream(), tenantCall);
+  const named = withNames(call, tenantCall.archive.references);
+  trace.call = named;
+  const verdict = judgeCall(trace, policies, named);
+  if (verdict.effect === 'deny') throwDenial(trace, verdict);
+  return named;
 }
 
 async function decodeCall(trace: Trace, target: Target, parts: GatewayParts): Promise<EngineCall> {

@@ -109,7 +109,7 @@ const SERVING: ReadonlyMap<string, Serving> = new Map<string, Serving>([
   ].map((action) => [action, 'remove'] as const),
   ['container.rename', 'rename'],
   ...['container.prune', 'volume.prune', 'network.prune', 'image.prune'].map((action) => [action, 'prune'] as const),
-  ...['image.pull', 'image.import', 'build.run'].map((action) => [action, 'image-stream'] as const),
+  ...['image.pull', 'image.import', 'image.load', 'build.run'].map((action) => [action, 'image-stream'] as const),
   ...['plugin.list', 'node.list', 'build.prune'].map((action) => [action, 'nothing'] as const),
 ]);
 

@@ -31,7 +31,8 @@ export function cleanEntryPath(path: string): string {
   return kept.join('/');
 }
 
-const refuse = (why: string): GatewayError =>
+/** The refusal of an archive two readers could read in two ways, or that has no end. */
+export const refuseArchive = (why: string): GatewayError =>
   new GatewayError('archive-unreadable', `the archive cannot be judged: ${why}`);
 
 /** @throws {GatewayError} `archive-unreadable`, and what `judge` throws, before anything of the entry was passed on */
@@ -61,7 +62,7 @@ export async function* judgedTar(source: AsyncIterable<Uint8Array>, judge: TarJu
   try {
     for (;;) {
       if (!(await fill(BLOCK))) {
-        if (buffer.length > 0) throw refuse('it ends in the middle of a header');
+        if (buffer.length > 0) throw refuseArchive('it ends in the middle of a header');
         return;
       }
       const header = Buffer.from(take(BLOCK));
@@ -73,8 +74,8 @@ export async function* judgedTar(source: AsyncIterable<Uint8Array>, judge: TarJu
       const { type, size, name } = readHeader(header);
       const padded = Math.ceil(size / BLOCK) * BLOCK;
       if (type === 'x' || type === 'L' || type === 'K' || type === 'g') {
-        if (type === 'g') throw refuse('it has a header for all entries');
-        if (size > MAX_EXTENDED_BYTES || !(await fill(padded))) throw refuse('an extended header is too long');
+        if (type === 'g') throw refuseArchive('it has a header for all entries');
+        if (size > MAX_EXTENDED_BYTES || !(await fill(padded))) throw refuseArchive('an extended header is too long');
         const content = Buffer.from(take(padded));
         held.push(header, content);
         if (type === 'L') longName = content.toString('utf8', 0, size).replace(/\0.*$/s, '');
@@ -85,12 +86,13 @@ export async function* judgedTar(source: AsyncIterable<Uint8Array>, judge: TarJu
       longName = undefined;
       const isLink = type === '1' || type === '2';
       const isFile = type === '0' || type === '\0' || type === '7';
-      if (!isFile && !isLink && !'3456'.includes(type)) throw refuse(`the entry ${path} is of a kind that is not read`);
-      if (!isFile && type !== '5' && judge.leadsTo(path)) throw refuse(`${path} is no folder`);
+      if (!isFile && !isLink && !'3456'.includes(type))
+        throw refuseArchive(`the entry ${path} is of a kind that is not read`);
+      if (!isFile && type !== '5' && judge.leadsTo(path)) throw refuseArchive(`${path} is no folder`);
       if (judge.wants(path)) {
-        if (!isFile) throw refuse(`${path} is no plain file`);
-        if (size > MAX_HELD_BYTES) throw refuse(`${path} is larger than ${MAX_HELD_BYTES} bytes`);
-        if (!(await fill(padded))) throw refuse('it ends in the middle of an entry');
+        if (!isFile) throw refuseArchive(`${path} is no plain file`);
+        if (size > MAX_HELD_BYTES) throw refuseArchive(`${path} is larger than ${MAX_HELD_BYTES} bytes`);
+        if (!(await fill(padded))) throw refuseArchive('it ends in the middle of an entry');
         const content = Buffer.from(take(padded));
         await judge.judge(path, content.subarray(0, size));
         yield Buffer.concat([...held, header, content]);
@@ -101,9 +103,9 @@ export async function* judgedTar(source: AsyncIterable<Uint8Array>, judge: TarJu
       held = [];
       // Links and folders have no content whatever their size says.
       let left = isFile ? padded : 0;
-      if (!isFile && size > 0 && type !== '5') throw refuse(`the entry ${path} has a size and no content`);
+      if (!isFile && size > 0 && type !== '5') throw refuseArchive(`the entry ${path} has a size and no content`);
       while (left > 0) {
-        if (buffer.length === 0 && !(await fill(1))) throw refuse('it ends in the middle of an entry');
+        if (buffer.length === 0 && !(await fill(1))) throw refuseArchive('it ends in the middle of an entry');
         const piece = take(Math.min(left, buffer.length));
         left -= piece.length;
         yield Buffer.from(piece);
@@ -114,7 +116,8 @@ export async function* judgedTar(source: AsyncIterable<Uint8Array>, judge: TarJu
   }
 }
 
-function readHeader(header: Buffer): { type: string; size: number; name: string } {
+/** Type, size and name of a header block. @throws {GatewayError} `archive-unreadable` */
+export function readHeader(header: Buffer): { type: string; size: number; name: string } {
   const text = (from: number, length: number): string => {
     const end = header.indexOf(0, from);
     return header.toString('utf8', from, end < 0 || end > from + length ? from + length : end);
@@ -124,13 +127,13 @@ function readHeader(header: Buffer): { type: string; size: number; name: string 
       .toString('latin1', from, from + length)
       .replace(/[\0 ]+$/g, '')
       .replace(/^ +/, '');
-    if (!/^[0-7]*$/.test(digits)) throw refuse('a header has a number that is not read');
+    if (!/^[0-7]*$/.test(digits)) throw refuseArchive('a header has a number that is not read');
     return digits === '' ? 0 : Number.parseInt(digits, 8);
   };
   let sum = 8 * 0x20;
   for (let i = 0; i < BLOCK; i++) if (i < 148 || i >= 156) sum += header[i] as number;
   if (!/^[0-7 ]+$/.test(header.toString('latin1', 148, 154)) || octal(148, 8) !== sum)
-    throw refuse('it is no tar archive, or a compressed one: send it without compression');
+    throw refuseArchive('it is no tar archive, or a compressed one: send it without compression');
   const magic = header.toString('latin1', 257, 263);
   const prefix = magic === 'ustar\0' ? text(345, 155) : '';
   const name = text(0, 100);
@@ -142,18 +145,18 @@ function readHeader(header: Buffer): { type: string; size: number; name: string 
 }
 
 /** The path of a pax header, `27 path=some/very/long/name\n`; keys that change how an entry is read are refused. */
-function paxPath(content: Buffer): string | undefined {
+export function paxPath(content: Buffer): string | undefined {
   let at = 0;
   let path: string | undefined;
   while (at < content.length) {
     const space = content.indexOf(0x20, at);
     const length = Number(content.toString('latin1', at, space));
     if (space < 0 || !Number.isSafeInteger(length) || length < 5 || at + length > content.length)
-      throw refuse('a pax header cannot be read');
+      throw refuseArchive('a pax header cannot be read');
     const record = content.toString('utf8', space + 1, at + length - 1);
     const equals = record.indexOf('=');
     const key = record.slice(0, equals);
-    if (equals < 1 || !PAX_READ.test(key)) throw refuse(`a pax header sets ${key.slice(0, 40)}`);
+    if (equals < 1 || !PAX_READ.test(key)) throw refuseArchive(`a pax header sets ${key.slice(0, 40)}`);
     if (key === 'path') path = record.slice(equals + 1);
     at += length;
   }

@@ -86,6 +86,7 @@ test('the example file is right, and shows every key', () => {
     'audience',
     'issuers',
     'auditQueue',
+    'loadBytes',
     'connectionsPerIp',
   ]) {
     assert.ok(text.includes(`${key}:`), key);

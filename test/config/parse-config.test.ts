@@ -30,6 +30,7 @@ test('only engine is required; everything else has a default', () => {
       drainTimeoutMs: 5000,
       connections: 1024,
       connectionsPerIp: 1024,
+      loadBytes: 1073741824,
       auditQueue: 10000,
     },
     log: { level: 'info' },

@@ -73,6 +73,7 @@ export async function reserve(call: EngineCall, tenantCall: TenantCall): Promise
     case 'image.commit':
     case 'image.tag':
     case 'image.import':
+    case 'image.load':
     case 'build.run': {
       refuseRemote(call);
       const references = call.resources.filter(({ kind, role }) => kind === 'image' && role === 'creates');

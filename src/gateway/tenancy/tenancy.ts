@@ -11,6 +11,7 @@ import type { Principal } from '../../policy/types.ts';
 import type { EngineClient } from '../../proxy/engine-client.ts';
 import { adopt, findAdoptable, type Wanted } from './adopt.ts';
 import { createFollower, type FollowParts } from './follow.ts';
+import type { Spool } from './load.ts';
 import { Rates } from './rates.ts';
 import { type TenancyState, TenantCall } from './tenant-call.ts';
 
@@ -41,6 +42,9 @@ export interface TenancyOptions extends FollowParts {
   /** The ledger as it was stored. */
   readonly entries: Iterable<LedgerEntry>;
   readonly isShared: IsShared;
+  /** Room for image archives, and the largest one, in bytes. */
+  readonly spool: Spool;
+  maxLoadBytes(): number;
   /** What a tenant may have. Default: no limits. */
   limitsOf?(tenant: string): TenantLimits | undefined;
 }
@@ -55,6 +59,9 @@ export function createTenancy(options: TenancyOptions): Tenancy {
     underWay: new Set(),
     builds: new Map(),
     rates: new Rates(),
+    spool: options.spool,
+    loading: new Set(),
+    maxLoadBytes: () => options.maxLoadBytes(),
     limitsOf: (tenant) => options.limitsOf?.(tenant),
   };
   const follower = createFollower(state, options);

@@ -11,6 +11,7 @@ import type { TenantLimits } from '../../ledger/quota.ts';
 import type { IsShared, View } from '../../ledger/views.ts';
 import type { EngineClient } from '../../proxy/engine-client.ts';
 import { withDefaults, withPairs } from './fill-share.ts';
+import type { LoadedArchive, Spool } from './load.ts';
 import type { Rates } from './rates.ts';
 import { reserve } from './reserve.ts';
 import { resolveOwn } from './resolve-own.ts';
@@ -27,6 +28,11 @@ export interface TenancyState {
   /** Classic builds under way by build id, for `build.cancel`. */
   readonly builds: Map<string, string>;
   readonly rates: Rates;
+  readonly spool: Spool;
+  /** Tenants with an image archive on its way. */
+  readonly loading: Set<string>;
+  /** Largest image archive, in bytes; 0 loads none. */
+  maxLoadBytes(): number;
   /** What a tenant may have; undefined for one without limits. */
   limitsOf(tenant: string): TenantLimits | undefined;
 }
@@ -43,6 +49,8 @@ export class TenantCall implements View {
   claimsPull = false;
   /** References a build brings that were not there before. */
   readonly broughtByBuild = new Set<string>();
+  /** What `docker load` brought, once it was read. */
+  archive: LoadedArchive | undefined;
   /** What the tenant may have. */
   readonly limits: TenantLimits | undefined;
   /** A container that is to start or to change, with what it takes. */
@@ -149,6 +157,11 @@ export class TenantCall implements View {
   /** Holds a name until the call is over. */
   hold(kind: string, name: string): void {
     this.#release.push(this.state.holds.hold(kind, name, this.tenant));
+  }
+
+  /** Does something when the call is over. */
+  onRelease(work: () => void): void {
+    this.#leave.push(work);
   }
 
   /** Nothing was sent: what was reserved is free again. */

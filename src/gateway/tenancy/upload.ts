@@ -18,6 +18,7 @@ export function judgedUpload(
   stream: AsyncIterable<Uint8Array>,
   tenantCall: TenantCall,
 ): AsyncIterable<Uint8Array> {
+  if (tenantCall.archive !== undefined) return tenantCall.archive.body();
   if (call.action !== 'build.run') return stream;
   const given = call.query.dockerfile?.[0] ?? '';
   const path = cleanEntryPath(given === '' ? 'Dockerfile' : given);
@@ -31,31 +32,39 @@ export function judgedUpload(
 }
 
 /** Clients may compress what they send; the engine receives what was judged. */
-async function* uncompressed(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+export async function* uncompressed(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const reader = stream[Symbol.asyncIterator]();
-  let first: Buffer = Buffer.alloc(0);
-  while (first.length < 2) {
-    const { value, done } = await reader.next();
-    if (done === true) break;
-    first = Buffer.concat([first, value]);
-  }
-  async function* all(): AsyncGenerator<Uint8Array> {
-    if (first.length > 0) yield first;
-    for (;;) {
+  try {
+    let first: Buffer = Buffer.alloc(0);
+    while (first.length < 2) {
       const { value, done } = await reader.next();
-      if (done === true) return;
-      yield value;
+      if (done === true) break;
+      first = Buffer.concat([first, value]);
     }
+    async function* all(): AsyncGenerator<Uint8Array> {
+      if (first.length > 0) yield first;
+      for (;;) {
+        const { value, done } = await reader.next();
+        if (done === true) return;
+        yield value;
+      }
+    }
+    if (first[0] === 0x1f && first[1] === 0x8b) yield* unzipped(all());
+    else yield* all();
+  } finally {
+    // An upload that was refused is read past.
+    void reader.return?.(undefined);
   }
-  if (first[0] !== 0x1f || first[1] !== 0x8b) {
-    yield* all();
-    return;
-  }
+}
+
+async function* unzipped(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const gunzip = createGunzip();
   void (async () => {
     try {
-      for await (const chunk of all()) {
-        if (!gunzip.write(chunk)) await new Promise<void>((resolve) => gunzip.once('drain', resolve));
+      for await (const chunk of stream) {
+        if (gunzip.destroyed) return;
+        if (!gunzip.write(chunk))
+          await new Promise<void>((resolve) => gunzip.once('drain', resolve).once('close', resolve));
       }
       gunzip.end();
     } catch (error) {
@@ -67,6 +76,8 @@ async function* uncompressed(stream: AsyncIterable<Uint8Array>): AsyncGenerator<
   } catch (cause) {
     if (cause instanceof GatewayError) throw cause;
     throw new GatewayError('archive-unreadable', 'the archive cannot be judged: its compression is broken', { cause });
+  } finally {
+    gunzip.destroy();
   }
 }
 

@@ -1,0 +1,125 @@
+// Reads a tar archive of plain files and folders, such as `docker save` writes, and gives the files one by one. Narrower than
+// tar-entries.ts: nothing of the archive is passed on, so what is not needed is refused. POSIX.1-2001 pax, with GNU long names.
+import { cleanEntryPath, paxPath, readHeader, refuseArchive as refuse } from './tar-entries.ts';
+
+const BLOCK = 512;
+/** Largest extended header, in bytes: it holds a name. */
+const MAX_EXTENDED_BYTES = 64 * 1024;
+/** Zeros behind the end, as tar fills its last record, in bytes. */
+const MAX_PADDING = 1024 * 1024;
+
+export interface TarFileSink {
+  /** A file begins. Throws to end the reading. */
+  begin(path: string, size: number): void | Promise<void>;
+  write(piece: Buffer): void | Promise<void>;
+  end(): void | Promise<void>;
+}
+
+/** @throws {GatewayError} `archive-unreadable`, and what the sink throws */
+export async function readTarFiles(source: AsyncIterable<Uint8Array>, sink: TarFileSink): Promise<void> {
+  const bytes = new Pieces(source);
+  try {
+    await readEntries(bytes, sink);
+  } finally {
+    await bytes.close();
+  }
+}
+
+async function readEntries(bytes: Pieces, sink: TarFileSink): Promise<void> {
+  const seen = new Set<string>();
+  let longName: string | undefined;
+  for (;;) {
+    const header = await bytes.exactly(BLOCK);
+    if (header === undefined) throw refuse('it ends before its end: it was cut off');
+    if (header.every((byte) => byte === 0)) {
+      if (longName !== undefined) throw refuse('a name belongs to no entry');
+      await readPadding(bytes);
+      return;
+    }
+    const { type, size, name } = readHeader(header);
+    const padding = (BLOCK - (size % BLOCK)) % BLOCK;
+    if (type === 'x' || type === 'L') {
+      if (longName !== undefined) throw refuse('an entry has two names');
+      const content = size > MAX_EXTENDED_BYTES ? undefined : await bytes.exactly(size + padding);
+      if (content === undefined) throw refuse('an extended header is too long');
+      // A pax header that holds no name leaves it to the entry.
+      longName =
+        type === 'L' ? content.toString('utf8', 0, size).replace(/\0+$/, '') : paxPath(content.subarray(0, size));
+      continue;
+    }
+    const path = pathOf(longName ?? name);
+    longName = undefined;
+    if (type === '5') {
+      if (size > 0) throw refuse(`the folder ${path} has a size`);
+      continue;
+    }
+    if (type === '1' || type === '2')
+      throw refuse(`${path} is a link, as Docker before version 25 writes; load it there and save it again`);
+    if (type !== '0' && type !== '\0') throw refuse(`the entry ${path} is of a kind that is not read`);
+    if (path === '' || seen.has(path)) throw refuse(`it has ${JSON.stringify(path)} twice, or a file without a name`);
+    seen.add(path);
+    await sink.begin(path, size);
+    for (let left = size; left > 0; ) {
+      const piece = await bytes.upTo(left);
+      if (piece === undefined) throw refuse('it ends in the middle of an entry: it was cut off');
+      left -= piece.length;
+      await sink.write(piece);
+    }
+    if (padding > 0 && (await bytes.exactly(padding)) === undefined)
+      throw refuse('it ends in the middle of an entry: it was cut off');
+    await sink.end();
+  }
+}
+
+function pathOf(name: string): string {
+  if (name.startsWith('/') || name.split('/').includes('..'))
+    throw refuse(`the name ${JSON.stringify(name.slice(0, 80))} is not read`);
+  return cleanEntryPath(name);
+}
+
+async function readPadding(bytes: Pieces): Promise<void> {
+  for (let read = 0; ; ) {
+    const piece = await bytes.upTo(MAX_PADDING);
+    if (piece === undefined) return;
+    read += piece.length;
+    if (read > MAX_PADDING || piece.some((byte) => byte !== 0)) throw refuse('it goes on behind its end');
+  }
+}
+
+/** Bytes of a stream by number. */
+class Pieces {
+  readonly #reader: AsyncIterator<Uint8Array>;
+  #left: Buffer = Buffer.alloc(0);
+
+  constructor(source: AsyncIterable<Uint8Array>) {
+    this.#reader = source[Symbol.asyncIterator]();
+  }
+
+  async close(): Promise<void> {
+    await this.#reader.return?.(undefined);
+  }
+
+  /** The next bytes, at most so many; undefined at the end. */
+  async upTo(most: number): Promise<Buffer | undefined> {
+    while (this.#left.length === 0) {
+      const { value, done } = await this.#reader.next();
+      if (done === true) return undefined;
+      this.#left = Buffer.from(value.buffer, value.byteOffset, value.length);
+    }
+    const piece = this.#left.subarray(0, most);
+    this.#left = this.#left.subarray(piece.length);
+    return piece;
+  }
+
+  /** A few bytes in one piece; undefined when the stream ends before. */
+  async exactly(length: number): Promise<Buffer | undefined> {
+    const pieces: Buffer[] = [];
+    for (let left = length; left > 0; ) {
+      const piece = await this.upTo(left);
+      if (piece === undefined) return undefined;
+      pieces.push(Buffer.from(piece));
+      left -= piece.length;
+    }
+    return Buffer.concat(pieces);
+  }
+}

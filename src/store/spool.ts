@@ -1,0 +1,80 @@
+// Room on disk for an upload that must be judged before the engine has any of it: a file without a name, so that it is gone with
+// its call, or with the process.
+import { chmodSync, mkdirSync, rmSync, statfsSync, unlinkSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { GatewayError } from '../errors.ts';
+
+/** Space that is left to the databases beside it, in bytes. */
+const KEPT_FREE_BYTES = 512 * 1024 * 1024;
+const PIECE_BYTES = 256 * 1024;
+
+/** @param folder of its own inside the data folder; what is in it is removed */
+export function createSpool(folder: string) {
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { mode: 0o700 });
+  chmodSync(folder, 0o700);
+  let count = 0;
+  return {
+    /** An empty file. */
+    async create(): Promise<SpoolFile> {
+      const path = join(folder, `${process.pid}-${count++}`);
+      const handle = await open(path, 'wx+', 0o600);
+      unlinkSync(path);
+      return new SpoolFile(handle, folder);
+    },
+  };
+}
+
+class SpoolFile {
+  readonly #handle: FileHandle;
+  readonly #folder: string;
+  #size = 0;
+  #isClosed = false;
+
+  constructor(handle: FileHandle, folder: string) {
+    this.#handle = handle;
+    this.#folder = folder;
+  }
+
+  /** Bytes written. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** @throws {GatewayError} `storage-full` when so many more bytes leave too little space */
+  need(bytes: number): void {
+    const { bavail, bsize } = statfsSync(this.#folder);
+    if (bavail * bsize - bytes >= KEPT_FREE_BYTES) return;
+    throw new GatewayError(
+      'storage-full',
+      'the gateway has no space to judge this archive, try again later or ask an operator',
+    );
+  }
+
+  async write(piece: Uint8Array): Promise<void> {
+    for (let at = 0; at < piece.length; ) {
+      const { bytesWritten } = await this.#handle.write(piece, at, piece.length - at, this.#size);
+      at += bytesWritten;
+      this.#size += bytesWritten;
+    }
+  }
+
+  /** A part of what was written, in pieces. */
+  async *read(offset: number, length: number): AsyncGenerator<Uint8Array> {
+    for (let left = length; left > 0; ) {
+      const piece = Buffer.alloc(Math.min(left, PIECE_BYTES));
+      const { bytesRead } = await this.#handle.read(piece, 0, piece.length, offset + length - left);
+      if (bytesRead === 0) throw new Error('a spool file is shorter than what was written');
+      left -= bytesRead;
+      yield piece.subarray(0, bytesRead);
+    }
+  }
+
+  /** Gives the space back; calling it again does nothing. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    await this.#handle.close();
+  }
+}
