@@ -285,7 +285,8 @@ describe('redactBody()', () => {
     it(`is quick with ${what}`, () => {
       const from = performance.now();
       const result = redactBody('container.create', body, KEY);
-      assert.ok(performance.now() - from < 1000, `${performance.now() - from} ms`);
+      // What is not linear takes minutes; a busy machine takes seconds.
+      assert.ok(performance.now() - from < 30_000, `${performance.now() - from} ms`);
       assert.ok(text(result).length < 13 * 1024);
     });
   }

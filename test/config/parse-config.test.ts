@@ -486,7 +486,8 @@ test('an alias bomb, endless nesting and a huge file are refused quickly', () =>
     assert.equal(config, undefined);
     assert.ok(problems.length > 0);
   }
-  assert.ok(performance.now() - startedAt < 5000);
+  // A bomb that goes off takes hours; a busy machine takes seconds.
+  assert.ok(performance.now() - startedAt < 60_000);
 });
 
 test('createConfig() judges a value as it would a file', () => {
