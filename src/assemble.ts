@@ -1,7 +1,6 @@
 // Joins the rooms into one running gateway from a Config: stores, keys, policies, plugins, engine, admin, listeners.
 // Everything is opened in order and closed in reverse; a failure on the way closes what was opened.
 import { existsSync, readFileSync } from 'node:fs';
-import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { createAdminApp } from './admin/app.ts';
 import { createAdminServices } from './admin/create-services.ts';
@@ -11,8 +10,8 @@ import { createPluginChain, type LoadedPlugin, type PluginChain } from './admiss
 import { loadPlugins } from './admission/load.ts';
 import type { Recorder } from './audit/event.ts';
 import { BoundSockets } from './bound-sockets.ts';
-import type { Config, HttpsListener, Listener } from './config/types.ts';
-import { adminSocketPath, readEngineAddress } from './config.ts';
+import type { Config } from './config/types.ts';
+import { readEngineAddress } from './config.ts';
 import { NEWEST_MINOR } from './engine/versions.ts';
 import { GatewayError } from './errors.ts';
 import { explainRequest } from './explain-request.ts';
@@ -26,8 +25,7 @@ import { createTenancy } from './gateway/tenancy/tenancy.ts';
 import { assembleGateway, type Gateway } from './gateway.ts';
 import { createAttemptLimit, MAX_FAILURES } from './identity/attempts.ts';
 import { type Authenticator, createAuthenticator } from './identity/authenticate.ts';
-import { readCertificatePair } from './identity/certificate-pair.ts';
-import { certificateFiles, ensureAuthority, ensureServerCertificate } from './identity/certificates.ts';
+import { certificateFiles } from './identity/certificates.ts';
 import { createCertificateIssuer } from './identity/client-certificates.ts';
 import { blocksInSettings, createBlocks } from './identity/external/blocks.ts';
 import { createExternalIssuers, type ExternalIssuers } from './identity/external/issuers.ts';
@@ -39,6 +37,7 @@ import { isSealed, loadSeal, SEAL_KEY_VARIABLE } from './identity/seal.ts';
 import { loadTrust } from './identity/trust.ts';
 import { compileSharedImages } from './ledger/shared-images.ts';
 import { usageOverTime } from './ledger/usage.ts';
+import { serverCaOf, socketsOf } from './listeners.ts';
 import type { Logger } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { adminHandlers, createOperationsApp, mountOwnRoutes, ownHandlers } from './own-routes.ts';
@@ -46,8 +45,9 @@ import { faultOfAction } from './policy/actions.ts';
 import { compilePolicies, type PolicySet } from './policy/compile.ts';
 import { faultsOfTests } from './policy/run-tests.ts';
 import { createEngineClient } from './proxy/engine-client.ts';
+import { readinessOf } from './readiness.ts';
 import { redactorFor } from './redactor.ts';
-import { type Handlers, listen, type RunningListener, type TlsMaterial } from './runtime/listen.ts';
+import { type Handlers, listen } from './runtime/listen.ts';
 import { openAuditReader } from './store/audit-reader.ts';
 import { openTokenUseReader } from './store/audit-token-use.ts';
 import { readLedger } from './store/ledger-table.ts';
@@ -56,10 +56,6 @@ import { openRecorder } from './store/recorder.ts';
 import { createSpool } from './store/spool.ts';
 import { openUsageHistory } from './store/usage-history.ts';
 import { VERSION } from './version.ts';
-
-/** How long `/readyz` waits for the engine, in ms, and how long it believes the last answer. */
-const READY_TIMEOUT_MS = 2000;
-const READY_MEMORY_MS = 1000;
 
 /** How often the age of the signing key is looked at and old tokens are forgotten, in ms. */
 const TIDY_MS = 3_600_000;
@@ -451,155 +447,8 @@ async function keepTidy(
   return () => clearInterval(timer);
 }
 
-/** Asks the engine at most once per second, however often readiness is asked for. */
-function readinessOf(engine: { ping(timeoutMs: number): Promise<boolean> }): {
-  last: boolean;
-  ask(): Promise<boolean>;
-} {
-  let askedAt = 0;
-  let running: Promise<boolean> | undefined;
-  const state = {
-    last: true,
-    ask(): Promise<boolean> {
-      if (running !== undefined) return running;
-      if (Date.now() - askedAt < READY_MEMORY_MS) return Promise.resolve(state.last);
-      running = engine.ping(READY_TIMEOUT_MS).then(
-        (up) => up,
-        () => false,
-      );
-      return running.then((up) => {
-        askedAt = Date.now();
-        running = undefined;
-        state.last = up;
-        return up;
-      });
-    },
-  };
-  return state;
-}
-
-/** Listeners of a configuration, opened and kept in step with it. */
-export class Listeners {
-  readonly #open: OpenGateway;
-  readonly #log: Logger;
-  #running = new Map<string, RunningListener>();
-  /** No longer wanted, but with connections that may still be open. */
-  readonly #gone: RunningListener[] = [];
-
-  constructor(open: OpenGateway, log: Logger) {
-    this.#open = open;
-    this.#log = log;
-  }
-
-  get running(): readonly RunningListener[] {
-    return [...this.#running.values()];
-  }
-
-  /** Opens what is new, closes what is gone, and gives the others their new certificate. */
-  async apply(config: Config): Promise<void> {
-    const wanted = new Map<string, Listener>(config.listen.map((l) => [keyOf(l), l]));
-    wanted.set('admin', { kind: 'unix', path: adminSocketPath(config.data), mode: 0o600 });
-    if (config.metrics !== undefined) wanted.set(`metrics ${keyOf(config.metrics.listen)}`, config.metrics.listen);
-    for (const [key, running] of this.#running) {
-      if (!wanted.has(key)) {
-        running.stop();
-        this.#gone.push(running);
-        this.#running.delete(key);
-      }
-    }
-    for (const [key, listener] of wanted) {
-      const tls = listener.kind === 'https' ? await tlsFor(listener, config) : undefined;
-      const running = this.#running.get(key);
-      if (running !== undefined) {
-        if (tls !== undefined) running.updateTls(tls);
-        continue;
-      }
-      const handlers = this.#handlersOf(key);
-      const started = await listen(listener, handlers, config.limits, this.#log, tls);
-      this.#running.set(key, started);
-      this.#log.info(
-        { listener: started.channel.name, ...(started.port === undefined ? {} : { port: started.port }) },
-        'listening',
-      );
-    }
-  }
-
-  #handlersOf(key: string): Handlers {
-    if (key === 'admin') return this.#open.adminHandlers;
-    return key.startsWith('metrics ') ? this.#open.metricsHandlers : this.#open.gateway;
-  }
-
-  /** Where callers connect, with the ports really bound; the admin socket and the metrics are not theirs. */
-  addresses(): readonly string[] {
-    return [...this.#running].flatMap(([key, { listener, port }]) => {
-      if (key === 'admin' || key.startsWith('metrics ')) return [];
-      if (listener.kind === 'unix') return [`unix://${listener.path}`];
-      const host = listener.host.includes(':') ? `[${listener.host}]` : listener.host;
-      return [`${listener.kind}://${host}:${port ?? listener.port}`];
-    });
-  }
-
-  stop(): void {
-    for (const running of this.#running.values()) running.stop();
-  }
-
-  async close(): Promise<void> {
-    await Promise.all([...this.#gone, ...this.running].map((r) => r.close()));
-    this.#running.clear();
-  }
-}
-
-const keyOf = (listener: Listener): string =>
-  listener.kind === 'unix'
-    ? `unix:${listener.path}:${listener.mode}:${listener.group ?? ''}:${listener.identity ?? ''}`
-    : `${listener.kind}:${listener.host}:${listener.port}`;
-
-/** Socket paths that the settings give to somebody, and to whom. */
-function socketsOf(config: Config): ReadonlyMap<string, string> {
-  const taken = new Map([[adminSocketPath(config.data), 'is the admin socket of the data folder']]);
-  if (config.engine.path !== undefined) taken.set(config.engine.path, "is the engine's own socket");
-  for (const listener of config.listen) {
-    if (listener.kind === 'unix') taken.set(listener.path, 'is a listener of the settings file');
-  }
-  return taken;
-}
-
-/** PEM of what a client must trust to reach the HTTPS listeners: the private CA, or what stands above a configured certificate. */
-function serverCaOf(config: Config): string {
-  const texts = new Set<string>();
-  for (const listener of config.listen) {
-    if (listener.kind !== 'https') continue;
-    texts.add(
-      listener.tls === undefined
-        ? readFileSync(certificateFiles(config.data).ca, 'utf8')
-        : aboveLeaf(readFileSync(listener.tls.cert, 'utf8')),
-    );
-  }
-  return [...texts].join('');
-}
-
-/** The chain without its first certificate; that one alone when it stands alone, as a self-signed one does. */
-function aboveLeaf(chain: string): string {
-  const blocks = chain.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
-  return `${(blocks.length > 1 ? blocks.slice(1) : blocks).join('\n')}\n`;
-}
-
 function readIfThere(file: string): string | undefined {
   return existsSync(file) ? readFileSync(file, 'utf8') : undefined;
-}
-
-/** The configured certificate, or one of the private CA, made when needed. */
-async function tlsFor(listener: HttpsListener, config: Config): Promise<TlsMaterial> {
-  if (listener.tls !== undefined) return readCertificatePair(listener.tls);
-  await ensureAuthority(config.data);
-  const wildcard = listener.host === '0.0.0.0' || listener.host === '::';
-  await ensureServerCertificate(config.data, {
-    names: [hostname(), ...(wildcard ? [] : [listener.host]), ...config.hostNames],
-  });
-  return {
-    cert: readFileSync(join(config.data, 'server.pem'), 'utf8'),
-    key: readFileSync(join(config.data, 'server-key.pem'), 'utf8'),
-  };
 }
 
 const pluginInfo = ({ plugin, use }: LoadedPlugin): PluginInfo => ({

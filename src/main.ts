@@ -1,10 +1,11 @@
 // Starts the program: `serve` for production, `start` for a newcomer's first minute. Importing this starts nothing.
 // Joining the rooms is assemble.ts; this owns the process: signals, logging, what is printed, exit codes.
 import { dirname, resolve } from 'node:path';
-import { Listeners, type OpenGateway, openGateway } from './assemble.ts';
+import { type OpenGateway, openGateway } from './assemble.ts';
 import type { Config } from './config/types.ts';
 import { loadConfig } from './config.ts';
 import { GatewayError } from './errors.ts';
+import { Listeners } from './listeners.ts';
 import { createLogger } from './logger.ts';
 import { runtime } from './runtime/runtime.ts';
 import { VERSION } from './version.ts';

@@ -32,6 +32,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 const JOINING = [
   'main',
   'assemble',
+  'listeners',
+  'readiness',
   'bound-sockets',
   'quickstart',
   'index',
