@@ -21,11 +21,18 @@ export interface ArchiveFile {
   readonly offset: number;
 }
 
-export interface ImageArchive {
-  /** Canonical references its images take. */
+export interface ArchivedImage {
+  /** Id it has in an image store that knows images by their configuration. */
+  readonly id: string;
+  /** Canonical references it takes. */
   readonly names: readonly string[];
-  /** Labels of each image, with where they stand. */
-  readonly labels: readonly { readonly at: string; readonly labels: Json | undefined }[];
+  /** Of all its layers. */
+  readonly bytes: number;
+  readonly labels: Json | undefined;
+}
+
+export interface ImageArchive {
+  readonly images: readonly ArchivedImage[];
   /** Files of the archive to send, by name. */
   readonly files: ReadonlyMap<string, ArchiveFile>;
   readonly manifest: Buffer;
@@ -61,7 +68,7 @@ export async function readImageArchive(
   if (items.length === 0 || items.length > MAX_IMAGES)
     throw refuse(`it has ${items.length} images, of 1 to ${MAX_IMAGES}`);
   const names = new Set<string>();
-  const labels: { at: string; labels: Json | undefined }[] = [];
+  const images: ArchivedImage[] = [];
   const sent = new Map<string, ArchiveFile>();
   const manifest: { Config: string; RepoTags: string[]; Layers: string[] }[] = [];
   for (const [i, item] of items.entries()) {
@@ -87,14 +94,19 @@ export async function readImageArchive(
       sent.set(`${layer.sha256}.tar`, layer);
     }
     sent.set(`${config.sha256}.json`, config);
-    labels.push({ at: `${tags[0]}: config.Labels`, labels: objectOf(image.config).Labels });
+    images.push({
+      id: `sha256:${config.sha256}`,
+      names: tags,
+      bytes: layers.reduce((sum, { size }) => sum + size, 0),
+      labels: objectOf(image.config).Labels,
+    });
     manifest.push({
       Config: `${config.sha256}.json`,
       RepoTags: tags,
       Layers: layers.map((layer) => `${layer.sha256}.tar`),
     });
   }
-  return { names: [...names], labels, files: sent, manifest: Buffer.from(JSON.stringify(manifest)) };
+  return { images, files: sent, manifest: Buffer.from(JSON.stringify(manifest)) };
 }
 
 /** A name with its tag, `app:1`. */

@@ -146,6 +146,14 @@ describe('docker load of tenants', { skip: skipWithoutEngine }, () => {
     await until('bob loads again', async () => (await load('bob', image(`${PREFIX}-third:1`, 'x'))).status === 200);
   });
 
+  it('what is loaded must fit the quotas of images', async () => {
+    await two.gateway.must('tenant', 'create', 'blue', '--quota', 'image-bytes=64KiB');
+    const large = await load('bob', image(`${PREFIX}-large:1`, 'x'.repeat(70_000)));
+    assert.equal(large.status, 403, large.text);
+    assert.match(large.text, /quota of tenant blue is 64 KiB of images/);
+    assert.equal((await load('bob', image(`${PREFIX}-small:1`, 'x'.repeat(3_000)))).status, 200);
+  });
+
   it('the audit names what was loaded', async () => {
     const rows = await two.gateway.must('audit', 'ls', '--subject', 'alice', '--action', 'image.load');
     assert.match(rows, new RegExp(`image/docker.io/library/${PREFIX}-secret:1`));

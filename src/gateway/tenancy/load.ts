@@ -3,7 +3,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import type { EngineCall, ResourceRef } from '../../engine/types.ts';
 import { GatewayError } from '../../errors.ts';
-import { type ArchiveFile, imageArchiveTar, readImageArchive } from '../../ledger/image-archive.ts';
+import { type ArchivedImage, type ArchiveFile, imageArchiveTar, readImageArchive } from '../../ledger/image-archive.ts';
 import { refuseReserved } from '../../ledger/labels.ts';
 import { readTarFiles } from '../../ledger/tar-files.ts';
 import type { TenantCall } from './tenant-call.ts';
@@ -33,6 +33,8 @@ const LOOK_BYTES = 64 * 1024 * 1024;
 export interface LoadedArchive {
   /** Names its images take, as objects the call makes. */
   readonly references: readonly ResourceRef[];
+  /** The image that takes a name. */
+  image(name: string): ArchivedImage | undefined;
   /** What the engine gets. */
   body(): AsyncIterable<Uint8Array>;
 }
@@ -68,11 +70,13 @@ export async function keepArchive(upload: AsyncIterable<Uint8Array>, tenantCall:
     for await (const piece of spool.read(offset, size)) pieces.push(piece);
     return Buffer.concat(pieces);
   });
-  for (const { at, labels } of archive.labels) refuseReserved(labels, owner, at);
+  for (const { names, labels } of archive.images) refuseReserved(labels, owner, `config.Labels of ${names[0]}`);
+  const named = new Map(archive.images.flatMap((image) => image.names.map((name) => [name, image] as const)));
   return {
-    references: archive.names.map((name) =>
+    references: [...named.keys()].map((name) =>
       Object.freeze({ kind: 'image', name, at: 'manifest.json', role: 'creates' }),
     ),
+    image: (name) => named.get(name),
     body: () => imageArchiveTar(archive, ({ offset, size }) => spool.read(offset, size)),
   };
 }

@@ -6,6 +6,7 @@ import { GatewayError } from '../../errors.ts';
 import { type LedgerEntry, newEntry, type OwnedKind } from '../../ledger/entry.ts';
 import { labelsOf, stamp } from '../../ledger/labels.ts';
 import { taken } from '../../ledger/missing.ts';
+import { NO_SHARE } from '../../ledger/share.ts';
 import { findImage, findVolume, isAnsweredTo } from './engine-state.ts';
 import { counts } from './fill-share.ts';
 import { removable, takePull, takeReference } from './images.ts';
@@ -81,7 +82,7 @@ export async function reserve(call: EngineCall, tenantCall: TenantCall): Promise
       for (const { name } of references) {
         if (pending.some((entry) => entry.id === name)) continue;
         await takeReference(name, tenantCall);
-        add('image', name, name, tagged);
+        add('image', name, name, { ...tagged, ...loadedImage(name, tenantCall) });
       }
       if (call.action === 'image.commit') return { call: stamped(call, tenantCall), pending };
       return { call: call.action === 'build.run' ? withBuildLabels(call, tenantCall) : call, pending };
@@ -118,6 +119,12 @@ async function refuseNameOfId(
 function refuseIngress(call: EngineCall): void {
   if ((call.body as JsonObject | undefined)?.Ingress !== true) return;
   throw new GatewayError('tenant-not-served', 'denied: the ingress network serves all services; ask an operator');
+}
+
+/** An image that is being loaded: its layers' bytes, until the engine tells its size. */
+function loadedImage(name: string, { archive }: TenantCall): Partial<LedgerEntry> {
+  const image = archive?.image(name);
+  return image === undefined ? {} : { parent: image.id, share: { ...NO_SHARE, bytes: image.bytes } };
 }
 
 /** A new name for an image that is there: how large it is where that counts. */

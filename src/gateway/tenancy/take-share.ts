@@ -83,6 +83,7 @@ export function takeShare(
       refuseServices(tenantCall);
       return { pending, change: undefined };
     case 'image.tag':
+    case 'image.load':
       fitImages(pending, tenantCall);
       return { pending, change: undefined };
     case 'image.pull':
@@ -149,7 +150,8 @@ function needRoom(key: 'image-bytes' | 'write-layer-bytes', tenantCall: TenantCa
 function fitImages(pending: readonly LedgerEntry[], tenantCall: TenantCall): void {
   for (const { quota, used, whose, hasImage } of quotasOf(tenantCall)) {
     const isNew = ({ parent }: LedgerEntry): boolean => parent !== undefined && !hasImage(parent);
-    const bytes = pending.filter(isNew).reduce((sum, { share }) => sum + (share?.bytes ?? 0), 0);
+    const sizes = new Map(pending.filter(isNew).map(({ parent, share }) => [parent, share?.bytes ?? 0] as const));
+    const bytes = [...sizes.values()].reduce((sum, one) => sum + one, 0);
     const over = overQuota(quota, used, { images: pending.length, 'image-bytes': bytes }, whose);
     if (over !== undefined) throw new GatewayError('quota-exceeded', over);
   }
