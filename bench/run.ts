@@ -8,7 +8,7 @@ import { bulk } from './cases/bulk.ts';
 import { hijack } from './cases/hijack.ts';
 import { small } from './cases/small.ts';
 import { startup } from './cases/startup.ts';
-import { direct, dockgate, haproxy, type Target } from './targets.ts';
+import { bare, direct, dockgate, haproxy, type Target } from './targets.ts';
 
 const socket = (process.env.DOCKGATE_TEST_DOCKER_HOST ?? 'unix:///var/run/docker.sock').replace(/^unix:\/\//, '');
 if (!existsSync(socket)) {
@@ -24,11 +24,13 @@ const targets: Target[] = [direct(socket)];
 const peer = await haproxy(socket);
 if (peer === undefined) console.log('haproxy: not installed, so no peer column');
 else targets.push(peer);
+if (wants('small')) targets.push(await bare(socket));
 targets.push(await dockgate(socket));
 try {
   if (wants('small')) await small(targets);
-  if (wants('hijack')) await hijack(targets, socket);
-  if (wants('bulk')) await bulk(targets, socket);
+  const proxies = targets.filter(({ name }) => name !== 'bare');
+  if (wants('hijack')) await hijack(proxies, socket);
+  if (wants('bulk')) await bulk(proxies, socket);
 } finally {
   for (const target of targets) await target.stop();
 }

@@ -10,7 +10,7 @@ import { ROOT } from '../test/support/runtime.ts';
 import type { LoadJob } from './load.ts';
 
 export interface Target {
-  readonly name: 'direct' | 'haproxy' | 'dockgate';
+  readonly name: 'direct' | 'haproxy' | 'bare' | 'dockgate';
   readonly to: LoadJob['to'];
   /** Header lines this target needs, each with its line end. */
   readonly headers: string;
@@ -79,6 +79,23 @@ frontend in
       child.kill('SIGKILL');
       await ended(child);
       rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The floor under any gateway on node:http: bench/bare.ts. */
+export async function bare(engine: string): Promise<Target> {
+  const port = await freePort();
+  const child = spawn(process.execPath, [`${ROOT}bench/bare.ts`, engine, String(port)], { stdio: 'inherit' });
+  await reachable({ host: '127.0.0.1', port });
+  return {
+    name: 'bare',
+    to: { host: '127.0.0.1', port },
+    headers: '',
+    pid: child.pid,
+    async stop() {
+      child.kill('SIGKILL');
+      await ended(child);
     },
   };
 }
