@@ -1,7 +1,7 @@
 // The local process in front of clients that can present no credential: a unix socket, or standard input and output,
 // each carried to the gateway. Importing this starts nothing.
 import net from 'node:net';
-import type { GatewayError } from '../errors.ts';
+import { GatewayError } from '../errors.ts';
 import { bindSocket } from '../runtime/socket-file.ts';
 import { stdio } from '../runtime/stdio.ts';
 import { carry } from './carry.ts';
@@ -30,10 +30,13 @@ export async function serveSocket(
   options: ConnectOptions & { readonly path: string; readonly mode: number; readonly group?: string },
 ): Promise<{ stop(): Promise<void> }> {
   const { path, mode, group, target, credentials } = options;
-  // A wrong file or command is told at once, not to the first client.
-  await credentials.authorization();
   const upstreams = new Upstreams(target);
   const onFault = reporter(options.report);
+  // A wrong file or command is told at once, not to the first client. A gateway that is away may come back.
+  await credentials.authorization().catch((error: unknown) => {
+    if (!(error instanceof GatewayError && error.code === 'gateway-unreachable')) throw error;
+    onFault(error);
+  });
   const open = new Set<net.Socket>();
   const server = net.createServer({ allowHalfOpen: true }, (client) => {
     open.add(client);

@@ -1,8 +1,10 @@
-// Where the token comes from, and when it is read again: a file that somebody renews, or a command that prints one.
+// Where the token comes from, and when it is read again: a file that somebody renews, a command that prints one, or a
+// refresh credential that is exchanged for short ones.
 // The token is not verified here, only its `exp` is read; whether it is good is for the gateway to say.
 import { spawn } from 'node:child_process';
 import { type BigIntStats, readFileSync, statSync } from 'node:fs';
 import { GatewayError } from '../errors.ts';
+import { renewing } from './renewing.ts';
 
 /** The credential of one process, shared by all its connections. */
 export interface Credentials {
@@ -23,9 +25,9 @@ const LEAD_MS = 60_000;
 /** Longest run of a token command, in ms, and its largest output, in bytes. */
 const COMMAND_TIMEOUT_MS = 30_000;
 const MAX_TOKEN_BYTES = 64 * 1024;
-/** After a failure, or a refusal, the source is left alone this long, in ms, so that a busy client starts no storm. */
-const REST_MS = 1_000;
 
+/** What every refresh credential begins with. */
+const CREDENTIAL_PREFIX = 'dockgate_';
 const TOKEN = /^[\x21-\x7e]+$/;
 
 /** For a client certificate, or a socket that is an identity. */
@@ -62,38 +64,60 @@ export function expiryOf(token: string): number | undefined {
 }
 
 function bearer(text: string, source: string): string {
+  return `Bearer ${secretIn(text, source)}`;
+}
+
+/** The one word a text consists of. @throws {GatewayError} `credential-unavailable` */
+function secretIn(text: string, source: string): string {
   const token = text.trim();
   if (token === '') throw new GatewayError('credential-unavailable', `${source} holds no token`);
   if (!TOKEN.test(token))
     throw new GatewayError('credential-unavailable', `${source} holds something that is no token`);
-  return `Bearer ${token}`;
+  return token;
 }
 
 /** A token in a file. It is looked at on every request and read when it changed; half-written ones are passed over. */
 export function tokenFile(path: string): Credentials {
+  const file = watchFile(path, 'token file', bearer);
+  return {
+    authorization: async () => file.read(),
+    async renew(refused) {
+      file.forget();
+      return file.read() !== refused;
+    },
+  };
+}
+
+/**
+ * A file that holds one secret and may be replaced at any time.
+ *
+ * @param what as messages call it
+ * @param check makes the value of the text, or throws; what it throws is told only as long as there was no good value yet
+ */
+function watchFile(path: string, what: string, check: (text: string, source: string) => string) {
   let seen = '';
   let value: string | undefined;
-  const read = (): string => {
-    try {
-      // A change within the clock's grain that keeps the length would be missed but for the inode and nanoseconds.
-      const now = fingerprint(statSync(path, { bigint: true }));
-      if (now !== seen || value === undefined) {
-        value = bearer(readFileSync(path, 'utf8'), `the token file ${path}`);
-        seen = now;
-      }
-    } catch (error) {
-      if (value !== undefined) return value;
-      if (error instanceof GatewayError) throw error;
-      const { code } = error as NodeJS.ErrnoException;
-      throw new GatewayError('credential-unavailable', `the token file ${path} cannot be read (${code})`);
-    }
-    return value;
-  };
   return {
-    authorization: async () => read(),
-    async renew(refused) {
+    /** @throws {GatewayError} `credential-unavailable` */
+    read(): string {
+      try {
+        // A change within the clock's grain that keeps the length would be missed but for the inode and nanoseconds.
+        const now = fingerprint(statSync(path, { bigint: true }));
+        if (now !== seen || value === undefined) {
+          value = check(readFileSync(path, 'utf8'), `the ${what} ${path}`);
+          seen = now;
+        }
+      } catch (error) {
+        if (value !== undefined) return value;
+        if (error instanceof GatewayError) throw error;
+        const { code } = error as NodeJS.ErrnoException;
+        throw new GatewayError('credential-unavailable', `the ${what} ${path} cannot be read (${code})`);
+      }
+      return value;
+    },
+    /** The next look reads, whether it changed or not. */
+    forget(): void {
       seen = '';
-      return read() !== refused;
     },
   };
 }
@@ -109,65 +133,58 @@ interface CommandOptions {
 
 /** A token printed by a command, run again before it expires and when it is refused; one run at a time. */
 export function tokenCommand(command: string, { now = Date.now, run = runCommand }: CommandOptions = {}): Credentials {
-  let value: string | undefined;
-  /** When the next run is due; without `exp` only a refusal asks for one. */
-  let dueAt = Number.POSITIVE_INFINITY;
-  let expiresAt = Number.POSITIVE_INFINITY;
-  let running: Promise<string> | undefined;
-  let restUntil = 0;
-  let failure: unknown;
+  return renewing(async () => {
+    const value = bearer(await run(command), 'the output of the token command');
+    const at = now();
+    const expiresAt = expiryOf(value.slice('Bearer '.length)) ?? Number.POSITIVE_INFINITY;
+    // Without `exp` only a refusal asks for another one.
+    return { value, expiresAt, dueAt: expiresAt - Math.min(LEAD_MS, (expiresAt - at) / 10) };
+  }, now);
+}
 
-  const fetch = (): Promise<string> => {
-    running ??= (async () => {
-      try {
-        const read = bearer(await run(command), 'the output of the token command');
-        const at = now();
-        expiresAt = expiryOf(read.slice('Bearer '.length)) ?? Number.POSITIVE_INFINITY;
-        dueAt = expiresAt - Math.min(LEAD_MS, (expiresAt - at) / 10);
-        failure = undefined;
-        value = read;
-        return read;
-      } catch (error) {
-        failure = error;
-        throw error;
-      } finally {
-        restUntil = now() + REST_MS;
-        running = undefined;
-      }
-    })();
-    return running;
+/** A short token had for a refresh credential. */
+export interface ShortToken {
+  readonly token: string;
+  /** In ms, from when it was asked for. */
+  readonly ttlMs: number;
+}
+
+/**
+ * A refresh credential in a file, exchanged for short tokens. A token is replaced at half of its life, so that a stream,
+ * which ends with the token that opened it, has the other half at least. A changed file is exchanged before the next request.
+ *
+ * @param exchange asks the gateway; throws {GatewayError}
+ */
+export function credentialFile(
+  path: string,
+  exchange: (secret: string) => Promise<ShortToken>,
+  { now = Date.now }: { readonly now?: () => number } = {},
+): Credentials {
+  const file = watchFile(path, 'credential file', (text, source) => {
+    const secret = secretIn(text, source);
+    if (secret.startsWith(CREDENTIAL_PREFIX)) return secret;
+    const advice = claimsOf(secret) === undefined ? '' : '; for a token use --token-file';
+    throw new GatewayError('credential-unavailable', `${source} holds no credential of dockgate${advice}`);
+  });
+  let secret: string | undefined;
+  const tokens = renewing(async () => {
+    const at = now();
+    const { token, ttlMs } = await exchange(secret as string);
+    return { value: `Bearer ${token}`, expiresAt: at + ttlMs, dueAt: at + ttlMs / 2 };
+  }, now);
+  const look = () => {
+    const read = file.read();
+    if (secret !== undefined && secret !== read) tokens.outdate();
+    secret = read;
   };
-
   return {
     async authorization() {
-      const at = now();
-      if (value !== undefined && at < dueAt) return value;
-      if (running === undefined && at < restUntil) {
-        if (value !== undefined) return value;
-        throw failure;
-      }
-      const fetched = fetch();
-      // The old one is still good: nobody waits for the new one.
-      if (value !== undefined && at < expiresAt) {
-        fetched.catch(() => {});
-        return value;
-      }
-      try {
-        return await fetched;
-      } catch (error) {
-        // An expired one lets the gateway say so; with none there is nothing to say it of.
-        if (value !== undefined) return value;
-        throw error;
-      }
+      look();
+      return tokens.authorization();
     },
     async renew(refused) {
-      if (value !== undefined && value !== refused) return true;
-      if (running === undefined && now() < restUntil) return false;
-      try {
-        return (await fetch()) !== refused;
-      } catch {
-        return false;
-      }
+      look();
+      return tokens.renew(refused);
     },
   };
 }

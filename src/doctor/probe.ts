@@ -6,11 +6,11 @@ import net from 'node:net';
 import process from 'node:process';
 import tls from 'node:tls';
 import { isLoopback } from '../config/address.ts';
+import { type Answer, ask } from '../connect/ask.ts';
 import { claimsOf } from '../connect/credentials.ts';
 import { explain, troubleOf } from '../connect/trouble.ts';
 import { type GatewayTarget, Upstreams } from '../connect/upstream.ts';
 import { GatewayError } from '../errors.ts';
-import { type Answer, ask } from './ask.ts';
 import type { CertificateFacts, EngineFacts, Here, PingFacts, SocketFile, TargetFacts, TokenFacts } from './facts.ts';
 
 /** One endpoint to look at, and how a client would present itself to it. */
@@ -59,7 +59,7 @@ export async function lookAt(question: Question): Promise<TargetFacts> {
   const upstreams = new Upstreams(target);
   const authorization = token?.text === undefined ? undefined : `Bearer ${token.text.trim()}`;
   try {
-    const get = (where: string) => ask(upstreams, where, authorization);
+    const get = (where: string) => ask(upstreams, { path: where, authorization, userAgent: 'dockgate-doctor' });
     const asked = Date.now();
     const answer = await get('/_ping');
     // Our clock as it was in the middle of the question.

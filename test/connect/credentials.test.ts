@@ -4,7 +4,8 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { expiryOf, fixedToken, tokenCommand, tokenFile } from '../../src/connect/credentials.ts';
+import { credentialFile, expiryOf, fixedToken, tokenCommand, tokenFile } from '../../src/connect/credentials.ts';
+import { GatewayError } from '../../src/errors.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'dg-cr-'));
 after(() => rmSync(dir, { recursive: true }));
@@ -86,6 +87,7 @@ describe('a token command', () => {
     assert.equal(state.runs, 1);
     state.now += 2_000;
     assert.equal(await credentials.authorization(), `Bearer ${one}`);
+    await new Promise((resolve) => setImmediate(resolve));
     assert.equal(await credentials.authorization(), `Bearer ${two}`);
     assert.equal(state.runs, 2);
   });
@@ -132,5 +134,122 @@ describe('a token command', () => {
       unavailable(/output of the token command holds no token/),
     );
     await assert.rejects(tokenCommand('kill -9 $$').authorization(), unavailable(/was ended by SIGKILL/));
+  });
+});
+
+describe('a credential file', () => {
+  const HOUR = 3_600_000;
+  /** A clock in ms, and a gateway that gives numbered tokens of an hour, or fails as the test says. */
+  const set = (name: string, secret = 'dockgate_one') => {
+    const path = join(dir, name);
+    writeFileSync(path, `${secret}\n`);
+    const state = { now: 1_000_000_000_000, asked: [] as string[], fault: undefined as Error | undefined };
+    const credentials = credentialFile(
+      path,
+      async (given) => {
+        state.asked.push(given);
+        if (state.fault !== undefined) throw state.fault;
+        return { token: `${given.slice('dockgate_'.length)}-${state.asked.length}`, ttlMs: HOUR };
+      },
+      { now: () => state.now },
+    );
+    const settled = () => new Promise((resolve) => setImmediate(resolve));
+    return { path, state, credentials, settled };
+  };
+
+  it('is exchanged once for all, and at half of the token’s life, while the old one serves', async () => {
+    const { state, credentials, settled } = set('shared');
+    const both = await Promise.all([credentials.authorization(), credentials.authorization()]);
+    assert.deepEqual(both, ['Bearer one-1', 'Bearer one-1']);
+    state.now += HOUR / 2 - 1;
+    assert.equal(await credentials.authorization(), 'Bearer one-1');
+    assert.equal(state.asked.length, 1);
+    state.now += 1;
+    assert.equal(await credentials.authorization(), 'Bearer one-1');
+    await settled();
+    assert.equal(await credentials.authorization(), 'Bearer one-2');
+    assert.deepEqual(state.asked, ['dockgate_one', 'dockgate_one']);
+  });
+
+  it('that changes is exchanged before the next request, and passed over while it is half written', async () => {
+    const { path, state, credentials } = set('changing');
+    await credentials.authorization();
+    writeFileSync(path, '');
+    assert.equal(await credentials.authorization(), 'Bearer one-1');
+    writeFileSync(path, 'dockgate_two');
+    const both = await Promise.all([credentials.authorization(), credentials.authorization()]);
+    assert.deepEqual(both, ['Bearer two-2', 'Bearer two-2']);
+    // One the gateway refuses does not end what still works.
+    state.fault = new GatewayError('credential-unavailable', 'refused', { retryAfterS: 30 });
+    writeFileSync(path, 'dockgate_broken');
+    assert.equal(await credentials.authorization(), 'Bearer two-2');
+    assert.equal(await credentials.authorization(), 'Bearer two-2');
+    assert.equal(state.asked.length, 3);
+    state.fault = undefined;
+    writeFileSync(path, 'dockgate_three');
+    assert.equal(await credentials.authorization(), 'Bearer three-4');
+  });
+
+  it('that changes while its exchange is under way is exchanged anew', async () => {
+    const path = join(dir, 'racing');
+    writeFileSync(path, 'dockgate_old');
+    let release = () => {};
+    const credentials = credentialFile(path, async (secret) => {
+      if (secret === 'dockgate_old') await new Promise<void>((resolve) => (release = resolve));
+      return { token: secret.slice('dockgate_'.length), ttlMs: HOUR };
+    });
+    const first = credentials.authorization();
+    writeFileSync(path, 'dockgate_new');
+    assert.equal(await credentials.authorization(), 'Bearer new');
+    release();
+    await first;
+    assert.equal(await credentials.authorization(), 'Bearer new');
+  });
+
+  it('that is refused is not presented for every request; a gateway that is away is asked again', async () => {
+    const { state, credentials } = set('refused');
+    state.fault = new GatewayError('credential-unavailable', 'it was revoked', { retryAfterS: 30 });
+    for (let i = 0; i < 5; i++) await assert.rejects(credentials.authorization(), unavailable(/it was revoked/));
+    assert.equal(state.asked.length, 1);
+    state.now += 30_001;
+    state.fault = new GatewayError('gateway-unreachable', 'nobody listens');
+    await assert.rejects(credentials.authorization(), { code: 'gateway-unreachable' });
+    state.fault = undefined;
+    state.now += 1_001;
+    assert.equal(await credentials.authorization(), 'Bearer one-3');
+  });
+
+  it('that cannot be exchanged just now leaves the token in force, also past its end', async () => {
+    const { state, credentials, settled } = set('away');
+    await credentials.authorization();
+    state.fault = new GatewayError('gateway-unreachable', 'nobody listens');
+    state.now += HOUR - 1_000;
+    assert.equal(await credentials.authorization(), 'Bearer one-1');
+    await settled();
+    state.now += 5_000;
+    assert.equal(await credentials.authorization(), 'Bearer one-1');
+    state.fault = undefined;
+    state.now += 1_001;
+    assert.equal(await credentials.authorization(), 'Bearer one-4');
+  });
+
+  it('is exchanged again for a token that is refused', async () => {
+    const { state, credentials } = set('revoked');
+    await credentials.authorization();
+    assert.equal(await credentials.renew('Bearer one-1'), false);
+    state.now += 1_001;
+    assert.equal(await credentials.renew('Bearer one-1'), true);
+    assert.equal(await credentials.authorization(), 'Bearer one-2');
+  });
+
+  it('that holds something else is told', async () => {
+    await assert.rejects(
+      set('jwt', jwt({ exp: 1 })).credentials.authorization(),
+      unavailable(/jwt holds no credential of dockgate; for a token use --token-file$/),
+    );
+    await assert.rejects(
+      set('other', 'ghp_x').credentials.authorization(),
+      unavailable(/other holds no credential of dockgate$/),
+    );
   });
 });

@@ -39,6 +39,13 @@ describe('the docker CLI through connect', { skip: skipWithoutCli }, () => {
   let tokenFile: string;
   let credentials: string[];
   const environments: Record<string, NodeJS.ProcessEnv> = {};
+  /** Ends a test's own connect also when the test fails, or its process would keep the run. */
+  const others: Connected[] = [];
+  const startOther = async (args: readonly string[]): Promise<Connected> => {
+    const other = await startConnect(args);
+    others.push(other);
+    return other;
+  };
 
   before(async () => {
     // A port of its own, which it has again after a restart.
@@ -80,6 +87,7 @@ describe('the docker CLI through connect', { skip: skipWithoutCli }, () => {
   });
   after(async () => {
     removeContainers(PREFIX);
+    for (const other of others) await other.stop();
     await connected?.stop();
     await gateway?.remove();
   });
@@ -281,7 +289,7 @@ describe('the docker CLI through connect', { skip: skipWithoutCli }, () => {
       string,
       string,
     ];
-    const other = await startConnect([`https://127.0.0.1:${gateway.port}`, '--ca', ca, '--cert', cert, '--key', key]);
+    const other = await startOther([`https://127.0.0.1:${gateway.port}`, '--ca', ca, '--cert', cert, '--key', key]);
     const env = { ...environments.socket, DOCKER_HOST: `unix://${other.socket}` };
     const ran = await docker(env, ['volume', 'ls']);
     assert.equal(ran.code, 0, ran.stderr);
@@ -289,9 +297,50 @@ describe('the docker CLI through connect', { skip: skipWithoutCli }, () => {
     await other.stop();
   });
 
+  it('a refresh credential is exchanged for tokens, again when its file or the gateway’s mind changes', async () => {
+    const tokensOf = async (identity: string) =>
+      JSON.parse(await gateway.must('token', 'list', '--identity', identity, '--json')) as { id: string }[];
+    await gateway.must('identity', 'create', 'nightly', '--policy', 'reader');
+    await gateway.must('identity', 'create', 'weekly', '--policy', 'reader');
+    const file = join(gateway.dir, 'bot.credential');
+    writeFileSync(file, await gateway.must('credential', 'create', 'nightly'));
+    const ca = join(gateway.dir, 'data', 'ca.pem');
+    const url = `https://127.0.0.1:${gateway.port}`;
+    const other = await startOther([url, '--ca', ca, '--credential-file', file]);
+    const env = { ...environments.socket, DOCKER_HOST: `unix://${other.socket}` };
+    const works = async (environment: NodeJS.ProcessEnv) => {
+      const ran = await docker(environment, ['network', 'ls']);
+      assert.equal(ran.code, 0, ran.stderr);
+    };
+    await works(env);
+    const [first, ...more] = await tokensOf('nightly');
+    assert.equal(more.length, 0);
+    // A token that is ended from outside, and a gateway that restarts: no client notices.
+    await gateway.must('token', 'revoke', first?.id as string);
+    await until('the next exchange to be allowed', async () => (await docker(env, ['network', 'ls'])).code === 0);
+    await gateway.stop();
+    await gateway.restart();
+    await works(env);
+    assert.equal((await tokensOf('nightly')).length, 2);
+    // Over ssh:// each command exchanges it once.
+    const { DOCKGATE_TOKEN_FILE: _none, ...ssh } = environments.ssh as Record<string, string>;
+    await works({ ...ssh, DOCKGATE_CREDENTIAL_FILE: file });
+    assert.equal((await tokensOf('nightly')).length, 3);
+    writeFileSync(file, await gateway.must('credential', 'create', 'weekly'));
+    await works(env);
+    assert.equal((await tokensOf('weekly')).length, 1);
+    assert.ok((await events('network.list')).some(({ subject }) => subject === 'weekly'));
+    await other.stop();
+    writeFileSync(file, `dockgate_${'x'.repeat(49)}`);
+    await assert.rejects(
+      startConnect([url, '--ca', ca, '--credential-file', file]),
+      /the gateway gives no token for the credential: .*\[audit [0-9a-f-]+\]/,
+    );
+  });
+
   it('a token command is run for the token, and a stopped connect leaves no socket', async () => {
     const log = join(gateway.dir, 'runs');
-    const other = await startConnect([
+    const other = await startOther([
       `https://127.0.0.1:${gateway.port}`,
       '--ca',
       join(gateway.dir, 'data', 'ca.pem'),

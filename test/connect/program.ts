@@ -27,7 +27,13 @@ export async function startConnect(args: readonly string[], env: NodeJS.ProcessE
   child.stderr.on('data', (data: Buffer) => {
     errors += data.toString();
   });
-  const exited = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
+  let isOver = false;
+  const exited = new Promise<number | null>((resolve) =>
+    child.once('exit', (code) => {
+      isOver = true;
+      resolve(code);
+    }),
+  );
   await new Promise<void>((resolve, reject) => {
     child.stdout.on('data', (data: Buffer) => {
       output += data.toString();
@@ -41,7 +47,7 @@ export async function startConnect(args: readonly string[], env: NodeJS.ProcessE
     log: () => errors,
     async stop() {
       // Not child.kill(): Deno would then report the signal, whatever the program made of it.
-      if (child.exitCode === null && child.signalCode === null) process.kill(child.pid as number, 'SIGTERM');
+      if (!isOver) process.kill(child.pid as number, 'SIGTERM');
       const code = await exited;
       rmSync(dir, { recursive: true, force: true });
       return code;

@@ -15,6 +15,7 @@ interface ConnectFlags {
   readonly tokenFile?: string;
   readonly ca?: string;
   readonly tokenCommand?: string;
+  readonly credentialFile?: string;
   readonly cert?: string;
   readonly key?: string;
 }
@@ -23,6 +24,8 @@ const CREDENTIALS = `
 Credential, one of:
   --token-file FILE      read again whenever the file changes        (DOCKGATE_TOKEN_FILE)
   --token-command CMD    run again before its token expires          (DOCKGATE_TOKEN_COMMAND)
+  --credential-file FILE refresh credential ("dockgate credential create"), exchanged for short
+                         tokens; read again on change                (DOCKGATE_CREDENTIAL_FILE)
   --cert FILE --key FILE client certificate, read again on change    (DOCKGATE_CERT, DOCKGATE_KEY)
   the token itself in DOCKGATE_TOKEN
 A 401 of the gateway makes it look once for a newer token. --ca FILE (DOCKGATE_CA) trusts a private CA.`;
@@ -82,18 +85,32 @@ export const readCredentials = async (
   env: Environment,
   target: GatewayTarget,
 ): Promise<Credentials> => {
-  if (flags.tokenFile && flags.tokenCommand)
-    throw usageError('--token-file and --token-command name two tokens; give one of them');
-  const { fixedToken, noCredentials, tokenCommand, tokenFile } = await import('../../connect/credentials.ts');
+  const named = [
+    ['--token-file', flags.tokenFile],
+    ['--token-command', flags.tokenCommand],
+    ['--credential-file', flags.credentialFile],
+  ].flatMap(([name, value]) => (value ? [name] : []));
+  if (named.length > 1) throw usageError(`${named.join(' and ')} name two tokens; give one of them`);
+  const { credentialFile, fixedToken, noCredentials, tokenCommand, tokenFile } = await import(
+    '../../connect/credentials.ts'
+  );
+  const exchanged = async (path: string): Promise<Credentials> => {
+    if (target.address.kind === 'unix')
+      throw usageError('a credential is exchanged at an address such as https://gateway.example:2376, not on a socket');
+    const { exchangeAt } = await import('../../connect/exchange.ts');
+    return credentialFile(resolve(path), exchangeAt(target));
+  };
   if (flags.tokenFile) return tokenFile(resolve(flags.tokenFile));
   if (flags.tokenCommand) return tokenCommand(flags.tokenCommand);
+  if (flags.credentialFile) return exchanged(flags.credentialFile);
   // A certificate given by hand is meant alone; what only stands in the environment comes after it.
   if (flags.cert) return noCredentials;
   if (env.DOCKGATE_TOKEN_FILE) return tokenFile(resolve(env.DOCKGATE_TOKEN_FILE));
   if (env.DOCKGATE_TOKEN_COMMAND) return tokenCommand(env.DOCKGATE_TOKEN_COMMAND);
+  if (env.DOCKGATE_CREDENTIAL_FILE) return exchanged(env.DOCKGATE_CREDENTIAL_FILE);
   if (env.DOCKGATE_TOKEN) return fixedToken(env.DOCKGATE_TOKEN);
   if (target.tls?.cert !== undefined || target.address.kind === 'unix') return noCredentials;
-  throw usageError('no credential: give --token-file, --token-command, or --cert with --key');
+  throw usageError('no credential: give --token-file, --token-command, --credential-file, or --cert with --key');
 };
 
 const settingsOf = async (command: Command, url: string | undefined) => {
@@ -109,6 +126,7 @@ const withCredentials = (command: Command): Command =>
   command
     .argument('[url]', 'the gateway, https://host:2376 (DOCKGATE_HOST)')
     .option('--token-command <cmd>', 'shell command that prints a token')
+    .option('--credential-file <file>', 'refresh credential to have tokens for')
     .option('--cert <file>', 'client certificate, PEM')
     .option('--key <file>', 'its private key, PEM')
     .addHelpText('after', CREDENTIALS);
@@ -123,6 +141,7 @@ const connect = withCredentials(new Command('connect'))
     examples(
       'dockgate connect https://gateway:2376 --token-file ~/.dockgate/token --socket /run/user/1000/dockgate.sock',
       'dockgate connect https://gateway:2376 --token-command "vault read -field=token docker/ci" --socket ./ci.sock',
+      'dockgate connect https://gateway:2376 --credential-file ~/ci.credential --socket ./ci.sock',
       'DOCKER_HOST=unix:///run/user/1000/dockgate.sock docker buildx build .',
     ),
   )

@@ -1,6 +1,6 @@
-// One short question to an endpoint: a GET whose whole answer is held in memory.
-import type { Upstreams } from '../connect/upstream.ts';
+// One short question to an endpoint, whose whole answer is held in memory.
 import { GatewayError } from '../errors.ts';
+import type { Upstreams } from './upstream.ts';
 
 export interface Answer {
   readonly status: number;
@@ -13,9 +13,22 @@ export interface Answer {
 const ANSWER_MS = 10_000;
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
 
+export interface Question {
+  readonly path: string;
+  /** Value of the Authorization header. */
+  readonly authorization?: string | undefined;
+  /** Makes it a POST. */
+  readonly form?: URLSearchParams;
+  /** Name of who asks, for the gateway's audit. */
+  readonly userAgent: string;
+}
+
 /** @throws {GatewayError} `gateway-unreachable`, with the system's or TLS library's error as cause */
-export async function ask(upstreams: Upstreams, path: string, authorization: string | undefined): Promise<Answer> {
-  const upstream = await upstreams.take(false);
+export async function ask(upstreams: Upstreams, question: Question): Promise<Answer> {
+  const { path, authorization, form, userAgent } = question;
+  const method = form === undefined ? 'GET' : 'POST';
+  // What must not be asked twice goes on a connection of its own: a kept one may just have been closed.
+  const upstream = await upstreams.take(form !== undefined);
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     const headers = new Map<string, string>();
@@ -27,7 +40,7 @@ export async function ask(upstreams: Upstreams, path: string, authorization: str
       reject(upstreams.trouble(error));
     };
     const timer = setTimeout(() => fail(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })), ANSWER_MS);
-    upstream.begin('GET', {
+    upstream.begin(method, {
       onInterim() {},
       onHead(head) {
         status = head.status;
@@ -41,13 +54,17 @@ export async function ask(upstreams: Upstreams, path: string, authorization: str
       },
       onEnd() {
         clearTimeout(timer);
-        upstreams.give(upstream);
+        if (form === undefined) upstreams.give(upstream);
+        else upstream.drop();
         resolve({ status, headers, body: Buffer.concat(chunks) });
       },
       onBroken: fail,
     });
-    let head = `GET ${path} HTTP/1.1\r\nHost: ${upstreams.host}\r\nUser-Agent: dockgate-doctor\r\n`;
+    let head = `${method} ${path} HTTP/1.1\r\nHost: ${upstreams.host}\r\nUser-Agent: ${userAgent}\r\n`;
     if (authorization !== undefined) head += `Authorization: ${authorization}\r\n`;
-    upstream.socket.write(`${head}\r\n`, 'latin1');
+    const body = form?.toString() ?? '';
+    if (form !== undefined)
+      head += `Content-Type: application/x-www-form-urlencoded\r\nContent-Length: ${body.length}\r\n`;
+    upstream.socket.write(`${head}\r\n${body}`, 'latin1');
   });
 }
