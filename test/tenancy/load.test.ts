@@ -42,6 +42,8 @@ describe('docker load of tenants', { skip: skipWithoutEngine }, () => {
     await two.gateway.remove();
   });
   const load = (who: 'alice' | 'bob', body: Buffer) => two[who]('POST', '/images/load', { body });
+  const layersOf = async (tag: string): Promise<unknown> =>
+    ((await two.engine('GET', `/images/${tag}/json`)).json as { RootFS?: unknown }).RootFS;
   const idOf = async (tag: string): Promise<string | undefined> =>
     ((await two.engine('GET', `/images/${tag}/json`)).json as { Id?: string }).Id;
 
@@ -81,7 +83,8 @@ describe('docker load of tenants', { skip: skipWithoutEngine }, () => {
       await must(two.alice, 'DELETE', `/images/${tag}`);
       const loaded = await load('alice', body);
       assert.match(loaded.text, /Loaded image/, loaded.text);
-      assert.equal(await idOf(tag), await idOf(IMAGE));
+      // Its id is not the same in every image store.
+      assert.deepEqual(await layersOf(tag), await layersOf(IMAGE));
     }
   });
 

@@ -91,11 +91,9 @@ export class TenantCall implements View {
     if (serving === undefined) {
       const why = `denied: ${call.action} concerns the whole engine, and tenant ${this.tenant} has only its own objects; ask an operator`;
       // `docker inspect` asks kind after kind and ends its search with any other answer.
-      if (call.path.id !== undefined && call.action.endsWith('.inspect'))
-        throw new GatewayError(
-          'object-not-found',
-          `${missing(call.operation.resource, call.path.id).message} (${why})`,
-        );
+      const name = call.path.id ?? call.path.name;
+      if (name !== undefined && call.action.endsWith('.inspect'))
+        throw new GatewayError('object-not-found', `${missing(call.operation.resource, name).message} (${why})`);
       throw new GatewayError('tenant-not-served', why);
     }
     this.serving = serving;
