@@ -148,7 +148,6 @@ describe('lists and streams', { skip: skipWithoutEngine }, () => {
     for (const [method, path] of [
       ['GET', '/swarm'],
       ['POST', '/swarm/leave'],
-      ['POST', '/images/load'],
       ['GET', '/plugins/x/json'],
     ] as const) {
       const answer = await two.alice(method, path);
