@@ -7,6 +7,8 @@ const BLOCK = 512;
 const MAX_EXTENDED_BYTES = 64 * 1024;
 /** Zeros behind the end, as tar fills its last record, in bytes. */
 const MAX_PADDING = 1024 * 1024;
+/** Most headers, of entries and of their names: an image has three files a layer. Entries without content cost the sender little. */
+const MAX_HEADERS = 20_000;
 
 export interface TarFileSink {
   /** A file begins. Throws to end the reading. */
@@ -28,7 +30,8 @@ export async function readTarFiles(source: AsyncIterable<Uint8Array>, sink: TarF
 async function readEntries(bytes: Pieces, sink: TarFileSink): Promise<void> {
   const seen = new Set<string>();
   let longName: string | undefined;
-  for (;;) {
+  for (let headers = 0; ; headers++) {
+    if (headers > MAX_HEADERS) throw refuse(`it has more than ${MAX_HEADERS} entries`);
     const header = await bytes.exactly(BLOCK);
     if (header === undefined) throw refuse('it ends before its end: it was cut off');
     if (header.every((byte) => byte === 0)) {

@@ -185,6 +185,16 @@ describe('image archives', () => {
     ],
     ['an absolute name', archive(...parts(), tarEntry('/manifest.json', '[]')), /is not read/],
     ['a size in binary', archive(announcing('\x80\0\0\0\0\0\0\0\x02\0\0\0')), /number that is not read/],
+    [
+      'entries without content and without end',
+      Buffer.concat(Array.from({ length: 20_002 }, (_, i) => tarEntry(`d${i}/`, '', '5'))),
+      /more than 20000 entries/,
+    ],
+    [
+      'names without end',
+      Buffer.concat(Array.from({ length: 20_002 }, () => pax('mtime', '1700000000.5'))),
+      /more than 20000 entries/,
+    ],
     ['cut off in a file', archive(...parts(), manifest(item())).subarray(0, 1300), /cut off/],
     ['cut off between files', Buffer.concat(parts()), /cut off/],
     [
