@@ -1,12 +1,33 @@
 // The test command: finds or starts a real engine, then runs every suite in the runtime it was started in.
 //   node test/run.ts [PATH...]      deno run -A test/run.ts [PATH...]
 // Engine: DOCKGATE_TEST_DOCKER_HOST=unix://... or, as root with dockerd installed, a private one that ends with the run.
-import { spawn } from 'node:child_process';
-import { existsSync, globSync, mkdtempSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { cpSync, existsSync, globSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { pathWithEngine, startPrivateEngine } from './support/private-engine.ts';
 import { IS_DENO, ROOT } from './support/runtime.ts';
+
+/** Files that take longest, the longest first: they begin first, so that none is left alone at the end. */
+const LONGEST: readonly string[] = [
+  'test/corpus/shared-corpus.test.ts',
+  'test/corpus/own-corpus.test.ts',
+  'test/clients/docker-cli.test.ts',
+  'test/connect/docker.test.ts',
+  'test/clients/compose.test.ts',
+  'test/clients/build.test.ts',
+  'test/clients/libraries.test.ts',
+  'test/clients/engines.test.ts',
+  'test/e2e/docker-cli.test.ts',
+  'test/e2e/tokens.test.ts',
+  'test/e2e/bound-sockets.test.ts',
+  'test/gateway/bad-input.test.ts',
+  'test/faults/slow-reader.test.ts',
+  'test/corpus/differential.test.ts',
+  'test/doctor/doctor.test.ts',
+  'test/fidelity/streams.test.ts',
+  'test/fidelity/hijack.test.ts',
+];
 
 process.chdir(ROOT);
 const wanted = process.argv.slice(2);
@@ -33,29 +54,82 @@ if (env.DOCKGATE_TEST_DOCKER_HOST !== undefined && env.DOCKGATE_TEST_DOCKER_HOST
 
 const scratch = mkdtempSync(join(tmpdir(), 'dg-test-'));
 env.TMPDIR = scratch;
-// Two files at once: Node's runner does so itself, Deno gets every other file in a process of its own, whose output comes last.
-const shares = IS_DENO ? [files.filter((_, i) => i % 2 === 0), files.filter((_, i) => i % 2 === 1)] : [files];
-const runs = shares
-  .filter((share) => share.length > 0)
-  .map((share, i) => {
-    const args = IS_DENO
-      ? ['test', '-A', '--no-check', '--quiet', ...share]
-      : ['--test', '--test-timeout=120000', '--test-concurrency=2', ...share];
-    const child = spawn(process.execPath, args, { stdio: i === 0 ? 'inherit' : ['ignore', 'pipe', 'pipe'], env });
-    const kept: Buffer[] = [];
-    for (const stream of [child.stdout, child.stderr]) stream?.on('data', (data: Buffer) => kept.push(data));
-    const ended = new Promise<number>((resolve) => child.once('close', (exit) => resolve(exit ?? 1)));
-    return { child, kept, ended };
-  });
+const program = join(ROOT, 'node_modules', '.cache', `test-program-${process.pid}`);
+if (!IS_DENO) {
+  // Most files start gateways and commands of ours by the dozen: on Node the bundle, three times as fast as the sources.
+  mkdirSync(join(program, 'bin'), { recursive: true });
+  cpSync('bin/dockgate.js', join(program, 'bin', 'dockgate.js'));
+  execFileSync(process.execPath, ['scripts/build.ts', join(program, 'dist')]);
+  env.DOCKGATE_TEST_PROGRAM = join(program, 'bin', 'dockgate.js');
+  // What is loaded again and again is compiled once.
+  env.NODE_COMPILE_CACHE ??= join(program, 'compile-cache');
+}
+
+/** Files run at once: more than the processors, for much of a file's time goes by in the engine. */
+const JOBS = Number(env.DOCKGATE_TEST_JOBS ?? Math.min(4, availableParallelism() + 1));
+/** Longest one process may take before it is ended and counts as failed, in ms. */
+const UNIT_TIMEOUT_MS = 600_000;
+/** Files that Deno runs in one process, which starts more slowly than Node; the longest have one each. */
+const DENO_BATCH = 6;
+const rest = files.filter((path) => !LONGEST.includes(path));
+const batch = IS_DENO ? DENO_BATCH : 1;
+const units: string[][] = LONGEST.filter((path) => files.includes(path)).map((path) => [path]);
+for (let i = 0; i < rest.length; i += batch) units.push(rest.slice(i, i + batch));
+
+const children = new Set<ChildProcess>();
+const took: { paths: readonly string[]; seconds: number }[] = [];
+let isStopped = false;
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.on(signal, () => {
-    for (const { child } of runs) child.kill(signal);
+    isStopped = true;
+    for (const child of children) child.kill(signal);
   });
-let code = 0;
-for (const { kept, ended } of runs) {
-  code = Math.max(code, await ended);
-  for (const data of kept) process.stdout.write(data);
+
+/** Runs files in one process, and prints what it said once it ended, so that no two mix. */
+async function passes(paths: readonly string[]): Promise<boolean> {
+  const started = performance.now();
+  const args = IS_DENO ? ['test', '-A', '--no-check', '--quiet', ...paths] : ['--test-timeout=120000', ...paths];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
+  children.add(child);
+  const timer = setTimeout(() => child.kill('SIGKILL'), UNIT_TIMEOUT_MS);
+  const said: Buffer[] = [];
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: Buffer) => said.push(data));
+  const code = await new Promise<number>((resolve) => child.once('close', (exit) => resolve(exit ?? 1)));
+  clearTimeout(timer);
+  children.delete(child);
+  const seconds = (performance.now() - started) / 1000;
+  took.push({ paths, seconds });
+  process.stdout.write(`\n== ${paths.join(' ')} (${seconds.toFixed(1)} s)${code === 0 ? '' : ' FAILED'}\n`);
+  for (const data of said) process.stdout.write(data);
+  return code === 0;
 }
+
+/** Runs all, so many at once; returns those that failed. */
+async function runAll(units: readonly (readonly string[])[], jobs: number): Promise<(readonly string[])[]> {
+  const waiting = [...units];
+  const failed: (readonly string[])[] = [];
+  const work = async () => {
+    for (let paths = waiting.shift(); paths !== undefined && !isStopped; paths = waiting.shift())
+      if (!(await passes(paths))) failed.push(paths);
+  };
+  await Promise.all(Array.from({ length: jobs }, work));
+  return failed;
+}
+
+let failed = await runAll(units, JOBS);
+if (failed.length > 0 && !isStopped && env.DOCKGATE_TEST_AGAIN === '1') {
+  // Real engines and clients on a loaded machine now and then miss a deadline: once more, one at a time.
+  const again = failed.flat().map((path) => [path]);
+  console.log(`\n== FAILED ONCE, running again: ${again.flat().join(' ')}`);
+  failed = await runAll(again, 1);
+}
+took.sort((a, b) => b.seconds - a.seconds);
+console.log(`\n== the longest of ${files.length} files`);
+for (const { paths, seconds } of took.slice(0, 12))
+  console.log(`${seconds.toFixed(1).padStart(7)} s  ${paths.join(' ')}`);
+if (failed.length > 0) console.log(`\n== FAILED: ${failed.flat().join(' ')}`);
+const code = isStopped || failed.length > 0 ? 1 : 0;
 if (stopEngine !== undefined) await stopEngine();
+rmSync(program, { recursive: true, force: true });
 if (existsSync(scratch)) rmSync(scratch, { recursive: true, force: true });
 process.exit(code);

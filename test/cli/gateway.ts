@@ -9,9 +9,9 @@ import { Readable } from 'node:stream';
 import { createAdminApp } from '../../src/admin/app.ts';
 import { type AdminCaller, LOCAL_OPERATOR } from '../../src/admin/services.ts';
 import { createFakes, type Fakes } from '../admin/fakes.ts';
+import { dockgateCommand } from '../support/runtime.ts';
 
-export const ROOT = new URL('../..', import.meta.url).pathname;
-const isDeno = 'Deno' in globalThis;
+export { ROOT } from '../support/runtime.ts';
 
 export interface Finished {
   readonly code: number | null;
@@ -29,12 +29,10 @@ export interface RunOptions {
 
 /** Runs the CLI in the runtime the test runs in, as its user would. */
 export const runCli = (args: readonly string[], options: RunOptions = {}): Promise<Finished> => {
-  const [program, ...before] = isDeno
-    ? [process.execPath, 'run', '-A', '--no-check', '--config', join(ROOT, 'deno.json'), join(ROOT, 'src/cli/main.ts')]
-    : [process.execPath, join(ROOT, 'bin/dockgate.js')];
+  const [program, before] = dockgateCommand();
   const { DOCKGATE_CONFIG: _c, DOCKGATE_DATA: _d, DOCKGATE_HOST: _h, DOCKGATE_TOKEN: _t, ...inherited } = process.env;
   return new Promise((resolve, reject) => {
-    const child = spawn(program ?? '', [...before, ...args], {
+    const child = spawn(program, [...before, ...args], {
       cwd: options.cwd ?? tmpdir(),
       env: { ...inherited, NO_COLOR: '1', ...options.env },
       stdio: ['pipe', 'pipe', 'pipe'],

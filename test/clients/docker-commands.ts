@@ -63,7 +63,7 @@ export const STEPS: readonly Step[] = [
   step('create -i --network none --name $P-i busybox:test cat'),
   step('start -ai $P-i', 'to a started container\n'),
   step('logs --tail 1 $P-i'),
-  step("run -d --network none --name $P-a busybox:test sh -c 'sleep 1; echo late; exit 5'"),
+  step("run -d --network none --name $P-a busybox:test sh -c 'sleep 3; echo late; exit 5'"),
   step('attach --no-stdin $P-a'),
   step('attach $P-a'),
   step("run --rm -i --network none busybox:test sh -c 'cat; echo err >&2; exit 9'", 'to a new container\n'),

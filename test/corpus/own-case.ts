@@ -79,8 +79,10 @@ export async function runCase(it: OwnCase, prefix: string, { engine, gateway }: 
     }
     const caller = gateway?.callers.alice;
     const answers = await exchange(gateway?.socket ?? engine, fill(own), caller === undefined ? [] : [caller]);
-    // A container may be named like another's id, which no prefix finds.
-    if (own.path.includes('/containers/create')) made = (parse(answers[0]?.body) as { Id?: string } | undefined)?.Id;
+    // A container or network may be named like another's id, which no prefix finds.
+    const kind = /\/(containers|networks)\/create/.exec(own.path)?.[1];
+    const id = (parse(answers[0]?.body) as { Id?: string } | undefined)?.Id;
+    if (kind !== undefined && id !== undefined) made = `/${kind}/${id}`;
     const isProved = (own.probe?.length ?? 0) > 0 || own.match !== undefined;
     const first = answers[0]?.status ?? 0;
     let honoured = true;
@@ -95,7 +97,7 @@ export async function runCase(it: OwnCase, prefix: string, { engine, gateway }: 
     const message = answers[0]?.body.toString().slice(0, 300) ?? '';
     return { honoured, statuses: answers.map(({ status }) => status), message };
   } finally {
-    if (made !== undefined) await ask(engine, 'DELETE', `/containers/${made}?force=1&v=1`);
+    if (made !== undefined) await ask(engine, 'DELETE', `${made}?force=1&v=1`);
     await removeAll(engine, prefix);
   }
 }
