@@ -4,11 +4,12 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import type { Connected } from '../connect/program.ts';
 import { issueTo } from '../support/certificates.ts';
 import { CLI_PLUGINS, dockerDirect, ENGINE, IMAGE, skipWithoutCli } from '../support/engine.ts';
 import { docker, type Ran, run, startGateway, type TestGateway } from '../support/gateway.ts';
 import { IS_DENO, ROOT } from '../support/runtime.ts';
-import { clientEnv } from './channels.ts';
+import { clientEnv, connectAs } from './channels.ts';
 
 const PREFIX = `dg-build-${IS_DENO ? 'deno' : 'node'}`;
 const SECRET = 'hunter2-not-for-the-log';
@@ -26,6 +27,7 @@ interface Row {
 describe('docker build through dockgate', { skip: skipWithoutCli }, () => {
   let gateway: TestGateway;
   let context: string;
+  let connected: Connected;
   const env: Record<string, NodeJS.ProcessEnv> = {};
   const build = (who: string, args: readonly string[], more: NodeJS.ProcessEnv): Promise<Ran> =>
     docker({ ...env[who], ...more }, ['build', ...args]);
@@ -49,6 +51,8 @@ describe('docker build through dockgate', { skip: skipWithoutCli }, () => {
     const { folder: certificate } = await issueTo(gateway, 'bk');
     env.mtls = clientEnv(gateway, 'mtls', { identity: 'bk', token: '', certificate });
     env.bearer = clientEnv(gateway, 'bearer', { identity: 'bk', token });
+    connected = await connectAs(gateway, token);
+    env.connect = clientEnv(gateway, 'connect', { identity: 'bk', token, connect: connected.socket });
     context = join(gateway.dir, 'context');
     mkdirSync(context);
     writeFileSync(
@@ -60,6 +64,7 @@ describe('docker build through dockgate', { skip: skipWithoutCli }, () => {
   after(async () => {
     const images = dockerDirect('images', '-q', '--filter', `reference=${PREFIX}*`).split('\n').filter(Boolean);
     if (images.length > 0) dockerDirect('rmi', '-f', ...new Set(images));
+    await connected?.stop();
     await gateway?.remove();
   });
 
@@ -165,6 +170,7 @@ describe('docker build through dockgate', { skip: skipWithoutCli }, () => {
     for (const [who, how] of [
       ['bk', 'a bound socket'],
       ['mtls', 'a client certificate'],
+      ['connect', 'connect, which presents the token buildx cannot'],
     ] as const) {
       it(`builds with build.opaque over ${how}, and the audit marks every part of it unread`, async () => {
         const ran = await buildKit(

@@ -1,18 +1,32 @@
 // The ways a client can present an identity today, as the environment a docker CLI (and what reads the same settings) needs.
 import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { type Connected, startConnect } from '../connect/program.ts';
 import { CLI_PLUGINS } from '../support/engine.ts';
 import type { TestGateway } from '../support/gateway.ts';
 
-/** `bearer` and `basic` are headers over HTTPS, `mtls` a client certificate; `unix` is a socket bound to the identity. */
-export type ClientChannel = 'bearer' | 'basic' | 'mtls' | 'unix';
-export const CLIENT_CHANNELS: readonly ClientChannel[] = ['bearer', 'basic', 'mtls', 'unix'];
+/**
+ * `bearer` and `basic` are headers over HTTPS, `mtls` a client certificate; `unix` is a socket bound to the identity, and
+ * `connect` one of a `dockgate connect` that presents its token.
+ */
+export type ClientChannel = 'bearer' | 'basic' | 'mtls' | 'unix' | 'connect';
+export const CLIENT_CHANNELS: readonly ClientChannel[] = ['bearer', 'basic', 'mtls', 'unix', 'connect'];
 
 /** Who calls: an identity with a socket of its name, its token, and its certificate's folder where it has one. */
 export interface Caller {
   readonly identity: string;
   readonly token: string;
   readonly certificate?: string;
+  /** Of the `dockgate connect` that runs for it, see {@link connectAs}. */
+  readonly connect?: string;
+}
+
+/** Starts `dockgate connect` with a caller's token. */
+export function connectAs(gateway: TestGateway, token: string): Promise<Connected> {
+  const file = join(mkdtempSync(join(gateway.dir, 'connect-')), 'token');
+  writeFileSync(file, token);
+  const ca = join(gateway.dir, 'data', 'ca.pem');
+  return startConnect([`https://127.0.0.1:${gateway.port}`, '--token-file', file, '--ca', ca]);
 }
 
 /** Value of the Authorization header, undefined where the channel needs none. */
@@ -24,6 +38,7 @@ export function authorizationOf(channel: ClientChannel, token: string): string |
       return `Basic ${Buffer.from(`bot:${token}`).toString('base64')}`;
     case 'mtls':
     case 'unix':
+    case 'connect':
       return undefined;
   }
 }
@@ -41,6 +56,10 @@ export function clientEnv(gateway: TestGateway, channel: ClientChannel, who: Cal
   );
   const env = { PATH: process.env.PATH, HOME: folder, DOCKER_CONFIG: folder };
   if (channel === 'unix') return { ...env, DOCKER_HOST: `unix://${gateway.dir}/${who.identity}.sock` };
+  if (channel === 'connect') {
+    if (who.connect === undefined) throw new Error(`no connect runs for ${who.identity}`);
+    return { ...env, DOCKER_HOST: `unix://${who.connect}` };
+  }
   writeFileSync(join(folder, 'ca.pem'), readFileSync(join(gateway.dir, 'data', 'ca.pem')));
   if (channel === 'mtls') {
     if (who.certificate === undefined) throw new Error(`${who.identity} has no certificate`);

@@ -1,13 +1,14 @@
 // docker compose v2 through the gateway: up, ps, logs, exec, run, stop, down, and what it may not do.
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import type { Connected } from '../connect/program.ts';
 import { issueTo } from '../support/certificates.ts';
 import { CLI_PLUGINS, dockerDirect, ENGINE, IMAGE, removeContainers, skipWithoutCli } from '../support/engine.ts';
 import { docker, type Ran, startGateway, type TestGateway } from '../support/gateway.ts';
 import { IS_DENO, ROOT } from '../support/runtime.ts';
-import { CLIENT_CHANNELS, clientEnv } from './channels.ts';
+import { CLIENT_CHANNELS, clientEnv, connectAs } from './channels.ts';
 
 const PREFIX = `dg-compose-${IS_DENO ? 'deno' : 'node'}`;
 const skip = skipWithoutCli !== false ? skipWithoutCli : CLI_PLUGINS === undefined ? 'no docker-compose here' : false;
@@ -32,6 +33,7 @@ describe('docker compose through dockgate', { skip }, () => {
   let gateway: TestGateway;
   let token: string;
   let certificate: string;
+  let connected: Connected;
 
   before(async () => {
     const names = ['team', 'bk'];
@@ -41,9 +43,11 @@ describe('docker compose through dockgate', { skip }, () => {
     await gateway.must('identity', 'create', 'bk', '--policy', 'compose', '--policy', 'buildkit');
     token = await gateway.must('token', 'create', 'team');
     certificate = (await issueTo(gateway, 'team')).folder;
+    connected = await connectAs(gateway, token);
   });
   after(async () => {
     removeContainers(PREFIX);
+    await connected?.stop();
     await gateway?.remove();
   });
 
@@ -56,7 +60,7 @@ describe('docker compose through dockgate', { skip }, () => {
 
   for (const channel of CLIENT_CHANNELS) {
     it(`carries a project from up to down (${channel})`, async () => {
-      const env = clientEnv(gateway, channel, { identity: 'team', token, certificate });
+      const env = clientEnv(gateway, channel, { identity: 'team', token, certificate, connect: connected.socket });
       const project = `${PREFIX}-${channel}`;
       const folder = projectOf(channel, FILE);
       const compose = (...args: string[]): Promise<Ran> =>
@@ -74,13 +78,17 @@ describe('docker compose through dockgate', { skip }, () => {
       assert.equal(await ok('exec', '-T', 'web', 'sh', '-c', 'echo inside > /data/x; cat /data/x'), 'inside\n');
       const failed = await compose('exec', '-T', 'web', 'sh', '-c', 'exit 6');
       assert.equal(failed.code, 6);
-      assert.equal(await ok('run', '--rm', '-T', 'web', 'cat', '/data/x'), 'inside\n');
       await ok('cp', 'web:/data/x', join(folder, 'x'));
-      await ok('top');
-      await ok('pause', 'web');
-      await ok('unpause', 'web');
-      await ok('restart', '-t', '0', 'web');
-      await ok('stop', '-t', '0');
+      assert.equal(readFileSync(join(folder, 'x'), 'utf8'), 'inside\n');
+      // A header is a header: the rest is played with one of the two.
+      if (channel !== 'basic') {
+        assert.equal(await ok('run', '--rm', '-T', 'web', 'cat', '/data/x'), 'inside\n');
+        await ok('top');
+        await ok('pause', 'web');
+        await ok('unpause', 'web');
+        await ok('restart', '-t', '0', 'web');
+        await ok('stop', '-t', '0');
+      }
       await ok('down', '-v', '-t', '0');
       assert.equal(dockerDirect('ps', '-aq', '--filter', `name=${project}`).trim(), '');
       assert.equal(dockerDirect('volume', 'ls', '-q', '--filter', `name=${project}`).trim(), '');

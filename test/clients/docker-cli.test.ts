@@ -4,44 +4,61 @@ import { mkdirSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import type { Connected } from '../connect/program.ts';
 import { issueTo } from '../support/certificates.ts';
 import { DOCKER_CLI, dockerDirect, ENGINE, removeContainers, skipWithoutCli } from '../support/engine.ts';
 import { type Ran, run, startGateway, type TestGateway } from '../support/gateway.ts';
 import { IS_DENO } from '../support/runtime.ts';
-import { type Caller, CLIENT_CHANNELS, clientEnv } from './channels.ts';
+import { type Caller, CLIENT_CHANNELS, clientEnv, connectAs } from './channels.ts';
 import { plainText, STEPS, splitArguments } from './docker-commands.ts';
 
-/** How the token of Basic or a certificate is read is the same for all commands: they play the first ones alone. */
-const STEPS_OF_OTHERS = 24;
+/**
+ * How the token of Basic or a certificate is read is the same for all commands: they play the first ones alone. What `connect`
+ * carries differs by command: its first ones run, exec, copy both ways, start, attach and load an image.
+ */
+const STEPS_OF: Partial<Record<string, number>> = {
+  basic: 24,
+  mtls: 24,
+  connect: STEPS.findIndex(({ args }) => args.startsWith('load ')) + 1,
+};
+/** Half a minute on a quiet machine. */
+const TIMEOUT_MS = 400_000;
 const PREFIX = `dg-cmd-${IS_DENO ? 'deno' : 'node'}`;
 
 describe('every command of the docker CLI', { skip: skipWithoutCli }, () => {
   let gateway: TestGateway;
   let caller: Caller;
+  let connected: Connected;
   let told: ReadonlyMap<string, readonly string[]>;
   let scratch: string;
 
-  before(async () => {
-    gateway = await startGateway({ engine: ENGINE as string, unix: [{ name: 'op', identity: 'op' }] });
-    await gateway.must('identity', 'create', 'op', '--policy', 'operator');
-    const token = await gateway.must('token', 'create', 'op');
-    caller = { identity: 'op', token, certificate: (await issueTo(gateway, 'op')).folder };
-    scratch = mkdtempSync(join(tmpdir(), 'cmd-'));
-    removeContainers(PREFIX);
-    const folder = join(scratch, 'config');
-    mkdirSync(folder);
-    const straight = { PATH: process.env.PATH, HOME: folder, DOCKER_CONFIG: folder, DOCKER_HOST: `unix://${ENGINE}` };
-    // Side by side: each has names of its own, and what one waits for the others use.
-    const played = await Promise.all([
-      play('direct', straight),
-      ...CLIENT_CHANNELS.map((channel) => play(channel, clientEnv(gateway, channel, caller))),
-    ]);
-    told = new Map(['direct', ...CLIENT_CHANNELS].map((channel, i) => [channel, played[i] as readonly string[]]));
-  });
+  before(
+    async () => {
+      gateway = await startGateway({ engine: ENGINE as string, unix: [{ name: 'op', identity: 'op' }] });
+      await gateway.must('identity', 'create', 'op', '--policy', 'operator');
+      const token = await gateway.must('token', 'create', 'op');
+      connected = await connectAs(gateway, token);
+      const certificate = (await issueTo(gateway, 'op')).folder;
+      caller = { identity: 'op', token, certificate, connect: connected.socket };
+      scratch = mkdtempSync(join(tmpdir(), 'cmd-'));
+      removeContainers(PREFIX);
+      const folder = join(scratch, 'config');
+      mkdirSync(folder);
+      const straight = { PATH: process.env.PATH, HOME: folder, DOCKER_CONFIG: folder, DOCKER_HOST: `unix://${ENGINE}` };
+      // Side by side: each has names of its own, and what one waits for the others use.
+      const played = await Promise.all([
+        play('direct', straight),
+        ...CLIENT_CHANNELS.map((channel) => play(channel, clientEnv(gateway, channel, caller))),
+      ]);
+      told = new Map(['direct', ...CLIENT_CHANNELS].map((channel, i) => [channel, played[i] as readonly string[]]));
+    },
+    { timeout: TIMEOUT_MS },
+  );
   after(async () => {
     removeContainers(PREFIX);
     const left = dockerDirect('images', '-q', '--filter', `reference=${PREFIX}*`).split('\n').filter(Boolean);
     if (left.length > 0) dockerDirect('rmi', '-f', ...new Set(left));
+    await connected?.stop();
     await gateway?.remove();
   });
 
@@ -51,7 +68,7 @@ describe('every command of the docker CLI', { skip: skipWithoutCli }, () => {
     mkdirSync(names.$D);
     const lines: string[] = [];
     const nextSecond = () => String(Math.floor(Date.now() / 1000) + 1);
-    for (const { args, input } of channel === 'basic' || channel === 'mtls' ? STEPS.slice(0, STEPS_OF_OTHERS) : STEPS) {
+    for (const { args, input } of STEPS.slice(0, STEPS_OF[channel])) {
       const filled = args
         .replaceAll('$P', names.$P)
         .replaceAll('$D', names.$D)

@@ -3,11 +3,12 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import type { Connected } from '../connect/program.ts';
 import { issueTo } from '../support/certificates.ts';
 import { ENGINE, removeContainers, skipWithoutCli } from '../support/engine.ts';
 import { run, startGateway, type TestGateway } from '../support/gateway.ts';
 import { IS_DENO, ROOT } from '../support/runtime.ts';
-import { authorizationOf, type Caller, type ClientChannel, clientEnv } from './channels.ts';
+import { authorizationOf, type Caller, type ClientChannel, clientEnv, connectAs } from './channels.ts';
 import { plainText } from './docker-commands.ts';
 import { NODE_MODULES, PYTHON, skipWithoutNodeModules, skipWithoutPython } from './install.ts';
 
@@ -28,14 +29,14 @@ const LIBRARIES: readonly Library[] = [
     name: 'docker-py',
     skip: skipWithoutPython,
     command: [PYTHON as string, join(SCRIPTS, 'docker_py.py')],
-    channels: ['bearer', 'basic', 'mtls', 'unix'],
+    channels: ['bearer', 'basic', 'mtls', 'unix', 'connect'],
     headerless: ['attach socket'],
   },
   {
     name: 'dockerode',
     skip: skipWithoutNodeModules,
     command: [NODE, join(SCRIPTS, 'dockerode.cjs')],
-    channels: ['bearer', 'basic', 'mtls', 'unix'],
+    channels: ['bearer', 'basic', 'mtls', 'unix', 'connect'],
     headerless: [],
   },
   // It sends no header of its own.
@@ -43,7 +44,7 @@ const LIBRARIES: readonly Library[] = [
     name: 'testcontainers',
     skip: skipWithoutNodeModules,
     command: [NODE, join(SCRIPTS, 'testcontainers.cjs')],
-    channels: ['mtls', 'unix'],
+    channels: ['mtls', 'unix', 'connect'],
     headerless: [],
   },
 ];
@@ -51,15 +52,19 @@ const LIBRARIES: readonly Library[] = [
 describe('client libraries through dockgate', { skip: skipWithoutCli }, () => {
   let gateway: TestGateway;
   let caller: Caller;
+  let connected: Connected;
 
   before(async () => {
     gateway = await startGateway({ engine: ENGINE as string, unix: [{ name: 'op', identity: 'op' }] });
     await gateway.must('identity', 'create', 'op', '--policy', 'operator');
     const token = await gateway.must('token', 'create', 'op');
-    caller = { identity: 'op', token, certificate: (await issueTo(gateway, 'op')).folder };
+    connected = await connectAs(gateway, token);
+    const certificate = (await issueTo(gateway, 'op')).folder;
+    caller = { identity: 'op', token, certificate, connect: connected.socket };
   });
   after(async () => {
     removeContainers(PREFIX);
+    await connected?.stop();
     await gateway?.remove();
   });
 
