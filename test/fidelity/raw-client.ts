@@ -1,5 +1,5 @@
 // A client that writes its own bytes: one connection over a unix socket, TCP or TLS, and all that came back on it.
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
 import tls from 'node:tls';
@@ -20,8 +20,16 @@ export interface RawGateway {
   head(transport: Transport, line: string, ...headers: string[]): string;
 }
 
+/** What lets BuildKit's own protocol through. */
+const UNREAD = `apiVersion: dockgate/v1
+kind: Policy
+metadata: { name: unread, acknowledges: [host-access] }
+rules: [{ name: all, effect: allow, actions: [build.opaque, build.session, build.control] }]
+`;
+
+/** @param options `unread` lets `op` use BuildKit too */
 export async function startRawGateway(
-  options: { engine?: string; policy?: string; settings?: Record<string, unknown> } = {},
+  options: { engine?: string; policy?: string; unread?: boolean; settings?: Record<string, unknown> } = {},
 ): Promise<RawGateway> {
   const gateway = await startGateway({
     engine: options.engine ?? (ENGINE as string),
@@ -30,7 +38,14 @@ export async function startRawGateway(
       ...options.settings,
     },
   });
-  await gateway.must('identity', 'create', 'op', '--policy', options.policy ?? 'operator');
+  const policies = ['--policy', options.policy ?? 'operator'];
+  if (options.unread === true) {
+    const file = join(gateway.dir, 'unread.yaml');
+    writeFileSync(file, UNREAD);
+    await gateway.must('policy', 'apply', '-f', file);
+    policies.push('--policy', 'unread');
+  }
+  await gateway.must('identity', 'create', 'op', ...policies);
   const token = await gateway.must('token', 'create', 'op');
   const plain = Number(/"listener":"http:[^}]*"port":(\d+)/.exec(gateway.log())?.[1]);
   const secure = Number(/"listener":"https:[^}]*"port":(\d+)/.exec(gateway.log())?.[1]);
