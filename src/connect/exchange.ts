@@ -31,8 +31,8 @@ export function exchangeAt(target: GatewayTarget): (secret: string) => Promise<S
     if (answer.status === 200 && typeof token === 'string' && /^[\x21-\x7e]+$/.test(token) && isSpan(lifeS))
       return { token, ttlMs: lifeS * 1000 };
     const words = body.error_description ?? body.message;
-    const said = typeof words === 'string' ? words : `it answered ${answer.status}`;
-    const audit = typeof body.audit_id === 'string' ? ` [audit ${body.audit_id}]` : '';
+    const said = typeof words === 'string' ? plain(words) : `it answered ${answer.status}`;
+    const audit = typeof body.audit_id === 'string' ? ` [audit ${plain(body.audit_id)}]` : '';
     const retryAfterS =
       Number(answer.headers.get('retry-after')) || (answer.status === 401 ? REFUSED_REST_S : FAULT_REST_S);
     throw new GatewayError('credential-unavailable', `the gateway gives no token for the credential: ${said}${audit}`, {
@@ -40,6 +40,9 @@ export function exchangeAt(target: GatewayTarget): (secret: string) => Promise<S
     });
   };
 }
+
+/** What goes to a terminal and into an answer is one line of printable text. */
+const plain = (text: string): string => text.slice(0, 500).replace(/[^\x20-\x7e]/g, '?');
 
 const isSpan = (value: unknown): value is number => typeof value === 'number' && value > 0 && Number.isFinite(value);
 

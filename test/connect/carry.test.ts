@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { serveSocket } from '../../src/connect/connect.ts';
 import type { Credentials } from '../../src/connect/credentials.ts';
+import { GatewayError } from '../../src/errors.ts';
 import { dialPeer, type Peer, ScriptedServer } from './peer.ts';
 
 let dir: string;
@@ -424,5 +425,38 @@ describe('a gateway that goes', () => {
     up.send(OK);
     assert.equal(await other.take(/ok$/), OK);
     other.socket.destroy();
+  });
+});
+
+describe('a connect that starts', () => {
+  const start = (error: GatewayError, report: (line: string) => void) =>
+    serveSocket({
+      target: { text: 'http://gw', address: { kind: 'tcp', host: '127.0.0.1', port: gateway.port } },
+      credentials: { authorization: async () => Promise.reject(error), renew: async () => false },
+      report,
+      path: join(dir, 'other'),
+      mode: 0o600,
+    });
+
+  it('while the gateway is away serves, says so, and tells clients why', async () => {
+    const lines: string[] = [];
+    const other = await start(new GatewayError('gateway-unreachable', 'nobody listens at gw'), (line) =>
+      lines.push(line),
+    );
+    const peer = await dialPeer(join(dir, 'other'));
+    peer.send('GET /a HTTP/1.1\r\n\r\n');
+    assert.match(await peer.untilEnd(), /^HTTP\/1\.1 502 [\s\S]*nobody listens at gw/);
+    assert.deepEqual(lines, ['nobody listens at gw']);
+    peer.socket.destroy();
+    await other.stop();
+  });
+
+  it('with a credential that cannot be had ends, and leaves no socket', async () => {
+    const refused = new GatewayError('credential-unavailable', 'it was revoked');
+    await assert.rejects(
+      start(refused, () => {}),
+      refused,
+    );
+    await assert.rejects(dialPeer(join(dir, 'other')));
   });
 });
