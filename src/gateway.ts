@@ -163,15 +163,20 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
     running: LiveCall,
     check: () => void,
   ): Promise<void> {
-    const { outcome, changes } = await respondToTenant(call, request, caller, tenantCall, parts, {
-      signal: running.signal,
-      ...(call.operation.stream === 'none'
-        ? {}
-        : { onHead: (status: number) => parts.recorder.append(trace.event('stream-open', 'allow', { status })) }),
-    });
-    trace.ledger = changes;
-    check();
-    complete(trace, outcome, running);
+    try {
+      const { outcome, changes } = await respondToTenant(call, request, caller, tenantCall, parts, {
+        signal: running.signal,
+        ...(call.operation.stream === 'none'
+          ? {}
+          : { onHead: (status: number) => parts.recorder.append(trace.event('stream-open', 'allow', { status })) }),
+      });
+      trace.ledger = changes;
+      check();
+      complete(trace, outcome, running);
+    } catch (failed) {
+      trace.ledger ??= tenantCall.withdraw();
+      throw failed;
+    }
   }
 
   async function handle(arrival: Arrival, caller: CallerEnd): Promise<void> {

@@ -59,6 +59,8 @@ export interface FoundImage {
   readonly share: Share;
   readonly tags: readonly string[];
   readonly digests: readonly string[];
+  /** Places its containers have volumes at. */
+  readonly volumes: readonly string[];
 }
 
 /** @param reference canonical reference, or an id or part of one with `sha256:` */
@@ -71,6 +73,7 @@ export async function findImage(engine: EngineClient, reference: string): Promis
     share: shareOfBytes(inner(found, 'Size')),
     tags: strings(inner(found, 'RepoTags')),
     digests: strings(inner(found, 'RepoDigests')),
+    volumes: Object.keys(inner(inner(found, 'Config'), 'Volumes') ?? {}),
   };
 }
 

@@ -18,6 +18,8 @@ import type { TenancyState } from './tenant-call.ts';
 const RECONCILE_MS = 60_000;
 /** Between the end of an event stream and the next. */
 const RETRY_MS = 1_000;
+/** Calls remembered that seemed to have made no container: the engine may be slow to make one. */
+const MAX_VOIDED = 1000;
 /** Most changes written with one event. */
 const MAX_CHANGES = 100;
 
@@ -42,9 +44,22 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
   let running: Promise<void> | undefined;
   let isFirst = true;
 
+  const voided = new Map<string, LedgerEntry>();
+  const remember = (entry: LedgerEntry): void => {
+    voided.set(entry.key, entry);
+    if (voided.size <= MAX_VOIDED) return;
+    for (const oldest of voided.keys()) {
+      voided.delete(oldest);
+      break;
+    }
+  };
+
   /** Applies changes nobody asked the gateway for, and writes them down. */
   const learn = (changes: readonly LedgerEntry[], why: string): void => {
-    for (const entry of changes) state.ledger.apply(entry);
+    for (const entry of changes) {
+      state.ledger.apply(entry);
+      if (entry.state === 'void' && entry.kind === 'container') remember(entry);
+    }
     for (let at = 0; at < changes.length; at += MAX_CHANGES) {
       const some = changes.slice(at, at + MAX_CHANGES);
       parts.recorder.append({
@@ -142,8 +157,10 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
         'it was renamed',
       );
     } else if (type === 'container' && action === 'create') {
-      const entry = ledger.byKey(`${attributes[AUDIT_LABEL] ?? ''}/0`);
-      if (entry?.state === 'pending' && entry.kind === 'container' && !state.underWay.has(entry.auditId)) {
+      const key = `${attributes[AUDIT_LABEL] ?? ''}/0`;
+      const entry = ledger.byKey(key) ?? voided.get(key);
+      const isOpen = entry?.state === 'pending' || (entry?.state === 'void' && voided.delete(key));
+      if (entry?.kind === 'container' && isOpen && !state.underWay.has(entry.auditId)) {
         learn([{ ...entry, id, name: attributes.name ?? entry.name, state: 'live' }], 'the engine made it after all');
       }
     } else if (type === 'image' && (action === 'untag' || action === 'delete')) {

@@ -3,6 +3,7 @@
 import { toCall } from '../../engine/call.ts';
 import type { EngineCall, Json, JsonObject } from '../../engine/types.ts';
 import { GatewayError } from '../../errors.ts';
+import { countAnonymousVolumes } from '../../ledger/anonymous-volumes.ts';
 import { type LedgerEntry, newEntry, type OwnedKind } from '../../ledger/entry.ts';
 import { labelsOf, stamp } from '../../ledger/labels.ts';
 import { taken } from '../../ledger/missing.ts';
@@ -31,6 +32,7 @@ export async function reserve(call: EngineCall, tenantCall: TenantCall): Promise
       await refuseNameOfId('container', created, tenantCall);
       add('container', '', created);
       for (const name of await newVolumes(call, tenantCall)) add('volume', name, name);
+      for (let left = await anonymousVolumes(call, tenantCall); left > 0; left--) add('volume', '', '');
       return { call: stamped(call, tenantCall), pending };
     }
     case 'container.rename':
@@ -125,6 +127,14 @@ function refuseIngress(call: EngineCall): void {
 function loadedImage(name: string, { archive }: TenantCall): Partial<LedgerEntry> {
   const image = archive?.image(name);
   return image === undefined ? {} : { parent: image.id, share: { ...NO_SHARE, bytes: image.bytes } };
+}
+
+/** Volumes without a name the engine makes with a new container: their number where it counts. */
+async function anonymousVolumes(call: EngineCall, { limits, state }: TenantCall): Promise<number> {
+  if (limits === undefined || !counts(limits, 'volumes')) return 0;
+  const image = call.resources.find(({ kind, at }) => kind === 'image' && at === 'Image');
+  const found = image === undefined ? undefined : await findImage(state.engine, image.id ?? image.name);
+  return countAnonymousVolumes(call.body, found?.volumes ?? []);
 }
 
 /** A new name for an image that is there: how large it is where that counts. */

@@ -1,12 +1,13 @@
 // Whether what a call will make or start fits the shares of its tenant and its identity, and taking it: in one step without a
 // wait, so that two calls at once never take the same room. What a container takes without saying so is filled in before.
-import type { EngineCall, Json, JsonObject } from '../../engine/types.ts';
+import type { EngineCall, JsonObject } from '../../engine/types.ts';
 import { GatewayError } from '../../errors.ts';
 import type { LedgerEntry } from '../../ledger/entry.ts';
 import type { Holds } from '../../ledger/holds.ts';
 import { amountText, fullQuota, LIMITED_PARTS, overQuota, type Quota } from '../../ledger/quota.ts';
 import { largerShare, NO_SHARE, type Share, shareAfterUpdate, shareOfCreate } from '../../ledger/share.ts';
 import { NO_USAGE, sumOf, type Usage, usageOf } from '../../ledger/usage.ts';
+import { isHostNetwork } from '../../policy/host/isolation.ts';
 import type { TenantCall } from './tenant-call.ts';
 
 /** A change to a container that is there: what is reserved, what holds if the engine does it, what if it does not. */
@@ -34,7 +35,7 @@ export function takeShare(
       const entries = pending.map((entry) => (entry.kind === 'container' ? { ...entry, share } : entry));
       needParts(share, tenantCall, 'HostConfig.');
       needSwapLimit(share, tenantCall, 'HostConfig.');
-      needNamedPorts(call.body, tenantCall);
+      needNamedPorts(call, tenantCall);
       needRoom('write-layer-bytes', tenantCall);
       fit(
         entries.map(usageOf).reduce((sum, one) => sumOf(sum, one), NO_USAGE),
@@ -106,16 +107,22 @@ export function takeShare(
   }
 }
 
-/** How many ports an image exposes is not in the call. */
-function needNamedPorts(body: Json | undefined, tenantCall: TenantCall): void {
+/** How many ports an image exposes is not in the call, nor which of the host's own a container opens. */
+function needNamedPorts({ body, resources }: EngineCall, tenantCall: TenantCall): void {
   const host = ((body ?? {}) as JsonObject).HostConfig as JsonObject | undefined | null;
-  if (host?.PublishAllPorts !== true) return;
+  const onHost =
+    isHostNetwork(host?.NetworkMode) ||
+    resources.some(({ kind, name, resolvedName: known }) => kind === 'network' && isHostNetwork(known ?? name));
+  if (host?.PublishAllPorts !== true && !onHost) return;
   for (const { quota, whose } of quotasOf(tenantCall)) {
     if (quota.ports === undefined) continue;
     throw new GatewayError(
       'quota-exceeded',
-      `denied: the quota of ${whose} counts ports, and HostConfig.PublishAllPorts does not say how many: ` +
-        'name each (docker --publish)',
+      onHost
+        ? `denied: the quota of ${whose} counts ports, and on the network of the host a container takes any: ` +
+            'use another network and name each port (docker --publish)'
+        : `denied: the quota of ${whose} counts ports, and HostConfig.PublishAllPorts does not say how many: ` +
+            'name each (docker --publish)',
     );
   }
 }

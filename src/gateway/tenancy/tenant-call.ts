@@ -51,6 +51,8 @@ export class TenantCall implements View {
   readonly broughtByBuild = new Set<string>();
   /** What `docker load` brought, once it was read. */
   archive: LoadedArchive | undefined;
+  /** The upload did not reach the engine whole: the engine did nothing with it. */
+  isUploadBroken = false;
   /** What the tenant may have. */
   readonly limits: TenantLimits | undefined;
   /** A container that is to start or to change, with what it takes. */
@@ -167,6 +169,15 @@ export class TenantCall implements View {
     for (const entry of this.pending) this.ledger.apply({ ...entry, state: 'void' });
     this.pending = [];
     this.settleShare('undone');
+  }
+
+  /** The call failed on its way: what is certain not to be there is free again. Gives what holds now, applied already. */
+  withdraw(): readonly LedgerEntry[] | undefined {
+    if (!this.isUploadBroken || this.pending.length === 0) return undefined;
+    const voided = this.pending.map((entry): LedgerEntry => ({ ...entry, state: 'void' }));
+    for (const entry of voided) this.ledger.apply(entry);
+    this.pending = [];
+    return voided;
   }
 
   /** The call is over, however it ended. */

@@ -18,8 +18,24 @@ export function judgedUpload(
   stream: AsyncIterable<Uint8Array>,
   tenantCall: TenantCall,
 ): AsyncIterable<Uint8Array> {
-  if (tenantCall.archive !== undefined) return tenantCall.archive.body();
-  if (call.action !== 'build.run') return stream;
+  if (tenantCall.archive !== undefined) return noticed(tenantCall.archive.body(), tenantCall);
+  return noticed(call.action === 'build.run' ? judgedContext(call, stream, tenantCall) : stream, tenantCall);
+}
+
+async function* noticed(stream: AsyncIterable<Uint8Array>, tenantCall: TenantCall): AsyncGenerator<Uint8Array> {
+  try {
+    yield* stream;
+  } catch (error) {
+    tenantCall.isUploadBroken = true;
+    throw error;
+  }
+}
+
+function judgedContext(
+  call: EngineCall,
+  stream: AsyncIterable<Uint8Array>,
+  tenantCall: TenantCall,
+): AsyncIterable<Uint8Array> {
   const given = call.query.dockerfile?.[0] ?? '';
   const path = cleanEntryPath(given === '' ? 'Dockerfile' : given);
   const names = new Set([path, ...(path === 'Dockerfile' ? ['dockerfile'] : [])]);
