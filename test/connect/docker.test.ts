@@ -48,6 +48,7 @@ describe('the docker CLI through connect', { skip: skipWithoutCli }, () => {
   };
 
   before(async () => {
+    removeContainers(PREFIX);
     // A port of its own, which it has again after a restart.
     const listen = [`https://127.0.0.1:${await freePort()}`];
     gateway = await startGateway({ engine: ENGINE as string, settings: { listen } });
