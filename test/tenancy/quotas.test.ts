@@ -50,8 +50,12 @@ interface Row {
   readonly quota: Record<string, string | number>;
   /** What there is room for. */
   readonly fits: readonly Call[];
-  /** What there is none for, whoever asks; with the words that follow whose quota it is. */
+  /** What there is none for, with the words that follow whose quota it is. */
   readonly over: readonly (readonly [Call, RegExp])[];
+  /** What there is none for whichever identity asks: alice's container counts for alice. */
+  readonly hers?: readonly Call[];
+  /** What another identity has room for while alice has none; else the first of what she has none for. */
+  readonly others?: readonly Call[];
   /** What stays allowed when all is in use. */
   readonly still?: readonly Call[];
 }
@@ -70,6 +74,8 @@ const ROWS: Readonly<Record<string, Row>> = {
       [act('b', 'start'), /is 1 running container, 1 in use/],
       [act('b', 'restart'), /is 1 running container, 1 in use/],
     ],
+    hers: [act('b', 'start'), act('b', 'restart')],
+    others: [create('k'), act('k', 'start')],
     still: [act('a', 'restart?t=0'), act('a', 'pause'), act('a', 'unpause'), act('a', 'exec', { Cmd: ['true'] })],
   },
   memory: {
@@ -81,6 +87,7 @@ const ROWS: Readonly<Record<string, Row>> = {
       [act('a', 'update', { Memory: 65 * MIB }), /is 64 MiB of memory, 48 MiB in use and 17 MiB more/],
       [create('b', { Memory: 6 * MIB, MemorySwap: 7 * MIB }), /is 0 bytes of swap/],
     ],
+    hers: [act('a', 'update', { Memory: 65 * MIB }), act('a', 'update', { MemorySwap: -1 })],
     still: [act('a', 'update', { Memory: 64 * MIB }), act('a', 'start')],
   },
   cpus: {
@@ -91,6 +98,7 @@ const ROWS: Readonly<Record<string, Row>> = {
       [create('b', { CpuPeriod: 10_000 }), /counts cpus, .* HostConfig.NanoCpus has no limit/],
       [act('a', 'update', { NanoCpus: 6e8 }), /is 0.5 CPUs, 0.3 in use and 0.3 more/],
     ],
+    hers: [act('a', 'update', { NanoCpus: 6e8 })],
     still: [act('a', 'update', { NanoCpus: 5e8 }), act('a', 'start')],
   },
   pids: {
@@ -101,6 +109,7 @@ const ROWS: Readonly<Record<string, Row>> = {
       [create('b', { PidsLimit: -1 }), /counts pids, .* HostConfig.PidsLimit has no limit/],
       [act('a', 'update', { PidsLimit: 0 }), /PidsLimit has no limit/],
     ],
+    hers: [act('a', 'update', { PidsLimit: 101 }), act('a', 'update', { PidsLimit: 0 })],
     still: [act('a', 'update', { PidsLimit: 100 }), act('a', 'start')],
   },
   ports: {
@@ -172,7 +181,7 @@ describe('quotas of a tenant and of its identities', { skip: skipWithoutEngine }
   });
 
   for (const [level, whose] of LEVELS) {
-    for (const [name, { quota, fits, over, still = [] }] of Object.entries(ROWS)) {
+    for (const [name, { quota, fits, over, still = [], hers = [], others }] of Object.entries(ROWS)) {
       it(`${name} of ${whose} are counted`, async () => {
         await set({ [level]: quota });
         for (const call of fits) {
@@ -189,10 +198,16 @@ describe('quotas of a tenant and of its identities', { skip: skipWithoutEngine }
           const { status, text } = await call(two.alice);
           assert.ok(status < 400, text);
         }
-        const [first] = over;
-        const another = await (first as (typeof over)[0])[0](carol);
-        if (level === 'quota') assert.equal(another.status, 403, another.text);
-        else assert.ok(another.status < 300, another.text);
+        for (const call of hers) {
+          const refused = await call(carol);
+          assert.equal(refused.status, 403, refused.text);
+          assert.ok(messageOf(refused).includes(`the quota of ${whose} `), refused.text);
+        }
+        const [[first]] = over as readonly [readonly [Call, RegExp]];
+        for (const call of level === 'quota' ? [first] : (others ?? [first])) {
+          const { status, text } = await call(carol);
+          assert.ok(level === 'quota' ? status === 403 : status < 300, text);
+        }
       });
     }
   }

@@ -47,8 +47,8 @@ export function takeShare(
     case 'container.restart': {
       const entry = container();
       if (entry === undefined || entry.isRunning === true) return { pending, change: undefined };
-      fit({ running: 1 }, tenantCall);
-      needRoom('write-layer-bytes', tenantCall);
+      fit({ running: 1 }, tenantCall, entry.owner);
+      needRoom('write-layer-bytes', tenantCall, entry.owner);
       const running: LedgerEntry = { ...entry, isRunning: true };
       return { pending, change: { reserved: running, done: running, undone: entry } };
     }
@@ -58,8 +58,8 @@ export function takeShare(
       const before = { ...NO_SHARE, ...entry.share };
       const after = shareAfterUpdate(before, call.body);
       // Only what the call takes away is its fault: a container may be older than the quota.
-      needParts(after, tenantCall, '', before);
-      needSwapLimit(after, tenantCall, '', before);
+      needParts(after, tenantCall, '', entry.owner, before);
+      needSwapLimit(after, tenantCall, '', entry.owner, before);
       fit(
         {
           memory: after.memory - before.memory,
@@ -68,6 +68,7 @@ export function takeShare(
           pids: after.pids - before.pids,
         },
         tenantCall,
+        entry.owner,
       );
       const reserved: LedgerEntry = { ...entry, share: largerShare(before, after) };
       // With another update on its way nobody knows which one the engine does last: the larger share stays then.
@@ -133,9 +134,12 @@ const UPDATE = 'update';
 /** Whether an update of a container is on its way. */
 export const isUpdating = (entry: LedgerEntry, holds: Holds): boolean => holds.isHeld(UPDATE, entry.key);
 
-/** @throws {GatewayError} `quota-exceeded` */
-function fit(wanted: Partial<Usage>, tenantCall: TenantCall): void {
-  for (const { quota, used, whose } of quotasOf(tenantCall)) {
+/**
+ * @param subject whose use it adds to: what is there counts for who made it, whoever starts or changes it
+ * @throws {GatewayError} `quota-exceeded`
+ */
+function fit(wanted: Partial<Usage>, tenantCall: TenantCall, subject?: string): void {
+  for (const { quota, used, whose } of quotasOf(tenantCall, subject)) {
     const over = overQuota(quota, used, wanted, whose);
     if (over !== undefined) throw new GatewayError('quota-exceeded', over);
   }
@@ -146,8 +150,8 @@ function fit(wanted: Partial<Usage>, tenantCall: TenantCall): void {
  *
  * @throws {GatewayError} `quota-exceeded`
  */
-function needRoom(key: 'image-bytes' | 'write-layer-bytes', tenantCall: TenantCall): void {
-  for (const { quota, used, whose } of quotasOf(tenantCall)) {
+function needRoom(key: 'image-bytes' | 'write-layer-bytes', tenantCall: TenantCall, subject?: string): void {
+  for (const { quota, used, whose } of quotasOf(tenantCall, subject)) {
     const full = fullQuota(quota, used, [key], whose);
     if (full !== undefined) throw new GatewayError('quota-exceeded', full);
   }
@@ -168,8 +172,8 @@ const FIELD_OF = { memory: 'Memory', cpus: 'NanoCpus', pids: 'PidsLimit' } as co
 const OPTION_OF = { memory: '--memory', cpus: '--cpus', pids: '--pids-limit' } as const;
 
 /** A container without a limit takes all there is: where a part is limited it must say how much. */
-function needParts(share: Share, tenantCall: TenantCall, at: string, before?: Share): void {
-  for (const { quota, whose } of quotasOf(tenantCall)) {
+function needParts(share: Share, tenantCall: TenantCall, at: string, subject?: string, before?: Share): void {
+  for (const { quota, whose } of quotasOf(tenantCall, subject)) {
     for (const part of LIMITED_PARTS) {
       const of = (s: Share): number => (part === 'cpus' ? s.nanoCpus : s[part]);
       if (quota[part] === undefined || of(share) > 0 || (before !== undefined && of(before) === 0)) continue;
@@ -183,9 +187,9 @@ function needParts(share: Share, tenantCall: TenantCall, at: string, before?: Sh
 }
 
 /** What is swapped out is memory somewhere else: where memory counts, it must have a limit. */
-function needSwapLimit(share: Share, tenantCall: TenantCall, at: string, before?: Share): void {
+function needSwapLimit(share: Share, tenantCall: TenantCall, at: string, subject?: string, before?: Share): void {
   if (share.swap >= 0 || (before !== undefined && before.swap < 0)) return;
-  for (const { quota, whose } of quotasOf(tenantCall)) {
+  for (const { quota, whose } of quotasOf(tenantCall, subject)) {
     if (quota.swap === undefined) continue;
     throw new GatewayError(
       'quota-exceeded',
@@ -218,9 +222,9 @@ interface Limited {
   hasImage(id: string): boolean;
 }
 
-function quotasOf({ limits, ledger, owner }: TenantCall): readonly Limited[] {
+function quotasOf({ limits, ledger, owner }: TenantCall, subject = owner.subject): readonly Limited[] {
   if (limits === undefined) return [];
-  const { tenant, subject } = owner;
+  const { tenant } = owner;
   const { usages } = ledger;
   // Where memory counts and nobody said how much swap there is, there is none.
   const isSwapSaid = limits.quota.swap !== undefined || limits.identityQuota.swap !== undefined;
