@@ -1,7 +1,8 @@
-// Fetches the client libraries the tests in this folder drive, from PyPI and npm, into a folder beside node_modules' own
-// caches: `node test/clients/install.ts`. What cannot be had is told, and its tests are skipped by name.
+// Fetches the client libraries the tests in this folder drive, from PyPI, npm and the Go module proxy, into a folder beside
+// node_modules' own caches: `node test/clients/install.ts`. What cannot be had is told, and its tests are skipped by name.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT } from '../support/runtime.ts';
 
@@ -11,10 +12,22 @@ const NPM = ['dockerode@5.0.1', 'testcontainers@12.2.0'];
 /** Longest one installer may take, in ms. */
 const TIMEOUT_MS = 180_000;
 
+/** Source of the program that uses the Go SDK. */
+const GO_SOURCE = join(ROOT, 'test', 'clients', 'go-sdk');
+/** Named after the source: a changed one is built again. */
+const GO = `go-${['main.go', 'go.sum']
+  .reduce((hash, name) => hash.update(readFileSync(join(GO_SOURCE, name))), createHash('sha256'))
+  .digest('hex')
+  .slice(0, 12)}`;
+
 /** Python with docker-py, or undefined where it was not installed. */
 export const PYTHON: string | undefined = present(join(KIT, 'python', 'bin', 'python'));
 /** Folder of node modules with dockerode and testcontainers. */
 export const NODE_MODULES: string | undefined = present(join(KIT, 'npm', 'node_modules'));
+/** The program of go-sdk/, built. */
+export const GO_SDK: string | undefined = present(join(KIT, GO, 'go-sdk'));
+export const skipWithoutGo: false | string =
+  GO_SDK === undefined ? 'the Go SDK is not built (it needs go), run node test/clients/install.ts' : false;
 export const skipWithoutPython: false | string =
   PYTHON === undefined ? 'docker-py is not installed, run node test/clients/install.ts' : false;
 export const skipWithoutNodeModules: false | string =
@@ -60,4 +73,23 @@ if (import.meta.main) {
     writeFileSync(join(folder, 'package.json'), '{ "private": true }\n');
     return [['npm', ['install', '--no-audit', '--no-fund', '--ignore-scripts', '--loglevel=error', ...NPM]]];
   });
+  // Quick to build rather than quick to run, and without a C compiler.
+  install(GO, (folder) => [
+    [
+      'env',
+      [
+        'CGO_ENABLED=0',
+        'go',
+        'build',
+        '-C',
+        GO_SOURCE,
+        '-trimpath',
+        '-gcflags=all=-N -l',
+        '-ldflags=-s -w',
+        '-o',
+        join(folder, 'go-sdk'),
+        '.',
+      ],
+    ],
+  ]);
 }

@@ -1,4 +1,4 @@
-// docker-py, dockerode and testcontainers: each plays its script straight against the engine and through the gateway, as
+// docker-py, dockerode, testcontainers and the Go SDK: each plays its script straight against the engine and through the gateway, as
 // `operator` and as the preset made for it; the two must tell the same, but for calls on which a library forgets its header.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ import { run, startGateway, type TestGateway } from '../support/gateway.ts';
 import { IS_DENO, ROOT } from '../support/runtime.ts';
 import { authorizationOf, type Caller, type ClientChannel, clientEnv, connectAs } from './channels.ts';
 import { plainText } from './docker-commands.ts';
-import { NODE_MODULES, PYTHON, skipWithoutNodeModules, skipWithoutPython } from './install.ts';
+import { GO_SDK, NODE_MODULES, PYTHON, skipWithoutGo, skipWithoutNodeModules, skipWithoutPython } from './install.ts';
 
 const PREFIX = `dg-lib-${IS_DENO ? 'deno' : 'node'}`;
 const SCRIPTS = join(ROOT, 'test', 'clients', 'scripts');
@@ -45,6 +45,13 @@ const LIBRARIES: readonly Library[] = [
     skip: skipWithoutNodeModules,
     command: [NODE, join(SCRIPTS, 'testcontainers.cjs')],
     channels: ['mtls', 'unix', 'connect'],
+    headerless: [],
+  },
+  {
+    name: 'go-sdk',
+    skip: skipWithoutGo,
+    command: [GO_SDK as string],
+    channels: ['bearer', 'mtls', 'unix', 'connect'],
     headerless: [],
   },
 ];
@@ -116,4 +123,16 @@ describe('client libraries through dockgate', { skip: skipWithoutCli }, () => {
       }
     });
   }
+
+  it('the Go SDK is told which rule denied a call, which field and the audit id', { skip: skipWithoutGo }, async () => {
+    await gateway.must('identity', 'create', 'base', '--policy', 'baseline');
+    const token = await gateway.must('token', 'create', 'base');
+    const env = clientEnv(gateway, 'bearer', { identity: 'base', token });
+    const more = { CLIENT_AUTHORIZATION: authorizationOf('bearer', token), DENIED: '1' };
+    const ran = await run(GO_SDK as string, [`${PREFIX}-go-sdk`], { env: { ...env, ...more } });
+    assert.match(
+      (JSON.parse(ran.stdout) as { denied: { error: string } }).denied.error,
+      /denied by policy baseline: HostConfig\.Privileged .*\[audit [0-9a-f-]{36}\]/,
+    );
+  });
 });
