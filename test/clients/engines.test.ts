@@ -1,7 +1,8 @@
 // The main verbs against every engine at hand: the current line on its unix socket and behind TCP with mutual TLS, the
-// 20.10 line (DOCKGATE_TEST_DOCKER_HOST_20) and Podman's compatible API (DOCKGATE_TEST_PODMAN_HOST). The engine behind TLS
-// is the same real one; the TLS in front of it is a relay of ours that asks for a client certificate, as dockerd does.
+// 20.10 line (DOCKGATE_TEST_DOCKER_HOST_20) and Podman's compatible API (DOCKGATE_TEST_PODMAN_HOST). TLS is the own listener of
+// a second dockerd, where one can be started; else a relay of ours before the same engine, which says so.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import net, { type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -11,6 +12,7 @@ import tls from 'node:tls';
 import { makeCertificate } from '../../src/identity/make-certificate.ts';
 import { DOCKER_CLI, ENGINE, IMAGE, skipWithoutCli } from '../support/engine.ts';
 import { docker, type Ran, run, startGateway, type TestGateway } from '../support/gateway.ts';
+import { pathWithEngine, startPrivateEngine } from '../support/private-engine.ts';
 import { IS_DENO } from '../support/runtime.ts';
 
 const PREFIX = `dg-engines-${IS_DENO ? 'deno' : 'node'}`;
@@ -31,24 +33,51 @@ const ENGINES: readonly EngineAtHand[] = [
   { name: 'Podman', host: PODMAN, skip: PODMAN === undefined ? 'no Podman here: DOCKGATE_TEST_PODMAN_HOST' : false },
 ];
 
-/** Asks for a client certificate and hands the bytes on to the engine's socket. */
-async function startTlsRelay(engine: string, folder: string): Promise<{ port: number; close(): void }> {
+/** CA, server and client certificates of an engine, as files in a folder. */
+async function writeCertificates(folder: string): Promise<void> {
   const span = { notBefore: new Date(Date.now() - 60_000), notAfter: new Date(Date.now() + 3_600_000) };
   const ca = await makeCertificate({ kind: 'authority', commonName: 'engine ca', names: [], ...span });
-  const server = await makeCertificate({
-    kind: 'server',
-    commonName: 'engine',
-    names: ['127.0.0.1'],
-    signer: ca,
-    ...span,
-  });
+  const names = ['127.0.0.1'];
+  const server = await makeCertificate({ kind: 'server', commonName: 'engine', names, signer: ca, ...span });
   const client = await makeCertificate({ kind: 'client', commonName: 'dockgate', names: [], signer: ca, ...span });
-  // The three names DOCKER_CERT_PATH and Docker-in-Docker use.
+  // The first three names are those DOCKER_CERT_PATH and Docker-in-Docker use.
   writeFileSync(join(folder, 'ca.pem'), ca.cert);
-  writeFileSync(join(folder, 'cert.pem'), client.cert);
-  writeFileSync(join(folder, 'key.pem'), client.key, { mode: 0o600 });
-  const options = { ca: ca.cert, cert: server.cert, key: server.key, requestCert: true, rejectUnauthorized: true };
-  const listener = tls.createServer({ ...options, allowHalfOpen: true } as tls.TlsOptions, (near) => {
+  for (const [name, { cert, key }] of [
+    ['', client],
+    ['server-', server],
+  ] as const) {
+    writeFileSync(join(folder, `${name}cert.pem`), cert);
+    writeFileSync(join(folder, `${name}key.pem`), key as string, { mode: 0o600 });
+  }
+}
+
+interface TlsEngine {
+  readonly port: number;
+  /** For the CLI straight to it. */
+  readonly host: string;
+  close(): Promise<void>;
+}
+
+/** A real dockerd of its own with its own TLS listener. */
+async function startTlsEngine(path: string, folder: string): Promise<TlsEngine> {
+  const server = net.createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  const pem = (name: string) => join(folder, `${name}.pem`);
+  const files = ['--tlscacert', pem('ca'), '--tlscert', pem('server-cert'), '--tlskey', pem('server-key')];
+  const engine = await startPrivateEngine({
+    path,
+    args: ['-H', `tcp://127.0.0.1:${port}`, '--tlsverify', ...files],
+  });
+  return { port, host: `unix://${engine.socket}`, close: engine.stop };
+}
+
+/** Where no dockerd can be started: a relay that asks for a client certificate and hands the bytes on to the engine's socket. */
+async function startTlsRelay(engine: string, folder: string): Promise<TlsEngine> {
+  const [ca, cert, key] = ['ca', 'server-cert', 'server-key'].map((name) => readFileSync(join(folder, `${name}.pem`)));
+  const options = { ca, cert, key, requestCert: true, rejectUnauthorized: true, allowHalfOpen: true };
+  const listener = tls.createServer(options as tls.TlsOptions, (near) => {
     const far = net.connect({ path: engine, allowHalfOpen: true });
     for (const socket of [near, far]) {
       socket.on('error', () => {
@@ -61,7 +90,11 @@ async function startTlsRelay(engine: string, folder: string): Promise<{ port: nu
   });
   listener.on('tlsClientError', () => {});
   await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
-  return { port: (listener.address() as AddressInfo).port, close: () => listener.close() };
+  return {
+    port: (listener.address() as AddressInfo).port,
+    host: `unix://${engine}`,
+    close: async () => void listener.close(),
+  };
 }
 
 for (const engine of ENGINES) {
@@ -70,10 +103,11 @@ for (const engine of ENGINES) {
   }, () => {
     const name = `${PREFIX}-${ENGINES.indexOf(engine)}`;
     let gateway: TestGateway;
-    let relay: { port: number; close(): void } | undefined;
+    let tlsEngine: TlsEngine | undefined;
     let env: NodeJS.ProcessEnv;
+    let certificates: string;
     const direct = (...args: string[]): Promise<Ran> =>
-      run(DOCKER_CLI as string, ['-H', engine.host as string, ...args]);
+      run(DOCKER_CLI as string, ['-H', tlsEngine?.host ?? (engine.host as string), ...args]);
     const ok = async (args: readonly string[], input?: string): Promise<string> => {
       const ran = await docker(env, args, input);
       assert.equal(ran.code, 0, `docker ${args.join(' ')}: ${ran.stderr}`);
@@ -81,21 +115,23 @@ for (const engine of ENGINES) {
     };
 
     before(async () => {
+      certificates = mkdtempSync(join(tmpdir(), 'engine-tls-'));
+      if (engine.name === MTLS) {
+        await writeCertificates(certificates);
+        const found = pathWithEngine();
+        // A second dockerd once is enough: on Deno the relay.
+        const why = IS_DENO ? 'shown on Node' : 'why' in found ? found.why : undefined;
+        if (why !== undefined) console.log(`mutual TLS: a relay of ours stands before the engine (${why})`);
+        tlsEngine =
+          why === undefined && 'path' in found
+            ? await startTlsEngine(found.path, certificates)
+            : await startTlsRelay(ENGINE as string, certificates);
+      }
       await direct('rm', '-f', name);
-      const folder = mkdtempSync(join(tmpdir(), 'engine-tls-'));
-      if (engine.name === MTLS) relay = await startTlsRelay(ENGINE as string, folder);
+      const [ca, cert, key] = ['ca.pem', 'cert.pem', 'key.pem'].map((file) => join(certificates, file));
       gateway = await startGateway({
-        engine: relay === undefined ? (engine.host as string) : `tcp://127.0.0.1:${relay.port}`,
-        settings:
-          relay === undefined
-            ? {}
-            : {
-                engineTls: {
-                  ca: join(folder, 'ca.pem'),
-                  cert: join(folder, 'cert.pem'),
-                  key: join(folder, 'key.pem'),
-                },
-              },
+        engine: tlsEngine === undefined ? (engine.host as string) : `tcp://127.0.0.1:${tlsEngine.port}`,
+        settings: tlsEngine === undefined ? {} : { engineTls: { ca, cert, key } },
       });
       await gateway.must('identity', 'create', 'op', '--policy', 'operator');
       env = gateway.dockerEnv(await gateway.must('token', 'create', 'op'));
@@ -103,9 +139,26 @@ for (const engine of ENGINES) {
     after(async () => {
       if (engine.host !== undefined) await direct('rm', '-f', name);
       await gateway?.remove();
-      relay?.close();
+      await tlsEngine?.close();
     });
 
+    if (engine.name === MTLS) {
+      it('the engine answers nobody without its certificate', async (test) => {
+        if (tlsEngine?.host === `unix://${ENGINE}`) return test.skip('a relay of ours stands before the engine');
+        const at = [
+          '-H',
+          `tcp://127.0.0.1:${tlsEngine?.port}`,
+          '--tlsverify',
+          '--tlscacert',
+          join(certificates, 'ca.pem'),
+        ];
+        const ran = await run(DOCKER_CLI as string, [...at, 'ps'], {
+          env: { PATH: process.env.PATH, HOME: gateway.dir },
+        });
+        assert.notEqual(ran.code, 0);
+        assert.match(ran.stderr, /certificate required/);
+      });
+    }
     it('version, ps and info answer', async () => {
       assert.match(await ok(['version']), /Server:/);
       assert.match(await ok(['ps', '-a']), /CONTAINER ID/);

@@ -37,12 +37,15 @@ export interface PrivateEngineOptions {
   readonly path?: string;
   /** In a network name space of its own, with nothing but a loopback: for a swarm, which makes bridges and listens. */
   readonly isAlone?: boolean;
+  /** Further arguments of dockerd, as for a second listener. */
+  readonly args?: readonly string[];
 }
 
 /** Starts dockerd and waits for it. @throws when it does not answer within 30 s or there is no static busybox */
 export async function startPrivateEngine({
   path = process.env.PATH ?? '',
   isAlone = false,
+  args = [],
 }: PrivateEngineOptions = {}): Promise<{ socket: string; stop(): Promise<void> }> {
   const dir = mkdtempSync(join(tmpdir(), 'dg-engine-'));
   const socket = join(dir, 'docker.sock');
@@ -65,6 +68,7 @@ export async function startPrivateEngine({
       '--ip6tables=false',
       '--bridge=none',
       '--storage-driver=overlay2',
+      ...args,
     ]),
     { stdio: ['ignore', log, log], env: { ...process.env, PATH: path } },
   );
