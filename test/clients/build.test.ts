@@ -144,6 +144,15 @@ describe('docker build through dockgate', { skip: skipWithoutCli }, () => {
       assert.notEqual(ran.code, 0);
       assert.match(ran.stderr, /returned a non-zero code: 3/);
     });
+
+    it('builder prune asks the engine itself, under operator', async () => {
+      // With a plugin at hand the CLI hands the command to it.
+      const plain = { ...env.op, DOCKER_CONFIG: gateway.dir, DOCKER_BUILDKIT: '0' };
+      const ran = await docker(plain, ['builder', 'prune', '-f', '--filter', 'until=240h']);
+      assert.equal(ran.code, 0, ran.stderr);
+      assert.match(ran.stdout, /Total reclaimed space: 0B/);
+      assert.deepEqual([...new Set((await rowsOf('--action', 'build.prune')).map((row) => row.decision))], ['allow']);
+    });
   });
 
   describe('BuildKit', { skip: skipWithoutBuildx }, () => {
@@ -194,6 +203,16 @@ describe('docker build through dockgate', { skip: skipWithoutCli }, () => {
         }
       });
     }
+
+    it('builder prune goes to BuildKit with build.opaque, and is refused with what to do without it', async () => {
+      const prune = ['builder', 'prune', '-f', '--filter', 'until=240h'];
+      const ran = await docker(env.bk as NodeJS.ProcessEnv, prune);
+      assert.equal(ran.code, 0, ran.stderr);
+      assert.match(ran.stdout, /Total:\s+0B/);
+      const refused = await docker(env.op as NodeJS.ProcessEnv, prune);
+      assert.notEqual(refused.code, 0);
+      assert.match(refused.stderr, /build\.opaque \[audit [0-9a-f-]{36}\]/);
+    });
 
     it('a failing build shows its own error', async () => {
       const ran = await buildKit('bk', '--network', 'none', '--no-cache', join(gateway.dir, 'broken'));

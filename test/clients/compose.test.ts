@@ -108,6 +108,19 @@ describe('docker compose through dockgate', { skip }, () => {
     assert.equal((await docker(env, [...at, 'down'])).code, 0);
   });
 
+  it('pull is carried to the engine, whose own error comes back', async () => {
+    const folder = projectOf('pull', 'services:\n  app:\n    image: 127.0.0.1:1/absent:1\n');
+    const at = ['compose', '-p', `${PREFIX}-pull`, '--project-directory', folder, 'pull'];
+    const straight = { ...clientEnv(gateway, 'unix', { identity: 'team', token }), DOCKER_HOST: `unix://${ENGINE}` };
+    const [through, direct] = await Promise.all([
+      docker(clientEnv(gateway, 'bearer', { identity: 'team', token }), at),
+      docker(straight, at),
+    ]);
+    const last = (text: string) => text.trim().split('\n').at(-1);
+    assert.match(direct.stderr, /connection refused/);
+    assert.deepEqual([through.code, last(through.stderr)], [direct.code, last(direct.stderr)]);
+  });
+
   it('a service that reaches the host is denied with field and audit id', async () => {
     const env = clientEnv(gateway, 'bearer', { identity: 'team', token });
     const folder = projectOf(

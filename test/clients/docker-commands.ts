@@ -101,6 +101,7 @@ export const STEPS: readonly Step[] = [
   step('volume create --label a=b $P-v'),
   step('volume ls -q --filter name=$P-v'),
   step('volume inspect --format {{.Name}}/{{.Driver}}/{{.Labels.a}} $P-v'),
+  step('inspect --format {{.Name}} $P-v'),
   step('run --rm --network none -v $P-v:/data busybox:test touch /data/file'),
   step('run --rm --network none --mount type=volume,src=$P-v,dst=/data busybox:test ls /data'),
   step('volume inspect $P-absent'),
@@ -124,6 +125,7 @@ export const STEPS: readonly Step[] = [
   // the engine as a whole
   step('system df --format {{.Type}}'),
   step('container prune -f --filter label=$P-absent'),
+  step('system prune -f --filter until=240h --filter label=$P-absent'),
   step('plugin ls --format {{.Name}}'),
   step('plugin inspect $P-absent'),
   step('node ls'),
