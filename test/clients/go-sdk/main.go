@@ -175,7 +175,7 @@ func followLogs(id string) (any, error) {
 }
 
 func buildImage() (any, error) {
-	answer, err := docker.ImageBuild(ctx, archive("Dockerfile", "FROM "+imageName+"\nRUN echo built > /built\n"), build.ImageBuildOptions{
+	answer, err := docker.ImageBuild(ctx, archive("Dockerfile", "FROM "+imageName+"\nRUN echo "+prefix+" > /built\n"), build.ImageBuildOptions{
 		Version: build.BuilderV1, Tags: []string{prefix + "-built:1"}, NetworkMode: "none", Remove: true,
 	})
 	if err != nil {
