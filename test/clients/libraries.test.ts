@@ -62,6 +62,7 @@ describe('client libraries through dockgate', { skip: skipWithoutCli }, () => {
   let connected: Connected;
 
   before(async () => {
+    removeContainers(PREFIX);
     gateway = await startGateway({ engine: ENGINE as string, unix: [{ name: 'op', identity: 'op' }] });
     await gateway.must('identity', 'create', 'op', '--policy', 'operator');
     const token = await gateway.must('token', 'create', 'op');
