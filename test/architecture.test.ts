@@ -26,7 +26,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   runtime: ['errors'],
   connect: ['proxy', 'runtime', 'errors'],
   doctor: ['connect', 'runtime', 'config', 'errors'],
-  standin: ['engine', 'errors'],
+  standin: ['engine', 'runtime', 'errors'],
 };
 /** The outermost ring: these join the rooms and may import any of them. */
 const JOINING = [

@@ -5,6 +5,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { connect, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { GatewayError } from '../errors.ts';
+import { readUpgradeBody } from '../runtime/upgrade-body.ts';
 import { Containers, EngineFault, findImage, IMAGES, notFound, STANDIN_NAME } from './containers.ts';
 import {
   inspectContainer,
@@ -250,45 +251,17 @@ async function readBody(request: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/**
- * Reads the body of an upgrade request. One runtime hands it over as the first bytes of what follows the head, the other
- * as the body of the request, or what had arrived of it: both are joined, in this order.
- */
-function readUpgradedBody(request: IncomingMessage, upgraded: Upgraded): Promise<[Buffer, Upgraded]> {
-  const { socket, head } = upgraded;
+/** The body of a request that upgrades, and what came behind it. */
+async function readUpgradedBody(request: IncomingMessage, { socket, head }: Upgraded): Promise<[Buffer, Upgraded]> {
   const length = Number(request.headers['content-length'] ?? 0);
   if (!(length <= MAX_BODY_BYTES)) throw new EngineFault(400, 'the body is too large for the stand-in engine');
-  if (length === 0) return Promise.resolve([Buffer.alloc(0), upgraded]);
-  return new Promise((resolve, reject) => {
-    let own = Buffer.alloc(0);
-    let after = head;
-    let isOwnRead = false;
-    const check = () => {
-      if (!isOwnRead || own.length + after.length < length) return;
-      stop();
-      const all = Buffer.concat([own, after]);
-      resolve([all.subarray(0, length), { socket, head: all.subarray(length) }]);
-    };
-    const onOwn = (chunk: Buffer) => {
-      own = Buffer.concat([own, chunk]);
-      onOwnRead();
-    };
-    const onOwnRead = () => {
-      isOwnRead = true;
-      check();
-    };
-    const onAfter = (chunk: Buffer) => {
-      after = Buffer.concat([after, chunk]);
-      check();
-    };
-    const onClose = () => reject(new EngineFault(400, 'the body ended early'));
-    const stop = () => {
-      request.off('data', onOwn).off('end', onOwnRead);
-      socket.off('data', onAfter).off('close', onClose).pause();
-    };
-    socket.on('data', onAfter).on('close', onClose);
-    request.on('data', onOwn).on('end', onOwnRead);
-  });
+  if (length === 0) return [Buffer.alloc(0), { socket, head }];
+  try {
+    const { body, rest } = await readUpgradeBody(request, socket, head, length);
+    return [Buffer.from(body), { socket, head: Buffer.from(rest) }];
+  } catch {
+    throw new EngineFault(400, 'the body ended early');
+  }
 }
 
 function parse(bytes: Buffer): Record<string, unknown> {
