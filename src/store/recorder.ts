@@ -256,7 +256,7 @@ class GroupRecorder implements Recorder {
     if (this.#lost > 0) this.#tellLost();
     // The next group leaves before the callers of this one go on.
     if (this.#queue.length === 0) this.#settled();
-    else if (this.#urgent || this.#onSettled.length > 0) this.#flush();
+    else if (this.#urgent || this.#onSettled.length > 0) this.#schedule();
     else this.#scheduleLazily();
     for (const { resolve } of group) resolve?.();
   }
