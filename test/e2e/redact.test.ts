@@ -66,11 +66,14 @@ describe('answers without what a rule takes out', { skip: skipWithoutCli }, () =
   it('events leave them out as well', async () => {
     dockerDirect('kill', '-s', 'CONT', NAME);
     const until = Math.ceil(Date.now() / 1000) + 1;
-    const { text } = await get(`/v1.41/events?since=${until - 60}&until=${until}`);
+    // Of this container alone: of all others a busy engine forgets the oldest between two questions.
+    const filters = encodeURIComponent(JSON.stringify({ container: [NAME] }));
+    const asked = `/v1.41/events?since=${until - 60}&until=${until}&filters=${filters}`;
+    const { text } = await get(asked);
     assert.match(text, new RegExp(NAME));
     assert.doesNotMatch(text, /hunter2/);
     // To the nanosecond as the engine tells them.
-    const direct = await apiOver(ENGINE as string)('GET', `/v1.41/events?since=${until - 60}&until=${until}`);
+    const direct = await apiOver(ENGINE as string)('GET', asked);
     const times = (lines: string) => new Set(lines.match(/"timeNano":\d{19}/g));
     assert.ok(times(text).size > 0);
     assert.deepEqual(
