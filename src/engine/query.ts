@@ -28,6 +28,7 @@ export function judgeQuery(operation: Operation, text: string): Query {
   if (text === '') return NO_QUERY;
   const known = parametersOf(operation.id);
   const query: Record<string, string[]> = Object.create(null);
+  let hasContent = false;
   for (const pair of text.split('&')) {
     if (pair === '') continue;
     if (pair.includes(';')) throw ambiguous('the query has a semicolon, which can separate parameters');
@@ -42,12 +43,20 @@ export function judgeQuery(operation: Operation, text: string): Query {
     const values = query[name];
     if (values === undefined) query[name] = [canonical(name, kind, value)];
     else if (kind === 'list') values.push(value);
+    else if (!hasContent && isFileWithContent(operation, name, values[0] as string)) hasContent = true;
     else throw ambiguous(`the query parameter ${name} was sent more than once`);
   }
   return query;
 }
 
 const ambiguous = (message: string) => new GatewayError('query-ambiguous', message);
+
+/**
+ * docker-py puts a Dockerfile from outside the context into it under a name of its making, and sends that name and then the
+ * file's content as `dockerfile`. The engine reads the first, and gets no other.
+ */
+const isFileWithContent = ({ id }: Operation, name: string, first: string): boolean =>
+  id === 'ImageBuild' && name === 'dockerfile' && /^\.dockerfile\.[0-9a-f]{1,40}$/.test(first);
 
 function refuseOrDrop(operation: Operation, name: string, known: readonly string[]): void {
   const shown = JSON.stringify(name.slice(0, 80));

@@ -104,6 +104,12 @@ test('a query is read as the engine reads it, once', () => {
     ['POST /containers/x/stop?t=0x1', 'query-ambiguous'],
     ['POST /build?t=a&t=b', 'build.run t=a+b'],
     ['POST /build?remote=x&remote=y', 'query-ambiguous'],
+    // docker-py: the name it gives a Dockerfile from outside the context, and then its content.
+    ['POST /build?dockerfile=.dockerfile.1f0&dockerfile=FROM%20a%0A', 'build.run dockerfile=.dockerfile.1f0'],
+    ['POST /build?dockerfile=.dockerfile.1f0&dockerfile=FROM%20a%0A&dockerfile=b', 'query-ambiguous'],
+    ['POST /build?dockerfile=a&dockerfile=b', 'query-ambiguous'],
+    ['POST /build?dockerfile=a&dockerfile=.dockerfile.1f0', 'query-ambiguous'],
+    ['POST /build?dockerfile=.dockerfile.1f0&remote=a&remote=b', 'query-ambiguous'],
     ['GET /containers/json?filters={"name":["a"]}', 'container.list filters={"name":{"a":true}}'],
     ['GET /containers/json?filters={"name":{"a":false}}', 'container.list filters={"name":{"a":true}}'],
     ['GET /containers/json?filters={"name":["a"],"name":["b"]}', 'query-ambiguous'],
