@@ -140,7 +140,7 @@ def main():
     def build():
         context = io.BytesIO()
         with tarfile.open(fileobj=context, mode="w") as tar:
-            text = f"FROM busybox:test\nARG A\nLABEL prefix={PREFIX}\nRUN echo $A > /built\n".encode()
+            text = f"FROM busybox:test\nLABEL prefix={PREFIX}\nARG A\nRUN echo $A > /built\n".encode()
             entry = tarfile.TarInfo("Dockerfile")
             entry.size = len(text)
             tar.addfile(entry, io.BytesIO(text))
