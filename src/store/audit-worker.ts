@@ -42,7 +42,8 @@ function serve({ file: named, shared }: WriterData): void {
       if (question === CLOSE) log?.close();
       else if (question === OPEN) file = asked;
       else {
-        log ??= new AuditLog(file ?? '');
+        if (file === undefined) throw new Error('no file was named');
+        log ??= new AuditLog(file);
         if (question === CLOSE_ORPHANS) cells[NUMBER] = log.closeOrphans(Number(asked));
         else log.write(asked.split('\n'), question === WRITE_AGAIN);
       }

@@ -254,7 +254,7 @@ class GroupRecorder implements Recorder {
     this.#healthy = true;
     this.#again = false;
     if (this.#lost > 0) this.#tellLost();
-    // The next group leaves before the callers of this one go on.
+    // Scheduled before the callers of this group go on: a call on its own never waits for what they do next.
     if (this.#queue.length === 0) this.#settled();
     else if (this.#urgent || this.#onSettled.length > 0) this.#schedule();
     else this.#scheduleLazily();

@@ -16,14 +16,24 @@ export function createSpool(folder: string) {
   chmodSync(folder, 0o700);
   let count = 0;
   return {
-    /** An empty file. */
+    /** An empty file. @throws {GatewayError} `storage-full` when none can be made */
     async create(): Promise<SpoolFile> {
       const path = join(folder, `${process.pid}-${count++}`);
-      const handle = await open(path, 'wx+', 0o600);
-      unlinkSync(path);
-      return new SpoolFile(handle, folder);
+      try {
+        const handle = await open(path, 'wx+', 0o600);
+        unlinkSync(path);
+        return new SpoolFile(handle, folder);
+      } catch (cause) {
+        throw noSpace(cause);
+      }
     },
   };
+}
+
+function noSpace(cause?: unknown): GatewayError {
+  const why = cause === undefined ? '' : ` (${(cause as NodeJS.ErrnoException).code})`;
+  const message = `the gateway has no space to judge this archive${why}, try again later or ask an operator`;
+  return new GatewayError('storage-full', message, { cause });
 }
 
 class SpoolFile {
@@ -46,17 +56,19 @@ class SpoolFile {
   need(bytes: number): void {
     const { bavail, bsize } = statfsSync(this.#folder);
     if (bavail * bsize - bytes >= KEPT_FREE_BYTES) return;
-    throw new GatewayError(
-      'storage-full',
-      'the gateway has no space to judge this archive, try again later or ask an operator',
-    );
+    throw noSpace();
   }
 
+  /** @throws {GatewayError} `storage-full` when the disk does not take it */
   async write(piece: Uint8Array): Promise<void> {
-    for (let at = 0; at < piece.length; ) {
-      const { bytesWritten } = await this.#handle.write(piece, at, piece.length - at, this.#size);
-      at += bytesWritten;
-      this.#size += bytesWritten;
+    try {
+      for (let at = 0; at < piece.length; ) {
+        const { bytesWritten } = await this.#handle.write(piece, at, piece.length - at, this.#size);
+        at += bytesWritten;
+        this.#size += bytesWritten;
+      }
+    } catch (cause) {
+      throw noSpace(cause);
     }
   }
 
@@ -75,6 +87,7 @@ class SpoolFile {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    await this.#handle.close();
+    // It has no name and nobody reads it: how closing went changes nothing.
+    await this.#handle.close().catch(() => {});
   }
 }
