@@ -165,7 +165,7 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
   ): Promise<void> {
     try {
       const { outcome, changes } = await respondToTenant(call, request, caller, tenantCall, parts, {
-        signal: running.signal,
+        ending: running,
         ...(call.operation.stream === 'none'
           ? {}
           : { onHead: (status: number) => parts.recorder.append(trace.event('stream-open', 'allow', { status })) }),

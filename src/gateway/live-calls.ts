@@ -2,7 +2,7 @@
 // One timer waits for the next expiry of all; a revocation asks for every principal once.
 import { type ErrorCode, GatewayError } from '../errors.ts';
 import type { Principal } from '../policy/types.ts';
-import type { Ending } from '../proxy/types.ts';
+import { Ender, type Ending } from '../proxy/ending.ts';
 
 /** Longest wait of one timer, in ms: beyond 2^31 a timer would fire at once. */
 const MAX_WAIT_MS = 86_400_000;
@@ -22,28 +22,21 @@ export interface LiveCallsParts {
   now?(): number;
 }
 
-class Call implements LiveCall {
+class Call extends Ender implements LiveCall {
   #controller: AbortController | undefined;
-  #listener: (() => void) | undefined;
   endedBy: ErrorCode | undefined;
   principal: Principal | undefined;
 
-  get ended(): boolean {
-    return this.endedBy !== undefined;
-  }
   get signal(): AbortSignal {
     this.#controller ??= new AbortController();
     if (this.ended) this.#controller.abort();
     return this.#controller.signal;
   }
-  onEnd(listener: (() => void) | undefined): void {
-    this.#listener = listener;
-  }
-  end(code: ErrorCode): void {
+  endWith(code: ErrorCode): void {
     if (this.ended) return;
     this.endedBy = code;
     this.#controller?.abort();
-    this.#listener?.();
+    this.end();
   }
 }
 
@@ -94,7 +87,7 @@ export class LiveCalls {
       if (principal === undefined || call.endedBy !== undefined) continue;
       if (!verdicts.has(principal)) verdicts.set(principal, this.#verdictOn(principal));
       const code = verdicts.get(principal);
-      if (code !== undefined) call.end(code);
+      if (code !== undefined) call.endWith(code);
       else if (principal.expiresAt !== undefined) next = Math.min(next, principal.expiresAt);
     }
     if (next < Number.POSITIVE_INFINITY) this.#wakeAt(next);
@@ -102,7 +95,7 @@ export class LiveCalls {
 
   /** Ends every call. */
   endAll(code: ErrorCode): void {
-    for (const call of this.#calls) call.end(code);
+    for (const call of this.#calls) call.endWith(code);
   }
 
   /** Resolves when no call is under way, or after `timeoutMs`. */

@@ -3,6 +3,7 @@
 import { toCall } from '../engine/call.ts';
 import { classify } from '../engine/classify.ts';
 import { renderTarget } from '../engine/render-target.ts';
+import { Ender } from '../proxy/ending.ts';
 import type { CallerEnd } from '../proxy/types.ts';
 import { EMPTY_BODY } from './arrival.ts';
 import type { GatewayParts } from './parts.ts';
@@ -67,7 +68,7 @@ export async function performFor(
     const memory = new MemoryCaller();
     const request = { method, target: renderTarget(call), headers: [], body: undefined };
     const { outcome, changes } = await respondToTenant(call, request, memory, tenantCall, parts, {
-      signal: new AbortController().signal,
+      ending: new Ender(),
     });
     trace.ledger = changes;
     parts.recorder.append(trace.event('complete', 'allow', outcome));

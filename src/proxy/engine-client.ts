@@ -5,8 +5,9 @@ import type { Duplex } from 'node:stream';
 import { GatewayError } from '../errors.ts';
 import { dial } from '../runtime/dial.ts';
 import { type AnswerHead, AnswerReader } from './answer-reader.ts';
+import { Ender, type Ending } from './ending.ts';
 import { answerHeaders } from './headers.ts';
-import type { CallerEnd, Ending, EngineAddress, EngineRequest, Outcome } from './types.ts';
+import type { CallerEnd, EngineAddress, EngineRequest, Outcome } from './types.ts';
 
 export interface EngineClientOptions {
   /** Most connections at once, hijacked ones left out. Default 512; further calls wait for a free one. */
@@ -20,8 +21,6 @@ export interface EngineClientOptions {
 export interface ForwardOptions {
   onHead?(status: number, headers: readonly string[]): void;
   /** Ends the call: the caller sees a truncated answer. */
-  readonly signal?: AbortSignal;
-  /** The same, for calls that are many. */
   readonly ending?: Ending;
 }
 
@@ -253,7 +252,7 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
     connection: Connection,
     request: EngineRequest,
     caller: CallerEnd,
-    { onHead, signal, ending }: ForwardOptions,
+    { onHead, ending }: ForwardOptions,
   ): Promise<Outcome> {
     return new Promise((resolve, reject) => {
       let status = 0;
@@ -263,14 +262,10 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
       let settled = false;
       let upload: Upload | undefined;
 
-      const forget = () => {
-        signal?.removeEventListener('abort', onAbort);
-        ending?.onEnd(undefined);
-      };
       const settle = (end: Outcome['end']) => {
         if (settled) return;
         settled = true;
-        forget();
+        ending?.onEnd(undefined);
         upload?.stop();
         bytesIn = upload?.sent ?? (request.body instanceof Uint8Array ? request.body.length : 0);
         resolve({ status, bytesIn, bytesOut, end });
@@ -313,7 +308,7 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
             return;
           }
           settled = true;
-          forget();
+          ending?.onEnd(undefined);
           upload?.stop();
           reject(untouched ? new StaleError(error) : error);
         },
@@ -324,11 +319,10 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
         connection.socket.destroy();
         settle('caller-gone');
       });
-      if (signal?.aborted || ending?.ended) {
+      if (ending?.ended) {
         onAbort();
         return;
       }
-      signal?.addEventListener('abort', onAbort);
       ending?.onEnd(onAbort);
 
       connection.reader.begin(request.method);
@@ -339,7 +333,7 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
         connection.exchange = undefined;
         connection.socket.destroy();
         settled = true;
-        forget();
+        ending?.onEnd(undefined);
         if (headed) {
           caller.abort();
           resolve({ status, bytesIn: upload?.sent ?? 0, bytesOut, end: 'caller-gone' });
@@ -443,12 +437,12 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
   ) =>
     new Promise((resolve, reject) => {
       const chunks: Buffer[] = [];
-      const controller = new AbortController();
+      const stop = new Ender();
       let size = 0;
       let tooLarge = false;
       let status = 0;
       let headers: readonly string[] = [];
-      const timer = setTimeout(() => controller.abort(), timeoutMs);
+      const timer = setTimeout(() => stop.end(), timeoutMs);
       const memory: CallerEnd = {
         head(got, _reason, list) {
           status = got;
@@ -458,7 +452,7 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
           size += chunk.length;
           if (size > maxBytes) {
             tooLarge = true;
-            controller.abort();
+            stop.end();
           } else chunks.push(chunk as Buffer);
           return true;
         },
@@ -467,12 +461,11 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
         abort() {},
         onGone() {},
       };
-      forward(request, memory, { signal: controller.signal })
+      forward(request, memory, { ending: stop })
         .then((outcome) => {
           if (tooLarge)
             throw new GatewayError('engine-answer-malformed', `the engine's answer is larger than ${maxBytes} bytes`);
-          if (controller.signal.aborted)
-            throw new GatewayError('engine-timeout', `the engine did not answer within ${timeoutMs} ms`);
+          if (stop.ended) throw new GatewayError('engine-timeout', `the engine did not answer within ${timeoutMs} ms`);
           if (outcome.end !== 'complete')
             throw new GatewayError('engine-unreachable', 'the engine broke off its answer');
           resolve({ status, headers, body: Buffer.concat(chunks, size) });

@@ -41,10 +41,3 @@ export interface Outcome {
   /** How it ended. */
   readonly end: 'complete' | 'caller-gone' | 'engine-gone';
 }
-
-/** That a call must end before its answer is over. An AbortSignal costs as much as many a whole call. */
-export interface Ending {
-  readonly ended: boolean;
-  /** One listener at a time; undefined takes it away. */
-  onEnd(listener: (() => void) | undefined): void;
-}

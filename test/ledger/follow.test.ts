@@ -11,6 +11,7 @@ import { AUDIT_LABEL } from '../../src/ledger/labels.ts';
 import { Ledger } from '../../src/ledger/ledger.ts';
 import { NO_SHARE } from '../../src/ledger/share.ts';
 import { silentLogger } from '../../src/log.ts';
+import type { Ending } from '../../src/proxy/ending.ts';
 import type { CallerEnd } from '../../src/proxy/types.ts';
 
 const ID = 'c'.repeat(64);
@@ -30,9 +31,9 @@ describe('the follower', () => {
       limitsOf: () => undefined,
       engine: {
         fetchJson: () => Promise.resolve({ status: 200, body: Buffer.from('[]') }),
-        forward(_request: unknown, sink: CallerEnd, { signal }: { signal: AbortSignal }) {
+        forward(_request: unknown, sink: CallerEnd, { ending }: { ending: Ending }) {
           events = sink;
-          return new Promise((resolve) => signal.addEventListener('abort', () => resolve(undefined)));
+          return new Promise((resolve) => ending.onEnd(() => resolve(undefined)));
         },
       },
     } as unknown as TenancyState;

@@ -1,5 +1,6 @@
 // Ways an answer reaches a tenant: whole, after it was looked at, or filtered while it streams by.
 import type { GatewayError } from '../../errors.ts';
+import { Ender, type Ending } from '../../proxy/ending.ts';
 import type { EngineClient } from '../../proxy/engine-client.ts';
 import type { CallerEnd, EngineRequest, Outcome } from '../../proxy/types.ts';
 import { asGatewayError } from '../trace.ts';
@@ -48,9 +49,9 @@ export async function forwardFiltered(
   request: EngineRequest,
   caller: CallerEnd,
   filter: BodyFilter,
-  options: { signal: AbortSignal; onHead?: ((status: number) => void) | undefined; waits: boolean },
+  options: { ending: Ending; onHead?: ((status: number) => void) | undefined; waits: boolean },
 ): Promise<Outcome> {
-  const stop = new AbortController();
+  const stop = new Ender();
   let failure: GatewayError | undefined;
   let isFiltered = false;
   let sendHead: (() => void) | undefined;
@@ -67,7 +68,7 @@ export async function forwardFiltered(
       return pass(work());
     } catch (error) {
       failure = asGatewayError(error);
-      stop.abort();
+      stop.end();
       return true;
     }
   };
@@ -95,10 +96,14 @@ export async function forwardFiltered(
     onGone: (gone) => caller.onGone(gone),
   };
   const { onHead } = options;
-  const outcome = await engine.forward(request, filtering, {
-    signal: AbortSignal.any([options.signal, stop.signal]),
-    ...(onHead === undefined ? {} : { onHead: (status: number) => onHead(status) }),
-  });
+  if (options.ending.ended) stop.end();
+  options.ending.onEnd(() => stop.end());
+  const outcome = await engine
+    .forward(request, filtering, {
+      ending: stop,
+      ...(onHead === undefined ? {} : { onHead: (status: number) => onHead(status) }),
+    })
+    .finally(() => options.ending.onEnd(undefined));
   if (failure === undefined) return { ...outcome, bytesOut };
   if (sendHead !== undefined) throw failure;
   caller.abort();

@@ -8,6 +8,7 @@ import { JsonLines } from '../../ledger/json-items.ts';
 import { AUDIT_LABEL } from '../../ledger/labels.ts';
 import { canonicalOf } from '../../ledger/views.ts';
 import type { Logger } from '../../log.ts';
+import { Ender } from '../../proxy/ending.ts';
 import type { CallerEnd } from '../../proxy/types.ts';
 import { filtersQuery, findContainer } from './engine-state.ts';
 import { createMeasurer } from './measure.ts';
@@ -39,7 +40,7 @@ export interface FollowParts {
 }
 
 export function createFollower(state: TenancyState, parts: FollowParts): Follower {
-  const stopping = new AbortController();
+  const stopping = new Ender();
   let timer: ReturnType<typeof setInterval> | undefined;
   let running: Promise<void> | undefined;
   let isFirst = true;
@@ -171,7 +172,7 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
 
   async function follow(): Promise<void> {
     let sinceMs = parts.now();
-    while (!stopping.signal.aborted) {
+    while (!stopping.ended) {
       const filter = new JsonLines(onEvent);
       const sink: CallerEnd = {
         head() {},
@@ -191,12 +192,12 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
       sinceMs = parts.now();
       try {
         await state.engine.forward({ method: 'GET', target, headers: [], body: undefined }, sink, {
-          signal: stopping.signal,
+          ending: stopping,
         });
       } catch (error) {
         parts.log.warn({ err: error }, 'the event stream of the engine ended');
       }
-      if (stopping.signal.aborted) return;
+      if (stopping.ended) return;
       // Changes that went unheard have no trace in a list.
       isFirst = true;
       await new Promise<void>((resolve) => setTimeout(resolve, RETRY_MS).unref());
@@ -218,13 +219,13 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
       return running;
     },
     start() {
-      if (timer !== undefined || stopping.signal.aborted) return;
+      if (timer !== undefined || stopping.ended) return;
       timer = setInterval(() => void follower.reconcile(), RECONCILE_MS);
       timer.unref();
       void follow();
     },
     stop() {
-      stopping.abort();
+      stopping.end();
       clearInterval(timer);
     },
   };

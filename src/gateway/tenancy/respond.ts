@@ -16,6 +16,7 @@ import {
   versionView,
   volumesView,
 } from '../../ledger/views.ts';
+import type { Ending } from '../../proxy/ending.ts';
 import type { CallerEnd, EngineRequest, Outcome } from '../../proxy/types.ts';
 import type { GatewayParts } from '../parts.ts';
 import { respondVersion } from '../respond.ts';
@@ -46,7 +47,7 @@ export interface TenantAnswer {
 }
 
 export interface RespondOptions {
-  readonly signal: AbortSignal;
+  readonly ending: Ending;
   onHead?(status: number): void;
 }
 
@@ -72,7 +73,7 @@ export async function respondToTenant(
       const filter = new JsonLines((event) => seesEvent(tenantCall, event));
       const onHead = options.onHead?.bind(options);
       return unchanged(
-        await forwardFiltered(parts.engine, request, caller, filter, { signal: options.signal, onHead, waits: false }),
+        await forwardFiltered(parts.engine, request, caller, filter, { ending: options.ending, onHead, waits: false }),
       );
     }
     case 'object':
