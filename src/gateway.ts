@@ -14,9 +14,10 @@ import { AUDIT_ID_HEADER, rawRefusal, reasonOf, refusalOf, sendRefusal } from '.
 import { type Arrival, type Channel, headerValues, nodeArrival, webArrival } from './gateway/arrival.ts';
 import { type Judged, judge } from './gateway/judge.ts';
 import type { LiveCall } from './gateway/live-calls.ts';
+import { MarkedCaller } from './gateway/marked-caller.ts';
 import type { GatewayParts } from './gateway/parts.ts';
 import { redactingCaller } from './gateway/redacting-caller.ts';
-import { narrowHeaders, respondVersion } from './gateway/respond.ts';
+import { respondVersion } from './gateway/respond.ts';
 import { respondToTenant } from './gateway/tenancy/respond.ts';
 import type { TenantCall } from './gateway/tenancy/tenant-call.ts';
 import { judgedUpload } from './gateway/tenancy/upload.ts';
@@ -338,7 +339,16 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
 
   const take = (incoming: IncomingMessage, outgoing: ServerResponse, channel: Channel, onContinue?: () => void) => {
     if (isEngineCall(incoming)) {
-      void handle(nodeArrival(incoming, channel, onContinue), nodeCaller(outgoing));
+      let arrival: Arrival;
+      try {
+        arrival = nodeArrival(incoming, channel, onContinue);
+      } catch (fault) {
+        // Nothing is known of the call and nothing was done: its connection ends, and nobody else's.
+        parts.log.error({ err: fault }, 'a request could not be taken');
+        outgoing.destroy();
+        return;
+      }
+      void handle(arrival, nodeCaller(outgoing));
       return;
     }
     // Nothing routes by Host, and real clients send empty or odd ones: the app sees one fixed name.
@@ -473,41 +483,6 @@ function engineRequestOf({ call }: Judged, { arrival, seen, tenantCall }: Trace)
   const body = renderBody(call);
   if (body !== undefined) headers.push('Content-Type', 'application/json');
   return { method, target, headers, body };
-}
-
-/** Adds the audit id, and what plugins warned of, to the engine's answer. */
-class MarkedCaller implements CallerEnd {
-  readonly #caller: CallerEnd;
-  readonly #trace: Trace;
-  readonly #maxMinor: number;
-
-  constructor(caller: CallerEnd, trace: Trace, maxMinor: number) {
-    this.#caller = caller;
-    this.#trace = trace;
-    this.#maxMinor = maxMinor;
-  }
-  head(status: number, reason: string, headers: readonly string[]): void {
-    const marked = [...narrowHeaders(headers, this.#maxMinor), AUDIT_ID_HEADER, this.#trace.auditId];
-    for (const warning of this.#trace.warnings) {
-      marked.push('Dockgate-Warning', warning.replace(/[^\x20-\x7e]/g, '?'));
-    }
-    this.#caller.head(status, reason, marked);
-  }
-  write(chunk: Uint8Array): boolean {
-    return this.#caller.write(chunk);
-  }
-  onDrain(resume: () => void): void {
-    this.#caller.onDrain(resume);
-  }
-  end(): void {
-    this.#caller.end();
-  }
-  abort(): void {
-    this.#caller.abort();
-  }
-  onGone(gone: () => void): void {
-    this.#caller.onGone(gone);
-  }
 }
 
 /** The protocol a judged call may upgrade to; the engine hears this word, not the caller's. */

@@ -42,6 +42,22 @@ describe('createGateway().fetch', () => {
     );
   });
 
+  it('a request whose connection cannot be looked at ends, and nobody else’s', async () => {
+    const socket = {
+      getPeerCertificate() {
+        throw new Error('the connection is in no state to tell');
+      },
+    };
+    const incoming = { method: 'GET', url: '/containers/json', rawHeaders: [], headers: {}, socket };
+    let isDestroyed = false;
+    const outgoing = { destroy: () => (isDestroyed = true) };
+    const before = engine.requests.length;
+    at.gateway.onRequest(incoming as never, outgoing as never, { kind: 'tcp', name: 'mine' });
+    assert.equal(isDestroyed, true);
+    assert.equal(engine.requests.length, before);
+    assert.equal((await at.gateway.fetch(request('/containers/json'))).status, 200);
+  });
+
   it('refuses without a token, and with two', async () => {
     const without = await at.gateway.fetch(request('/containers/json', {}, ''));
     assert.equal(without.status, 401);

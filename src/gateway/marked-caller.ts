@@ -1,0 +1,39 @@
+// The caller's end with what the gateway adds to the engine's answer: the audit id, and what plugins warned of.
+import type { CallerEnd } from '../proxy/types.ts';
+import { AUDIT_ID_HEADER } from './answer.ts';
+import { narrowHeaders } from './respond.ts';
+import type { Trace } from './trace.ts';
+
+export class MarkedCaller implements CallerEnd {
+  readonly #caller: CallerEnd;
+  readonly #trace: Trace;
+  readonly #maxMinor: number;
+
+  constructor(caller: CallerEnd, trace: Trace, maxMinor: number) {
+    this.#caller = caller;
+    this.#trace = trace;
+    this.#maxMinor = maxMinor;
+  }
+  head(status: number, reason: string, headers: readonly string[]): void {
+    const marked = [...narrowHeaders(headers, this.#maxMinor), AUDIT_ID_HEADER, this.#trace.auditId];
+    for (const warning of this.#trace.warnings) {
+      marked.push('Dockgate-Warning', warning.replace(/[^\x20-\x7e]/g, '?'));
+    }
+    this.#caller.head(status, reason, marked);
+  }
+  write(chunk: Uint8Array): boolean {
+    return this.#caller.write(chunk);
+  }
+  onDrain(resume: () => void): void {
+    this.#caller.onDrain(resume);
+  }
+  end(): void {
+    this.#caller.end();
+  }
+  abort(): void {
+    this.#caller.abort();
+  }
+  onGone(gone: () => void): void {
+    this.#caller.onGone(gone);
+  }
+}
