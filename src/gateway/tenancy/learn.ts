@@ -132,21 +132,17 @@ export async function learnPull(reference: string, tenantCall: TenantCall): Prom
   for (const name of names) {
     const entries = tenantCall.ledger.holders('image', name);
     if (entries.some((entry) => entry.tenant === tenantCall.tenant || entry.isPulled !== true)) continue;
-    const found = await findImage(tenantCall.state.engine, name);
-    if (found === undefined) continue;
-    changes.push(
-      newEntry(tenantCall.owner, changes.length, {
-        kind: 'image',
-        id: name,
-        name,
-        state: 'live',
-        parent: found.id,
-        share: found.share,
-        isPulled: true,
-      }),
-    );
+    changes.push(...(await pulled(name, changes.length, tenantCall)));
   }
   return changes;
+}
+
+/** A claim to a name that was fetched, when there is an image under it. */
+async function pulled(name: string, number: number, { owner, state }: TenantCall): Promise<LedgerEntry[]> {
+  const found = await findImage(state.engine, name);
+  if (found === undefined) return [];
+  const { id: parent, share } = found;
+  return [newEntry(owner, number, { kind: 'image', id: name, name, state: 'live', parent, share, isPulled: true })];
 }
 
 /** What a build fetched for itself, with the tenant's credentials: a claim of the tenant's, as a pull would give. */
@@ -154,20 +150,7 @@ export async function learnBrought(tenantCall: TenantCall): Promise<LedgerEntry[
   const changes: LedgerEntry[] = [];
   for (const name of tenantCall.broughtByBuild) {
     if (tenantCall.ledger.holders('image', name).length > 0) continue;
-    const found = await findImage(tenantCall.state.engine, name);
-    if (found === undefined) continue;
-    const number = tenantCall.pending.length + 1000 + changes.length;
-    changes.push(
-      newEntry(tenantCall.owner, number, {
-        kind: 'image',
-        id: name,
-        name,
-        state: 'live',
-        parent: found.id,
-        share: found.share,
-        isPulled: true,
-      }),
-    );
+    changes.push(...(await pulled(name, tenantCall.pending.length + 1000 + changes.length, tenantCall)));
   }
   return changes;
 }

@@ -37,10 +37,7 @@ export function takeShare(
       needSwapLimit(share, tenantCall, 'HostConfig.');
       needNamedPorts(call, tenantCall);
       needRoom('write-layer-bytes', tenantCall);
-      fit(
-        entries.map(usageOf).reduce((sum, one) => sumOf(sum, one), NO_USAGE),
-        tenantCall,
-      );
+      fit(usageOfAll(entries), tenantCall);
       return { pending: entries, change: undefined };
     }
     case 'container.start':
@@ -93,20 +90,16 @@ export function takeShare(
     case 'image.import':
     case 'build.run':
       needRoom('image-bytes', tenantCall);
-      fit(
-        pending.map(usageOf).reduce((sum, one) => sumOf(sum, one), NO_USAGE),
-        tenantCall,
-      );
+      fit(usageOfAll(pending), tenantCall);
       return { pending, change: undefined };
     default:
-      if (pending.length > 0)
-        fit(
-          pending.map(usageOf).reduce((sum, one) => sumOf(sum, one), NO_USAGE),
-          tenantCall,
-        );
+      if (pending.length > 0) fit(usageOfAll(pending), tenantCall);
       return { pending, change: undefined };
   }
 }
+
+const usageOfAll = (entries: readonly LedgerEntry[]): Usage =>
+  entries.map(usageOf).reduce((sum, one) => sumOf(sum, one), NO_USAGE);
 
 /** How many ports an image exposes is not in the call, nor which of the host's own a container opens. */
 function needNamedPorts({ body, resources }: EngineCall, tenantCall: TenantCall): void {
