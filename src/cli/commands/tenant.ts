@@ -147,6 +147,9 @@ const show = (): Command =>
       );
     });
 
+/** Of these nobody keeps how much it was. */
+const UNKEPT: ReadonlySet<QuotaKey> = new Set(['running', 'builds', 'streams', 'rate']);
+
 const usage = (): Command =>
   new Command('usage')
     .description('show what a tenant had in use over time')
@@ -166,20 +169,8 @@ const usage = (): Command =>
         `/tenants/${segment(name)}/usage?since=${segment(options.since)}&step=${segment(options.step)}`,
       );
       if (optionsOf(command).json) return printJson(points);
-      const keys = [
-        'containers',
-        'memory',
-        'swap',
-        'cpus',
-        'pids',
-        'ports',
-        'volumes',
-        'networks',
-        'images',
-        'image-bytes',
-        'write-layer-bytes',
-      ] as const;
-      const cell = (key: (typeof keys)[number], amount: number): string =>
+      const keys = QUOTA_KEYS.filter((key) => !UNKEPT.has(key));
+      const cell = (key: QuotaKey, amount: number): string =>
         isBytes(key) || key === 'cpus' ? (amountText(key, amount).split(' of ', 1)[0] as string) : String(amount);
       return print(
         table(
