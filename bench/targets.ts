@@ -29,6 +29,11 @@ export const freePort = (): Promise<number> =>
 const ended = (child: ChildProcess): Promise<void> =>
   child.exitCode !== null ? Promise.resolve() : new Promise((resolve) => child.once('exit', () => resolve()));
 
+const killed = (child: ChildProcess): Promise<void> => {
+  child.kill('SIGKILL');
+  return ended(child);
+};
+
 export const direct = (socketPath: string): Target => ({
   name: 'direct',
   to: { path: socketPath },
@@ -76,8 +81,7 @@ frontend in
     headers: '',
     pid: child.pid,
     async stop() {
-      child.kill('SIGKILL');
-      await ended(child);
+      await killed(child);
       rmSync(dir, { recursive: true, force: true });
     },
   };
@@ -93,10 +97,7 @@ export async function bare(engine: string): Promise<Target> {
     to: { host: '127.0.0.1', port },
     headers: '',
     pid: child.pid,
-    async stop() {
-      child.kill('SIGKILL');
-      await ended(child);
-    },
+    stop: () => killed(child),
   };
 }
 

@@ -4,12 +4,10 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import type { Connected } from '../connect/program.ts';
-import { issueTo } from '../support/certificates.ts';
 import { CLI_PLUGINS, dockerDirect, ENGINE, IMAGE, skipWithoutCli } from '../support/engine.ts';
 import { docker, type Ran, run, startGateway, type TestGateway } from '../support/gateway.ts';
 import { IS_DENO, ROOT } from '../support/runtime.ts';
-import { clientEnv, connectAs } from './channels.ts';
+import { callerOverAll, clientEnv } from './channels.ts';
 
 const PREFIX = `dg-build-${IS_DENO ? 'deno' : 'node'}`;
 const SECRET = 'hunter2-not-for-the-log';
@@ -27,7 +25,7 @@ interface Row {
 describe('docker build through dockgate', { skip: skipWithoutCli }, () => {
   let gateway: TestGateway;
   let context: string;
-  let connected: Connected;
+  let bk: Awaited<ReturnType<typeof callerOverAll>>;
   const env: Record<string, NodeJS.ProcessEnv> = {};
   const build = (who: string, args: readonly string[], more: NodeJS.ProcessEnv): Promise<Ran> =>
     docker({ ...env[who], ...more }, ['build', ...args]);
@@ -47,12 +45,8 @@ describe('docker build through dockgate', { skip: skipWithoutCli }, () => {
     await gateway.must('identity', 'create', 'base', '--policy', 'baseline');
     await gateway.must('identity', 'create', 'bk', '--policy', 'baseline', '--policy', 'buildkit');
     for (const identity of names) env[identity] = clientEnv(gateway, 'unix', { identity, token: '' });
-    const token = await gateway.must('token', 'create', 'bk');
-    const { folder: certificate } = await issueTo(gateway, 'bk');
-    env.mtls = clientEnv(gateway, 'mtls', { identity: 'bk', token: '', certificate });
-    env.bearer = clientEnv(gateway, 'bearer', { identity: 'bk', token });
-    connected = await connectAs(gateway, token);
-    env.connect = clientEnv(gateway, 'connect', { identity: 'bk', token, connect: connected.socket });
+    bk = await callerOverAll(gateway, 'bk');
+    for (const channel of ['mtls', 'bearer', 'connect'] as const) env[channel] = clientEnv(gateway, channel, bk);
     context = join(gateway.dir, 'context');
     mkdirSync(context);
     writeFileSync(
@@ -64,7 +58,7 @@ describe('docker build through dockgate', { skip: skipWithoutCli }, () => {
   after(async () => {
     const images = dockerDirect('images', '-q', '--filter', `reference=${PREFIX}*`).split('\n').filter(Boolean);
     if (images.length > 0) dockerDirect('rmi', '-f', ...new Set(images));
-    await connected?.stop();
+    await bk?.stop();
     await gateway?.remove();
   });
 

@@ -2,6 +2,7 @@
 import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Connected, startConnect } from '../connect/program.ts';
+import { issueTo } from '../support/certificates.ts';
 import { CLI_PLUGINS } from '../support/engine.ts';
 import type { TestGateway } from '../support/gateway.ts';
 
@@ -27,6 +28,17 @@ export function connectAs(gateway: TestGateway, token: string): Promise<Connecte
   writeFileSync(file, token);
   const ca = join(gateway.dir, 'data', 'ca.pem');
   return startConnect([`https://127.0.0.1:${gateway.port}`, '--token-file', file, '--ca', ca]);
+}
+
+/** An identity that is there, as a caller over every channel; its socket is the listener bound to it. */
+export async function callerOverAll(
+  gateway: TestGateway,
+  identity: string,
+): Promise<Required<Caller> & { stop(): Promise<unknown> }> {
+  const token = await gateway.must('token', 'create', identity);
+  const connected = await connectAs(gateway, token);
+  const certificate = (await issueTo(gateway, identity)).folder;
+  return { identity, token, certificate, connect: connected.socket, stop: () => connected.stop() };
 }
 
 /** Value of the Authorization header, undefined where the channel needs none. */

@@ -3,12 +3,10 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import type { Connected } from '../connect/program.ts';
-import { issueTo } from '../support/certificates.ts';
 import { CLI_PLUGINS, dockerDirect, ENGINE, IMAGE, removeContainers, skipWithoutCli } from '../support/engine.ts';
 import { docker, type Ran, startGateway, type TestGateway } from '../support/gateway.ts';
 import { IS_DENO, ROOT } from '../support/runtime.ts';
-import { CLIENT_CHANNELS, clientEnv, connectAs } from './channels.ts';
+import { CLIENT_CHANNELS, callerOverAll, clientEnv } from './channels.ts';
 
 const PREFIX = `dg-compose-${IS_DENO ? 'deno' : 'node'}`;
 const skip = skipWithoutCli !== false ? skipWithoutCli : CLI_PLUGINS === undefined ? 'no docker-compose here' : false;
@@ -31,9 +29,7 @@ volumes:
 
 describe('docker compose through dockgate', { skip }, () => {
   let gateway: TestGateway;
-  let token: string;
-  let certificate: string;
-  let connected: Connected;
+  let team: Awaited<ReturnType<typeof callerOverAll>>;
 
   before(async () => {
     const names = ['team', 'bk'];
@@ -41,13 +37,11 @@ describe('docker compose through dockgate', { skip }, () => {
     await gateway.must('policy', 'apply', '-f', join(ROOT, 'examples', 'buildkit.yaml'));
     await gateway.must('identity', 'create', 'team', '--policy', 'compose');
     await gateway.must('identity', 'create', 'bk', '--policy', 'compose', '--policy', 'buildkit');
-    token = await gateway.must('token', 'create', 'team');
-    certificate = (await issueTo(gateway, 'team')).folder;
-    connected = await connectAs(gateway, token);
+    team = await callerOverAll(gateway, 'team');
   });
   after(async () => {
     removeContainers(PREFIX);
-    await connected?.stop();
+    await team?.stop();
     await gateway?.remove();
   });
 
@@ -60,7 +54,7 @@ describe('docker compose through dockgate', { skip }, () => {
 
   for (const channel of CLIENT_CHANNELS) {
     it(`carries a project from up to down (${channel})`, async () => {
-      const env = clientEnv(gateway, channel, { identity: 'team', token, certificate, connect: connected.socket });
+      const env = clientEnv(gateway, channel, team);
       const project = `${PREFIX}-${channel}`;
       const folder = projectOf(channel, FILE);
       const compose = (...args: string[]): Promise<Ran> =>
@@ -96,7 +90,7 @@ describe('docker compose through dockgate', { skip }, () => {
   }
 
   it('up in the foreground attaches and ends with its services', async () => {
-    const env = clientEnv(gateway, 'bearer', { identity: 'team', token });
+    const env = clientEnv(gateway, 'bearer', team);
     const folder = projectOf(
       'foreground',
       `services:\n  once:\n    image: ${IMAGE}\n    network_mode: none\n    command: ["sh", "-c", "sleep 1; echo attached output; exit 3"]\n`,
@@ -111,18 +105,15 @@ describe('docker compose through dockgate', { skip }, () => {
   it('pull is carried to the engine, whose own error comes back', async () => {
     const folder = projectOf('pull', 'services:\n  app:\n    image: 127.0.0.1:1/absent:1\n');
     const at = ['compose', '-p', `${PREFIX}-pull`, '--project-directory', folder, 'pull'];
-    const straight = { ...clientEnv(gateway, 'unix', { identity: 'team', token }), DOCKER_HOST: `unix://${ENGINE}` };
-    const [through, direct] = await Promise.all([
-      docker(clientEnv(gateway, 'bearer', { identity: 'team', token }), at),
-      docker(straight, at),
-    ]);
+    const straight = { ...clientEnv(gateway, 'unix', team), DOCKER_HOST: `unix://${ENGINE}` };
+    const [through, direct] = await Promise.all([docker(clientEnv(gateway, 'bearer', team), at), docker(straight, at)]);
     const last = (text: string) => text.trim().split('\n').at(-1);
     assert.match(direct.stderr, /connection refused/);
     assert.deepEqual([through.code, last(through.stderr)], [direct.code, last(direct.stderr)]);
   });
 
   it('a service that reaches the host is denied with field and audit id', async () => {
-    const env = clientEnv(gateway, 'bearer', { identity: 'team', token });
+    const env = clientEnv(gateway, 'bearer', team);
     const folder = projectOf(
       'denied',
       FILE.replace('"data:/data"', '"/:/host"').replace(/volumes:\n {2}data: \{\}\n/, ''),
@@ -144,7 +135,7 @@ describe('docker compose through dockgate', { skip }, () => {
     });
 
     it('is refused with what to do', async () => {
-      const ran = await docker(clientEnv(gateway, 'unix', { identity: 'team', token }), at('refused'));
+      const ran = await docker(clientEnv(gateway, 'unix', team), at('refused'));
       assert.notEqual(ran.code, 0);
       assert.match(ran.stderr, /build\.opaque \[audit/);
       assert.equal(dockerDirect('ps', '-aq', '--filter', 'name=buildx_buildkit').trim(), '');

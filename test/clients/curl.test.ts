@@ -3,30 +3,24 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import type { Connected } from '../connect/program.ts';
-import { issueTo } from '../support/certificates.ts';
 import { dockerDirect, ENGINE, IMAGE, removeContainers, skipWithoutCli } from '../support/engine.ts';
 import { type Ran, run, startGateway, type TestGateway } from '../support/gateway.ts';
 import { IS_DENO } from '../support/runtime.ts';
 import { tarEntry } from '../support/tar.ts';
-import { authorizationOf, CLIENT_CHANNELS, type ClientChannel, clientEnv, connectAs } from './channels.ts';
+import { authorizationOf, CLIENT_CHANNELS, type ClientChannel, callerOverAll, clientEnv } from './channels.ts';
 
 const PREFIX = `dg-curl-${IS_DENO ? 'deno' : 'node'}`;
 
 describe('curl through dockgate', { skip: skipWithoutCli }, () => {
   let gateway: TestGateway;
-  let connected: Connected;
-  let token: string;
-  let certificate: string;
+  let caller: Awaited<ReturnType<typeof callerOverAll>>;
   let archive: string;
 
   before(async () => {
     removeContainers(PREFIX);
     gateway = await startGateway({ engine: ENGINE as string, unix: [{ name: 'op', identity: 'op' }] });
     await gateway.must('identity', 'create', 'op', '--policy', 'operator');
-    token = await gateway.must('token', 'create', 'op');
-    certificate = (await issueTo(gateway, 'op')).folder;
-    connected = await connectAs(gateway, token);
+    caller = await callerOverAll(gateway, 'op');
     dockerDirect(
       ...['run', '-d', '--network', 'none', '--name', PREFIX, IMAGE, 'sh', '-c', 'echo one; sleep 300 & wait'],
     );
@@ -36,14 +30,14 @@ describe('curl through dockgate', { skip: skipWithoutCli }, () => {
   });
   after(async () => {
     removeContainers(PREFIX);
-    await connected?.stop();
+    await caller?.stop();
     await gateway?.remove();
   });
 
   function curl(channel: ClientChannel, path: string, ...more: string[]): Promise<Ran> {
-    const env = clientEnv(gateway, channel, { identity: 'op', token, certificate, connect: connected.socket });
+    const env = clientEnv(gateway, channel, caller);
     const host = env.DOCKER_HOST as string;
-    const authorization = authorizationOf(channel, token);
+    const authorization = authorizationOf(channel, caller.token);
     const folder = env.DOCKER_CERT_PATH ?? '';
     const at = host.startsWith('unix://')
       ? ['--unix-socket', host.slice('unix://'.length), `http://docker${path}`]

@@ -4,12 +4,10 @@ import { mkdirSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import type { Connected } from '../connect/program.ts';
-import { issueTo } from '../support/certificates.ts';
 import { DOCKER_CLI, dockerDirect, ENGINE, removeContainers, skipWithoutCli } from '../support/engine.ts';
 import { type Ran, run, startGateway, type TestGateway } from '../support/gateway.ts';
 import { IS_DENO } from '../support/runtime.ts';
-import { type Caller, CLIENT_CHANNELS, clientEnv, connectAs } from './channels.ts';
+import { CLIENT_CHANNELS, callerOverAll, clientEnv } from './channels.ts';
 import { plainText, STEPS, splitArguments } from './docker-commands.ts';
 
 /**
@@ -27,8 +25,7 @@ const PREFIX = `dg-cmd-${IS_DENO ? 'deno' : 'node'}`;
 
 describe('every command of the docker CLI', { skip: skipWithoutCli }, () => {
   let gateway: TestGateway;
-  let caller: Caller;
-  let connected: Connected;
+  let caller: Awaited<ReturnType<typeof callerOverAll>>;
   let told: ReadonlyMap<string, readonly string[]>;
   let scratch: string;
 
@@ -36,10 +33,7 @@ describe('every command of the docker CLI', { skip: skipWithoutCli }, () => {
     async () => {
       gateway = await startGateway({ engine: ENGINE as string, unix: [{ name: 'op', identity: 'op' }] });
       await gateway.must('identity', 'create', 'op', '--policy', 'operator');
-      const token = await gateway.must('token', 'create', 'op');
-      connected = await connectAs(gateway, token);
-      const certificate = (await issueTo(gateway, 'op')).folder;
-      caller = { identity: 'op', token, certificate, connect: connected.socket };
+      caller = await callerOverAll(gateway, 'op');
       scratch = mkdtempSync(join(tmpdir(), 'cmd-'));
       removeContainers(PREFIX);
       const folder = join(scratch, 'config');
@@ -58,7 +52,7 @@ describe('every command of the docker CLI', { skip: skipWithoutCli }, () => {
     removeContainers(PREFIX);
     const left = dockerDirect('images', '-q', '--filter', `reference=${PREFIX}*`).split('\n').filter(Boolean);
     if (left.length > 0) dockerDirect('rmi', '-f', ...new Set(left));
-    await connected?.stop();
+    await caller?.stop();
     await gateway?.remove();
   });
 

@@ -3,12 +3,10 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import type { Connected } from '../connect/program.ts';
-import { issueTo } from '../support/certificates.ts';
 import { ENGINE, removeContainers, skipWithoutCli } from '../support/engine.ts';
 import { run, startGateway, type TestGateway } from '../support/gateway.ts';
 import { IS_DENO, ROOT } from '../support/runtime.ts';
-import { authorizationOf, type Caller, type ClientChannel, clientEnv, connectAs } from './channels.ts';
+import { authorizationOf, type ClientChannel, callerOverAll, clientEnv } from './channels.ts';
 import { plainText } from './docker-commands.ts';
 import { GO_SDK, NODE_MODULES, PYTHON, skipWithoutGo, skipWithoutNodeModules, skipWithoutPython } from './install.ts';
 
@@ -58,21 +56,17 @@ const LIBRARIES: readonly Library[] = [
 
 describe('client libraries through dockgate', { skip: skipWithoutCli }, () => {
   let gateway: TestGateway;
-  let caller: Caller;
-  let connected: Connected;
+  let caller: Awaited<ReturnType<typeof callerOverAll>>;
 
   before(async () => {
     removeContainers(PREFIX);
     gateway = await startGateway({ engine: ENGINE as string, unix: [{ name: 'op', identity: 'op' }] });
     await gateway.must('identity', 'create', 'op', '--policy', 'operator');
-    const token = await gateway.must('token', 'create', 'op');
-    connected = await connectAs(gateway, token);
-    const certificate = (await issueTo(gateway, 'op')).folder;
-    caller = { identity: 'op', token, certificate, connect: connected.socket };
+    caller = await callerOverAll(gateway, 'op');
   });
   after(async () => {
     removeContainers(PREFIX);
-    await connected?.stop();
+    await caller?.stop();
     await gateway?.remove();
   });
 

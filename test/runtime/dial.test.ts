@@ -2,17 +2,17 @@
 // both ways, and backpressure, over TLS with each kind of material, beside TCP and a unix socket.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
 import tls from 'node:tls';
-import { ensureAuthority, ensureServerCertificate } from '../../src/identity/certificates.ts';
 import type { EngineAddress } from '../../src/proxy/types.ts';
 import { dial } from '../../src/runtime/dial.ts';
 import { makePausable } from '../../src/runtime/pausable.ts';
+import { loopbackMaterial } from '../support/certificates.ts';
 import { makeLookalike } from '../support/lookalike.ts';
 import { makeOutsideCa } from '../support/outside-ca.ts';
 import { IS_DENO } from '../support/runtime.ts';
@@ -29,11 +29,7 @@ describe('a dialled connection', () => {
   let ca: string;
   let material: { cert: string; key: string };
   before(async () => {
-    await ensureAuthority(folder);
-    await ensureServerCertificate(folder, { names: [] });
-    const read = (file: string) => readFileSync(join(folder, file), 'utf8');
-    ca = read('ca.pem');
-    material = { cert: read('server.pem'), key: read('server-key.pem') };
+    ({ ca, material } = await loopbackMaterial(folder));
   });
   after(() => {
     for (const socket of open) socket.destroy();

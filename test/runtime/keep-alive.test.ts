@@ -1,17 +1,17 @@
 // TCP keep-alive as the kernel has it, looked at from outside with `ss`: on the connections a listener accepts, and on those
 // that are dialled to engines and gateways. A stream that idles for hours must notice a peer that is gone.
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
-import { ensureAuthority, ensureServerCertificate } from '../../src/identity/certificates.ts';
 import { silentLogger } from '../../src/log.ts';
 import type { EngineAddress } from '../../src/proxy/types.ts';
 import { dial } from '../../src/runtime/dial.ts';
 import { listen, type RunningListener } from '../../src/runtime/listen.ts';
+import { loopbackMaterial } from '../support/certificates.ts';
 import { makeOutsideCa } from '../support/outside-ca.ts';
 import { IS_DENO } from '../support/runtime.ts';
 import { until } from '../support/until.ts';
@@ -33,11 +33,7 @@ describe('TCP keep-alive', {
   let ca: string;
   let material: { cert: string; key: string };
   before(async () => {
-    await ensureAuthority(folder);
-    await ensureServerCertificate(folder, { names: [] });
-    const read = (file: string) => readFileSync(join(folder, file), 'utf8');
-    ca = read('ca.pem');
-    material = { cert: read('server.pem'), key: read('server-key.pem') };
+    ({ ca, material } = await loopbackMaterial(folder));
   });
   after(() => rmSync(folder, { recursive: true, force: true }));
 

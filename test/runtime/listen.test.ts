@@ -9,9 +9,9 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import tls from 'node:tls';
 import type { Listener } from '../../src/config/types.ts';
-import { ensureAuthority, ensureServerCertificate } from '../../src/identity/certificates.ts';
 import { silentLogger } from '../../src/log.ts';
 import { type Handlers, type ListenLimits, listen, type RunningListener } from '../../src/runtime/listen.ts';
+import { loopbackMaterial } from '../support/certificates.ts';
 import { RawCaller } from '../support/embedded-gateway.ts';
 import { IS_DENO } from '../support/runtime.ts';
 import { until } from '../support/until.ts';
@@ -50,13 +50,7 @@ describe('a listener', () => {
   let material: { cert: string; key: string };
   let ca: string;
   before(async () => {
-    await ensureAuthority(folder);
-    await ensureServerCertificate(folder, { names: [] });
-    ca = readFileSync(join(folder, 'ca.pem'), 'utf8');
-    material = {
-      cert: readFileSync(join(folder, 'server.pem'), 'utf8'),
-      key: readFileSync(join(folder, 'server-key.pem'), 'utf8'),
-    };
+    ({ ca, material } = await loopbackMaterial(folder));
   });
   after(async () => {
     await Promise.all(running.map((l) => l.close()));
@@ -126,15 +120,10 @@ describe('a listener', () => {
       const caller = new RawCaller(old);
       caller.send(HEAD);
       assert.equal((await caller.answer()).status, 200);
-      const other = mkdtempSync(join(folder, 'other-'));
-      await ensureAuthority(other);
-      await ensureServerCertificate(other, { names: [] });
-      at.updateTls({
-        cert: readFileSync(join(other, 'server.pem'), 'utf8'),
-        key: readFileSync(join(other, 'server-key.pem'), 'utf8'),
-      });
+      const other = await loopbackMaterial(mkdtempSync(join(folder, 'other-')));
+      at.updateTls(other.material);
       await assert.rejects(shake({}), 'the old CA does not vouch for the new certificate');
-      assert.equal((await shake({ ca: readFileSync(join(other, 'ca.pem'), 'utf8') })).protocol, 'TLSv1.3');
+      assert.equal((await shake({ ca: other.ca })).protocol, 'TLSv1.3');
       caller.send(HEAD);
       assert.equal((await caller.answer()).status, 200);
       caller.destroy();

@@ -11,9 +11,9 @@ import type { Duplex } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
 import tls from 'node:tls';
 import type { Listener } from '../../src/config/types.ts';
-import { ensureAuthority, ensureServerCertificate } from '../../src/identity/certificates.ts';
 import { silentLogger } from '../../src/log.ts';
 import { listen, type RunningListener } from '../../src/runtime/listen.ts';
+import { loopbackMaterial } from '../support/certificates.ts';
 
 const MIB = 1024 * 1024;
 /** What is sent, and what may be on its way while nobody reads, in MiB: buffers of the kernel and of two streams. */
@@ -62,10 +62,7 @@ describe('a caller that sends faster than it is read', () => {
   const folder = mkdtempSync(join(tmpdir(), 'dg-slow-'));
   let material: { cert: string; key: string };
   before(async () => {
-    await ensureAuthority(folder);
-    await ensureServerCertificate(folder, { names: [] });
-    const read = (file: string) => readFileSync(join(folder, file), 'utf8');
-    material = { cert: read('server.pem'), key: read('server-key.pem') };
+    ({ material } = await loopbackMaterial(folder));
   });
   after(() => rmSync(folder, { recursive: true, force: true }));
 

@@ -1,9 +1,20 @@
 // Client certificates for tests: asked of a gateway's admin API, quicker than by a command, in folders as docker wants them.
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { ensureAuthority, ensureServerCertificate } from '../../src/identity/certificates.ts';
 import { makeRequest } from '../../src/identity/client-certificates.ts';
 import { admin } from './admin.ts';
 import type { TestGateway } from './gateway.ts';
+
+/** A server certificate for loopback and the authority above it, made in a folder. PEM. */
+export async function loopbackMaterial(
+  folder: string,
+): Promise<{ ca: string; material: { cert: string; key: string } }> {
+  await ensureAuthority(folder);
+  await ensureServerCertificate(folder, { names: [] });
+  const read = (file: string) => readFileSync(join(folder, file), 'utf8');
+  return { ca: read('ca.pem'), material: { cert: read('server.pem'), key: read('server-key.pem') } };
+}
 
 export interface ClientFolder {
   /** With `ca.pem`, `cert.pem` and `key.pem`. */
