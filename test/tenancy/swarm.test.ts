@@ -6,6 +6,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { OPERATIONS } from '../../src/engine/operations.ts';
+import { admin } from '../support/admin.ts';
 import { apiOver, must } from '../support/api.ts';
 import { DOCKER_CLI, IMAGE } from '../support/engine.ts';
 import { docker } from '../support/gateway.ts';
@@ -244,6 +245,27 @@ describe('a swarm of two tenants', { skip }, () => {
     assert.ok(tasks.some((task) => task.ID === first?.ID));
     await must(two.alice, 'DELETE', `/services/${ID}`);
     assert.equal((await two.alice('GET', `/services/${ID}`)).status, 404);
+  });
+
+  it('a quota a service would get round refuses services; others leave them alone', async () => {
+    await admin(two.gateway, 'POST', '/tenants', { name: 'red', quota: {} });
+    const make = () => two.alice('POST', '/services/create', { body: spec('counted', {}) });
+    const set = (quota: Record<string, number | null>) => admin(two.gateway, 'PATCH', '/tenants/red', { quota });
+    for (const key of ['containers', 'running', 'ports', 'volumes', 'memory', 'swap', 'pids', 'write-layer-bytes']) {
+      await set({ [key]: 100 });
+      const { status, text } = await make();
+      assert.equal(status, 403, `${key}: ${text}`);
+      assert.match(
+        text,
+        new RegExp(`the quota of tenant red counts ${key}, and what a service starts cannot be counted`),
+      );
+      await set({ [key]: null });
+    }
+    await set({ images: 100, networks: 100 });
+    const made = await make();
+    assert.equal(made.status, 201, made.text);
+    await must(two.alice, 'DELETE', `/services/${(made.json as { ID: string }).ID}`);
+    await set({ images: null, networks: null });
   });
 
   it('what an operator removes is gone for its tenant', async () => {

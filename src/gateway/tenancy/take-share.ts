@@ -195,9 +195,11 @@ function needSwapLimit(share: Share, tenantCall: TenantCall, at: string, subject
 /** The engine makes containers of a service by itself, past the ledger. */
 function refuseServices(tenantCall: TenantCall): void {
   for (const { quota, whose } of quotasOf(tenantCall)) {
-    const counted = (
-      ['containers', 'running', 'swap', 'ports', 'volumes', 'write-layer-bytes', ...LIMITED_PARTS] as const
-    ).find((key) => quota[key] !== undefined);
+    const counted =
+      // Swap after memory: with memory alone it is counted without having been named.
+      (['containers', 'running', ...LIMITED_PARTS, 'swap', 'ports', 'volumes', 'write-layer-bytes'] as const).find(
+        (key) => quota[key] !== undefined,
+      );
     if (counted === undefined) continue;
     throw new GatewayError(
       'quota-exceeded',
