@@ -2,6 +2,7 @@
 // configuration says, and what was loaded is the loader's.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { readdirSync } from 'node:fs';
 import http from 'node:http';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -147,6 +148,27 @@ describe('docker load of tenants', { skip: skipWithoutEngine }, () => {
     assert.equal((await load('alice', image(`${PREFIX}-beside:1`, 'x'))).status, 200);
     slow.destroy();
     await until('bob loads again', async () => (await load('bob', image(`${PREFIX}-third:1`, 'x'))).status === 200);
+  });
+
+  it('a gateway that is killed in the middle leaves nothing, and loads again', async () => {
+    const tag = `${PREFIX}-killed:1`;
+    const whole = image(tag, 'x');
+    const slow = http.request({
+      socketPath: join(two.gateway.dir, 'bob.sock'),
+      method: 'POST',
+      path: '/images/load',
+      agent: false,
+      headers: { 'content-type': 'application/x-tar', 'content-length': String(whole.length) },
+    });
+    slow.on('error', () => {});
+    slow.write(whole.subarray(0, -600));
+    await until('it has begun', async () => (await load('bob', image(`${PREFIX}-other:1`, 'x'))).status === 429);
+    await two.gateway.stop('SIGKILL');
+    slow.destroy();
+    await two.gateway.restart();
+    assert.deepEqual(readdirSync(join(two.gateway.dir, 'data', 'spool')), []);
+    assert.equal(await idOf(tag), undefined);
+    assert.equal((await load('bob', whole)).status, 200);
   });
 
   it('what is loaded must fit the quotas of images', async () => {
