@@ -1,6 +1,6 @@
 // The main verbs against every engine at hand: the current line on its unix socket and behind TCP with mutual TLS, the
-// 20.10 line (DOCKGATE_TEST_DOCKER_HOST_20) and Podman's compatible API (DOCKGATE_TEST_PODMAN_HOST). TLS is the own listener of
-// a second dockerd, where one can be started; else a relay of ours before the same engine, which says so.
+// 20.10 line (DOCKGATE_TEST_DOCKER_HOST_20), the newest line (DOCKGATE_TEST_DOCKER_HOST_NEW) and Podman's compatible API
+// (DOCKGATE_TEST_PODMAN_HOST). TLS is the own listener of a second dockerd, where one can be started; else a relay of ours before the same engine, which says so.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import tls from 'node:tls';
 import { makeCertificate } from '../../src/identity/make-certificate.ts';
-import { DOCKER_CLI, ENGINE, IMAGE, skipWithoutCli } from '../support/engine.ts';
+import { DOCKER_CLI, ENGINE, ENGINE_LINES, IMAGE, skipWithoutCli } from '../support/engine.ts';
 import { docker, type Ran, run, startGateway, type TestGateway } from '../support/gateway.ts';
 import { pathWithEngine, startPrivateEngine } from '../support/private-engine.ts';
 import { IS_DENO } from '../support/runtime.ts';
@@ -23,13 +23,11 @@ interface EngineAtHand {
   readonly host: string | undefined;
   readonly skip: false | string;
 }
-const OLD = process.env.DOCKGATE_TEST_DOCKER_HOST_20 || undefined;
 const PODMAN = process.env.DOCKGATE_TEST_PODMAN_HOST || undefined;
 const MTLS = 'mutual TLS';
 const ENGINES: readonly EngineAtHand[] = [
-  { name: 'the current line on a unix socket', host: ENGINE && `unix://${ENGINE}`, skip: false },
+  ...ENGINE_LINES.map(({ line, socket, skip }) => ({ name: line, host: socket && `unix://${socket}`, skip })),
   { name: MTLS, host: ENGINE && `unix://${ENGINE}`, skip: false },
-  { name: 'the 20.10 line', host: OLD, skip: OLD === undefined ? 'no engine of the 20.10 line here' : false },
   { name: 'Podman', host: PODMAN, skip: PODMAN === undefined ? 'no Podman here: DOCKGATE_TEST_PODMAN_HOST' : false },
 ];
 

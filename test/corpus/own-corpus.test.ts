@@ -2,13 +2,12 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { ENGINE, skipWithoutEngine } from '../support/engine.ts';
+import { ENGINE, ENGINE_LINES } from '../support/engine.ts';
 import { startGateway, type TestGateway } from '../support/gateway.ts';
 import { IS_DENO } from '../support/runtime.ts';
 import { exchange, type Header } from './exchange.ts';
 import { OWN_CASES, type OwnCase, type Places, type Ran, removeRest, runCase } from './own-case.ts';
 
-const OLD_ENGINE = process.env.DOCKGATE_TEST_DOCKER_HOST_20?.replace('unix://', '');
 /** Cases under way at once. */
 const AT_ONCE = 12;
 /** Over these the engine sits for up to 40 s, looking for a plugin or waiting: they begin first, so that the others go by meanwhile. */
@@ -61,19 +60,14 @@ async function runAll(
   return told;
 }
 
-const engines = [
-  { line: 'the engine', socket: ENGINE },
-  ...(OLD_ENGINE === undefined || OLD_ENGINE === '' ? [] : [{ line: 'the 20.10 engine', socket: OLD_ENGINE }]),
-];
-
 it('the cases are many, of every family, and stand beside neighbours that are allowed', () => {
   assert.ok(OWN_CASES.length > 400, `${OWN_CASES.length} cases`);
   assert.ok(OWN_CASES.filter(({ verdict }) => verdict === 'allow').length > 80);
   assert.equal(new Set(OWN_CASES.map(({ id }) => id)).size, OWN_CASES.length);
 });
 
-for (const { line, socket } of engines) {
-  describe(`our own corpus on ${line}`, { skip: skipWithoutEngine }, () => {
+for (const { line, socket, skip } of ENGINE_LINES) {
+  describe(`our own corpus on ${line}`, { skip }, () => {
     const engine = socket as string;
     const mark = IS_DENO ? 'd' : 'n';
     let gateway: TestGateway;

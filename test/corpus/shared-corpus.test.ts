@@ -1,38 +1,29 @@
 // The shared corpus of hostile requests and their harmless neighbours, through the running gateway and proved on the engine
 // behind it: every case on every engine given. The corpus and its `verify` lie beside the checkout; without them, python3 or
-// an engine this is skipped. DOCKGATE_TEST_DOCKER_HOST_20 names an engine of the 20.10 line to run against as well.
+// an engine this is skipped. DOCKGATE_TEST_DOCKER_HOST_20 and _NEW name engines of the oldest and newest line to run against too.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { ENGINE, skipWithoutEngine } from '../support/engine.ts';
+import { ENGINE_LINES } from '../support/engine.ts';
 import { run, startGateway, type TestGateway } from '../support/gateway.ts';
 import { ROOT } from '../support/runtime.ts';
 
 const VERIFY = join(ROOT, '../shared/corpus/verify');
-const OLD_ENGINE = process.env.DOCKGATE_TEST_DOCKER_HOST_20?.replace('unix://', '');
 /** The corpus listens on one fixed port and uses fixed names: one run at a time on a machine. */
 const LOCK = '/tmp/dockgate-corpus.lock';
 /** A minute on a quiet machine, and the wait for the lock. */
 const TIMEOUT_MS = 900_000;
 
-const skip: false | string =
-  skipWithoutEngine !== false
-    ? skipWithoutEngine
-    : !existsSync(VERIFY)
-      ? `no corpus at ${VERIFY}`
-      : ['python3', 'flock'].some((tool) => spawnSync('sh', ['-c', `command -v ${tool}`]).status !== 0)
-        ? 'no python3 or flock here'
-        : false;
+const skipWithoutCorpus: false | string = !existsSync(VERIFY)
+  ? `no corpus at ${VERIFY}`
+  : ['python3', 'flock'].some((tool) => spawnSync('sh', ['-c', `command -v ${tool}`]).status !== 0)
+    ? 'no python3 or flock here'
+    : false;
 
-const engines = [
-  { line: 'the engine', socket: ENGINE },
-  ...(OLD_ENGINE === undefined || OLD_ENGINE === '' ? [] : [{ line: 'the 20.10 engine', socket: OLD_ENGINE }]),
-];
-
-for (const { line, socket } of engines) {
-  describe(`the corpus through the gateway, on ${line}`, { skip }, () => {
+for (const { line, socket, skip } of ENGINE_LINES) {
+  describe(`the corpus through the gateway, on ${line}`, { skip: skip === false ? skipWithoutCorpus : skip }, () => {
     let gateway: TestGateway;
     before(async () => {
       gateway = await startGateway({

@@ -3,7 +3,11 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 
 /** Socket of the real engine, or undefined. */
-export const ENGINE: string | undefined = engineFromEnvironment();
+export const ENGINE: string | undefined = engineFrom('DOCKGATE_TEST_DOCKER_HOST');
+/** Socket of an engine of the 20.10 line, the oldest served, or undefined. */
+export const OLD_ENGINE: string | undefined = engineFrom('DOCKGATE_TEST_DOCKER_HOST_20');
+/** Socket of an engine of the newest line, whose images lie in containerd's store, or undefined. */
+export const NEW_ENGINE: string | undefined = engineFrom('DOCKGATE_TEST_DOCKER_HOST_NEW');
 /** The docker CLI, or undefined. */
 export const DOCKER_CLI: string | undefined = process.env.DOCKGATE_TEST_DOCKER_CLI ?? which('docker');
 /** Folder of docker-buildx and docker-compose, where the environment names one. */
@@ -17,10 +21,31 @@ export const skipWithoutEngine: false | string = ENGINE === undefined ? 'no Dock
 export const skipWithoutCli: false | string =
   skipWithoutEngine !== false ? skipWithoutEngine : DOCKER_CLI === undefined ? 'no docker CLI here' : false;
 
-function engineFromEnvironment(): string | undefined {
-  const host = process.env.DOCKGATE_TEST_DOCKER_HOST;
+export interface EngineLine {
+  /** As titles of tests name it: `the engine`, `the 20.10 engine`. */
+  readonly line: string;
+  readonly socket: string | undefined;
+  /** `false`, or why tests on it are skipped. */
+  readonly skip: false | string;
+}
+
+const lineOf = (line: string, socket: string | undefined, variable: string): EngineLine => ({
+  line,
+  socket,
+  skip: socket === undefined ? `no such engine here: ${variable}` : false,
+});
+export const NEW_LINE: EngineLine = lineOf('the newest engine', NEW_ENGINE, 'DOCKGATE_TEST_DOCKER_HOST_NEW');
+/** Every engine line, at hand or not: for tests that run on each. */
+export const ENGINE_LINES: readonly EngineLine[] = [
+  { line: 'the engine', socket: ENGINE, skip: skipWithoutEngine },
+  lineOf('the 20.10 engine', OLD_ENGINE, 'DOCKGATE_TEST_DOCKER_HOST_20'),
+  NEW_LINE,
+];
+
+function engineFrom(variable: string): string | undefined {
+  const host = process.env[variable];
   if (host === undefined || host === '') return undefined;
-  if (!host.startsWith('unix://')) throw new Error(`DOCKGATE_TEST_DOCKER_HOST must be unix://PATH, not ${host}`);
+  if (!host.startsWith('unix://')) throw new Error(`${variable} must be unix://PATH, not ${host}`);
   return host.slice('unix://'.length);
 }
 
