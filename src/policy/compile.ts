@@ -38,6 +38,8 @@ export interface ReadyRule {
   readonly source: ((source: string) => SourceVerdict) | undefined;
   readonly hours: ((at: number) => boolean) | undefined;
   readonly host: HostCheck | undefined;
+  /** The policy says that it means to give the host away. */
+  readonly acknowledged: boolean;
   readonly when: readonly Condition[] | undefined;
   /** Labels to stamp. */
   readonly set: Readonly<Record<string, string>> | undefined;
@@ -81,6 +83,7 @@ interface CompiledRule {
   readonly source: ReadyRule['source'];
   readonly hours: ReadyRule['hours'];
   readonly host: HostCheck | undefined;
+  readonly acknowledged: boolean;
   readonly when: readonly Condition[] | undefined;
   /** The rule as it is for everybody, when nothing in it is to be filled. */
   readonly ready: ReadyRule | undefined;
@@ -423,6 +426,7 @@ function compileRules(document: PolicyDocument): readonly CompiledRule[] {
       source: rule.source === undefined ? undefined : compileSource(rule.source),
       hours: rule.hours === undefined ? undefined : compileHours(rule.hours),
       host: rule.host === undefined ? undefined : hostCheckOf(rule.host),
+      acknowledged: document.acknowledges.includes('host-access'),
       when: rule.when?.map((text) => compileCondition(text, rule.actions)),
       ready: undefined,
     };
@@ -462,6 +466,7 @@ function fillRule(compiled: CompiledRule, principal: Principal | undefined): Rea
     source: compiled.source,
     hours: compiled.hours,
     host: compiled.host,
+    acknowledged: compiled.acknowledged,
     when: compiled.when,
     set: set === undefined ? undefined : Object.freeze(Object.fromEntries(set)),
     redact: compiled.redact,

@@ -1,5 +1,7 @@
 // Calls that hand over the host, each in its plainest form. A policy that would let one pass must say so itself
-// (`metadata.acknowledges: [host-access]`), or it does not come into force.
+// (`metadata.acknowledges: [host-access]`), or it does not come into force. What the presets judge is written down here, field
+// by field; what they cannot judge comes from the table of operations.
+import { unjudgedCalls } from './unjudged.ts';
 
 export interface HostileCall {
   readonly name: string;
@@ -82,13 +84,9 @@ export const HOSTILE_CALLS: readonly HostileCall[] = [
   post('a build on the network of the host', '/build?t=hostile&networkmode=host'),
   post('a build in a cgroup of the host', '/build?t=hostile&cgroupparent=/'),
   post('a build from any address', '/build?t=hostile&remote=http%3A%2F%2F192.0.2.1%2Fx.tar'),
-  post('an engine plugin', '/plugins/pull?remote=example.test/x&name=hostile', [
-    { Name: 'mount', Description: '', Value: ['/'] },
-  ]),
-  post('a swarm of its own', '/swarm/init', { ListenAddr: '0.0.0.0:2377' }),
-  { name: 'the join tokens of the swarm', method: 'GET', path: '/swarm' },
   service('a service with the root of the host', { Mounts: [{ Type: 'bind', Source: '/', Target: '/h' }] }),
   service('a service on the network of the host', {}, { Networks: [{ Target: 'host' }] }),
   service('a service with every capability', { CapabilityAdd: ['ALL'] }),
-  post('the BuildKit control interface', '/grpc'),
+  // Every operation no preset judges, as the table of operations has it: engine plugins, the swarm, archives of images.
+  ...unjudgedCalls().map(({ action, method, path }) => ({ name: action, method, path })),
 ];

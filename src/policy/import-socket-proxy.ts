@@ -4,6 +4,7 @@
 import { OPERATIONS } from '../engine/operations.ts';
 import type { Operation } from '../engine/types.ts';
 import { ACTIONS } from './actions.ts';
+import { isGraveUnjudged } from './unjudged.ts';
 
 /** Switch to the first segment of the paths it opens. */
 const SECTIONS: Readonly<Record<string, string>> = {
@@ -91,7 +92,7 @@ export function importSocketProxyEnv(envText: string): ImportedPolicy {
         continue;
       }
       const facts = ACTIONS.get(action);
-      if (facts?.class === 'admin' && (facts.risks.has('escalates') || /^(swarm|node|plugin)\./.test(action))) {
+      if (isGraveUnjudged(action)) {
         note(`${name}=1 opened ${action}; it is left out, for it governs the whole engine`);
         continue;
       }

@@ -5,6 +5,7 @@ import type { ReadyRule } from './compile.ts';
 import type { HostCheck, HostViolation } from './host/index.ts';
 import { coversPossibly, coversSurely } from './match.ts';
 import type { DecisionInput } from './types.ts';
+import { refusedUnjudged } from './unjudged.ts';
 
 /** Where a rule was left, in the order it is judged: a later stage is a nearer miss. */
 export const STAGES = ['time', 'source', 'resources', 'labels', 'host', 'when'] as const;
@@ -79,6 +80,10 @@ function judgeAllow(rule: ReadyRule, input: DecisionInput, hosts: HostResults | 
     for (const ref of resources) if (!hasLabels(ref, rule.labels)) return missOfLabels(rule, ref, call);
   }
   if (rule.host !== undefined) {
+    const unjudged = refusedUnjudged(rule, call.action);
+    if (unjudged !== undefined) {
+      return { kind: 'miss', stage: 'host', code: 'operation-not-allowed', ...unjudged };
+    }
     let violations = hosts?.get(rule.host);
     if (violations === undefined) {
       violations = rule.host(call, input.principal);

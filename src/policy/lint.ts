@@ -8,6 +8,7 @@ import { builtIns } from './compile.ts';
 import type { ParsedDocument, PolicyDocument, Rule } from './policy.ts';
 import { LABELLED_CREATES } from './read-rule.ts';
 import { didYouMean } from './suggest.ts';
+import { UNJUDGED_ACTIONS } from './unjudged.ts';
 
 export type FindingCode =
   | 'escalates-without-host'
@@ -125,7 +126,7 @@ function lintPolicy(document: PolicyDocument, add: Add): void {
     }
     const isAcknowledged = document.acknowledges.includes('host-access');
     lintGrants(rule, actions, isAcknowledged, tell);
-    lintReach(rule, actions, tell);
+    lintReach(rule, actions, isAcknowledged, tell);
     if (actions.length > 0 && actions.every((action) => denied.has(action))) {
       const by = [...new Set(actions.map((action) => denied.get(action)))].join(', ');
       tell('warning', 'covered-by-deny', `never has an effect, rule ${by} denies all it allows; remove one of them`);
@@ -192,7 +193,15 @@ function lintGrants(rule: Rule, actions: readonly string[], isAcknowledged: bool
 }
 
 /** Whether a call could match at all. */
-function lintReach(rule: Rule, actions: readonly string[], tell: Tell): void {
+function lintReach(rule: Rule, actions: readonly string[], isAcknowledged: boolean, tell: Tell): void {
+  const unjudged = rule.actions.filter((action) => UNJUDGED_ACTIONS.has(action));
+  if (unjudged.length > 0 && !isAcknowledged && rule.host !== undefined && rule.host.preset !== 'privileged') {
+    tell(
+      'warning',
+      'never-matches',
+      `can never allow ${some(unjudged)}, which no host preset can judge; move it to a rule without host, or write metadata.acknowledges: [host-access]`,
+    );
+  }
   const waiting = rule.actions.filter((action) => isBuildKitDoor(action) && !rule.actions.includes(BUILD_OPAQUE));
   if (waiting.length > 0) {
     tell(

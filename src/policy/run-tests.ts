@@ -11,6 +11,7 @@ import { HOSTILE_CALLS, type HostileCall } from './hostile.ts';
 import { judgeRule } from './judge-rule.ts';
 import type { ParsedDocument, PolicyDocument, PolicyTest } from './policy.ts';
 import type { DecisionInput, Principal } from './types.ts';
+import { isGraveUnjudged } from './unjudged.ts';
 
 export interface TestResult {
   readonly policy: string;
@@ -199,8 +200,13 @@ function loses(set: PolicySet, document: PolicyDocument): HostileFinding[] {
       rule: open.name,
       line: open.rule.line,
       call: hostile.name,
-      message: `rule ${open.name} lets pass ${hostile.name} (${hostile.method} ${hostile.path}); add host: {preset: baseline} to it, or metadata.acknowledges: [host-access] if this is meant`,
+      message: `rule ${open.name} lets pass ${hostile.name} (${hostile.method} ${hostile.path}); ${remedyFor(call.action)}`,
     });
   }
   return findings;
 }
+
+const remedyFor = (action: string): string =>
+  isGraveUnjudged(action)
+    ? `take ${action} out of it, which no host preset can judge, or write metadata.acknowledges: [host-access] if this is meant`
+    : 'add host: {preset: baseline} to it, or metadata.acknowledges: [host-access] if this is meant';

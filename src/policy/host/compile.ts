@@ -1,5 +1,5 @@
 // Joins the tables into one check per action. Actions that are in no table (plugins, swarm, prunes) touch the host as a
-// whole: whether they are allowed is a matter of the policy's actions, and only unknown fields are refused here.
+// whole: only unknown fields are refused here, and `unjudged.ts` keeps grave ones from passing unnamed.
 import { unknownFieldsOf } from '../../engine/decode.ts';
 import type { EngineCall } from '../../engine/types.ts';
 import { build } from './build.ts';
@@ -59,6 +59,8 @@ function presetChecks(rules: HostRules): ReadonlyMap<string, CallCheck> {
     ['container.update', containerUpdate(rules)],
     ['container.start', containerStart],
     ['container.exec.create', execCreate(rules)],
+    ['container.exec.start', otherwise],
+    ['container.archive.write', otherwise],
     ['container.checkpoint.create', checkpoint],
     ['container.checkpoint.list', checkpoint],
     ['container.checkpoint.remove', checkpoint],
@@ -163,3 +165,6 @@ function imageCreate(rules: HostRules): CallCheck {
 
 /** The part before the first slash may name a registry, exactly as in an image reference. */
 const searchTerm = (call: EngineCall): string => call.query.term?.[0] ?? '';
+
+/** Actions whose calls the presets judge. All others are a matter of the policy's actions alone. */
+export const JUDGED_ACTIONS: ReadonlySet<string> = new Set(presetChecks(hostRules({}, 'baseline', [])).keys());

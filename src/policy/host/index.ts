@@ -1,7 +1,7 @@
 // The typed check of a call against the host presets and a policy's changes to them.
 
 export type { CompileOptions } from './compile.ts';
-export { compileHostSpec } from './compile.ts';
+export { compileHostSpec, JUDGED_ACTIONS } from './compile.ts';
 export type { PresetRow } from './describe.ts';
 export { describePreset } from './describe.ts';
 export { isJudgedAtUse } from './networks.ts';
