@@ -184,7 +184,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     let plugins = await chainOf(config);
     undo.push(() => plugins.close());
 
-    const engine = createEngineClient(readEngineAddress(config));
+    const engine = createEngineClient(readEngineAddress(config), { bounds: () => current.limits });
     undo.push(() => engine.close());
     let isShared = compileSharedImages(config.tenants.sharedImages);
     const tenancy = createTenancy({
@@ -205,6 +205,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       auditHealthy: () => recorder.healthy,
       engineReachable: () => readiness.last,
       issuers: () => externals.states(),
+      lanes: () => engine.lanes(),
       version: VERSION,
     });
     const apiVersions = {

@@ -72,6 +72,7 @@ export const ERROR_CODES = {
   'audit-unwritable': { status: 503, title: 'The audit log cannot be written' },
   'shutting-down': { status: 503, title: 'The gateway is stopping' },
   // send
+  'engine-busy': { status: 503, title: 'There is no free connection to the engine' },
   'engine-unreachable': { status: 502, title: 'The engine cannot be reached' },
   'engine-answer-malformed': { status: 502, title: 'The engine gave an answer that cannot be read' },
   'engine-timeout': { status: 504, title: 'The engine did not answer in time' },

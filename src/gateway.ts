@@ -206,12 +206,12 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
           return;
         }
         if (call.action === 'system.version') {
-          const outcome = await respondVersion(request, marked, parts);
+          const outcome = await respondVersion(request, marked, trace.engine, parts.apiVersions);
           check();
           complete(trace, outcome, running);
           return;
         }
-        const outcome = await parts.engine.forward(request, marked, {
+        const outcome = await trace.engine.forward(request, marked, {
           ending: running,
           ...(long
             ? { onHead: (status: number) => parts.recorder.append(trace.event('stream-open', 'allow', { status })) }
@@ -253,7 +253,7 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
         live.hold(running, judged.principal);
         // Bytes stay in the socket's buffer until the stream begins, but that a caller goes away must be noticed.
         socket.read(0);
-        const answer = await parts.engine.upgrade(engineRequestOf(judged, trace), protocol, {
+        const answer = await trace.engine.upgrade(engineRequestOf(judged, trace), protocol, {
           signal: AbortSignal.any([running.signal, gone.signal]),
         });
         if (answer.kind === 'answer') {
@@ -469,8 +469,9 @@ function engineRequestOf({ call }: Judged, { arrival, seen, tenantCall }: Trace)
   const headers = forwardedRequestHeaders(arrival.rawHeaders, call);
   const method = call.operation.method;
   const target = seen === undefined ? renderTarget(call) : seen.render(call);
+  const lane = call.operation.waits ? 'stream' : 'call';
   if (call.opaque) {
-    if (!arrival.body.present) return { method, target, headers, body: undefined };
+    if (!arrival.body.present) return { method, target, headers, body: undefined, lane };
     headers.push('Content-Type', 'application/x-tar');
     const stream = arrival.body.stream();
     return {
@@ -478,11 +479,12 @@ function engineRequestOf({ call }: Judged, { arrival, seen, tenantCall }: Trace)
       target,
       headers,
       body: tenantCall === undefined ? stream : judgedUpload(call, stream, tenantCall),
+      lane,
     };
   }
   const body = renderBody(call);
   if (body !== undefined) headers.push('Content-Type', 'application/json');
-  return { method, target, headers, body };
+  return { method, target, headers, body, lane };
 }
 
 /** The protocol a judged call may upgrade to; the engine hears this word, not the caller's. */

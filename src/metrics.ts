@@ -2,6 +2,7 @@
 // The meter the gateway calls keeps plain numbers, so that a call costs a map lookup; they become samples when scraped.
 import { Counter, Gauge, type Metric, Registry } from 'prom-client';
 import type { GatewayMeter } from './gateway/parts.ts';
+import type { LaneState } from './proxy/lanes.ts';
 
 /** Buckets of call durations, in seconds: the gateway adds fractions of a millisecond, engines take up to minutes. */
 const DURATION_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60];
@@ -17,6 +18,8 @@ export function createMetrics(observe: {
   engineReachable(): boolean;
   /** External issuers and whether their keys are at hand. */
   issuers?(): readonly { readonly name: string; readonly status: string }[];
+  /** How full the lanes to the engine are. */
+  lanes?(): Readonly<Record<string, LaneState>>;
   version: string;
 }): Metrics {
   const registry = new Registry();
@@ -71,6 +74,29 @@ export function createMetrics(observe: {
       for (const { name, status } of observe.issuers?.() ?? []) {
         this.set({ issuer: name }, status === 'ready' ? 1 : status === 'stale' ? 0.5 : 0);
       }
+    },
+  });
+  const ofLanes = (name: string, help: string, read: (of: LaneState) => number) =>
+    new Gauge({
+      name,
+      help,
+      labelNames: ['lane'] as const,
+      registers,
+      collect() {
+        for (const [lane, state] of Object.entries(observe.lanes?.() ?? {})) this.set({ lane }, read(state));
+      },
+    });
+  ofLanes('dockgate_engine_places_used', 'Calls at the engine by lane', ({ used }) => used);
+  ofLanes('dockgate_engine_waiting', 'Calls that wait for their turn at the engine by lane', (of) => of.waiting);
+  ofLanes('dockgate_engine_largest_share', 'Places of the identity that holds most', (of) => of.largestShare);
+  new Counter({
+    name: 'dockgate_engine_refused_total',
+    help: 'Calls refused because the lane was full or their identity had its share',
+    labelNames: ['lane'] as const,
+    registers,
+    collect() {
+      this.reset();
+      for (const [lane, { refused }] of Object.entries(observe.lanes?.() ?? {})) this.inc({ lane }, refused);
     },
   });
   new Gauge({

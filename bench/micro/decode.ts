@@ -15,6 +15,7 @@ const operation: Operation = {
   resource: 'container',
   class: 'write',
   stream: 'none',
+  waits: false,
   body: 'ContainerCreateRequest',
   risk: ['escalates'],
   served: true,

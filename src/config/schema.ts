@@ -138,6 +138,10 @@ export const LIMITS = {
   drainTimeoutMs: [5_000, 0, 3_600_000, 'milliseconds'],
   connections: [1024, 1, 100_000, 'connections'],
   connectionsPerIp: [1024, 1, 100_000, 'connections'],
+  engineConnections: [256, 4, 100_000, 'connections'],
+  engineStreams: [4096, 4, 100_000, 'streams'],
+  engineQueueMs: [10_000, 1, 600_000, 'milliseconds'],
+  sharePercent: [25, 1, 100, 'percent'],
   loadBytes: [1024 ** 3, 0, 8 * 1024 ** 3 - 1, 'bytes'],
   auditQueue: [10_000, 1, 1_000_000, 'rows'],
 } as const;

@@ -56,6 +56,14 @@ export interface Limits {
   readonly drainTimeoutMs: number;
   readonly connections: number;
   readonly connectionsPerIp: number;
+  /** Ordinary calls at the engine at once. */
+  readonly engineConnections: number;
+  /** Streams, upgrades and calls that wait for something to happen in the engine (`docker stop`), at once. */
+  readonly engineStreams: number;
+  /** Longest wait of a call for its turn at the engine. */
+  readonly engineQueueMs: number;
+  /** Most of what is free to all that one identity may hold of each of these, in percent. */
+  readonly sharePercent: number;
   /** Largest image archive a tenant loads; up to four are on disk at once. 0 loads none. */
   readonly loadBytes: number;
   readonly auditQueue: number;

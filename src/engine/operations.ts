@@ -602,6 +602,21 @@ const ROWS: readonly Row[] = [
   ['GET', '/monitor', 0, 'podman.monitor', 'podman', 'admin', 'none', '', 'PodmanMonitor', '', 0],
 ];
 
+/**
+ * Operations with a short answer that may be long in coming, beside those that reach out to a registry: a process is waited
+ * for, layers and volumes are walked, copied or deleted, drivers and peers are asked.
+ */
+const WAITS: ReadonlySet<string> = new Set([
+  ...['Create', 'Start', 'Stop', 'Restart', 'Kill', 'Pause', 'Unpause', 'Delete', 'Changes'].map(
+    (w) => `Container${w}`,
+  ),
+  ...['CheckpointCreate', 'ImageCommit', 'ImageDelete', 'VolumeCreate', 'VolumeDelete', 'SystemDataUsage'],
+  ...['Container', 'Image', 'Build', 'Volume', 'Network'].map((kind) => `${kind}Prune`),
+  ...['NetworkCreate', 'NetworkDelete', 'NetworkConnect', 'NetworkDisconnect'],
+  ...['PluginEnable', 'PluginDisable', 'PluginDelete', 'SwarmInit', 'SwarmJoin', 'SwarmLeave', 'SwarmUpdate'],
+  ...['ServiceCreate', 'ServiceUpdate'],
+]);
+
 /** The whole table, frozen. */
 export const OPERATIONS: readonly Operation[] = Object.freeze(
   ROWS.map(([method, path, firstMinor, action, resource, operationClass, stream, body, id, risk, served]) =>
@@ -613,6 +628,7 @@ export const OPERATIONS: readonly Operation[] = Object.freeze(
       resource,
       class: operationClass,
       stream,
+      waits: stream !== 'none' || risk.includes('egress') || WAITS.has(id),
       body: body === '' ? undefined : body,
       risk: Object.freeze(risk === '' ? [] : (risk.split('+') as Risk[])),
       served: served === 1,

@@ -40,6 +40,8 @@ export interface Operation {
   readonly resource: ResourceKind;
   readonly class: OperationClass;
   readonly stream: StreamKind;
+  /** The engine answers when something has happened, not at once: a stream, a process that ends, files that are walked. */
+  readonly waits: boolean;
   /** Name of the body's schema, `tar` for an opaque upload, undefined where no body belongs. */
   readonly body: string | undefined;
   readonly risk: readonly Risk[];

@@ -11,6 +11,7 @@ import type { PrincipalPolicies } from '../policy/compile.ts';
 import { decide } from '../policy/evaluate.ts';
 import type { Decision, Principal } from '../policy/types.ts';
 import { resolveReferences } from '../proxy/resolve.ts';
+import type { Holder } from '../proxy/turn.ts';
 import { EMPTY_BODY, headerValues } from './arrival.ts';
 import type { GatewayParts } from './parts.ts';
 import { keepArchive, withNames } from './tenancy/load.ts';
@@ -39,6 +40,8 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
       : parts.authenticator.bound(arrival.channel.identity);
   const principal = authenticated instanceof Promise ? await authenticated : authenticated;
   trace.principal = principal;
+  // From here on what is asked of the engine is asked for this identity, and takes of its share.
+  trace.engine = parts.engine.as(holderOf(principal, parts));
 
   const seen = parts.seen.read(arrival.method, arrival.target);
   trace.seen = seen;
@@ -59,9 +62,14 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
   let call = seen.takesBody || arrival.body.present ? await decodeCall(trace, target, parts) : seen.bodiless();
   trace.call = call;
   if (principal.tenant !== undefined) {
-    trace.tenantCall = await parts.tenancy.begin({ ...principal, tenant: principal.tenant }, trace.auditId, trace.atMs);
+    trace.tenantCall = await parts.tenancy.begin(
+      { ...principal, tenant: principal.tenant },
+      trace.auditId,
+      trace.atMs,
+      trace.engine,
+    );
   }
-  call = await resolve(call, policies, parts, trace);
+  call = await resolve(call, policies, trace);
   trace.call = call;
   const decision = judgeCall(trace, policies, call);
   if (decision.effect === 'deny') throwDenial(trace, decision);
@@ -76,7 +84,7 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
       source: arrival.source,
       at: trace.atMs,
       async rejudge(changed) {
-        const again = await resolve(rebuild(call, changed), policies, parts, trace);
+        const again = await resolve(rebuild(call, changed), policies, trace);
         trace.call = again;
         const verdict = judgeCall(trace, policies, again);
         if (verdict.effect === 'deny') throwDenial(trace, verdict);
@@ -99,6 +107,12 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
   }
   return { call, principal };
 }
+
+/** Identities share the engine by issuer and subject. */
+const holderOf = (principal: Principal, parts: GatewayParts): Holder => ({
+  name: `${principal.issuer} ${principal.subject}`,
+  recheck: () => parts.authenticator.recheck(principal),
+});
 
 /** Takes an archive of images in, and judges the call once more by the names they take. */
 async function load(
@@ -144,15 +158,10 @@ function rebuild(call: EngineCall, changed: { body: EngineCall['body']; query: E
 }
 
 /** What the names of a call stand for: for a tenant its own objects, and for policy whatever it needs to know of them. */
-async function resolve(
-  call: EngineCall,
-  policies: PrincipalPolicies,
-  parts: GatewayParts,
-  trace: Trace,
-): Promise<EngineCall> {
+async function resolve(call: EngineCall, policies: PrincipalPolicies, trace: Trace): Promise<EngineCall> {
   const own = trace.tenantCall === undefined ? call : await trace.tenantCall.resolve(trace.tenantCall.filled(call));
   const open = policies.needsResolution(own);
-  return open.length === 0 ? own : resolveReferences(own, open, parts.engine);
+  return open.length === 0 ? own : resolveReferences(own, open, trace.engine);
 }
 
 function judgeCall(trace: Trace, policies: PrincipalPolicies, call: EngineCall): Decision {

@@ -66,7 +66,7 @@ export async function performFor(
     trace.ledger = tenantCall.reserved;
     await parts.recorder.record(trace.event('intent', 'allow'));
     const memory = new MemoryCaller();
-    const request = { method, target: renderTarget(call), headers: [], body: undefined };
+    const request = { method, target: renderTarget(call), headers: [], body: undefined, lane: 'stream' as const };
     const { outcome, changes } = await respondToTenant(call, request, memory, tenantCall, parts, {
       ending: new Ender(),
     });

@@ -1,6 +1,7 @@
 // Step 9 for the one answer the gateway must change: the API versions an engine offers are narrowed to those that can
 // be judged, so that clients negotiate down to them. Engine API: SystemVersion.
 import { GatewayError } from '../errors.ts';
+import type { EngineClient } from '../proxy/engine-client.ts';
 import type { CallerEnd, EngineRequest, Outcome } from '../proxy/types.ts';
 import type { GatewayParts } from './parts.ts';
 
@@ -15,13 +16,13 @@ const MAX_VERSION_BYTES = 256 * 1024;
 export async function respondVersion(
   request: EngineRequest,
   caller: CallerEnd,
-  parts: GatewayParts,
+  engine: EngineClient,
+  { minMinor, maxMinor }: GatewayParts['apiVersions'],
   view: (version: Record<string, unknown>) => Record<string, unknown> = (version) => version,
 ): Promise<Outcome> {
-  const answer = await parts.engine.fetchJson(request, { maxBytes: MAX_VERSION_BYTES });
+  const answer = await engine.fetchJson(request, { maxBytes: MAX_VERSION_BYTES });
   let body = answer.body;
   if (answer.status === 200) {
-    const { maxMinor, minMinor } = parts.apiVersions;
     let version: Record<string, unknown>;
     try {
       version = JSON.parse(Buffer.from(body).toString('utf8')) as Record<string, unknown>;
@@ -42,7 +43,7 @@ export async function respondVersion(
     }
   }
   headers.push('Content-Length', String(body.length));
-  caller.head(answer.status, 'OK', narrowHeaders(headers, parts.apiVersions.maxMinor));
+  caller.head(answer.status, 'OK', narrowHeaders(headers, maxMinor));
   caller.write(body);
   caller.end();
   return { status: answer.status, bytesIn: 0, bytesOut: body.length, end: 'complete' };

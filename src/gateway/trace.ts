@@ -7,6 +7,7 @@ import { GatewayError } from '../errors.ts';
 import type { LedgerEntry } from '../ledger/entry.ts';
 import { BUILD_OPAQUE, isBuildKitDoor } from '../policy/actions.ts';
 import type { Decision, Principal } from '../policy/types.ts';
+import type { EngineClient } from '../proxy/engine-client.ts';
 import { type Arrival, headerValue } from './arrival.ts';
 import type { GatewayParts } from './parts.ts';
 import type { SeenCall } from './seen-calls.ts';
@@ -24,6 +25,8 @@ export class Trace {
   #client: string | undefined;
   #isClientRead = false;
   principal: Principal | undefined;
+  /** The engine as the caller reaches it: within its identity's share once that is known. */
+  engine: EngineClient;
   target: Target | undefined;
   /** The request line, when it could be read. */
   seen: SeenCall | undefined;
@@ -41,6 +44,7 @@ export class Trace {
   constructor(arrival: Arrival, parts: GatewayParts) {
     this.arrival = arrival;
     this.#parts = parts;
+    this.engine = parts.engine;
     this.auditId = parts.newAuditId();
     this.#startedAt = parts.now() * 1000;
     this.#startedMs = performance.now();

@@ -4,14 +4,18 @@
 import type { Duplex } from 'node:stream';
 import { GatewayError } from '../errors.ts';
 import { dial } from '../runtime/dial.ts';
-import { type AnswerHead, AnswerReader } from './answer-reader.ts';
+import type { AnswerHead } from './answer-reader.ts';
 import { Ender, type Ending } from './ending.ts';
+import { Connection } from './engine-connection.ts';
 import { answerHeaders } from './headers.ts';
+import { DEFAULT_BOUNDS, type LaneBounds, type LaneName, type LaneState, Lanes, Place } from './lanes.ts';
+import { send, type Upload } from './send-request.ts';
+import { type Holder, ITSELF, stopping, turnOf, turnUntil } from './turn.ts';
 import type { CallerEnd, EngineAddress, EngineRequest, Outcome } from './types.ts';
 
 export interface EngineClientOptions {
-  /** Most connections at once, hijacked ones left out. Default 512; further calls wait for a free one. */
-  readonly maxSockets?: number;
+  /** How much is at the engine at once, and how much of it one identity's; asked at each call. */
+  readonly bounds?: () => LaneBounds;
   /** Default 5000 ms. */
   readonly connectTimeoutMs?: number;
   /** Idle connections are dropped after this long, in ms. Default 30 000. */
@@ -35,9 +39,13 @@ export type UpgradeAnswer =
   | { readonly kind: 'answer'; deliver(caller: CallerEnd): Promise<Outcome> };
 
 export interface EngineClient {
+  /** The same client for calls of an identity's: they take places of its share. Without it, calls are the gateway's own. */
+  as(holder: Holder): EngineClient;
+  /** How full the lanes to the engine are. */
+  lanes(): Readonly<Record<LaneName, LaneState>>;
   /**
    * Sends the request and streams the answer to the caller.
-   * @throws {GatewayError} `engine-unreachable`, `engine-answer-malformed`: only when nothing was sent to the caller yet
+   * @throws {GatewayError} `engine-busy`, `engine-unreachable`, `engine-answer-malformed`: only when nothing was sent to the caller yet
    */
   forward(request: EngineRequest, caller: CallerEnd, options?: ForwardOptions): Promise<Outcome>;
   /** A whole answer in memory, for what the gateway itself asks. */
@@ -51,138 +59,25 @@ export interface EngineClient {
   close(): Promise<void>;
 }
 
-const DEFAULT_MAX_SOCKETS = 512;
 const DEFAULT_CONNECT_MS = 5_000;
 const DEFAULT_IDLE_MS = 30_000;
-/** Calls that may wait for a free connection. */
-const MAX_WAITING = 4096;
 const FETCH_BYTES = 1024 * 1024;
 const FETCH_TIMEOUT_MS = 30_000;
 
-/** What listens to one connection while a call is on it. */
-interface Exchange {
-  onHead(head: AnswerHead): void;
-  onBody(chunk: Buffer): void;
-  onEnd(rest: Buffer): void;
-  /** The connection ended or broke before the answer was whole; `untouched` when no byte of it had come. */
-  onBroken(error: GatewayError, untouched: boolean): void;
-}
-
-class Connection {
-  readonly socket: Duplex;
-  readonly reader: AnswerReader;
-  exchange: Exchange | undefined;
-  /** Whether it carried a call before. */
-  used = false;
-  idleSince = 0;
-  reusable = false;
-  readonly #onGone: () => void;
-  #counted = true;
-
-  /** @param onGone called once, when the connection no longer counts as one of the pool's */
-  constructor(socket: Duplex, onGone: () => void) {
-    this.socket = socket;
-    this.#onGone = onGone;
-    this.reader = new AnswerReader({
-      onHead: (head) => {
-        this.reusable = head.keepAlive;
-        this.exchange?.onHead(head);
-      },
-      onBody: (chunk) => this.exchange?.onBody(chunk),
-      onEnd: (rest) => {
-        if (rest.length > 0) this.reusable = false;
-        this.exchange?.onEnd(rest);
-      },
-    });
-    socket.on('data', this.onData);
-    socket.on('end', this.onEnd);
-    socket.on('error', () => socket.destroy());
-    socket.on('close', () => {
-      this.broken('the engine closed the connection');
-      this.#uncount();
-    });
-  }
-
-  readonly onData = (data: Buffer): void => {
-    if (this.exchange === undefined) {
-      // Bytes nobody asked for: the connection cannot be trusted with another call.
-      this.reusable = false;
-      this.socket.destroy();
-      return;
-    }
-    try {
-      this.reader.push(data);
-    } catch (error) {
-      this.fail(error as GatewayError);
-    }
-  };
-
-  readonly onEnd = (): void => {
-    this.reusable = false;
-    if (this.exchange !== undefined && !this.reader.done && this.reader.end()) return;
-    this.broken('the engine closed the connection before its answer was complete');
-    this.socket.destroy();
-  };
-
-  broken(what: string): void {
-    if (this.exchange !== undefined) this.fail(new GatewayError('engine-unreachable', what));
-  }
-
-  fail(error: GatewayError): void {
-    const { exchange } = this;
-    this.exchange = undefined;
-    this.reusable = false;
-    const untouched = this.reader.untouched;
-    this.socket.destroy();
-    exchange?.onBroken(error, untouched);
-  }
-
-  /** Takes the socket out of the client's hands, for an upgraded connection. */
-  release(): Duplex {
-    this.exchange = undefined;
-    this.reusable = false;
-    this.socket.off('data', this.onData).off('end', this.onEnd);
-    this.socket.pause();
-    this.#uncount();
-    return this.socket;
-  }
-
-  #uncount(): void {
-    if (!this.#counted) return;
-    this.#counted = false;
-    this.#onGone();
-  }
-}
-
 /** Makes a client; nothing is connected before the first call. */
 export function createEngineClient(address: EngineAddress, options: EngineClientOptions = {}): EngineClient {
-  const maxSockets = options.maxSockets ?? DEFAULT_MAX_SOCKETS;
+  const bounds = options.bounds ?? (() => DEFAULT_BOUNDS);
   const connectTimeoutMs = options.connectTimeoutMs ?? DEFAULT_CONNECT_MS;
   const idleSocketMs = options.idleSocketMs ?? DEFAULT_IDLE_MS;
   const idle: Connection[] = [];
-  const waiting: { resolve(c: Connection): void; reject(e: GatewayError): void }[] = [];
-  let open = 0;
+  const lanes = new Lanes(bounds);
   let closed = false;
   const host = address.kind === 'tcp' ? `${address.host}:${address.port}` : 'docker';
 
-  const onClosed = () => {
-    open--;
-    serveWaiting();
-  };
-
-  const serveWaiting = () => {
-    while (waiting.length > 0 && open < maxSockets) {
-      const next = waiting.shift();
-      if (next !== undefined) connect().then(next.resolve, next.reject);
-    }
-  };
-
   function connect(): Promise<Connection> {
-    open++;
     return dial(address, connectTimeoutMs).then(
-      (socket) => new Connection(socket, onClosed),
+      (socket) => new Connection(socket),
       (cause: Error & { code?: string }) => {
-        onClosed();
         const reason = cause.code ?? cause.message;
         throw new GatewayError('engine-unreachable', `the engine cannot be reached (${reason})`, { cause });
       },
@@ -190,10 +85,9 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
   }
 
   /** A free connection: the one used last, so that the others may grow old and go. */
-  function take(fresh: boolean): Connection | Promise<Connection> {
-    if (closed) throw new GatewayError('shutting-down', 'the gateway is stopping');
+  function idleConnection(): Connection | undefined {
     const now = Date.now();
-    while (!fresh && idle.length > 0) {
+    while (idle.length > 0) {
       const connection = idle.pop() as Connection;
       if (connection.socket.destroyed || !connection.socket.readable || now - connection.idleSince > idleSocketMs) {
         connection.socket.destroy();
@@ -201,26 +95,18 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
       }
       return connection;
     }
-    if (open < maxSockets) return connect();
-    if (waiting.length >= MAX_WAITING)
-      throw new GatewayError('engine-unreachable', 'too many calls wait for the engine');
-    return new Promise((resolve, reject) => waiting.push({ resolve, reject }));
+    return undefined;
   }
 
   function giveBack(connection: Connection): void {
     connection.exchange = undefined;
-    if (!connection.reusable || connection.socket.destroyed || closed) {
+    if (!connection.reusable || connection.socket.destroyed || closed || idle.length >= bounds().engineConnections) {
       connection.socket.destroy();
       return;
     }
     // A socket paused for a slow caller would stay paused for the next one.
     connection.socket.resume();
     connection.used = true;
-    const next = waiting.shift();
-    if (next !== undefined) {
-      next.resolve(connection);
-      return;
-    }
     connection.idleSince = Date.now();
     idle.push(connection);
   }
@@ -232,19 +118,31 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
   }, 10_000);
   sweeper.unref?.();
 
-  async function forward(request: EngineRequest, caller: CallerEnd, options: ForwardOptions = {}): Promise<Outcome> {
+  async function forward(
+    holder: Holder,
+    request: EngineRequest,
+    caller: CallerEnd,
+    options: ForwardOptions = {},
+  ): Promise<Outcome> {
     const idempotent = request.method === 'GET' || request.method === 'HEAD';
-    for (let attempt = 0; ; attempt++) {
-      const taken = take(attempt > 0);
-      const connection = taken instanceof Promise ? await taken : taken;
-      const stale = connection.used;
-      try {
-        return await exchange(connection, request, caller, options);
-      } catch (error) {
-        // A pooled connection may have been closed by the engine just now. Asking again is safe only if it cannot have acted.
-        if (attempt === 0 && stale && idempotent && error instanceof StaleError) continue;
-        throw error instanceof StaleError ? error.cause : error;
+    if (closed) throw stopping();
+    const taken = lanes.take(laneOf(holder, request), holder.name);
+    const place = taken instanceof Place ? taken : await turnOf(taken, holder, caller, options.ending);
+    if (place === undefined) return LEFT;
+    try {
+      for (let attempt = 0; ; attempt++) {
+        const connection = (attempt === 0 ? idleConnection() : undefined) ?? (await connect());
+        const stale = connection.used;
+        try {
+          return await exchange(connection, request, caller, options);
+        } catch (error) {
+          // A pooled connection may have been closed by the engine just now. Asking again is safe only if it cannot have acted.
+          if (attempt === 0 && stale && idempotent && error instanceof StaleError) continue;
+          throw error instanceof StaleError ? error.cause : error;
+        }
       }
+    } finally {
+      place.release();
     }
   }
 
@@ -343,11 +241,23 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
   }
 
   async function upgrade(
+    holder: Holder,
     request: EngineRequest,
     protocol: string,
     options: { signal?: AbortSignal } = {},
   ): Promise<UpgradeAnswer> {
-    const connection = await take(true);
+    if (closed) throw stopping();
+    const taken = lanes.take(laneOf(holder, request), holder.name);
+    const place = taken instanceof Place ? taken : await turnUntil(taken, holder, options.signal);
+    let connection: Connection;
+    try {
+      connection = await connect();
+    } catch (error) {
+      place.release();
+      throw error;
+    }
+    // Upgraded or not, it is not used for another call.
+    connection.socket.once('close', () => place.release());
     return new Promise((resolve, reject) => {
       const early: Buffer[] = [];
       let head: AnswerHead | undefined;
@@ -431,10 +341,11 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
     });
   }
 
-  const fetchJson: EngineClient['fetchJson'] = (
-    request,
-    { maxBytes = FETCH_BYTES, timeoutMs = FETCH_TIMEOUT_MS } = {},
-  ) =>
+  const fetchJson = (
+    holder: Holder,
+    request: EngineRequest,
+    { maxBytes = FETCH_BYTES, timeoutMs = FETCH_TIMEOUT_MS }: { maxBytes?: number; timeoutMs?: number } = {},
+  ): Promise<{ status: number; headers: readonly string[]; body: Uint8Array }> =>
     new Promise((resolve, reject) => {
       const chunks: Buffer[] = [];
       const stop = new Ender();
@@ -461,7 +372,7 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
         abort() {},
         onGone() {},
       };
-      forward(request, memory, { ending: stop })
+      forward(holder, request, memory, { ending: stop })
         .then((outcome) => {
           if (tooLarge)
             throw new GatewayError('engine-answer-malformed', `the engine's answer is larger than ${maxBytes} bytes`);
@@ -474,16 +385,15 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
         .finally(() => clearTimeout(timer));
     });
 
-  return {
-    forward,
-    fetchJson,
-    upgrade,
+  const as = (holder: Holder): EngineClient => ({
+    as,
+    lanes: () => lanes.state(),
+    forward: (request, caller, settings) => forward(holder, request, caller, settings),
+    fetchJson: (request, settings) => fetchJson(holder, request, settings),
+    upgrade: (request, protocol, settings) => upgrade(holder, request, protocol, settings),
     async ping(timeoutMs) {
       try {
-        const answer = await fetchJson(
-          { method: 'GET', target: '/_ping', headers: [], body: undefined },
-          { timeoutMs },
-        );
+        const answer = await fetchJson(ITSELF, PING, { timeoutMs });
         return answer.status === 200;
       } catch {
         return false;
@@ -493,10 +403,18 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
       closed = true;
       clearInterval(sweeper);
       for (const connection of idle.splice(0)) connection.socket.destroy();
-      for (const { reject } of waiting.splice(0)) reject(new GatewayError('shutting-down', 'the gateway is stopping'));
+      lanes.refuseAll(stopping());
     },
-  };
+  });
+  return as(ITSELF);
 }
+
+const PING: EngineRequest = { method: 'GET', target: '/_ping', headers: [], body: undefined };
+
+const laneOf = (holder: Holder, { lane }: EngineRequest): LaneName => lane ?? (holder === ITSELF ? 'own' : 'question');
+
+/** The outcome of a call whose caller left, or that was ended, while it waited for its place. */
+const LEFT: Outcome = { status: 0, bytesIn: 0, bytesOut: 0, end: 'caller-gone' };
 
 /** No byte of an answer came: the engine may not have seen the request at all. */
 class StaleError extends Error {
@@ -505,81 +423,4 @@ class StaleError extends Error {
     super('stale connection');
     this.cause = cause;
   }
-}
-
-/** Writes the head, and the body where it is whole; returns the upload where it streams. */
-function send(socket: Duplex, host: string, request: EngineRequest, upgrade: string): Upload | undefined {
-  const { method, target, headers, body } = request;
-  let head = `${method} ${target} HTTP/1.1\r\nHost: ${host}\r\n`;
-  for (let i = 0; i + 1 < headers.length; i += 2) head += `${headers[i]}: ${headers[i + 1]}\r\n`;
-  if (upgrade !== '') head += `Connection: Upgrade\r\nUpgrade: ${upgrade}\r\n`;
-  if (body === undefined) {
-    if (method !== 'GET' && method !== 'HEAD') head += 'Content-Length: 0\r\n';
-    socket.write(`${head}\r\n`, 'latin1');
-    return undefined;
-  }
-  if (body instanceof Uint8Array) {
-    const prefix = Buffer.from(`${head}Content-Length: ${body.length}\r\n\r\n`, 'latin1');
-    socket.write(Buffer.concat([prefix, body]));
-    return undefined;
-  }
-  socket.write(`${head}Transfer-Encoding: chunked\r\n\r\n`, 'latin1');
-  return new Upload(socket, body);
-}
-
-/** A body sent in chunks as it comes, no faster than the engine takes it. */
-class Upload {
-  readonly #socket: Duplex;
-  readonly #source: AsyncIterable<Uint8Array>;
-  #stopped = false;
-  sent = 0;
-  done = false;
-
-  constructor(socket: Duplex, source: AsyncIterable<Uint8Array>) {
-    this.#socket = socket;
-    this.#source = source;
-  }
-
-  start(onFailed: (error: GatewayError) => void): void {
-    this.#run().catch((cause: unknown) => {
-      if (this.#stopped) return;
-      onFailed(
-        cause instanceof GatewayError
-          ? cause
-          : new GatewayError('request-malformed', 'the upload ended before it was complete', { cause }),
-      );
-    });
-  }
-
-  stop(): void {
-    this.#stopped = true;
-  }
-
-  async #run(): Promise<void> {
-    const socket = this.#socket;
-    for await (const chunk of this.#source) {
-      if (this.#stopped || socket.destroyed) return;
-      if (chunk.length === 0) continue;
-      this.sent += chunk.length;
-      socket.cork();
-      socket.write(`${chunk.length.toString(16)}\r\n`, 'latin1');
-      socket.write(chunk);
-      const ready = socket.write('\r\n', 'latin1');
-      socket.uncork();
-      if (!ready) await drained(socket);
-    }
-    if (this.#stopped || socket.destroyed) return;
-    this.done = true;
-    socket.write('0\r\n\r\n', 'latin1');
-  }
-}
-
-function drained(socket: Duplex): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      socket.off('drain', done).off('close', done);
-      resolve();
-    };
-    socket.on('drain', done).on('close', done);
-  });
 }

@@ -19,6 +19,8 @@ export interface EngineRequest {
   readonly headers: readonly string[];
   /** Whole body, or a source of chunks that is sent chunked; undefined for none. */
   readonly body: Uint8Array | AsyncIterable<Uint8Array> | undefined;
+  /** A caller's call: short, or one that takes as long as it takes. Left out for what the gateway itself asks. */
+  readonly lane?: 'call' | 'stream';
 }
 
 /** The caller's end. Backpressure: `write` returns false when full, then `onDrain` is called once. */

@@ -27,6 +27,7 @@ const call = (body: Json): EngineCall =>
       resource: 'container',
       class: 'write',
       stream: 'none',
+      waits: false,
       body: 'ContainerCreateRequest',
       risk: ['escalates'],
       served: true,

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { classify, knownActions, OPERATIONS } from '../../src/engine/classify.ts';
+import { QUERY_PARAMETERS } from '../../src/engine/query-parameters.ts';
 import { BODY_SCHEMAS } from '../../src/engine/schemas/bodies.ts';
 import type { Operation } from '../../src/engine/types.ts';
 import { GatewayError } from '../../src/errors.ts';
@@ -118,4 +119,20 @@ test('every body of the table has a schema', () => {
   for (const { body, path } of OPERATIONS) {
     if (body !== undefined && body !== 'tar') assert.ok(BODY_SCHEMAS.has(body), `${path} has a body ${body}`);
   }
+});
+
+/** Parameters that tell the engine how long to wait, or what to wait for. */
+const WAITING_PARAMETERS = ['timeout', 'condition', 'signal', 'follow', 'stream'];
+
+test('every operation that can be told to wait waits, as all streams do and what asks a registry', () => {
+  for (const operation of OPERATIONS.filter((o) => o.served)) {
+    const parameters = QUERY_PARAMETERS[operation.id] ?? {};
+    const isTold = WAITING_PARAMETERS.some((name) => name in parameters) || parameters.t === 'int';
+    const must = isTold || operation.stream !== 'none' || operation.risk.includes('egress');
+    if (must) assert.ok(operation.waits, operation.id);
+  }
+  const quick = ['SystemPing', 'ContainerList', 'ContainerInspect', 'ContainerExec', 'ImageInspect', 'VolumeInspect'];
+  for (const id of quick) assert.equal(OPERATIONS.find((o) => o.id === id)?.waits, false, id);
+  for (const id of ['ContainerStop', 'ContainerKill', 'ContainerDelete', 'ImagePrune', 'SystemDataUsage'])
+    assert.equal(OPERATIONS.find((o) => o.id === id)?.waits, true, id);
 });

@@ -21,6 +21,7 @@ export function targetOf(asked: Asked): Target {
     resource: asked.resource ?? 'container',
     class: 'write',
     stream: 'none',
+    waits: false,
     body: asked.body,
     risk: [],
     served: true,

@@ -6,8 +6,10 @@ import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
+import { GatewayError } from '../../src/errors.ts';
 import { ensureAuthority, ensureServerCertificate } from '../../src/identity/certificates.ts';
 import { createEngineClient, type EngineClient, type EngineClientOptions } from '../../src/proxy/engine-client.ts';
+import { DEFAULT_BOUNDS, type LaneBounds } from '../../src/proxy/lanes.ts';
 import type { EngineRequest } from '../../src/proxy/types.ts';
 import { memoryCaller } from '../support/memory-caller.ts';
 import {
@@ -24,6 +26,13 @@ const post = (target: string, body: EngineRequest['body'] = undefined): EngineRe
   target,
   headers: [],
   body,
+});
+
+/** A caller's short call; without a lane a request is the gateway's own. */
+const call = (target: string): EngineRequest => ({ ...get(target), lane: 'call' });
+/** Bounds without a share of one identity. */
+const bounded = (given: Partial<LaneBounds>): EngineClientOptions => ({
+  bounds: () => ({ ...DEFAULT_BOUNDS, sharePercent: 100, ...given }),
 });
 
 let engine: ScriptedEngine;
@@ -77,9 +86,11 @@ describe('the pool', () => {
 
   it('waits for a free connection at the limit, and serves those who wait in order', async () => {
     const waiting: (() => void)[] = [];
-    await open((r) => waiting.push(() => r.answer(200, r.target)), { maxSockets: 2 });
+    await open((r) => waiting.push(() => r.answer(200, r.target)), bounded({ engineConnections: 2 }));
     const order: string[] = [];
-    const calls = ['/1', '/2', '/3', '/4'].map((t) => client.forward(get(t), memoryCaller()).then(() => order.push(t)));
+    const calls = ['/1', '/2', '/3', '/4'].map((t) =>
+      client.forward(call(t), memoryCaller()).then(() => order.push(t)),
+    );
     await until('two calls', () => waiting.length === 2);
     assert.equal(engine.sockets.length, 2);
     while (order.length < 4) {
@@ -472,15 +483,98 @@ describe('an engine that is not there', () => {
   });
 
   it('a closed client refuses calls and those who wait', async () => {
-    await open(() => {}, { maxSockets: 1 });
-    const first = client.forward(get('/1'), memoryCaller());
+    await open(() => {}, bounded({ engineConnections: 1 }));
+    const first = client.forward(call('/1'), memoryCaller());
     first.catch(() => {});
     await until('the first', () => engine.requests.length === 1);
-    const second = client.forward(get('/2'), memoryCaller());
+    const second = client.forward(call('/2'), memoryCaller());
     const refused = assert.rejects(second, { code: 'shutting-down' });
     await client.close();
     await refused;
     await assert.rejects(client.forward(get('/3'), memoryCaller()), { code: 'shutting-down' });
+  });
+});
+
+describe('places at the engine', () => {
+  /** Calls of an identity's; `hold` never get an answer. */
+  const of = (name: string) => client.as({ name });
+  const hold = (target: string): EngineRequest => ({ ...get(target), lane: 'stream' });
+  const answering: Script = (r) => {
+    if (!r.target.startsWith('/hold')) r.answer(200, r.target);
+  };
+
+  it('taken by the streams of one identity leave those of another, the calls and the readiness alone', async () => {
+    await open(answering, bounded({ engineStreams: 16, sharePercent: 25 }));
+    const greedy = Array.from({ length: 40 }, (_, i) => {
+      const caller = memoryCaller();
+      of('greedy')
+        .forward(hold(`/hold/${i}`), caller)
+        .catch(() => {});
+      return caller;
+    });
+    await until('the streams', () => engine.requests.length >= 4);
+    assert.deepEqual((await of('good').forward(hold('/quick'), memoryCaller())).end, 'complete');
+    assert.equal((await of('greedy').forward(call('/quick'), memoryCaller())).status, 200);
+    assert.equal(await client.ping(5_000), true);
+    assert.equal(engine.requests.filter(({ target }) => target.startsWith('/hold')).length, 4, 'a quarter of 16');
+    assert.deepEqual(client.lanes().stream, { used: 4, waiting: 36, refused: 0, largestShare: 4 });
+    for (const caller of greedy) caller.leave();
+    await until('the places to be free', () => client.lanes().stream.used === 0 && client.lanes().stream.waiting === 0);
+  });
+
+  it('are waited for no longer than the bound, and the refusal says who holds what', async () => {
+    await open(answering, bounded({ engineStreams: 8, sharePercent: 25, engineQueueMs: 50 }));
+    for (const i of [1, 2])
+      of('greedy')
+        .forward(hold(`/hold/${i}`), memoryCaller())
+        .catch(() => {});
+    await until('the streams', () => engine.requests.length === 2);
+    await assert.rejects(of('greedy').forward(hold('/3'), memoryCaller()), {
+      code: 'engine-busy',
+      message:
+        'no connection to the engine came free within 50 ms: this identity has 2 of the 2 streams one identity may have ' +
+        'now, 25 % of those that are free (limits.engineStreams, limits.sharePercent); end some of them',
+    });
+    await assert.rejects(of('greedy').upgrade({ ...post('/x'), lane: 'stream' }, 'tcp'), { code: 'engine-busy' });
+    assert.equal(client.lanes().stream.refused, 2);
+  });
+
+  it('are asked for again whether the call may be made, after a wait', async () => {
+    await open((r) => setTimeout(() => r.answer(200, r.target), 20), bounded({ engineConnections: 1 }));
+    const ended = client.as({
+      name: 'ended',
+      recheck() {
+        throw new GatewayError('token-revoked', 'revoked meanwhile');
+      },
+    });
+    assert.equal(
+      (await ended.forward(call('/at-once'), memoryCaller())).status,
+      200,
+      'who does not wait is not asked again',
+    );
+    const first = of('a').forward(call('/first'), memoryCaller());
+    await assert.rejects(ended.forward(call('/late'), memoryCaller()), { code: 'token-revoked' });
+    await first;
+    assert.deepEqual(
+      engine.requests.map(({ target }) => target),
+      ['/at-once', '/first'],
+    );
+    assert.equal(client.lanes().call.used, 0);
+  });
+
+  it('come back when an upgraded connection closes', async () => {
+    await open(
+      (r) => r.socket.write('HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n'),
+      bounded({}),
+    );
+    const answer = await of('a').upgrade({ ...post('/x'), lane: 'stream' }, 'tcp');
+    assert.equal(client.lanes().stream.used, 1);
+    if (answer.kind === 'upgraded') answer.socket.destroy();
+    await until('the place', () => client.lanes().stream.used === 0);
+    await engine.close();
+    await assert.rejects(of('a').upgrade({ ...post('/x'), lane: 'stream' }, 'tcp'), { code: 'engine-unreachable' });
+    await assert.rejects(of('a').forward(call('/x'), memoryCaller()), { code: 'engine-unreachable' });
+    assert.deepEqual([client.lanes().stream.used, client.lanes().call.used], [0, 0]);
   });
 });
 
@@ -561,7 +655,7 @@ describe('an upgrade', () => {
         r.header('upgrade') === undefined
           ? r.answer(200, 'ok')
           : r.socket.write('HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n'),
-      { maxSockets: 1 },
+      bounded({ engineConnections: 1 }),
     );
     const streams: Socket[] = [];
     for (let i = 0; i < 3; i++) {
@@ -569,7 +663,7 @@ describe('an upgrade', () => {
       if (answer.kind === 'upgraded') streams.push(answer.socket as Socket);
     }
     assert.equal(streams.length, 3);
-    assert.equal((await client.forward(get('/'), memoryCaller())).status, 200);
+    assert.equal((await client.forward(call('/'), memoryCaller())).status, 200);
     for (const stream of streams) stream.destroy();
   });
 });

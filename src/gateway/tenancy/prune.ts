@@ -47,8 +47,8 @@ async function pruned(
 ): Promise<Pruned> {
   const changes: LedgerEntry[] = [];
   const remove = async (target: string): Promise<Uint8Array | undefined> => {
-    const answer = await parts.engine.fetchJson(
-      { method: 'DELETE', target, headers: [], body: undefined },
+    const answer = await tenantCall.state.engine.fetchJson(
+      { method: 'DELETE', target, headers: [], body: undefined, lane: 'stream' },
       { timeoutMs: REMOVE_MS, maxBytes: MAX_LIST_BYTES },
     );
     return answer.status === 200 || answer.status === 204 ? answer.body : undefined;

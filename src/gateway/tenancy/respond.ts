@@ -60,31 +60,33 @@ export async function respondToTenant(
   parts: GatewayParts,
   options: RespondOptions,
 ): Promise<TenantAnswer> {
+  const { engine } = tenantCall.state;
   switch (tenantCall.serving) {
     case 'plain':
-      return respondPlain(request, caller, tenantCall, parts, options);
+      return respondPlain(request, caller, tenantCall, options);
     case 'list': {
       const keeps = itemFilter(call, tenantCall);
       const byId = call.action === 'container.list' ? (Id: string) => keeps({ Id }) === true : undefined;
       const filter = new JsonItems(keeps, byId);
-      return unchanged(await forwardFiltered(parts.engine, request, caller, filter, { ...options, waits: true }));
+      return unchanged(await forwardFiltered(engine, request, caller, filter, { ...options, waits: true }));
     }
     case 'events': {
       const filter = new JsonLines((event) => seesEvent(tenantCall, event));
       const onHead = options.onHead?.bind(options);
       return unchanged(
-        await forwardFiltered(parts.engine, request, caller, filter, { ending: options.ending, onHead, waits: false }),
+        await forwardFiltered(engine, request, caller, filter, { ending: options.ending, onHead, waits: false }),
       );
     }
     case 'object':
-      if (call.action === 'system.version') return unchanged(await respondVersion(request, caller, parts, versionView));
-      return unchanged(await respondObject(call, request, caller, tenantCall, parts));
+      if (call.action === 'system.version')
+        return unchanged(await respondVersion(request, caller, engine, parts.apiVersions, versionView));
+      return unchanged(await respondObject(call, request, caller, tenantCall));
     case 'create':
     case 'remove':
     case 'rename':
       return respondChange(call, request, caller, tenantCall, parts);
     case 'image-stream':
-      return respondImageStream(call, request, caller, tenantCall, parts, options);
+      return respondImageStream(call, request, caller, tenantCall, options);
     case 'prune':
       return prune(call, caller, tenantCall, parts);
     case 'nothing': {
@@ -99,11 +101,10 @@ async function respondPlain(
   request: EngineRequest,
   caller: CallerEnd,
   tenantCall: TenantCall,
-  parts: GatewayParts,
   options: RespondOptions,
 ): Promise<TenantAnswer> {
   try {
-    const outcome = await parts.engine.forward(request, caller, options);
+    const outcome = await tenantCall.state.engine.forward(request, caller, options);
     // A caller who left before the answer leaves it open what the engine did.
     const end = outcome.status === 0 ? 'unknown' : outcome.status < 400 ? 'done' : 'undone';
     return { outcome, changes: tenantCall.settleShare(end) };
@@ -147,8 +148,8 @@ async function respondObject(
   request: EngineRequest,
   caller: CallerEnd,
   tenantCall: TenantCall,
-  { engine }: GatewayParts,
 ): Promise<Outcome> {
+  const { engine } = tenantCall.state;
   const answer = await engine.fetchJson(request, { maxBytes: MAX_LIST_BYTES, timeoutMs: LONG_MS });
   if (answer.status !== 200) return deliver(caller, { ...answer, reason: '' });
   const value = parsed(answer.body, parseExact);
@@ -189,7 +190,7 @@ async function respondChange(
   tenantCall: TenantCall,
   parts: GatewayParts,
 ): Promise<TenantAnswer> {
-  const answer = await parts.engine.fetchJson(request, { maxBytes: MAX_LIST_BYTES, timeoutMs: LONG_MS });
+  const answer = await tenantCall.state.engine.fetchJson(request, { maxBytes: MAX_LIST_BYTES, timeoutMs: LONG_MS });
   const isDone = answer.status >= 200 && answer.status < 300;
   let body: Uint8Array = answer.body;
   let conflict: GatewayError | undefined;
@@ -268,7 +269,6 @@ async function respondImageStream(
   request: EngineRequest,
   caller: CallerEnd,
   tenantCall: TenantCall,
-  parts: GatewayParts,
   options: RespondOptions,
 ): Promise<TenantAnswer> {
   const { builds } = tenantCall.state;
@@ -276,7 +276,7 @@ async function respondImageStream(
   if (buildId !== undefined) builds.set(buildId, tenantCall.tenant);
   try {
     const words = observeStream(caller);
-    const outcome = await parts.engine.forward(request, words.caller, options);
+    const outcome = await tenantCall.state.engine.forward(request, words.caller, options);
     const changes =
       call.action === 'image.pull'
         ? words.pulled

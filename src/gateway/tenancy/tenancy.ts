@@ -23,6 +23,8 @@ export interface Tenancy {
     principal: Principal & { readonly tenant: string },
     auditId: string,
     atMs: number,
+    /** Within the identity's share; without it what is asked is the gateway's own. */
+    engine?: EngineClient,
   ): TenantCall | Promise<TenantCall>;
   /** Counts a call of a tenant's. @throws {GatewayError} `rate-limited` */
   admit(principal: Principal & { readonly tenant: string }, operation: Operation, nowMs: number): void;
@@ -78,13 +80,14 @@ export function createTenancy(options: TenancyOptions): Tenancy {
   return {
     ledger: state.ledger,
     state,
-    begin(principal, auditId, atMs) {
+    begin(principal, auditId, atMs, engine) {
+      const own = engine === undefined ? state : { ...state, engine };
       const owner = { tenant: principal.tenant, subject: principal.subject, tokenId: principal.tokenId, auditId, atMs };
-      if (isReady) return new TenantCall(owner, state);
+      if (isReady) return new TenantCall(owner, own);
       // The first calls wait until the ledger was compared with the engine: a right that is stale must not be used.
       return start().then(() => {
         isReady = true;
-        return new TenantCall(owner, state);
+        return new TenantCall(owner, own);
       });
     },
     admit(principal, operation, nowMs) {

@@ -1,0 +1,85 @@
+// One connection to the engine: what is read on it goes to the call that is on it.
+import type { Duplex } from 'node:stream';
+import { GatewayError } from '../errors.ts';
+import { type AnswerHead, AnswerReader } from './answer-reader.ts';
+
+/** What listens to one connection while a call is on it. */
+export interface Exchange {
+  onHead(head: AnswerHead): void;
+  onBody(chunk: Buffer): void;
+  onEnd(rest: Buffer): void;
+  /** The connection ended or broke before the answer was whole; `untouched` when no byte of it had come. */
+  onBroken(error: GatewayError, untouched: boolean): void;
+}
+
+export class Connection {
+  readonly socket: Duplex;
+  readonly reader: AnswerReader;
+  exchange: Exchange | undefined;
+  /** Whether it carried a call before. */
+  used = false;
+  idleSince = 0;
+  reusable = false;
+
+  constructor(socket: Duplex) {
+    this.socket = socket;
+    this.reader = new AnswerReader({
+      onHead: (head) => {
+        this.reusable = head.keepAlive;
+        this.exchange?.onHead(head);
+      },
+      onBody: (chunk) => this.exchange?.onBody(chunk),
+      onEnd: (rest) => {
+        if (rest.length > 0) this.reusable = false;
+        this.exchange?.onEnd(rest);
+      },
+    });
+    socket.on('data', this.onData);
+    socket.on('end', this.onEnd);
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => this.broken('the engine closed the connection'));
+  }
+
+  readonly onData = (data: Buffer): void => {
+    if (this.exchange === undefined) {
+      // Bytes nobody asked for: the connection cannot be trusted with another call.
+      this.reusable = false;
+      this.socket.destroy();
+      return;
+    }
+    try {
+      this.reader.push(data);
+    } catch (error) {
+      this.fail(error as GatewayError);
+    }
+  };
+
+  readonly onEnd = (): void => {
+    this.reusable = false;
+    if (this.exchange !== undefined && !this.reader.done && this.reader.end()) return;
+    this.broken('the engine closed the connection before its answer was complete');
+    this.socket.destroy();
+  };
+
+  broken(what: string): void {
+    if (this.exchange !== undefined) this.fail(new GatewayError('engine-unreachable', what));
+  }
+
+  fail(error: GatewayError): void {
+    const { exchange } = this;
+    this.exchange = undefined;
+    this.reusable = false;
+    const untouched = this.reader.untouched;
+    this.socket.destroy();
+    exchange?.onBroken(error, untouched);
+  }
+
+  /** Takes the socket out of the client's hands, for an upgraded connection. */
+  release(): Duplex {
+    this.exchange = undefined;
+    this.reusable = false;
+    this.socket.off('data', this.onData).off('end', this.onEnd);
+    this.socket.pause();
+    return this.socket;
+  }
+}
