@@ -6,6 +6,7 @@ import type { EngineCall, ResourceRef, Target } from '../engine/types.ts';
 import { GatewayError } from '../errors.ts';
 import type { LedgerEntry } from '../ledger/entry.ts';
 import { BUILD_OPAQUE, isBuildKitDoor } from '../policy/actions.ts';
+import { isBuildKitBuild } from '../policy/buildkit.ts';
 import type { Decision, Principal } from '../policy/types.ts';
 import type { EngineClient } from '../proxy/engine-client.ts';
 import { type Arrival, headerValue } from './arrival.ts';
@@ -163,7 +164,8 @@ export class Trace {
         detail.path = (this.arrival.target.split('?', 1)[0] ?? '').slice(0, 512);
       }
       // What follows was let through unread: whoever reviews the log must see that it cannot tell what was built.
-      if (target !== undefined && decision === 'allow' && isBuildKitDoor(target.action)) detail.unread = BUILD_OPAQUE;
+      const isUnread = target !== undefined && (isBuildKitDoor(target.action) || isBuildKitBuild(target));
+      if (isUnread && decision === 'allow') detail.unread = BUILD_OPAQUE;
       if (this.arrival.channel.identity !== undefined) detail.listener = this.arrival.channel.name;
       if (this.principal?.certificateSerial !== undefined) detail.certificate = this.principal.certificateSerial;
       if (this.changes.length > 0) detail.changes = this.changes;

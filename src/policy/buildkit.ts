@@ -36,11 +36,19 @@ export function refusedBuildKit(policies: PrincipalPolicies, input: DecisionInpu
   return isOpen ? undefined : reason;
 }
 
+/** `POST /build` hands the build to BuildKit when it is asked for by this number: a third door, behind the classic builder's. */
+export const isBuildKitBuild = ({ action, query }: Pick<EngineCall, 'action' | 'query'>): boolean =>
+  action === 'build.run' && query.version?.[0] === '2';
+
 function needsBuildOpaque(call: EngineCall): Reason | undefined {
   const { action } = call;
   if (isBuildKitDoor(action)) {
     const message = `denied: BuildKit cannot be judged here (${action} passes through unread); ${ADVICE}`;
     return { code: 'build-opaque-needed', message };
+  }
+  if (isBuildKitBuild(call)) {
+    const message = `denied: query.version is "2": BuildKit cannot be judged here (the build passes through unread); ${ADVICE}`;
+    return { code: 'build-opaque-needed', field: 'query.version', message };
   }
   if (!BUILDER_CALLS.has(action)) return undefined;
   for (const { kind, name, resolvedName, at } of call.resources) {

@@ -1,7 +1,8 @@
 // The decision (PDP): pure, synchronous, without a clock. Deny is the resting state, any deny beats every allow, a rule that
 // cannot be judged denies, and a token's ceiling stands over all of it.
-import { refusedBuildKit } from './buildkit.ts';
-import type { PrincipalPolicies, ReadyRule } from './compile.ts';
+import { BUILD_OPAQUE } from './actions.ts';
+import { isBuildKitBuild, refusedBuildKit } from './buildkit.ts';
+import type { ActionRules, PrincipalPolicies, ReadyRule } from './compile.ts';
 import { describeRef, type HostResults, judgeRule, type Miss, STAGES } from './judge-rule.ts';
 import type { Decision, DecisionInput, Obligations, Reason } from './types.ts';
 
@@ -25,7 +26,7 @@ export function decide(policies: PrincipalPolicies, input: DecisionInput): Decis
   if (!call.operation.served) {
     return denial(policies, [{ code: 'operation-not-allowed', message: `denied: ${call.action} is never served` }]);
   }
-  const { denies, allows, judgeAll, broken } = policies.rulesFor(call.action);
+  const { denies, allows, judgeAll, broken } = rulesOf(policies, call);
   if (broken !== undefined) return failure(policies, broken, broken.error as string, undefined);
   for (const rule of denies) {
     const verdict = judgeRule(rule, input);
@@ -83,6 +84,14 @@ export function decide(policies: PrincipalPolicies, input: DecisionInput): Decis
     rule: allowed.id,
     obligations: obligationsOf(labels, redact, leaseMs),
   };
+}
+
+/** A build by BuildKit is allowed by what opens BuildKit, to callers who may build; what denies either denies it. */
+function rulesOf(policies: PrincipalPolicies, call: DecisionInput['call']): ActionRules {
+  const own = policies.rulesFor(call.action);
+  if (!isBuildKitBuild(call) || own.allows.length === 0) return own;
+  const opaque = policies.rulesFor(BUILD_OPAQUE);
+  return { ...opaque, denies: [...own.denies, ...opaque.denies], broken: own.broken ?? opaque.broken };
 }
 
 const merged = (some: readonly string[], more: readonly string[]): readonly string[] => [

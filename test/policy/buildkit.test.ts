@@ -111,6 +111,42 @@ describe('BuildKit’s own protocol', () => {
   });
 });
 
+describe('BuildKit behind POST /build', () => {
+  const build = 'POST /build?t=x&version=2';
+  const remote = `${build}&remote=upload-request`;
+  for (const [title, rules, line, expect] of [
+    ['every action by a pattern', EVERYTHING, build, 'deny'],
+    ['build.run by name', '- { name: b, effect: allow, actions: [build.run] }', build, 'deny'],
+    ['a context that comes in a second call', EVERYTHING, remote, 'deny'],
+    ['an address the engine fetches', EVERYTHING, `${build}&remote=http%3A%2F%2F10.0.0.1%2Fx`, 'deny'],
+    ['every action beside build.opaque', `${EVERYTHING}\n${OPAQUE}`, build, 'allow'],
+    ['build.opaque alone', OPAQUE, build, 'deny'],
+    [
+      'build.opaque beneath a deny of it',
+      `${EVERYTHING}\n${OPAQUE}\n- { name: d, effect: deny, actions: [build.opaque] }`,
+      build,
+      'deny',
+    ],
+    ['the classic builder', EVERYTHING, 'POST /build?t=x&version=1', 'allow'],
+    ['no version, which is the classic builder', EVERYTHING, 'POST /build?t=x', 'allow'],
+    [
+      'a preset beside build.opaque',
+      `- { name: b, effect: allow, actions: [build.run], host: { preset: baseline } }\n${OPAQUE}`,
+      `${build}&session=abc`,
+      'allow',
+    ],
+  ] as const) {
+    it(`${title}: ${line} is ${expect === 'allow' ? 'allowed' : 'denied'}`, () => {
+      const decision = decideFor(setOf(policyOf(rules)), principal(), callOf(line));
+      assert.equal(decision.effect, expect, decision.reasons[0]?.message);
+      if (expect === 'deny' && rules === EVERYTHING) {
+        assert.equal(decision.reasons[0]?.code, 'build-opaque-needed');
+        assert.match(decision.reasons[0]?.message ?? '', /query\.version is "2".*DOCKER_BUILDKIT=0.*build\.opaque/);
+      }
+    });
+  }
+});
+
 describe('the builder container of buildx', () => {
   const opaque = `${EVERYTHING}\n${OPAQUE}`;
   for (const [line, body, withOpaque] of [

@@ -50,7 +50,7 @@ const rows: [role: string, line: string, expect: 'allow' | 'deny', body?: unknow
   ['operator', 'GET /swarm', 'allow'],
   ['operator', 'POST /containers/create', 'allow', { Image: 'x', HostConfig: { Privileged: true } }],
   ['operator', 'POST /images/load', 'allow'],
-  ['operator', 'POST /build?version=2&t=x', 'allow'],
+  ['operator', 'POST /build?version=2&t=x', 'deny'],
   ['operator', 'POST /build/prune', 'allow'],
   ['operator', 'POST /grpc', 'deny'],
   ['operator', 'POST /session', 'deny'],
