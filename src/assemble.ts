@@ -45,6 +45,7 @@ import { faultOfAction } from './policy/actions.ts';
 import { compilePolicies, type PolicySet } from './policy/compile.ts';
 import { faultsOfTests } from './policy/run-tests.ts';
 import { createEngineClient } from './proxy/engine-client.ts';
+import { createEngineDefaults } from './proxy/engine-defaults.ts';
 import { readinessOf } from './readiness.ts';
 import { redactorFor } from './redactor.ts';
 import { type Handlers, listen } from './runtime/listen.ts';
@@ -186,6 +187,12 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
 
     const engine = createEngineClient(readEngineAddress(config), { bounds: () => current.limits });
     undo.push(() => engine.close());
+    const engineDefaults = createEngineDefaults(engine, {
+      onLearned: ({ learned, why }) =>
+        learned
+          ? log.debug({}, 'the engine told its defaults for a container')
+          : log.warn({ why }, 'the engine told no defaults for a container, so none counts as such'),
+    });
     let isShared = compileSharedImages(config.tenants.sharedImages);
     const tenancy = createTenancy({
       engine,
@@ -289,7 +296,8 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         return set;
       },
       builtIn: () => policies.policies().filter((p) => p.builtIn),
-      explain: (asked) => explainRequest(asked, { policies, authenticator, engine, apiVersions, at: now() }),
+      explain: (asked) =>
+        explainRequest(asked, { policies, authenticator, engine, engineDefaults, apiVersions, at: now() }),
       onPoliciesChanged() {
         policies = compileStored();
       },
@@ -332,6 +340,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       plugins: () => plugins,
       recorder,
       engine,
+      engineDefaults,
       tenancy,
       limits: () => current.limits,
       apiVersions,

@@ -9,12 +9,14 @@ import type { PolicySet } from './policy/compile.ts';
 import { decide } from './policy/evaluate.ts';
 import { explain, renderExplanation } from './policy/explain.ts';
 import type { EngineClient } from './proxy/engine-client.ts';
-import { resolveReferences } from './proxy/resolve.ts';
+import { type EngineDefaults, mayHoldDefaults, withDefaults } from './proxy/engine-defaults.ts';
+import { lookUp } from './proxy/remake.ts';
 
 interface ExplainParts {
   readonly policies: PolicySet;
   readonly authenticator: Authenticator;
   readonly engine: EngineClient;
+  readonly engineDefaults: EngineDefaults;
   readonly apiVersions: { readonly minMinor: number; readonly maxMinor: number };
   /** Milliseconds since the epoch. */
   readonly at: number;
@@ -31,9 +33,12 @@ export async function explainRequest({ as, request }: ExplainInput, parts: Expla
       : decodeBody(target, bytes.length === 0 ? [] : ['application/json'], bytes);
   const policies = parts.policies.forPrincipal(principal);
   let call = toCall(target, body);
-  const open = policies.needsResolution(call);
-  if (open.length > 0) call = await resolveReferences(call, open, parts.engine);
-  const input = { principal, call, source: 'explain', at: parts.at };
+  call = await lookUp(call, policies, parts);
+  let input = { principal, call, source: 'explain', at: parts.at };
+  if (mayHoldDefaults(call) && decide(policies, input).effect === 'deny') {
+    call = await withDefaults(call, parts);
+    input = { ...input, call };
+  }
   const explanation = explain(policies, input);
   return { decision: decide(policies, input), text: renderExplanation(explanation), steps: explanation };
 }

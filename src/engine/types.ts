@@ -81,6 +81,8 @@ export interface ResourceRef {
   readonly labels?: Readonly<Record<string, string>>;
   /** Driver of an existing volume, once resolved, and the options it was made with. */
   readonly driver?: { readonly name: string; readonly options: Readonly<Record<string, string>> };
+  /** The call that would make an existing container again as it is, its own objects resolved; where a rule asks for it. */
+  readonly remake?: EngineCall;
 }
 
 /** A judged call: everything that will be rendered to the engine, and nothing else. */
@@ -90,4 +92,9 @@ export interface EngineCall extends Target {
   /** The body is a tar stream that passes through unread. */
   readonly opaque: boolean;
   readonly resources: readonly ResourceRef[];
+  /**
+   * HostConfig as this engine fills it in for a container that asks for nothing, where it was asked: a field equal to it
+   * means what leaving it out means.
+   */
+  readonly defaults?: JsonObject;
 }

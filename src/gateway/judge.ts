@@ -8,9 +8,10 @@ import { renderTarget } from '../engine/render-target.ts';
 import type { EngineCall, JsonObject, Target } from '../engine/types.ts';
 import { GatewayError } from '../errors.ts';
 import type { PrincipalPolicies } from '../policy/compile.ts';
-import { decide } from '../policy/evaluate.ts';
-import type { Decision, Principal } from '../policy/types.ts';
-import { resolveReferences } from '../proxy/resolve.ts';
+import { decide, deniedByHost, sentenceOf } from '../policy/evaluate.ts';
+import type { Decision, DecisionInput, Principal } from '../policy/types.ts';
+import { mayHoldDefaults, withDefaults } from '../proxy/engine-defaults.ts';
+import { lookUp } from '../proxy/remake.ts';
 import type { Holder } from '../proxy/turn.ts';
 import { EMPTY_BODY, headerValues } from './arrival.ts';
 import type { GatewayParts } from './parts.ts';
@@ -69,11 +70,7 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
       trace.engine,
     );
   }
-  call = await resolve(call, policies, trace);
-  trace.call = call;
-  const decision = judgeCall(trace, policies, call);
-  if (decision.effect === 'deny') throwDenial(trace, decision);
-  call = withObligations(call, decision);
+  call = await allowed(call, policies, parts, trace);
   trace.call = call;
 
   const plugins = parts.plugins();
@@ -84,11 +81,7 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
       source: arrival.source,
       at: trace.atMs,
       async rejudge(changed) {
-        const again = await resolve(rebuild(call, changed), policies, trace);
-        trace.call = again;
-        const verdict = judgeCall(trace, policies, again);
-        if (verdict.effect === 'deny') throwDenial(trace, verdict);
-        return withObligations(again, verdict);
+        return allowed(rebuild(call, changed), policies, parts, trace);
       },
     });
     call = admitted.call;
@@ -157,20 +150,67 @@ function rebuild(call: EngineCall, changed: { body: EngineCall['body']; query: E
   return toCall(target, decodeBody(target, ['application/json'], bytes));
 }
 
-/** What the names of a call stand for: for a tenant its own objects, and for policy whatever it needs to know of them. */
-async function resolve(call: EngineCall, policies: PrincipalPolicies, trace: Trace): Promise<EngineCall> {
-  const own = trace.tenantCall === undefined ? call : await trace.tenantCall.resolve(trace.tenantCall.filled(call));
-  const open = policies.needsResolution(own);
-  return open.length === 0 ? own : resolveReferences(own, open, trace.engine);
+/** The call with all that was found out about it and what its rules oblige to add. @throws {GatewayError} the denial */
+async function allowed(
+  call: EngineCall,
+  policies: PrincipalPolicies,
+  parts: GatewayParts,
+  trace: Trace,
+): Promise<EngineCall> {
+  let known: EngineCall;
+  try {
+    known = await resolve(call, policies, parts, trace);
+  } catch (unresolved) {
+    await throwHostDenial(call, policies, parts, trace);
+    throw unresolved;
+  }
+  trace.call = known;
+  let decision = judgeCall(trace, policies, known);
+  if (decision.effect === 'deny' && mayHoldDefaults(known)) {
+    known = await withDefaults(known, parts);
+    if (known.defaults !== undefined) decision = judgeCall(trace, policies, known);
+  }
+  if (decision.effect === 'deny') throwDenial(trace, decision);
+  return withObligations(known, decision);
 }
 
+/** What no rule lets pass is refused for that, whether or not the objects it names are there. */
+async function throwHostDenial(
+  call: EngineCall,
+  policies: PrincipalPolicies,
+  parts: GatewayParts,
+  trace: Trace,
+): Promise<void> {
+  let asked = trace.tenantCall?.filled(call) ?? call;
+  const judged = () => deniedByHost(policies, inputOf(trace, asked));
+  let decision = judged();
+  if (decision !== undefined && mayHoldDefaults(asked)) {
+    asked = await withDefaults(asked, parts);
+    decision = judged();
+  }
+  if (decision !== undefined) throwDenial(trace, decision);
+}
+
+/** What the names of a call stand for: for a tenant its own objects, and for policy whatever it needs to know of them. */
+async function resolve(
+  call: EngineCall,
+  policies: PrincipalPolicies,
+  parts: GatewayParts,
+  trace: Trace,
+): Promise<EngineCall> {
+  const own = trace.tenantCall === undefined ? call : await trace.tenantCall.resolve(trace.tenantCall.filled(call));
+  return lookUp(own, policies, { engine: trace.engine, engineDefaults: parts.engineDefaults });
+}
+
+const inputOf = (trace: Trace, call: EngineCall): DecisionInput => ({
+  principal: trace.principal as Principal,
+  call,
+  source: trace.arrival.source,
+  at: trace.atMs,
+});
+
 function judgeCall(trace: Trace, policies: PrincipalPolicies, call: EngineCall): Decision {
-  const decision = decide(policies, {
-    principal: trace.principal as Principal,
-    call,
-    source: trace.arrival.source,
-    at: trace.atMs,
-  });
+  const decision = decide(policies, inputOf(trace, call));
   trace.decision = decision;
   return decision;
 }
@@ -179,7 +219,7 @@ function throwDenial(trace: Trace, decision: Decision): never {
   trace.decision = decision;
   const reason = decision.reasons[0];
   const code = reason?.code ?? 'operation-not-allowed';
-  const message = reason?.message ?? 'no policy allows this operation';
+  const message = sentenceOf(decision);
   const { target } = trace;
   if (code === 'operation-not-allowed' && target?.action.endsWith('.inspect') && target.operation.class === 'read') {
     // `docker inspect` asks kind after kind until one answers something else than 404: a 403 would end its search, and

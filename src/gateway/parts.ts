@@ -6,6 +6,7 @@ import type { Authenticator } from '../identity/authenticate.ts';
 import type { Logger } from '../log.ts';
 import type { PolicySet } from '../policy/compile.ts';
 import type { EngineClient } from '../proxy/engine-client.ts';
+import type { EngineDefaults } from '../proxy/engine-defaults.ts';
 import type { LiveCalls } from './live-calls.ts';
 import type { SeenCalls } from './seen-calls.ts';
 import type { Tenancy } from './tenancy/tenancy.ts';
@@ -35,6 +36,8 @@ export interface GatewayParts {
   plugins(): PluginChain;
   readonly recorder: Recorder;
   readonly engine: EngineClient;
+  /** What the engine fills in for a container by itself. */
+  readonly engineDefaults: EngineDefaults;
   /** Serves principals that have a tenant. */
   readonly tenancy: Tenancy;
   limits(): GatewayLimits;

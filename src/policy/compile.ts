@@ -6,7 +6,7 @@ import { actionsOf } from './actions.ts';
 import { BUILT_IN_DOCUMENTS } from './builtin.ts';
 import { ceilingOf, type TokenCeiling } from './ceiling.ts';
 import { type Condition, compileCondition } from './conditions.ts';
-import { compileHostSpec, type HostCheck, type HostSpec, isJudgedAtUse } from './host/index.ts';
+import { compileHostSpec, type HostCheck, type HostSpec, isJudgedAtUse, isRemade } from './host/index.ts';
 import {
   compileGlob,
   compileResource,
@@ -335,6 +335,13 @@ export class PrincipalPolicies {
       }
     }
     return needed ?? NONE;
+  }
+
+  /** The containers of a call of which a rule must know how they would be made again. */
+  needsRemake(call: EngineCall): readonly ResourceRef[] {
+    const rules = this.rulesFor(call.action).allows;
+    if (!rules.some(({ rule }) => rule.host?.remakes === true)) return NONE;
+    return call.resources.filter((ref) => isRemade(call, ref));
   }
 
   #fill(compiled: CompiledRule): ReadyRule {

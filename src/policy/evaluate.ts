@@ -3,7 +3,7 @@
 import { BUILD_OPAQUE } from './actions.ts';
 import { isBuildKitBuild, refusedBuildKit } from './buildkit.ts';
 import type { ActionRules, PrincipalPolicies, ReadyRule } from './compile.ts';
-import { describeRef, type HostResults, judgeRule, type Miss, STAGES } from './judge-rule.ts';
+import { describeRef, type HostResults, judgeRule, type Miss, missOfHost, STAGES } from './judge-rule.ts';
 import type { Decision, DecisionInput, Obligations, Reason } from './types.ts';
 
 const NO_OBLIGATIONS: Obligations = Object.freeze({});
@@ -144,6 +144,56 @@ function failure(policies: PrincipalPolicies, rule: ReadyRule, why: string, fiel
 /** Who reads the denial can look up a rule of their own; the rules of a built-in policy tell them nothing. */
 const nameOf = (rule: ReadyRule): string => (rule.builtIn ? rule.policy : `${rule.policy}, rule ${rule.name}`);
 
+/**
+ * The later a rule was left the nearer it is. Of two left at the host block, the one with fewer fields in the way, then the one
+ * that allows the value in another way, then one somebody wrote for here before one of the program's own.
+ */
+function byNearness(
+  { rule: a, miss: left }: { readonly rule: ReadyRule; readonly miss: Miss },
+  { rule: b, miss: right }: { readonly rule: ReadyRule; readonly miss: Miss },
+): number {
+  return (
+    STAGES.indexOf(right.stage) - STAGES.indexOf(left.stage) ||
+    (left.more?.length ?? 0) - (right.more?.length ?? 0) ||
+    (right.near ?? 0) - (left.near ?? 0) ||
+    Number(a.builtIn) - Number(b.builtIn)
+  );
+}
+
+/**
+ * The denial of a call whose host fields no rule lets pass, whatever the objects it names turn out to be: told before they are
+ * looked up, so that a missing image hides no denial. Undefined where that cannot be said yet.
+ */
+export function deniedByHost(policies: PrincipalPolicies, input: DecisionInput): Decision | undefined {
+  const { denies, allows } = rulesOf(policies, input.call);
+  if (policies.missing.length > 0 || allows.length === 0 || [...denies, ...allows].some((rule) => rule.error)) return;
+  // How a container would be made again is known only once it was looked at.
+  if (policies.needsRemake(input.call).some(({ remake }) => remake === undefined)) return;
+  const misses: { rule: ReadyRule; miss: Miss }[] = [];
+  for (const rule of allows) {
+    const miss = rule.host === undefined ? undefined : missOfHost(rule.host(input.call, input.principal));
+    if (miss === undefined) return undefined;
+    misses.push({ rule, miss });
+  }
+  return noAllow(policies, input, misses);
+}
+
+/** Most reasons of the same rule in one sentence. */
+const MAX_TOLD = 16;
+
+/** What the caller reads of a denial: every field of the request that stands in the way of the nearest rule, at once. */
+export function sentenceOf({ reasons }: Decision): string {
+  const [first, ...others] = reasons;
+  if (first === undefined) return 'no policy allows this operation';
+  if (first.code !== 'host-field-denied' || first.bare === undefined) return first.message;
+  const same = others.filter(({ policy, rule, code }) => {
+    return code === first.code && policy === first.policy && rule === first.rule;
+  });
+  const told = same.slice(0, MAX_TOLD - 1).map(({ bare, message }) => bare ?? message);
+  const more = same.length > told.length ? [`and ${same.length - told.length} more`] : [];
+  return [first.message, ...told, ...more].join('; ');
+}
+
 /** A denial because nothing allows: the nearest rules and what stood in the way of each. */
 function noAllow(
   policies: PrincipalPolicies,
@@ -155,15 +205,19 @@ function noAllow(
     const message = `denied: no policy of ${JSON.stringify(policies.principal.subject)} allows ${call.action} (${bound})`;
     return denial(policies, [{ code: 'operation-not-allowed', message }]);
   }
-  const nearest = [...misses].sort((a, b) => STAGES.indexOf(b.miss.stage) - STAGES.indexOf(a.miss.stage));
+  const nearest = [...misses].sort(byNearness);
   const reasons: Reason[] = [];
   for (const { rule, miss } of nearest) {
+    // All that stands in the way of the nearest rule is told; of the others no more than helps.
+    if (reasons.length >= MAX_REASONS) break;
     const hidden = miss.code === 'object-not-found';
     const about = { code: miss.code, policy: rule.policy, rule: rule.name };
     const say = (message: string): string => (hidden ? message : `denied by policy ${nameOf(rule)}: ${message}`);
-    reasons.push({ ...about, ...(miss.field === undefined ? {} : { field: miss.field }), message: say(miss.message) });
-    for (const { field, message } of miss.more ?? []) reasons.push({ ...about, field, message: say(message) });
-    if (reasons.length >= MAX_REASONS) break;
+    const tell = (field: string | undefined, message: string): void => {
+      reasons.push({ ...about, ...(field === undefined ? {} : { field }), bare: message, message: say(message) });
+    };
+    tell(miss.field, miss.message);
+    for (const { field, message } of miss.more ?? []) tell(field, message);
   }
-  return denial(policies, reasons.slice(0, MAX_REASONS), nearest[0]?.rule.id);
+  return denial(policies, reasons, nearest[0]?.rule.id);
 }

@@ -23,6 +23,8 @@ export interface Miss {
   readonly change: string;
   /** Further sentences, where several fields stand in the way. */
   readonly more?: readonly { readonly field: string; readonly message: string }[];
+  /** Of the host block's violations, those of what it lists and narrows: a folder that may be mounted, but read-only. */
+  readonly near?: number;
 }
 export interface Match {
   readonly kind: 'match';
@@ -89,20 +91,26 @@ function judgeAllow(rule: ReadyRule, input: DecisionInput, hosts: HostResults | 
       violations = rule.host(call, input.principal);
       hosts?.set(rule.host, violations);
     }
-    const [first, ...rest] = violations;
-    if (first !== undefined) {
-      return {
-        kind: 'miss',
-        stage: 'host',
-        code: 'host-field-denied',
-        field: first.field,
-        message: first.message,
-        change: `change ${first.field} as said, or let the rule's host override allow it`,
-        ...(rest.length === 0 ? {} : { more: rest }),
-      };
-    }
+    const miss = missOfHost(violations);
+    if (miss !== undefined) return miss;
   }
   return judgeConditions(rule, input) ?? MATCH;
+}
+
+/** The miss of a rule whose host block refuses the call. */
+export function missOfHost(violations: readonly HostViolation[]): Miss | undefined {
+  const [first, ...rest] = violations;
+  if (first === undefined) return undefined;
+  return {
+    kind: 'miss',
+    stage: 'host',
+    code: 'host-field-denied',
+    field: first.field,
+    message: first.message,
+    change: `change ${first.field} as said, or let the rule's host override allow it`,
+    near: violations.filter(({ near }) => near === true).length,
+    ...(rest.length === 0 ? {} : { more: rest }),
+  };
 }
 
 function judgeDeny(rule: ReadyRule, input: DecisionInput): Verdict {

@@ -69,11 +69,13 @@ export interface PolicyTest {
     /** Milliseconds since the epoch. Default: 2026-01-05T12:00:00Z, a Monday. */
     readonly at?: number;
   };
-  /** Objects that exist for this test: `container/web` and their labels. */
+  /** Objects that exist for this test: `container/web`, their labels, and how a container is made. */
   readonly objects?: readonly {
     readonly kind: string;
     readonly name: string;
     readonly labels: Readonly<Record<string, string>>;
+    /** Body of the create call that gives the container. */
+    readonly body?: unknown;
   }[];
   readonly expect: 'allow' | 'deny';
   readonly code?: string;

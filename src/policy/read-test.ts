@@ -93,7 +93,7 @@ function readTestRequest(node: Located, where: string, faults: Faults): PolicyTe
 }
 
 function readTestObject(node: Located, where: string, faults: Faults) {
-  const fields = readFields(node, where, { known: ['resource', 'labels'] }, faults);
+  const fields = readFields(node, where, { known: ['resource', 'labels', 'body'] }, faults);
   const nameNode = fields?.get('resource');
   if (fields === undefined || nameNode === undefined)
     return faults.add(node.at, `${where} has no resource; write resource: container/web`);
@@ -107,5 +107,11 @@ function readTestObject(node: Located, where: string, faults: Faults) {
     );
   const labelsNode = fields.get('labels');
   const labels = labelsNode === undefined ? {} : readTextMap(labelsNode, `${where}.labels`, faults);
-  return { kind: text.slice(0, slash), name: text.slice(slash + 1), labels };
+  const body = fields.get('body');
+  return {
+    kind: text.slice(0, slash),
+    name: text.slice(slash + 1),
+    labels,
+    ...(body === undefined ? {} : { body: plainOf(body) }),
+  };
 }

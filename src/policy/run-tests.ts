@@ -132,10 +132,15 @@ function withObjects(
 ): EngineCall {
   if (objects.length === 0) return call;
   const open = new Set(policies.needsResolution(call));
+  const remade = new Set(policies.needsRemake(call));
   const resources = call.resources.map((ref): ResourceRef => {
     const found = objects.find(({ kind, name }) => kind === ref.kind && name === ref.name);
-    if (found === undefined || !open.has(ref)) return ref;
-    return { ...ref, id: KNOWN_ID, resolvedName: found.name, labels: found.labels };
+    if (found === undefined || !(open.has(ref) || remade.has(ref))) return ref;
+    const remake =
+      remade.has(ref) && found.body !== undefined
+        ? { remake: callOf({ method: 'POST', path: '/containers/create', body: found.body }) }
+        : {};
+    return { ...ref, id: KNOWN_ID, resolvedName: found.name, labels: found.labels, ...remake };
   });
   return { ...call, resources };
 }

@@ -82,6 +82,8 @@ export interface Reason {
   readonly field?: string;
   /** One sentence without final period: field, value, what would be allowed. */
   readonly message: string;
+  /** The message without the words that name the policy, where several are told in one sentence. */
+  readonly bare?: string;
 }
 
 /** What the gateway must also do when it lets the call pass. */

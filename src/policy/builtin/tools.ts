@@ -8,7 +8,7 @@ interface Preset {
   readonly description: string;
   /** YAML list items. */
   readonly rules: string;
-  /** One line each: `allow|deny METHOD PATH`, then the body as JSON, if any. */
+  /** One line each: `allow|deny METHOD PATH`, then the body as JSON, if any, and `WITH` how the container `web` is made. */
   readonly tests: readonly string[];
 }
 
@@ -33,6 +33,14 @@ const NO_TOUCH = [
   'deny DELETE /containers/web',
   'deny POST /containers/web/exec {"Cmd":["sh"]}',
   'deny GET /containers/web/archive?path=/etc',
+];
+
+/** How a container `web` is taken away before it is made again. */
+const RECREATE = [
+  'POST /containers/web/stop?t=10',
+  'POST /containers/web/kill?signal=SIGTERM',
+  'POST /containers/web/rename?name=web-old',
+  'DELETE /containers/web?force=1&v=1',
 ];
 
 const PRESETS: readonly Preset[] = [
@@ -132,20 +140,25 @@ ${META_INFO}
   {
     name: 'watchtower',
     description:
-      'Watchtower, which replaces containers by newer ones. Containers that reach the host (bind mounts, privileges) are not made again: copy this preset and name their paths under host.binds',
+      'Watchtower, which replaces containers by newer ones. What it may not make again (bind mounts, privileges) it may not stop, rename or remove either: to have such containers updated, copy this preset and name their paths under host.binds in each rule that has remakes',
     rules: `
 ${META_INFO}
 - { name: look, effect: allow, actions: [container.list, container.inspect, image.inspect] }
-- { name: replace, effect: allow, actions: [container.create, container.start, container.update, network.connect], host: { preset: baseline } }
-- { name: end, effect: allow, actions: [container.stop, container.kill, container.rename, container.remove, network.disconnect, image.remove] }
-- { name: pull, effect: allow, actions: [image.pull], resources: ["image/*"] }
-- { name: hooks, effect: allow, actions: [container.exec.create, container.exec.start, container.exec.inspect], host: { preset: baseline } }`,
+- { name: replace, effect: allow, actions: [container.create, container.start, container.update, network.connect], host: { preset: baseline, remakes: true } }
+- { name: end, effect: allow, actions: [container.stop, container.kill, container.rename, container.remove, network.disconnect], host: { preset: baseline, remakes: true } }
+- { name: images, effect: allow, actions: [image.pull, image.remove], resources: ["image/*"] }
+- { name: hooks, effect: allow, actions: [container.exec.create, container.exec.start, container.exec.inspect], host: { preset: baseline, remakes: true } }`,
     tests: [
       'allow GET /info',
+      'allow GET /containers/json?filters=%7B%22status%22%3A%5B%22running%22%5D%7D&limit=0',
+      'allow GET /images/busybox:latest/json',
       'allow POST /images/create?fromImage=busybox&tag=latest',
-      'allow POST /containers/web/rename?name=web-old',
+      ...RECREATE.map((line) => `allow ${line} WITH ${PLAIN}`),
+      ...RECREATE.map((line) => `deny ${line} WITH ${ROOT_BIND}`),
       `allow POST /containers/create?name=web ${PLAIN}`,
-      'allow DELETE /containers/web?force=1',
+      'deny DELETE /containers/web?force=1',
+      `allow POST /containers/web/exec {"Cmd":["/pre-update"]} WITH ${PLAIN}`,
+      `deny POST /containers/web/exec {"Cmd":["/pre-update"]} WITH ${PRIVILEGED}`,
       'deny POST /images/create?fromSrc=-&repo=x',
       'deny POST /build',
       ...NO_HOST,
@@ -374,8 +387,10 @@ ${tests.map(testOf).join('\n')}
 
 /** One test a line, in YAML's flow form, which JSON is a part of. */
 function testOf(line: string): string {
-  const [expect = '', method = '', path = '', ...rest] = line.split(' ');
+  const [asked = '', made] = line.split(' WITH ');
+  const [expect = '', method = '', path = '', ...rest] = asked.split(' ');
   const body = rest.join(' ');
+  const objects = made === undefined ? '' : `objects: [{ resource: container/web, body: ${made} }], `;
   const request = `method: ${method}, path: ${JSON.stringify(path)}${body === '' ? '' : `, body: ${body}`}`;
-  return `  - { name: ${JSON.stringify(line.slice(0, 180))}, request: { ${request} }, expect: ${expect} }`;
+  return `  - { name: ${JSON.stringify(line.slice(0, 180))}, request: { ${request} }, ${objects}expect: ${expect} }`;
 }

@@ -10,6 +10,7 @@ import { mustBeFalse } from './isolation.ts';
 import { ceilingsOf, checkCreated, checkTaskLimits, checkUpdated } from './limits.ts';
 import { driverOptsCheck, volumeDriver } from './mounts.ts';
 import { checkHostNetworkRefs, connectRows, networkCreateRows } from './networks.ts';
+import { REMAKE_ACTIONS, remakable } from './remake.ts';
 import type { Check, Rows } from './report.ts';
 import { quote, Report, walk } from './report.ts';
 import type { HostRules } from './rules.ts';
@@ -36,11 +37,11 @@ export function compileHostSpec(spec: HostSpec, options: CompileOptions = {}): H
   const checks =
     preset === 'privileged'
       ? privilegedChecks(spec)
-      : presetChecks(hostRules(spec, preset, options.protectedPaths ?? []));
+      : presetChecks(hostRules(spec, preset, options.protectedPaths ?? []), spec.remakes === true);
   return (call, principal) => {
     const check = checks.get(call.action) ?? (preset === 'privileged' ? undefined : otherwise);
     if (check === undefined) return NONE;
-    const report = new Report(principal, fields);
+    const report = new Report(principal, fields, call.defaults);
     check(call, report);
     return report.violations;
   };
@@ -51,7 +52,14 @@ const otherwise: CallCheck = (call, report) => {
   for (const { path, secure } of unknownFieldsOf(call)) if (secure) report.unknown(path, '?');
 };
 
-function presetChecks(rules: HostRules): ReadonlyMap<string, CallCheck> {
+function presetChecks(rules: HostRules, remakes: boolean): ReadonlyMap<string, CallCheck> {
+  const checks = new Map(checksOf(rules));
+  if (!remakes) return checks;
+  for (const action of REMAKE_ACTIONS) checks.set(action, remakable(rules, checks.get(action)));
+  return checks;
+}
+
+function checksOf(rules: HostRules): ReadonlyMap<string, CallCheck> {
   const service = serviceSpec(rules);
   const distribution: CallCheck = (call, report) => checkImage(rules.registries, call.path.name, 'path.name', report);
   return new Map<string, CallCheck>([
@@ -167,4 +175,4 @@ function imageCreate(rules: HostRules): CallCheck {
 const searchTerm = (call: EngineCall): string => call.query.term?.[0] ?? '';
 
 /** Actions whose calls the presets judge. All others are a matter of the policy's actions alone. */
-export const JUDGED_ACTIONS: ReadonlySet<string> = new Set(presetChecks(hostRules({}, 'baseline', [])).keys());
+export const JUDGED_ACTIONS: ReadonlySet<string> = new Set(checksOf(hostRules({}, 'baseline', [])).keys());

@@ -1,6 +1,7 @@
 // The tables of HostConfig, Config and an update: every field the engine knows, free or with its check. A field in no
 // table is refused unless it is empty. The order of the tables is that of the preset's description.
 import { unknownFieldsOf } from '../../engine/decode.ts';
+import { isEqualJson } from '../../engine/equal-json.ts';
 import { containerCreateRequest } from '../../engine/schemas/container.ts';
 import { hostConfig, hostConfigFields } from '../../engine/schemas/host-config.ts';
 import type { EngineCall, Json, JsonObject } from '../../engine/types.ts';
@@ -85,7 +86,6 @@ export function hostConfigRows(rules: HostRules): Rows {
     ['CgroupnsMode', privateMode],
     ['Cgroup', empty('empty')],
     ['Isolation', isolation],
-    ['ContainerIDFile', empty('empty')],
     ['CapAdd', capabilitiesCheck(rules)],
     ['Binds', bindsCheck(rules)],
     ['Mounts', mountsCheck(rules)],
@@ -110,8 +110,20 @@ export function hostConfigRows(rules: HostRules): Rows {
     ['StorageOpt', storageOpt],
     ...resourceRows(rules),
     ...free('CapDrop', 'ReadonlyRootfs', 'Init', 'AutoRemove', 'RestartPolicy', 'ConsoleSize', 'ShmSize'),
+    // The client writes that file; the engine keeps its name and no more.
+    ...free('ContainerIDFile'),
     ...free('Dns', 'DnsOptions', 'DnsSearch', 'ExtraHosts', 'Umask'),
   ]);
+}
+
+/** HostConfig without the fields that say what the engine would fill in anyway, as `inspect` shows them of any container. */
+function withoutDefaults(value: Json, defaults: JsonObject | undefined): Json {
+  if (defaults === undefined || typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  const asked: Record<string, Json | undefined> = Object.create(null);
+  for (const [name, item] of Object.entries(value as JsonObject)) {
+    if (!(Object.hasOwn(defaults, name) && isEqualJson(item, defaults[name]))) asked[name] = item;
+  }
+  return asked;
 }
 
 /** Config, the part of a create body beside HostConfig: what runs in the container. */
@@ -119,7 +131,7 @@ function configRows(rules: HostRules): Rows {
   const host = checkedRows(hostConfigRows(rules), Object.keys(hostConfigFields));
   return new Map<string, Check | null>([
     ['Volumes', volumePaths],
-    ['HostConfig', (value, at, report) => look(host, value, at, report)],
+    ['HostConfig', (value, at, report) => look(host, withoutDefaults(value, report.defaults), at, report)],
     ['NetworkingConfig', networkingConfigCheck(rules)],
     ...free('Hostname', 'Domainname', 'User', 'AttachStdin', 'AttachStdout', 'AttachStderr', 'ExposedPorts', 'Tty'),
     ...free('OpenStdin', 'StdinOnce', 'Env', 'Cmd', 'Healthcheck', 'ArgsEscaped', 'Image', 'WorkingDir', 'Entrypoint'),
@@ -139,11 +151,14 @@ export function containerCreate(rules: HostRules): CallCheck {
   return (call, report) => {
     const body = bodyOf(call);
     const host = objectIn(body.HostConfig);
+    const asked = objectIn(withoutDefaults(host, call.defaults));
     look(rows, body, '', report);
     for (const { path, struct } of unknownFieldsOf(call)) {
       // Those of smaller structs are found while going through them.
-      if (struct === hostConfig.name) report.unknown(path, host[path.slice('HostConfig.'.length)] ?? '?');
-      else if (struct === containerCreateRequest.name) report.unknown(path, body[path] ?? '?');
+      if (struct === hostConfig.name) {
+        const name = path.slice('HostConfig.'.length);
+        if (Object.hasOwn(asked, name) || !Object.hasOwn(host, name)) report.unknown(path, asked[name] ?? '?');
+      } else if (struct === containerCreateRequest.name) report.unknown(path, body[path] ?? '?');
     }
     checkHostNetworkRefs(call, report);
     checkVolumes(call, report);
@@ -151,7 +166,8 @@ export function containerCreate(rules: HostRules): CallCheck {
     if (rules.preset !== 'baseline') checkRestricted(rules, body, host, report);
     const minor =
       call.apiVersion === undefined ? FIRST_MINOR_WITH_PRIVATE_CGROUPNS : Number(call.apiVersion.split('.')[1]);
-    if (!(minor >= FIRST_MINOR_WITH_PRIVATE_CGROUPNS) && (host.CgroupnsMode ?? '') === '') {
+    const isSharedAnyway = call.defaults?.CgroupnsMode === 'host';
+    if (!(minor >= FIRST_MINOR_WITH_PRIVATE_CGROUPNS) && (host.CgroupnsMode ?? '') === '' && !isSharedAnyway) {
       const why = `is empty, which means host in API ${call.apiVersion} (allowed: private, or API 1.41 and later)`;
       report.deny('HostConfig.CgroupnsMode', '', why);
     }

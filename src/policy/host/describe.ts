@@ -41,7 +41,7 @@ export function describePreset(preset: HostPreset): readonly PresetRow[] {
     row(['PidMode'], 'empty, container:NAME of the caller'),
     row(['IpcMode'], 'empty, none, private, shareable, container:NAME of the caller'),
     row(['UTSMode', 'UsernsMode', 'CgroupnsMode'], 'empty, private; below API 1.41 CgroupnsMode must be private'),
-    row(['Cgroup', 'CgroupParent', 'ContainerIDFile'], 'empty'),
+    row(['Cgroup', 'CgroupParent'], 'empty'),
     row(['Isolation'], 'empty, default'),
     row(['CapAdd', 'CapabilityAdd'], values.capabilities.join(', '), 'capabilities'),
     row(['CapDrop', 'CapabilityDrop'], needed(values.needsDropAll, 'must contain ALL', 'anything')),
@@ -67,6 +67,8 @@ export function describePreset(preset: HostPreset): readonly PresetRow[] {
     row(['SecurityOpt no-new-privileges'], needed(values.needsNoNewPrivileges, 'must be true', 'absent, true')),
     row(['SecurityOpt, anything else'], 'none'),
     row(['MaskedPaths', 'ReadonlyPaths'], 'null'),
+    row(['any field of HostConfig'], 'what the engine itself fills in for a container that asks for nothing'),
+    row(['stop, kill, rename, remove, exec and the like'], 'any container of the caller', 'remakes'),
     row(['Sysctls'], SAFE_SYSCTLS.join(', '), 'sysctls'),
     row(
       ['PortBindings', 'PublishAllPorts', 'EndpointSpec.Ports'],

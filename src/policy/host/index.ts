@@ -6,5 +6,6 @@ export type { PresetRow } from './describe.ts';
 export { describePreset } from './describe.ts';
 export { isJudgedAtUse } from './networks.ts';
 export { parseHostSpec } from './parse.ts';
+export { isRemade } from './remake.ts';
 export type { BindRule, DeviceRule, HostCheck, HostLimits, HostPreset, HostSpec, HostViolation } from './spec.ts';
 export { HOST_PRESETS } from './spec.ts';

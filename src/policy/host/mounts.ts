@@ -52,13 +52,18 @@ function checkBind(rules: HostRules, bind: ParsedBind, at: string, report: Repor
     if (SHARED_OPTIONS.has(option)) denyPropagation(option, at, report);
     // Relabelling writes to every file below the path.
     if (root.readOnly && (option === 'z' || option === 'Z')) {
-      report.deny(at, option, `relabels ${JSON.stringify(bind.source)} (allowed: read-only use without ${option})`);
+      report.deny(
+        at,
+        option,
+        `relabels ${JSON.stringify(bind.source)} (allowed: read-only use without ${option})`,
+        true,
+      );
     }
   }
 }
 
 const denyPropagation = (mode: Json, at: string, report: Report): void =>
-  report.deny(at, mode, `has the propagation ${quote(mode)} (allowed: private or rprivate)`);
+  report.deny(at, mode, `has the propagation ${quote(mode)} (allowed: private or rprivate)`, true);
 
 /** @returns the allowed folder the path lies in, undefined after a denial */
 function checkHostPath(
@@ -92,7 +97,7 @@ function checkHostPath(
     return undefined;
   }
   if (best.root.readOnly && !readOnly) {
-    report.deny(at, path, `mounts host path ${quoted} writable (allowed: read-only)`);
+    report.deny(at, path, `mounts host path ${quoted} writable (allowed: read-only)`, true);
     return undefined;
   }
   return best.root;
@@ -231,10 +236,15 @@ function checkBindMount(rules: HostRules, mount: JsonObject, at: string, report:
     denyPropagation(options.Propagation ?? '', `${at}.BindOptions.Propagation`, report);
   // Mounts below the path would stay writable.
   if (root.readOnly && !isEmptyValue(options.ReadOnlyNonRecursive)) {
-    report.deny(`${at}.BindOptions.ReadOnlyNonRecursive`, true, 'is true (allowed: false, the path is read-only)');
+    report.deny(
+      `${at}.BindOptions.ReadOnlyNonRecursive`,
+      true,
+      'is true (allowed: false, the path is read-only)',
+      true,
+    );
   }
   if (root.readOnly && !isEmptyValue(options.CreateMountpoint)) {
-    report.deny(`${at}.BindOptions.CreateMountpoint`, true, 'is true (allowed: false, the path is read-only)');
+    report.deny(`${at}.BindOptions.CreateMountpoint`, true, 'is true (allowed: false, the path is read-only)', true);
   }
 }
 

@@ -188,6 +188,7 @@ const READERS: Readonly<Record<keyof HostSpec, Read<unknown>>> = {
   registries: listOf(registry),
   limits: fields({ memory, cpus, pids }),
   exec: fields({ privileged: flag }),
+  remakes: flag,
   fields: listOf(field),
 };
 

@@ -25,13 +25,21 @@ export const quote = (value: Json | undefined): string =>
 
 export class Report {
   readonly principal: Principal;
+  /** HostConfig the engine fills in by itself, where it was asked. */
+  readonly defaults: JsonObject | undefined;
   readonly #fields: ReadonlySet<string>;
   #found: HostViolation[] | undefined;
 
   /** @param fields paths, without list positions, that pass although no table knows them */
-  constructor(principal: Principal, fields: ReadonlySet<string>) {
+  constructor(principal: Principal, fields: ReadonlySet<string>, defaults?: JsonObject) {
     this.principal = principal;
+    this.defaults = defaults;
     this.#fields = fields;
+  }
+
+  /** An empty report for the same rule and caller. */
+  anew(defaults: JsonObject | undefined): Report {
+    return new Report(this.principal, this.#fields, defaults);
   }
 
   get violations(): readonly HostViolation[] {
@@ -39,10 +47,10 @@ export class Report {
   }
 
   /** @param text what is wrong, then in brackets what would be allowed; the field is put before it */
-  deny(field: string, value: Json | undefined, text: string): void {
+  deny(field: string, value: Json | undefined, text: string, near = false): void {
     this.#found ??= [];
     if (this.#found.length < MAX_VIOLATIONS)
-      this.#found.push({ field, value: show(value), message: `${field} ${text}` });
+      this.#found.push({ field, value: show(value), message: `${field} ${text}`, ...(near ? { near } : {}) });
   }
 
   /** Refuses a field that no table knows, unless it is empty or the policy lets it through. */

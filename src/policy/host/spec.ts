@@ -65,6 +65,11 @@ export interface HostSpec {
   readonly registries?: readonly string[];
   readonly limits?: HostLimits;
   readonly exec?: { readonly privileged?: boolean };
+  /**
+   * Calls that end, rename or change an existing container, or run something in it, are allowed only where this block would
+   * let the container be made again as it is: for tools that replace containers, which must not end what they cannot remake.
+   */
+  readonly remakes?: boolean;
   /** Fields no table knows, and otherwise unjudgeable ones, let through: `HostConfig.NewField`, `query.rollback`. */
   readonly fields?: readonly string[];
 }
@@ -77,6 +82,8 @@ export interface HostViolation {
   readonly value: string;
   /** One sentence that starts with the field and ends with what would be allowed. */
   readonly message: string;
+  /** The block speaks of the value and allows it in another way, as a folder that may be mounted read-only. */
+  readonly near?: boolean;
 }
 
 /** Judges one call; empty means allowed. Pure, and quick enough to run for every candidate rule. */

@@ -57,7 +57,7 @@ const HOST: readonly (readonly [hostConfig: unknown, field?: string])[] = [
   [{ CgroupParent: '' }],
   [{ Isolation: 'process' }, 'HostConfig.Isolation'],
   [{ Isolation: 'default' }],
-  [{ ContainerIDFile: '/tmp/x' }, 'HostConfig.ContainerIDFile'],
+  [{ ContainerIDFile: '/tmp/x' }],
   [{ ContainerIDFile: '' }],
   [{ CapAdd: ['ALL'] }, 'HostConfig.CapAdd[0]'],
   [{ CapAdd: ['all'] }, 'HostConfig.CapAdd[0]'],

@@ -1,0 +1,188 @@
+// What the engine fills in for a container that asks for nothing, learned from the engine itself: it makes one, looks at it and
+// removes it, without starting it. Lists of masked paths, the default runtime, the log driver and the cgroup name space differ
+// from engine to engine and from machine to machine, so no table of ours could know them.
+import { randomBytes } from 'node:crypto';
+import { toCall } from '../engine/call.ts';
+import { classify } from '../engine/classify.ts';
+import { decodeBody } from '../engine/decode.ts';
+import { isEmptyValue } from '../engine/json.ts';
+import type { EngineCall, JsonObject } from '../engine/types.ts';
+import type { EngineClient } from './engine-client.ts';
+
+/** How long what was learned is used without asking whether the engine is still the same one, in ms. */
+const FRESH_MS = 2_000;
+/** How long what was learned, or that it could not be, is believed of one and the same engine, in ms. */
+const LEARNED_MS = 10 * 60_000;
+const FAILED_MS = 30_000;
+const TIMEOUT_MS = 20_000;
+const MAX_BYTES = 4 * 1024 * 1024;
+/** Images tried: one may be damaged, or on its way out. */
+const MAX_IMAGES = 3;
+/** A container of this name that is older than this, in seconds, was left by a gateway that ended half-way. */
+const LEFT_BEHIND_S = 120;
+const NAME = 'dockgate-defaults-';
+
+/** Facts of /info on which the defaults rest: another value means asking anew. */
+const FACTS = [
+  ...['ID', 'ServerVersion', 'DefaultRuntime', 'LoggingDriver', 'SecurityOptions', 'CgroupVersion', 'CgroupDriver'],
+  ...['NCPU', 'KernelVersion', 'DefaultAddressPools', 'Runtimes'],
+];
+
+export interface EngineDefaults {
+  /**
+   * HostConfig as the engine fills it in, in canonical form.
+   *
+   * @param image of the call at hand, which need not be there
+   * @returns undefined when the engine does not say: then nothing counts as its default
+   */
+  of(image: string | undefined): Promise<JsonObject | undefined>;
+}
+
+export interface EngineDefaultsOptions {
+  /** Milliseconds since the epoch. Default: the system clock. */
+  readonly now?: () => number;
+  /** Told of every time it is learned. */
+  readonly onLearned?: (outcome: { readonly learned: boolean; readonly why?: string }) => void;
+}
+
+interface Learned {
+  readonly facts: string;
+  readonly defaults: JsonObject | undefined;
+  readonly until: number;
+}
+
+export function createEngineDefaults(engine: EngineClient, options: EngineDefaultsOptions = {}): EngineDefaults {
+  const now = options.now ?? Date.now;
+  let known: Learned | undefined;
+  let askedAt = Number.NEGATIVE_INFINITY;
+  let underWay: Promise<JsonObject | undefined> | undefined;
+
+  async function ask(image: string | undefined): Promise<JsonObject | undefined> {
+    const facts = factsOf(await get(engine, '/info'));
+    askedAt = now();
+    if (facts === undefined) return undefined;
+    if (known !== undefined && known.facts === facts && now() < known.until) return known.defaults;
+    let defaults: JsonObject | undefined;
+    let why = 'there is no image to make a container of';
+    try {
+      await removeLeftBehind(engine, now());
+      for (const candidate of await imagesToTry(engine, image)) {
+        const answer = await learn(engine, candidate);
+        if (typeof answer !== 'string') {
+          defaults = answer;
+          break;
+        }
+        why = answer;
+      }
+    } catch (error) {
+      why = error instanceof Error ? error.message : 'unknown fault';
+    }
+    known = { facts, defaults, until: now() + (defaults === undefined ? FAILED_MS : LEARNED_MS) };
+    options.onLearned?.(defaults === undefined ? { learned: false, why } : { learned: true });
+    return defaults;
+  }
+
+  return {
+    async of(image) {
+      if (known !== undefined && now() - askedAt < FRESH_MS && now() < known.until) return known.defaults;
+      underWay ??= ask(image)
+        .catch(() => undefined)
+        .finally(() => {
+          underWay = undefined;
+        });
+      return underWay;
+    },
+  };
+}
+
+/** Whether a call names host settings that may be no more than what the engine fills in by itself. */
+export function mayHoldDefaults({ action, body, defaults }: EngineCall): boolean {
+  if (action !== 'container.create' || defaults !== undefined || typeof body !== 'object' || body === null)
+    return false;
+  const { HostConfig: hostConfig } = body as JsonObject;
+  return (
+    typeof hostConfig === 'object' && hostConfig !== null && Object.values(hostConfig).some((v) => !isEmptyValue(v))
+  );
+}
+
+/** The call with the engine's defaults beside it, where the engine tells them. */
+export async function withDefaults(
+  call: EngineCall,
+  { engineDefaults }: { readonly engineDefaults: EngineDefaults },
+): Promise<EngineCall> {
+  const image = (call.body as JsonObject).Image;
+  const defaults = await engineDefaults.of(typeof image === 'string' ? image : undefined);
+  return defaults === undefined ? call : Object.freeze({ ...call, defaults });
+}
+
+function factsOf(info: unknown): string | undefined {
+  if (typeof info !== 'object' || info === null) return undefined;
+  return JSON.stringify(FACTS.map((name) => (info as Record<string, unknown>)[name] ?? null));
+}
+
+/** The image of the call first, then those the engine has. */
+async function imagesToTry(engine: EngineClient, image: string | undefined): Promise<readonly string[]> {
+  const list = await get(engine, '/images/json');
+  const ids = (Array.isArray(list) ? list : []).map((one: unknown) => textOf(one, 'Id')).filter((id) => id !== '');
+  return [...(image === undefined || image === '' ? [] : [image]), ...ids].slice(0, MAX_IMAGES);
+}
+
+/** Makes a container, looks at it and removes it. @returns HostConfig, or why there is none */
+async function learn(engine: EngineClient, image: string): Promise<JsonObject | string> {
+  const name = `${NAME}${randomBytes(8).toString('hex')}`;
+  const asked = { Image: image, Cmd: ['true'], Labels: { 'dockgate.defaults': 'never started' }, HostConfig: {} };
+  const made = await engine.fetchJson(
+    {
+      method: 'POST',
+      target: `/containers/create?name=${name}`,
+      headers: ['Content-Type', 'application/json'],
+      body: Buffer.from(JSON.stringify(asked)),
+    },
+    { timeoutMs: TIMEOUT_MS, maxBytes: MAX_BYTES },
+  );
+  if (made.status !== 201) return `the engine made no container to look at (status ${made.status})`;
+  try {
+    const found = await get(engine, `/containers/${name}/json`);
+    const hostConfig =
+      typeof found === 'object' && found !== null ? (found as Record<string, unknown>).HostConfig : null;
+    if (typeof hostConfig !== 'object' || hostConfig === null) return 'the engine shows no HostConfig';
+    const call = createCall({ Image: image, HostConfig: hostConfig });
+    return (call.body as { HostConfig: JsonObject }).HostConfig;
+  } finally {
+    await remove(engine, name);
+  }
+}
+
+async function removeLeftBehind(engine: EngineClient, nowMs: number): Promise<void> {
+  const filters = encodeURIComponent(JSON.stringify({ name: [`^/?${NAME}[0-9a-f]{16}$`], status: ['created'] }));
+  const list = await get(engine, `/containers/json?all=1&filters=${filters}`);
+  for (const one of Array.isArray(list) ? (list as readonly Record<string, unknown>[]) : []) {
+    if (Number(one.Created) < nowMs / 1000 - LEFT_BEHIND_S) await remove(engine, textOf(one, 'Id'));
+  }
+}
+
+const remove = async (engine: EngineClient, id: string): Promise<void> => {
+  await engine
+    .fetchJson({ method: 'DELETE', target: `/containers/${id}?force=1&v=1`, headers: [], body: undefined })
+    .catch(() => undefined);
+};
+
+/** Reads the body of a container as a create call of the newest version, canonical and with the objects it names. */
+export function createCall(body: Readonly<Record<string, unknown>>): EngineCall {
+  const target = classify('POST', '/containers/create');
+  return toCall(target, decodeBody(target, ['application/json'], Buffer.from(JSON.stringify(body))));
+}
+
+async function get(engine: EngineClient, target: string): Promise<unknown> {
+  const answer = await engine.fetchJson(
+    { method: 'GET', target, headers: [], body: undefined },
+    { timeoutMs: TIMEOUT_MS, maxBytes: MAX_BYTES },
+  );
+  if (answer.status !== 200) return undefined;
+  return JSON.parse(Buffer.from(answer.body).toString('utf8'));
+}
+
+const textOf = (value: unknown, key: string): string => {
+  const found = typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[key] : undefined;
+  return typeof found === 'string' ? found : '';
+};
