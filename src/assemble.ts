@@ -1,5 +1,6 @@
 // Joins the rooms into one running gateway from a Config: stores, keys, policies, plugins, engine, admin, listeners.
 // Everything is opened in order and closed in reverse; a failure on the way closes what was opened.
+import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createAdminApp } from './admin/app.ts';
@@ -35,6 +36,7 @@ import { createRefreshCredentials } from './identity/refresh-credentials.ts';
 import { createRevocations } from './identity/revocation.ts';
 import { isSealed, loadSeal, SEAL_KEY_VARIABLE } from './identity/seal.ts';
 import { loadTrust } from './identity/trust.ts';
+import { LedgerSeal } from './ledger/seal.ts';
 import { compileSharedImages } from './ledger/shared-images.ts';
 import { usageOverTime } from './ledger/usage.ts';
 import { serverCaOf, socketsOf } from './listeners.ts';
@@ -51,7 +53,7 @@ import { redactorFor } from './redactor.ts';
 import { type Handlers, listen } from './runtime/listen.ts';
 import { openAuditReader } from './store/audit-reader.ts';
 import { openTokenUseReader } from './store/audit-token-use.ts';
-import { readLedger } from './store/ledger-table.ts';
+import { LEDGER_FILE, openLedger } from './store/ledger-file.ts';
 import { lockDataDir, openStore, type Store } from './store/open.ts';
 import { openRecorder } from './store/recorder.ts';
 import { createSpool } from './store/spool.ts';
@@ -107,12 +109,21 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     const store = openStore(config.data);
     undo.push(() => store.close());
     const auditFile = join(config.data, 'audit.db');
+    const ledgerFile = join(config.data, LEDGER_FILE);
+    const stored = openLedger(
+      ledgerFile,
+      auditFile,
+      { ...store.settings, isUsed: store.identities.list().length > 0 },
+      Date.now(),
+    );
+    if (stored.doubt !== undefined)
+      log.warn({ reason: stored.doubt }, 'the ledger is not whole: no tenant is served before it is');
     const recorder = await openRecorder(auditFile, { maxQueue: config.limits.auditQueue });
     undo.push(() => recorder.close());
     const reader = openAuditReader(auditFile);
     undo.push(() => reader.close());
 
-    const usageHistory = openUsageHistory(auditFile);
+    const usageHistory = openUsageHistory(ledgerFile);
     undo.push(() => usageHistory.close());
     const useReader = openTokenUseReader(auditFile);
     undo.push(() => useReader.close());
@@ -196,7 +207,10 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     let isShared = compileSharedImages(config.tenants.sharedImages);
     const tenancy = createTenancy({
       engine,
-      entries: readLedger(auditFile, Date.now()),
+      entries: stored.entries,
+      doubt: stored.doubt,
+      onSettled: stored.settled,
+      seal: new LedgerSeal(secretSetting(store.settings, 'ledger-seal')),
       isShared: (reference) => isShared(reference),
       spool: createSpool(join(config.data, 'spool')),
       maxLoadBytes: () => current.limits.loadBytes,
@@ -455,6 +469,15 @@ async function keepTidy(
   }, TIDY_MS);
   timer.unref();
   return () => clearInterval(timer);
+}
+
+/** A secret of the gateway's own, made when it is first asked for. */
+function secretSetting({ get, set }: Store['settings'], key: string): Buffer {
+  const known = get(key);
+  if (known !== undefined) return Buffer.from(known, 'base64url');
+  const secret = randomBytes(32);
+  set(key, secret.toString('base64url'));
+  return secret;
 }
 
 function readIfThere(file: string): string | undefined {

@@ -63,6 +63,7 @@ export const ERROR_CODES = {
   'tenant-not-served': { status: 403, title: 'The operation is not served to tenants' },
   'quota-exceeded': { status: 403, title: 'The share is used up' },
   'rate-limited': { status: 429, title: 'Too many requests at once' },
+  'ledger-unsettled': { status: 503, title: 'Who owns what is not certain' },
   'object-not-found': { status: 404, title: 'No such object' },
   // admit
   'plugin-denied': { status: 403, title: 'A plugin denies the operation' },

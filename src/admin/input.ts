@@ -128,6 +128,12 @@ export const adoption = z
     error: 'must say what to adopt: label, composeProject, containers, volumes, networks or images',
   });
 
+export const release = z
+  .strictObject({ images: objectNames, all: z.literal(true, { error: 'must be true, or left out' }).optional() })
+  .refine(({ images, all }) => (images === undefined) === (all === true), {
+    error: 'must say which: images, or all',
+  });
+
 /** @throws {GatewayError} `input-invalid` */
 export function tenantName(name: string): string {
   if (!LABEL.test(name))

@@ -27,11 +27,23 @@ export interface OwnershipLedger {
   find(tenant: string, adoption: Adoption): Promise<readonly LedgerEntry[]>;
   /** Writes found objects down as the tenant's. */
   adopt(entries: readonly LedgerEntry[], owner: { subject: string; auditId: string }): Promise<void>;
+  /** Images withheld from every tenant since the ledger was lost. */
+  withheld(): readonly LedgerEntry[];
+  /**
+   * Gives withheld images to all. @param images names or ids; undefined for all that are withheld
+   * @throws {GatewayError} `not-found` for one that is not withheld
+   */
+  release(
+    images: readonly string[] | undefined,
+    by: { subject: string; auditId: string },
+  ): Promise<readonly LedgerEntry[]>;
 }
 
 export interface OwnershipServices {
   tenantObjects(tenant: string): readonly LedgerEntry[];
   adoptObjects(tenant: string, adoption: Adoption, context: ChangeContext): Promise<readonly LedgerEntry[]>;
+  withheldImages(): readonly LedgerEntry[];
+  releaseImages(images: readonly string[] | undefined, context: ChangeContext): Promise<readonly LedgerEntry[]>;
 }
 
 export const createOwnershipServices = (
@@ -55,6 +67,15 @@ export const createOwnershipServices = (
         },
       });
     },
+    withheldImages: () => ledger.withheld(),
+    releaseImages: (images, context) =>
+      change(context, {
+        action: 'tenant.release',
+        resource: 'gateway/withheld-images',
+        detail: images === undefined ? { all: true } : { images: images.slice(0, 100), count: images.length },
+        check() {},
+        perform: () => ledger.release(images, { subject: context.by.subject, auditId: context.auditId }),
+      }),
   };
 };
 
@@ -63,5 +84,5 @@ const without = (): OwnershipLedger => {
   const refuse = (): never => {
     throw new GatewayError('not-found', 'this gateway keeps no ledger');
   };
-  return { objects: () => [], find: refuse, adopt: refuse };
+  return { objects: () => [], find: refuse, adopt: refuse, withheld: () => [], release: refuse };
 };

@@ -165,3 +165,10 @@ export const ownedView = (entry: LedgerEntry) => ({
   createdAt: time(entry.createdAt),
   parent: entry.parent ?? null,
 });
+
+/** An image withheld from every tenant, under one of its names. */
+export const withheldView = ({ id, parent, createdAt }: LedgerEntry) => ({
+  name: id,
+  imageId: parent ?? id,
+  since: time(createdAt),
+});

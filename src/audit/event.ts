@@ -42,7 +42,7 @@ export interface AuditEvent {
   readonly bytesOut?: number | undefined;
   /** Reasons, redacted body, changes made by plugins, annotations. Already redacted: stored as it is. */
   readonly detail?: Readonly<Record<string, unknown>> | undefined;
-  /** Changes of the ownership ledger, written in the event's transaction and no part of its row. At most 100. */
+  /** Changes of the ownership ledger, durable together with the event and no part of its row. At most 100. */
   readonly ledger?: readonly LedgerEntry[] | undefined;
 }
 

@@ -46,6 +46,8 @@ export interface LedgerEntry {
   readonly engineCreatedAt?: string | undefined;
   /** A reference pulled from its registry: other tenants may pull it as well. */
   readonly isPulled?: boolean | undefined;
+  /** The image was everybody's to use when this name of it was given or pulled: it stays so. */
+  readonly isCommon?: boolean | undefined;
   /** What a container takes of its tenant's share. */
   readonly share?: Share | undefined;
   /** When what was made under a lease is removed, in milliseconds since the epoch. */

@@ -1,5 +1,5 @@
-// The labels that tell people and tools whose an object is. They are written by the gateway alone and decide nothing:
-// the ledger does.
+// The labels that tell people and tools whose an object is. They are written by the gateway alone and decide nothing: the ledger
+// does. A ledger that was lost is made again from them where a seal proves them; see seal.ts.
 import type { Json, JsonObject } from '../engine/types.ts';
 import { GatewayError } from '../errors.ts';
 import type { Owner } from './entry.ts';
@@ -7,6 +7,7 @@ import type { Owner } from './entry.ts';
 export const TENANT_LABEL = 'dockgate.tenant';
 export const OWNER_LABEL = 'dockgate.owner';
 export const AUDIT_LABEL = 'dockgate.audit-id';
+export const SEAL_LABEL = 'dockgate.seal';
 const PREFIX = 'dockgate.';
 
 export const labelsOf = (owner: Owner): Readonly<Record<string, string>> => ({
@@ -36,7 +37,7 @@ export function refuseReserved(labels: Json | undefined, owner: Owner, at: strin
   if (typeof labels !== 'object' || labels === null || Array.isArray(labels)) return;
   for (const [key, value] of Object.entries(labels as JsonObject)) {
     if (!key.toLowerCase().startsWith(PREFIX)) continue;
-    if (isRewritten && (key === OWNER_LABEL || key === AUDIT_LABEL)) continue;
+    if (isRewritten && (key === OWNER_LABEL || key === AUDIT_LABEL || key === SEAL_LABEL)) continue;
     if (key === TENANT_LABEL && value === owner.tenant) continue;
     throw reserved(key, at);
   }
@@ -53,12 +54,17 @@ const reserved = (key: string, at: string): GatewayError =>
     `${at}: labels that begin with ${PREFIX} are written by the gateway and cannot be set; leave ${key} out`,
   );
 
-/** The body with the owner's labels in `field`, whatever it held under their names. */
-export function stamp(body: JsonObject, field: 'Labels', owner: Owner): JsonObject {
+/**
+ * The body with the owner's labels in `field`, whatever it held under their names.
+ *
+ * @param seal of an object that carries one; left out, one that was given is taken off
+ */
+export function stamp(body: JsonObject, field: 'Labels', owner: Owner, seal?: string): JsonObject {
   const labels: Record<string, Json> = Object.create(null);
   const given = body[field];
   if (typeof given === 'object' && given !== null && !Array.isArray(given)) Object.assign(labels, given);
-  Object.assign(labels, labelsOf(owner));
+  delete labels[SEAL_LABEL];
+  Object.assign(labels, labelsOf(owner), seal === undefined ? {} : { [SEAL_LABEL]: seal });
   const stamped: Record<string, Json | undefined> = Object.create(null);
   Object.assign(stamped, body);
   stamped[field] = Object.freeze(labels) as JsonObject;

@@ -2,6 +2,7 @@
 // entries, questions are answered at once. How long an entry is kept after its removal is bounded by number.
 import type { LedgerEntry, OwnedKind } from './entry.ts';
 import { Usages } from './usage.ts';
+import { isWithheld } from './withheld.ts';
 
 /** Removed objects remembered, so that their late events still find their owner. */
 const MAX_REMOVED = 20_000;
@@ -20,6 +21,8 @@ export class Ledger {
   readonly #holders = new Map<string, LedgerEntry[]>();
   /** Live and pending entries by name, over all tenants. */
   readonly #names = new Map<string, LedgerEntry[]>();
+  /** Live and pending entries of images by the image's own id, whatever name they are of. */
+  readonly #images = new Map<string, LedgerEntry[]>();
   readonly #shelves = new Map<string, Shelf>();
   readonly #removed = new Map<string, LedgerEntry[]>();
   #removedOrder: string[] = [];
@@ -50,6 +53,8 @@ export class Ledger {
     this.usages.add(entry);
     if (entry.id !== '') add(this.#holders, `${entry.kind}/${entry.id}`, entry);
     if (entry.name !== '') add(this.#names, `${entry.kind}/${entry.name}`, entry);
+    const image = imageOf(entry);
+    if (image !== undefined) add(this.#images, image, entry);
     const shelf = this.#shelf(entry.tenant, entry.kind);
     if (entry.id !== '' && entry.state === 'live') shelf.byId.set(entry.id, entry);
     if (entry.name !== '' && entry.state === 'live') shelf.byName.set(entry.name, entry);
@@ -65,6 +70,8 @@ export class Ledger {
     this.usages.remove(entry);
     take(this.#holders, `${entry.kind}/${entry.id}`, entry);
     take(this.#names, `${entry.kind}/${entry.name}`, entry);
+    const image = imageOf(entry);
+    if (image !== undefined) take(this.#images, image, entry);
     const shelf = this.#shelves.get(`${entry.tenant}/${entry.kind}`);
     if (shelf?.byId.get(entry.id) === entry) shelf.byId.delete(entry.id);
     if (shelf?.byName.get(entry.name) === entry) shelf.byName.delete(entry.name);
@@ -148,6 +155,14 @@ export class Ledger {
     return this.#holders.get(`${kind}/${id}`) ?? NONE;
   }
 
+  /**
+   * Live and pending entries of anybody's for an image, by its id: of whatever name, and those that withhold it. Names given to
+   * an image that was everybody's are left out: it stays everybody's.
+   */
+  imageHolders(imageId: string): readonly LedgerEntry[] {
+    return this.#images.get(imageId) ?? NONE;
+  }
+
   /** Live and pending entries of anybody's for a name. */
   named(kind: OwnedKind, name: string): readonly LedgerEntry[] {
     return this.#names.get(`${kind}/${name}`) ?? NONE;
@@ -206,7 +221,7 @@ export class Ledger {
   /** Tenants with a live or pending object. */
   tenants(): readonly string[] {
     const names = new Set<string>();
-    for (const entry of this.#byKey.values()) names.add(entry.tenant);
+    for (const entry of this.#byKey.values()) if (!isWithheld(entry)) names.add(entry.tenant);
     return [...names].sort();
   }
 
@@ -236,6 +251,12 @@ export class Ledger {
 }
 
 const nameKey = ({ tenant, kind, name }: LedgerEntry): string => `${tenant}/${kind}/${name}`;
+
+/** The image an entry says something of. */
+function imageOf(entry: LedgerEntry): string | undefined {
+  if (entry.kind !== 'image' || entry.isCommon === true) return undefined;
+  return entry.parent ?? (entry.id.startsWith('sha256:') ? entry.id : undefined);
+}
 
 const NONE: readonly LedgerEntry[] = Object.freeze([]);
 

@@ -2,10 +2,12 @@
 // recorder's worker thread, where waiting for the disk stops nobody.
 import { randomUUID } from 'node:crypto';
 import { statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
 import { AUDIT_ID, COLUMNS, type ColumnValue, chainHash, genesis, STAGE } from './audit-row.ts';
 import { applyPragmas } from './database-pragmas.ts';
-import { isLedgerLine, writeLedger } from './ledger-table.ts';
+import { LEDGER_FILE, LedgerWriter } from './ledger-file.ts';
+import { isLedgerLine } from './ledger-table.ts';
 
 /** Up to this row, every intent has its outcome: a start need not look before it. */
 const CLOSED_THROUGH = 'closed-through';
@@ -15,8 +17,6 @@ const NOTE_EVERY = 5000;
 const MAX_OPEN = 100_000;
 /** Orphans closed in one transaction. */
 const ORPHANS_AT_ONCE = 500;
-/** Rows that make it worth to move the write-ahead log into the database while nobody waits. */
-const CHECKPOINT_ROWS = 100;
 
 const LOST_OUTCOME = '{"message":"the gateway ended before the outcome was known"}';
 
@@ -31,6 +31,7 @@ interface Connection {
 
 export class AuditLog {
   readonly #file: string;
+  readonly #ledger: LedgerWriter;
   #connection: Connection | undefined;
   #logId: string | undefined;
   #seq = 0;
@@ -40,9 +41,10 @@ export class AuditLog {
   #sinceNote = 0;
   #sinceCheckpoint = 0;
 
-  /** @param file an audit.db that was migrated */
+  /** @param file an audit.db that was migrated, with its ledger.db beside it */
   constructor(file: string) {
     this.#file = file;
+    this.#ledger = new LedgerWriter(join(dirname(file), LEDGER_FILE));
     this.#connection = this.#connect();
   }
 
@@ -77,7 +79,8 @@ export class AuditLog {
   }
 
   /**
-   * Writes lines from `encodeEvent` and `encodeLedger` in one transaction.
+   * Writes lines from `encodeEvent` in one transaction, and those from `encodeLedger` into the ledger before it ends. What the
+   * ledger holds beyond the log, because the machine stopped in between, is what the next comparison with the engine settles.
    *
    * @param again the lines may already be there: a writer before this one died while it wrote them
    * @throws with nothing written, when the disk does not take it; the next call opens the file anew
@@ -88,11 +91,12 @@ export class AuditLog {
     let seq = this.#seq;
     let prev = this.#prev;
     const rows: ColumnValue[][] = [];
+    const owned: string[] = [];
     try {
       begin.run();
       for (const line of lines) {
         if (isLedgerLine(line)) {
-          writeLedger(sqlite, line);
+          owned.push(line);
           continue;
         }
         const values = JSON.parse(line) as ColumnValue[];
@@ -106,6 +110,7 @@ export class AuditLog {
       this.#sinceNote += lines.length;
       // SQLite goes on writing into a file that was deleted, and what it then calls written is lost.
       if (statSync(this.#file).ino !== inode) throw new Error('the file was replaced');
+      if (owned.length > 0) this.#ledger.write(owned);
       commit.run();
     } catch (error) {
       this.#connection = undefined;
@@ -180,9 +185,10 @@ export class AuditLog {
     return count;
   }
 
-  /** Moves the write-ahead log into the database, when it is worth it and nobody waits. */
+  /** Moves the write-ahead logs into the databases while nobody waits: a copy of the file alone is then whole. */
   checkpoint(): void {
-    if (this.#sinceCheckpoint < CHECKPOINT_ROWS) return;
+    this.#ledger.checkpoint();
+    if (this.#sinceCheckpoint === 0) return;
     this.#sinceCheckpoint = 0;
     try {
       this.#connection?.sqlite.pragma('wal_checkpoint(PASSIVE)');
@@ -192,6 +198,7 @@ export class AuditLog {
   }
 
   close(): void {
+    this.#ledger.close();
     const connection = this.#connection;
     this.#connection = undefined;
     if (connection === undefined) return;

@@ -49,32 +49,3 @@ export const auditMeta = sqliteTable('audit_meta', {
   key: text('key').primaryKey(),
   value: text('value').notNull(),
 });
-
-/** Who owns what, beside the events that made it so and written with them. The engine's own state decides what is alive. */
-export const ledgerObject = sqliteTable(
-  'ledger_object',
-  {
-    key: text('key').primaryKey(),
-    kind: text('kind').notNull(),
-    /** Full id; empty while pending where the engine chooses it. */
-    id: text('id').notNull(),
-    name: text('name').notNull(),
-    tenant: text('tenant').notNull(),
-    owner: text('owner').notNull(),
-    tokenId: text('token_id'),
-    auditId: text('audit_id').notNull(),
-    state: text('state', { enum: ['pending', 'live', 'removed'] }).notNull(),
-    /** Milliseconds since the epoch. */
-    createdAt: integer('created_at').notNull(),
-    removedAt: integer('removed_at'),
-    replacedBy: text('replaced_by'),
-    parent: text('parent'),
-    engineCreatedAt: text('engine_created_at'),
-    isPulled: integer('is_pulled', { mode: 'boolean' }).notNull(),
-    /** JSON: what a container takes of its tenant's share. */
-    share: text('share'),
-    leaseUntil: integer('lease_until'),
-    isRunning: integer('is_running', { mode: 'boolean' }).notNull().default(false),
-  },
-  (t) => [index('ledger_tenant').on(t.tenant, t.kind), index('ledger_removed').on(t.state, t.removedAt)],
-);

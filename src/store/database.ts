@@ -13,8 +13,11 @@ export type Sqlite = Database.Database;
 /** A database in memory, for tests and embedders that keep nothing. */
 export const IN_MEMORY = ':memory:';
 
+/** The databases of the data folder. */
+export type Which = 'state' | 'audit' | 'ledger';
+
 /** Beside the sources in a checkout, beside the bundle in a package. */
-function migrationsFolder(which: 'state' | 'audit'): string {
+function migrationsFolder(which: Which): string {
   for (const base of ['../../migrations', './migrations']) {
     const folder = fileURLToPath(new URL(`${base}/${which}`, import.meta.url));
     if (existsSync(join(folder, 'meta', '_journal.json'))) return folder;
@@ -44,7 +47,7 @@ export function makeDataDir(dataDir: string): void {
  * @throws {GatewayError} `store-corrupt` when it is damaged, `store-newer` when a newer program wrote it,
  *   `store-locked` when another program holds it, `config-invalid` when the folder or the disk does not allow it
  */
-export function openDatabase(file: string, which: 'state' | 'audit'): { sqlite: Sqlite; db: BetterSQLite3Database } {
+export function openDatabase(file: string, which: Which): { sqlite: Sqlite; db: BetterSQLite3Database } {
   let sqlite: Sqlite | undefined;
   try {
     if (file !== IN_MEMORY) {
@@ -55,7 +58,7 @@ export function openDatabase(file: string, which: 'state' | 'audit'): { sqlite: 
     }
     sqlite = new Database(file);
     applyPragmas(sqlite);
-    if (which === 'state') {
+    if (which !== 'audit') {
       const check = sqlite.pragma('quick_check(1)', { simple: true });
       if (check !== 'ok') throw new GatewayError('store-corrupt', damaged(file, which, oneLine(String(check))));
     }
@@ -71,7 +74,7 @@ export function openDatabase(file: string, which: 'state' | 'audit'): { sqlite: 
 }
 
 /** What keeps a file from being opened, in words that say what to do. */
-function openFault(file: string, which: 'state' | 'audit', cause: unknown): GatewayError {
+function openFault(file: string, which: Which, cause: unknown): GatewayError {
   const sqliteCause = innermost(cause);
   const code = (sqliteCause as { code?: string }).code ?? '';
   const reason = oneLine(messageOf(sqliteCause));
@@ -84,10 +87,17 @@ function openFault(file: string, which: 'state' | 'audit', cause: unknown): Gate
   return new GatewayError('store-corrupt', damaged(file, which, reason), { cause });
 }
 
-const damaged = (file: string, which: 'state' | 'audit', reason: string): string =>
-  which === 'state'
-    ? `the database ${file} is damaged (${reason}): restore it from a backup, or move ${basename(file)}* away to begin without identities, tokens and policies`
-    : `the audit log ${file} is damaged (${reason}): keep ${basename(file)}* as they are in another place, and a new log begins`;
+function damaged(file: string, which: Which, reason: string): string {
+  const name = basename(file);
+  switch (which) {
+    case 'state':
+      return `the database ${file} is damaged (${reason}): restore it from a backup (dockgate restore); without one move ${name}* to another place, and the gateway begins without identities, tokens and policies`;
+    case 'ledger':
+      return `the ledger ${file} is damaged (${reason}): restore it from a backup (dockgate restore); without one move ${name}* to another place, and what can be proved is given back to its tenants at the next start, while images nobody is known to own stay closed to all of them`;
+    case 'audit':
+      return `the audit log ${file} is damaged (${reason}): keep ${name}* as they are in another place, and a new log begins; who owns what stands in ledger.db and does not change`;
+  }
+}
 
 function refuseNewer(sqlite: Sqlite, folder: string, file: string): void {
   const known = sqlite

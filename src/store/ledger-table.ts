@@ -1,8 +1,6 @@
-// The ledger's table in audit.db: written by the audit's one writer in the transaction of the event that changes it, read once
-// when the gateway starts. See audit-schema.ts.
-import Database from 'better-sqlite3';
+// The ledger's table: how a change is written as a line and a row, and how rows are read. See ledger-schema.ts.
+import type Database from 'better-sqlite3';
 import type { LedgerEntry } from '../ledger/entry.ts';
-import { applyPragmas } from './database-pragmas.ts';
 
 /** How long an object is kept after its removal, in ms: 90 days. */
 const KEEP_REMOVED_MS = 90 * 24 * 60 * 60 * 1000;
@@ -17,21 +15,29 @@ export const encodeLedger = (changes: readonly LedgerEntry[]): string => `${MARK
 export const isLedgerLine = (line: string): boolean => line.startsWith(MARK);
 
 /** Writes the changes of one line; to be called within a transaction. Writing them twice is writing them once. */
-export function writeLedger(sqlite: Database.Database, line: string): void {
+export const writeLedger = (sqlite: Database.Database, line: string): void =>
+  copyLedger(sqlite, JSON.parse(line.slice(MARK.length)) as LedgerEntry[]);
+
+/** Writes entries; to be called within a transaction. */
+export function copyLedger(sqlite: Database.Database, entries: readonly LedgerEntry[]): void {
   const put = sqlite.prepare(
     `INSERT OR REPLACE INTO ledger_object (key, kind, id, name, tenant, owner, token_id, audit_id, state, created_at, removed_at,
-       replaced_by, parent, engine_created_at, is_pulled, share, is_running,
-       lease_until)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       replaced_by, parent, engine_created_at, is_pulled, share, is_running, lease_until, is_common)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   );
   const remove = sqlite.prepare('DELETE FROM ledger_object WHERE key = ?');
-  for (const e of JSON.parse(line.slice(MARK.length)) as LedgerEntry[]) {
+  for (const e of entries) {
     if (e.state === 'void') remove.run(e.key);
     else {
       put.run(
         ...[e.key, e.kind, e.id, e.name, e.tenant, e.owner, e.tokenId ?? null, e.auditId, e.state, e.createdAt],
         ...[e.removedAt ?? null, e.replacedBy ?? null, e.parent ?? null, e.engineCreatedAt ?? null, e.isPulled ? 1 : 0],
-        ...[e.share === undefined ? null : JSON.stringify(e.share), e.isRunning ? 1 : 0, e.leaseUntil ?? null],
+        ...[
+          e.share === undefined ? null : JSON.stringify(e.share),
+          e.isRunning ? 1 : 0,
+          e.leaseUntil ?? null,
+          e.isCommon ? 1 : 0,
+        ],
       );
     }
   }
@@ -56,29 +62,30 @@ interface Row {
   share: string | null;
   is_running: number;
   lease_until: number | null;
+  /** Absent in an audit.db of an earlier version. */
+  is_common?: number;
 }
 
+/** Whether a database holds the table: an audit.db of an earlier version does. */
+export const hasLedgerTable = (sqlite: Database.Database): boolean =>
+  sqlite.prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'ledger_object'").get() !== undefined;
+
 /**
- * Everything live or pending, and the objects removed last. Objects removed long ago are forgotten.
+ * Everything live or pending, and the objects removed last. Objects removed long ago are left out.
  *
- * @param file an audit.db that was migrated
  * @param nowMs milliseconds since the epoch
  */
-export function readLedger(file: string, nowMs: number): LedgerEntry[] {
-  const sqlite = new Database(file, { fileMustExist: true });
-  try {
-    applyPragmas(sqlite);
+export function readLedger(sqlite: Database.Database, nowMs: number): LedgerEntry[] {
+  if (!sqlite.readonly) {
     sqlite.prepare("DELETE FROM ledger_object WHERE state = 'removed' AND removed_at < ?").run(nowMs - KEEP_REMOVED_MS);
-    const removed = sqlite
-      .prepare(`SELECT * FROM ledger_object WHERE state = 'removed' ORDER BY removed_at DESC LIMIT ${MAX_REMOVED}`)
-      .all() as Row[];
-    const present = sqlite
-      .prepare("SELECT * FROM ledger_object WHERE state <> 'removed' ORDER BY created_at")
-      .all() as Row[];
-    return [...removed.reverse(), ...present].map(entryOf);
-  } finally {
-    sqlite.close();
   }
+  const removed = sqlite
+    .prepare(`SELECT * FROM ledger_object WHERE state = 'removed' ORDER BY removed_at DESC LIMIT ${MAX_REMOVED}`)
+    .all() as Row[];
+  const present = sqlite
+    .prepare("SELECT * FROM ledger_object WHERE state <> 'removed' ORDER BY created_at")
+    .all() as Row[];
+  return [...removed.reverse(), ...present].map(entryOf);
 }
 
 const entryOf = (row: Row): LedgerEntry => ({
@@ -100,4 +107,5 @@ const entryOf = (row: Row): LedgerEntry => ({
   share: row.share === null ? undefined : (JSON.parse(row.share) as LedgerEntry['share']),
   isRunning: row.is_running === 1,
   leaseUntil: row.lease_until ?? undefined,
+  isCommon: row.is_common === 1,
 });

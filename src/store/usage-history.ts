@@ -17,7 +17,7 @@ interface Row {
   removed_at: number | null;
 }
 
-/** @param file an audit.db that was migrated */
+/** @param file a ledger.db that was migrated */
 export function openUsageHistory(file: string): UsageHistory {
   const sqlite = new Database(file, { readonly: true });
   sqlite.pragma('busy_timeout = 5000');

@@ -86,3 +86,46 @@ export const adoptCommand = (): Command =>
       if (optionsOf(command).json) return printJson(adopted);
       return print(adopted.length === 0 ? `nothing new: tenant ${tenant} has all of it already` : objectTable(adopted));
     });
+
+interface WithheldView {
+  readonly name: string;
+  readonly imageId: string;
+  readonly since: string;
+}
+
+const withheldTable = (images: readonly WithheldView[]): string =>
+  table(
+    ['NAME', 'IMAGE ID', 'SINCE'],
+    images
+      .filter(
+        ({ name, imageId }) =>
+          name !== imageId || !images.some((one) => one.imageId === imageId && one.name !== imageId),
+      )
+      .map(({ name, imageId, since }) => [name === imageId ? '' : name, imageId.slice(0, 19), shortTime(since)]),
+  );
+
+export const withheldCommand = (): Command =>
+  new Command('withheld')
+    .description('list images closed to all tenants because the ledger was lost and nobody is known to own them')
+    .addHelpText('after', examples('dockgate tenant withheld', 'dockgate tenant withheld --json'))
+    .action(async (_options: object, command: Command) => {
+      const { images } = await (await gatewayOf(command)).call<{ images: WithheldView[] }>('GET', '/withheld');
+      if (optionsOf(command).json) return printJson(images);
+      return print(images.length === 0 ? 'no image is withheld' : withheldTable(images));
+    });
+
+export const releaseCommand = (): Command =>
+  new Command('release')
+    .description('give withheld images back to all tenants; tenant adopt gives one to its owner instead')
+    .option('--image <image>', 'an image by name or id; may be given more than once', collect)
+    .option('--all', 'every withheld image: only when none of them is a secret of one tenant')
+    .addHelpText('after', examples('dockgate tenant release --image alpine:3.20', 'dockgate tenant release --all'))
+    .action(async ({ image, all }: { image?: readonly string[]; all?: true }, command: Command) => {
+      if ((image === undefined) === (all === undefined)) throw usageError('say which: --image, or --all');
+      const { released } = await (await gatewayOf(command)).call<{ released: WithheldView[] }>(
+        'POST',
+        '/withheld/release',
+        all === true ? { all } : { images: image },
+      );
+      return optionsOf(command).json ? printJson(released) : print(withheldTable(released));
+    });

@@ -6,7 +6,7 @@ import { amountText, isBytes, QUOTA_KEYS, type QuotaKey } from '../../ledger/quo
 import { print, printJson, shortTime, table, usageError } from '../output.ts';
 import { collect, examples, gatewayOf, optionsOf, segment } from './common.ts';
 import { check } from './tenant-check.ts';
-import { adoptCommand, objectsCommand } from './tenant-objects.ts';
+import { adoptCommand, objectsCommand, releaseCommand, withheldCommand } from './tenant-objects.ts';
 
 type Amounts = Partial<Record<QuotaKey, number>>;
 type Usage = Readonly<Record<string, number>>;
@@ -202,6 +202,8 @@ export const tenantCommand = (): Command =>
     .addCommand(usage())
     .addCommand(objectsCommand())
     .addCommand(adoptCommand())
+    .addCommand(withheldCommand())
+    .addCommand(releaseCommand())
     .addCommand(check())
     .addCommand(remove())
     .addHelpText(

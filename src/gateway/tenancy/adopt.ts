@@ -5,6 +5,7 @@ import { canonicalImageReference } from '../../engine/image-reference.ts';
 import { GatewayError } from '../../errors.ts';
 import type { LedgerEntry, OwnedKind } from '../../ledger/entry.ts';
 import { canonicalOf, PREDEFINED_NETWORKS } from '../../ledger/views.ts';
+import { isWithheld } from '../../ledger/withheld.ts';
 import {
   ask,
   filtersQuery,
@@ -68,11 +69,11 @@ export async function findAdoptable(
   const entries: LedgerEntry[] = [];
   for (const one of found.values()) {
     const holders = state.ledger.holders(one.kind, one.id);
-    const other = holders.find((entry) => entry.tenant !== tenant);
+    const other = holders.find((entry) => entry.tenant !== tenant && !isWithheld(entry));
     if (other !== undefined) {
       throw new GatewayError('conflict', `${one.kind} ${one.name || one.id} belongs to tenant ${other.tenant}`);
     }
-    if (holders.length > 0) continue;
+    if (holders.some((entry) => entry.tenant === tenant)) continue;
     entries.push({ key: '', tenant, owner: '', auditId: '', state: 'live', createdAt: nowMs, ...one });
   }
   return entries;
@@ -122,14 +123,15 @@ export async function adopt(
     owner: owner.subject,
     auditId: owner.auditId,
   }));
-  for (let at = 0; at < owned.length; at += MAX_CHANGES) {
-    const some = owned.slice(at, at + MAX_CHANGES);
+  const changes = [...owned, ...owned.flatMap((entry) => noLongerWithheld(entry, state))];
+  for (let at = 0; at < changes.length; at += MAX_CHANGES) {
+    const some = changes.slice(at, at + MAX_CHANGES);
     await recorder.record({
       at: nowMs * 1000,
       stage: 'gateway',
       auditId: owner.auditId,
       subject: owner.subject,
-      tenant: some[0]?.tenant,
+      tenant: owned[0]?.tenant,
       action: 'ledger.adopt',
       decision: 'allow',
       detail: { objects: some.map(({ kind, id }) => `${kind}/${id}`) },
@@ -137,4 +139,56 @@ export async function adopt(
     });
     for (const entry of some) state.ledger.apply(entry);
   }
+}
+
+/** What withheld an adopted image: under its name, its id and its digests. Other tags of it stay withheld. */
+function noLongerWithheld(entry: LedgerEntry, { ledger }: TenancyState): LedgerEntry[] {
+  if (entry.kind !== 'image' || entry.parent === undefined) return [];
+  return ledger
+    .imageHolders(entry.parent)
+    .filter((other) => isWithheld(other) && (other.id === entry.id || /^sha256:|@/.test(other.id)))
+    .map((other): LedgerEntry => ({ ...other, state: 'void' }));
+}
+
+/** Images withheld from every tenant, by the names they have. */
+export const withheldImages = ({ ledger }: TenancyState): readonly LedgerEntry[] =>
+  [...ledger.entries()].filter(isWithheld);
+
+/**
+ * Gives withheld images to all, as if they had always been nobody's: whole images, whichever of their names is given.
+ *
+ * @param images names or ids; undefined for all that are withheld
+ * @throws {GatewayError} `not-found` for one that is not withheld, `audit-unwritable`
+ */
+export async function releaseImages(
+  state: TenancyState,
+  images: readonly string[] | undefined,
+  by: { readonly subject: string; readonly auditId: string },
+  recorder: Recorder,
+  nowMs: number,
+): Promise<readonly LedgerEntry[]> {
+  const all = withheldImages(state);
+  const wanted = new Set<string>();
+  for (const name of images ?? []) {
+    const id = /^sha256:[0-9a-f]{64}$/.test(name) ? name : canonicalImageReference(name);
+    const found = all.filter((entry) => entry.id === id);
+    if (found.length === 0) throw new GatewayError('not-found', `the image ${name.slice(0, 256)} is not withheld`);
+    for (const { parent } of found) wanted.add(parent ?? id);
+  }
+  const freed = all.filter(({ parent, id }) => images === undefined || wanted.has(parent ?? id));
+  for (let at = 0; at < freed.length; at += MAX_CHANGES) {
+    const some = freed.slice(at, at + MAX_CHANGES).map((entry): LedgerEntry => ({ ...entry, state: 'void' }));
+    await recorder.record({
+      at: nowMs * 1000,
+      stage: 'gateway',
+      auditId: by.auditId,
+      subject: by.subject,
+      action: 'ledger.release',
+      decision: 'allow',
+      detail: { objects: some.map(({ id }) => `image/${id}`) },
+      ledger: some,
+    });
+    for (const entry of some) state.ledger.apply(entry);
+  }
+  return freed;
 }

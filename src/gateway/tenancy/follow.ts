@@ -2,6 +2,7 @@
 // everything at the start and every minute. An object that is gone leaves no right, and one that was being made when the gateway
 // ended finds its maker.
 import type { Recorder } from '../../audit/event.ts';
+import { GatewayError } from '../../errors.ts';
 import type { LedgerEntry } from '../../ledger/entry.ts';
 import { readEvent } from '../../ledger/events.ts';
 import { JsonLines } from '../../ledger/json-items.ts';
@@ -12,6 +13,7 @@ import { Ender } from '../../proxy/ending.ts';
 import type { CallerEnd } from '../../proxy/types.ts';
 import { filtersQuery, findContainer } from './engine-state.ts';
 import { createMeasurer } from './measure.ts';
+import { rebuild } from './rebuild.ts';
 import { learnEnding, learnShare, reconcile } from './reconcile.ts';
 import type { TenancyState } from './tenant-call.ts';
 
@@ -25,8 +27,15 @@ const MAX_VOIDED = 1000;
 const MAX_CHANGES = 100;
 
 export interface Follower {
-  /** Looks at everything now. */
+  /** Looks at everything now. A failure is told to the log; what was known stays. */
   reconcile(): Promise<void>;
+  /** Whether the ledger was compared with the engine, and its events were followed since. */
+  readonly isCurrent: boolean;
+  /**
+   * Compares the ledger with the engine unless it is current: a right that is stale must not be used.
+   * @throws {GatewayError} `ledger-unsettled`, `engine-unreachable` when it could not be compared
+   */
+  becomeCurrent(): Promise<void>;
   /** Begins to follow, if it does not yet. */
   start(): void;
   stop(): void;
@@ -37,13 +46,21 @@ export interface FollowParts {
   readonly log: Logger;
   now(): number;
   newAuditId(): string;
+  /** Why objects may be missing in the ledger as it was stored. */
+  readonly doubt?: string | undefined;
+  /** They were looked for. */
+  onSettled?(): void;
 }
 
 export function createFollower(state: TenancyState, parts: FollowParts): Follower {
   const stopping = new Ender();
   let timer: ReturnType<typeof setInterval> | undefined;
-  let running: Promise<void> | undefined;
+  let running: Promise<unknown> | undefined;
   let isFirst = true;
+  /** Ends of event streams so far: a comparison begun before one says nothing of what came after it. */
+  let ends = 0;
+  let isCurrent = false;
+  let { doubt } = parts;
 
   const voided = new Map<string, LedgerEntry>();
   const remember = (entry: LedgerEntry): void => {
@@ -164,7 +181,7 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
       if (entry?.kind === 'container' && isOpen && !state.underWay.has(entry.auditId)) {
         learn([{ ...entry, id, name: attributes.name ?? entry.name, state: 'live' }], 'the engine made it after all');
       }
-    } else if (type === 'image' && (action === 'untag' || action === 'delete')) {
+    } else if (type === 'image' && ['untag', 'delete', 'tag', 'load', 'import'].includes(action)) {
       void learnUntagged(id, attributes.name ?? '');
     }
     return false;
@@ -200,23 +217,59 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
       if (stopping.ended) return;
       // Changes that went unheard have no trace in a list.
       isFirst = true;
+      isCurrent = false;
+      ends++;
       await new Promise<void>((resolve) => setTimeout(resolve, RETRY_MS).unref());
       await follower.reconcile();
     }
   }
 
+  /** @returns why it could not be compared */
+  async function compare(): Promise<unknown> {
+    const before = ends;
+    try {
+      if (doubt !== undefined) await settle(doubt);
+      await reconcile(state, learn, isFirst);
+      isFirst = false;
+      if (before === ends) isCurrent = true;
+      void measurer.round();
+      return undefined;
+    } catch (error) {
+      parts.log.warn({ err: error }, 'the ledger could not be compared with the engine');
+      return error;
+    } finally {
+      running = undefined;
+    }
+  }
+
+  async function settle(why: string): Promise<void> {
+    const { returned, withheld } = await rebuild(state, parts, why);
+    parts.onSettled?.();
+    doubt = undefined;
+    parts.log.warn(
+      { reason: why, returned, withheld },
+      'the ledger was made whole from what the engine has: images nobody is known to own are closed to tenants until ' +
+        'dockgate tenant adopt gives them to one, or dockgate tenant release to all',
+    );
+  }
+
   const follower: Follower = {
-    reconcile() {
-      running ??= reconcile(state, learn, isFirst)
-        .then(() => {
-          isFirst = false;
-          void measurer.round();
-        })
-        .catch((error: unknown) => parts.log.warn({ err: error }, 'the ledger could not be compared with the engine'))
-        .finally(() => {
-          running = undefined;
-        });
-      return running;
+    get isCurrent() {
+      return isCurrent;
+    },
+    async reconcile() {
+      running ??= compare();
+      await running;
+    },
+    async becomeCurrent() {
+      // One that runs may have begun before the stream ended.
+      for (let tries = 0; tries < 2 && !isCurrent; tries++) {
+        running ??= compare();
+        const failure = await running;
+        if (failure instanceof GatewayError) throw failure;
+        if (failure !== undefined) throw unsettled(failure);
+      }
+      if (!isCurrent) throw unsettled(undefined);
     },
     start() {
       if (timer !== undefined || stopping.ended) return;
@@ -231,3 +284,10 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
   };
   return follower;
 }
+
+const unsettled = (cause: unknown): GatewayError =>
+  new GatewayError(
+    'ledger-unsettled',
+    'who owns what could not be compared with the engine yet, and no tenant is served before; try again in a moment',
+    { cause, retryAfterS: 1 },
+  );

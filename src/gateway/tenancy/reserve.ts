@@ -7,6 +7,7 @@ import { countAnonymousVolumes } from '../../ledger/anonymous-volumes.ts';
 import { type LedgerEntry, newEntry, type OwnedKind } from '../../ledger/entry.ts';
 import { labelsOf, stamp } from '../../ledger/labels.ts';
 import { taken } from '../../ledger/missing.ts';
+import type { SealedKind } from '../../ledger/seal.ts';
 import { NO_SHARE } from '../../ledger/share.ts';
 import { findImage, findVolume, isAnsweredTo } from './engine-state.ts';
 import { counts } from './fill-share.ts';
@@ -193,13 +194,20 @@ function withField(call: EngineCall, field: string, value: Json): EngineCall {
   return keepingIds(call, toCall(call, body as JsonObject));
 }
 
-function stamped(call: EngineCall, { owner }: TenantCall): EngineCall {
+function stamped(call: EngineCall, { owner, state }: TenantCall): EngineCall {
   const body =
     typeof call.body === 'object' && call.body !== null
       ? (call.body as JsonObject)
       : (Object.create(null) as JsonObject);
-  return keepingIds(call, toCall(call, stamp(body, 'Labels', owner)));
+  const kind = SEALED.get(call.operation.resource);
+  const seal = kind === undefined ? undefined : state.seal.of(kind, owner);
+  return keepingIds(call, toCall(call, stamp(body, 'Labels', owner, seal)));
 }
+
+/** A commit makes an image, and images carry no seal. */
+const SEALED: ReadonlyMap<string, SealedKind> = new Map(
+  (['container', 'volume', 'network', 'service', 'secret', 'config'] as const).map((kind) => [kind, kind]),
+);
 
 function withBuildLabels(call: EngineCall, { owner }: TenantCall): EngineCall {
   const given = call.query.labels?.[0];

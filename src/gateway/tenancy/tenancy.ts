@@ -6,10 +6,11 @@ import type { LedgerEntry } from '../../ledger/entry.ts';
 import { Holds } from '../../ledger/holds.ts';
 import { Ledger } from '../../ledger/ledger.ts';
 import type { TenantLimits } from '../../ledger/quota.ts';
+import type { LedgerSeal } from '../../ledger/seal.ts';
 import type { IsShared } from '../../ledger/views.ts';
 import type { Principal } from '../../policy/types.ts';
 import type { EngineClient } from '../../proxy/engine-client.ts';
-import { adopt, findAdoptable, type Wanted } from './adopt.ts';
+import { adopt, findAdoptable, releaseImages, type Wanted, withheldImages } from './adopt.ts';
 import { createFollower, type FollowParts } from './follow.ts';
 import type { Spool } from './load.ts';
 import { Rates } from './rates.ts';
@@ -35,6 +36,11 @@ export interface Tenancy {
     objects(tenant: string): readonly LedgerEntry[];
     find(tenant: string, wanted: Wanted): Promise<readonly LedgerEntry[]>;
     adopt(entries: readonly LedgerEntry[], owner: { subject: string; auditId: string }): Promise<void>;
+    withheld(): readonly LedgerEntry[];
+    release(
+      images: readonly string[] | undefined,
+      by: { subject: string; auditId: string },
+    ): Promise<readonly LedgerEntry[]>;
   };
   close(): void;
 }
@@ -44,6 +50,7 @@ export interface TenancyOptions extends FollowParts {
   /** The ledger as it was stored. */
   readonly entries: Iterable<LedgerEntry>;
   readonly isShared: IsShared;
+  readonly seal: LedgerSeal;
   /** Room for image archives, and the largest one, in bytes. */
   readonly spool: Spool;
   maxLoadBytes(): number;
@@ -58,6 +65,7 @@ export function createTenancy(options: TenancyOptions): Tenancy {
     holds: new Holds(),
     engine: options.engine,
     isShared: options.isShared,
+    seal: options.seal,
     underWay: new Set(),
     builds: new Map(),
     rates: new Rates(),
@@ -67,28 +75,20 @@ export function createTenancy(options: TenancyOptions): Tenancy {
     limitsOf: (tenant) => options.limitsOf?.(tenant),
   };
   const follower = createFollower(state, options);
-  let started: Promise<void> | undefined;
   const start = (): Promise<void> => {
-    if (started === undefined) {
-      follower.start();
-      started = follower.reconcile();
-    }
-    return started;
+    follower.start();
+    return follower.reconcile();
   };
-  if (state.ledger.size > 0) void start();
-  let isReady = false;
+  if (state.ledger.size > 0 || options.doubt !== undefined) void start();
   return {
     ledger: state.ledger,
     state,
     begin(principal, auditId, atMs, engine) {
       const own = engine === undefined ? state : { ...state, engine };
       const owner = { tenant: principal.tenant, subject: principal.subject, tokenId: principal.tokenId, auditId, atMs };
-      if (isReady) return new TenantCall(owner, own);
-      // The first calls wait until the ledger was compared with the engine: a right that is stale must not be used.
-      return start().then(() => {
-        isReady = true;
-        return new TenantCall(owner, own);
-      });
+      if (follower.isCurrent) return new TenantCall(owner, own);
+      follower.start();
+      return follower.becomeCurrent().then(() => new TenantCall(owner, own));
     },
     admit(principal, operation, nowMs) {
       const limits = state.limitsOf(principal.tenant);
@@ -102,6 +102,8 @@ export function createTenancy(options: TenancyOptions): Tenancy {
         await adopt(state, entries, owner, options.recorder, options.now());
         void start();
       },
+      withheld: () => withheldImages(state),
+      release: (images, by) => releaseImages(state, images, by, options.recorder, options.now()),
     },
     close: () => follower.stop(),
   };

@@ -8,6 +8,7 @@ import type { Holds } from '../../ledger/holds.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
 import { missing, taken } from '../../ledger/missing.ts';
 import type { TenantLimits } from '../../ledger/quota.ts';
+import type { LedgerSeal } from '../../ledger/seal.ts';
 import type { IsShared, View } from '../../ledger/views.ts';
 import type { EngineClient } from '../../proxy/engine-client.ts';
 import { withDefaults, withPairs } from './fill-share.ts';
@@ -23,6 +24,8 @@ export interface TenancyState {
   readonly holds: Holds;
   readonly engine: EngineClient;
   readonly isShared: IsShared;
+  /** Proves labels to be the gateway's own. */
+  readonly seal: LedgerSeal;
   /** Audit ids of calls under way: their pending entries are theirs to settle. */
   readonly underWay: Set<string>;
   /** Classic builds under way by build id, for `build.cancel`. */

@@ -1,0 +1,28 @@
+// Images nobody is known to own, after the ledger was lost: they are withheld from every tenant until an operator says whose they are,
+// or that they are everybody's. They stand in the ledger under an owner that no tenant can be called.
+import type { LedgerEntry } from './entry.ts';
+
+/** No tenant's name begins with a bracket. */
+export const NOBODY = '(nobody)';
+
+export const isWithheld = ({ tenant }: Pick<LedgerEntry, 'tenant'>): boolean => tenant === NOBODY;
+
+/** The entry that withholds an image under one of its names, or under its id. */
+export const withheldEntry = (
+  auditId: string,
+  number: number,
+  id: string,
+  imageId: string,
+  atMs: number,
+): LedgerEntry => ({
+  key: `${auditId}/${number}`,
+  kind: 'image',
+  id,
+  name: id,
+  tenant: NOBODY,
+  owner: '',
+  auditId,
+  state: 'live',
+  createdAt: atMs,
+  parent: imageId,
+});
