@@ -48,8 +48,10 @@ import { compilePolicies, type PolicySet } from './policy/compile.ts';
 import { faultsOfTests } from './policy/run-tests.ts';
 import { createEngineClient } from './proxy/engine-client.ts';
 import { createEngineDefaults } from './proxy/engine-defaults.ts';
+import { Lane } from './proxy/lanes.ts';
 import { readinessOf } from './readiness.ts';
 import { redactorFor } from './redactor.ts';
+import type { ConnectionCounts } from './runtime/connections.ts';
 import { type Handlers, listen } from './runtime/listen.ts';
 import { openAuditReader } from './store/audit-reader.ts';
 import { openTokenUseReader } from './store/audit-token-use.ts';
@@ -91,6 +93,8 @@ export interface OpenGateway {
 export interface OpenOptions {
   /** Addresses listened on, `https://127.0.0.1:2376` and `unix:///run/ci.sock`, for whoever asks for the status. */
   readonly listeners?: () => readonly string[];
+  /** Connections of the listeners, for the metrics. */
+  readonly connections?: () => readonly ConnectionCounts[];
   readonly reload?: () => Promise<Readonly<Record<string, unknown>>>;
   /** Folder plugins named by a relative path belong to. */
   readonly baseDir?: string;
@@ -204,6 +208,11 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
           ? log.debug({}, 'the engine told its defaults for a container')
           : log.warn({ why }, 'the engine told no defaults for a container, so none counts as such'),
     });
+    const inFlight = new Lane({ places: 'calls', setting: 'limits.calls' }, () => ({
+      total: current.limits.calls,
+      sharePercent: current.limits.sharePercent,
+      queueMs: 0,
+    }));
     let isShared = compileSharedImages(config.tenants.sharedImages);
     const tenancy = createTenancy({
       engine,
@@ -226,7 +235,8 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       auditHealthy: () => recorder.healthy,
       engineReachable: () => readiness.last,
       issuers: () => externals.states(),
-      lanes: () => engine.lanes(),
+      lanes: () => ({ ...engine.lanes(), 'in-flight': inFlight.state() }),
+      connections: () => options.connections?.() ?? [],
       version: VERSION,
     });
     const apiVersions = {
@@ -355,6 +365,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       recorder,
       engine,
       engineDefaults,
+      inFlight,
       tenancy,
       limits: () => current.limits,
       apiVersions,

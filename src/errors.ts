@@ -39,6 +39,7 @@ export const ERROR_CODES = {
   'grant-type-unsupported': { status: 400, title: 'The grant type is not served' },
   'details-invalid': { status: 400, title: 'The authorization details are not valid' },
   'too-many-attempts': { status: 429, title: 'Too many attempts failed' },
+  'too-many-calls': { status: 429, title: 'Too many calls at once' },
   // classify and decode
   'path-not-canonical': { status: 400, title: 'The path is not in its canonical form' },
   'version-unsupported': { status: 400, title: 'The API version is not served' },

@@ -227,7 +227,7 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
       parts.log.error({ err: unexpected, auditId: trace.auditId }, 'a call could not be answered');
       caller.abort();
     } finally {
-      trace.tenantCall?.release();
+      trace.end();
       live.leave(running);
     }
   }
@@ -281,7 +281,7 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
       socket.destroy();
     } finally {
       socket.off('close', onClose);
-      trace.tenantCall?.release();
+      trace.end();
       live.leave(running);
     }
   }

@@ -67,6 +67,7 @@ export async function run(
     baseDir: options.baseDir,
     reload,
     listeners: () => listeners.addresses(),
+    connections: () => listeners.running.map((one) => one.counts()),
   });
   const listeners = new Listeners(open, log);
   try {

@@ -3,6 +3,7 @@
 import { Counter, Gauge, type Metric, Registry } from 'prom-client';
 import type { GatewayMeter } from './gateway/parts.ts';
 import type { LaneState } from './proxy/lanes.ts';
+import type { ConnectionCounts } from './runtime/connections.ts';
 
 /** Buckets of call durations, in seconds: the gateway adds fractions of a millisecond, engines take up to minutes. */
 const DURATION_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60];
@@ -18,7 +19,9 @@ export function createMetrics(observe: {
   engineReachable(): boolean;
   /** External issuers and whether their keys are at hand. */
   issuers?(): readonly { readonly name: string; readonly status: string }[];
-  /** How full the lanes to the engine are. */
+  /** Connections of each listener. */
+  connections?(): readonly ConnectionCounts[];
+  /** How full the lanes to the engine are, and that of calls under way. */
   lanes?(): Readonly<Record<string, LaneState>>;
   version: string;
 }): Metrics {
@@ -76,6 +79,29 @@ export function createMetrics(observe: {
       }
     },
   });
+  const sumOf = (key: keyof ConnectionCounts): number =>
+    (observe.connections?.() ?? []).reduce((sum, counts) => sum + counts[key], 0);
+  new Gauge({
+    name: 'dockgate_connections',
+    help: 'Open connections: with the credentials of an identity, and without so far',
+    labelNames: ['caller'] as const,
+    registers,
+    collect() {
+      this.set({ caller: 'unproven' }, sumOf('unproven'));
+      this.set({ caller: 'identity' }, sumOf('open') - sumOf('unproven'));
+    },
+  });
+  new Counter({
+    name: 'dockgate_connections_turned_away_total',
+    help: 'Connections refused, and silent ones closed to make room for others',
+    labelNames: ['how'] as const,
+    registers,
+    collect() {
+      this.reset();
+      this.inc({ how: 'refused' }, sumOf('refused'));
+      this.inc({ how: 'closed' }, sumOf('closed'));
+    },
+  });
   const ofLanes = (name: string, help: string, read: (of: LaneState) => number) =>
     new Gauge({
       name,
@@ -86,11 +112,11 @@ export function createMetrics(observe: {
         for (const [lane, state] of Object.entries(observe.lanes?.() ?? {})) this.set({ lane }, read(state));
       },
     });
-  ofLanes('dockgate_engine_places_used', 'Calls at the engine by lane', ({ used }) => used);
-  ofLanes('dockgate_engine_waiting', 'Calls that wait for their turn at the engine by lane', (of) => of.waiting);
-  ofLanes('dockgate_engine_largest_share', 'Places of the identity that holds most', (of) => of.largestShare);
+  ofLanes('dockgate_places_used', 'Calls under way, and those at the engine by lane', ({ used }) => used);
+  ofLanes('dockgate_waiting', 'Calls that wait for their turn at the engine by lane', (of) => of.waiting);
+  ofLanes('dockgate_largest_share', 'Places of the identity that holds most', (of) => of.largestShare);
   new Counter({
-    name: 'dockgate_engine_refused_total',
+    name: 'dockgate_refused_total',
     help: 'Calls refused because the lane was full or their identity had its share',
     labelNames: ['lane'] as const,
     registers,

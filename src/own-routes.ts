@@ -8,6 +8,7 @@ import { problemOf } from './admin/problems.ts';
 import { type AdminCaller, type AdminServices, LOCAL_OPERATOR } from './admin/services.ts';
 import { AUDIT_ID_HEADER } from './gateway/answer.ts';
 import { headerValues } from './gateway/arrival.ts';
+import { holderName } from './gateway/judge.ts';
 import type { LiveCalls } from './gateway/live-calls.ts';
 import { answerTokenCall, TOKEN_PATH, type TokenEndpointParts } from './gateway/token-endpoint.ts';
 import { asGatewayError } from './gateway/trace.ts';
@@ -16,6 +17,7 @@ import type { Authenticator } from './identity/authenticate.ts';
 import type { Issuer } from './identity/issue-token.ts';
 import { ceilingOf } from './policy/ceiling.ts';
 import type { Principal } from './policy/types.ts';
+import { claimOf } from './runtime/connections.ts';
 import type { Handlers } from './runtime/listen.ts';
 import { peerOf } from './runtime/peer.ts';
 
@@ -76,6 +78,7 @@ export function mountOwnRoutes(app: Hono<GatewayEnv>, own: OwnRoutes): void {
     let caller: AdminCaller;
     try {
       const principal = await authenticate(c, own.authenticator);
+      claimOf(c.env?.incoming?.socket)?.claim(holderName(principal));
       // A tail of the audit ends with the operator's credentials, like any other stream.
       own.live.hold(call, principal);
       caller = adminCallerOf(principal, c, call.signal);

@@ -136,8 +136,8 @@ export const LIMITS = {
   bodyTimeoutMs: [60_000, 100, 3_600_000, 'milliseconds'],
   idleTimeoutMs: [75_000, 100, 3_600_000, 'milliseconds'],
   drainTimeoutMs: [5_000, 0, 3_600_000, 'milliseconds'],
-  connections: [1024, 1, 100_000, 'connections'],
-  connectionsPerIp: [1024, 1, 100_000, 'connections'],
+  connections: [4096, 1, 100_000, 'connections'],
+  calls: [4096, 4, 100_000, 'calls'],
   engineConnections: [256, 4, 100_000, 'connections'],
   engineStreams: [4096, 4, 100_000, 'streams'],
   engineQueueMs: [10_000, 1, 600_000, 'milliseconds'],
@@ -170,18 +170,29 @@ const inPlainNumbers = (value: unknown, unit: string): string => {
   return match && factor ? `; write ${Number(match[1]) * factor}` : '';
 };
 
-const limit = ([fallback, least, most, unit]: readonly [number, number, number, string]) => {
+const bounded = (least: number, most: number, unit: string) => {
   const error = (issue: { input?: unknown }) =>
     `must be a whole number of ${unit} from ${least} to ${most}, not ${named(issue.input)}${inPlainNumbers(issue.input, unit)}`;
-  return z.int({ error }).min(least, { error }).max(most, { error }).default(fallback);
+  return z.int({ error }).min(least, { error }).max(most, { error });
 };
 
 type LimitName = keyof typeof LIMITS;
-const limitShape = Object.fromEntries(Object.entries(LIMITS).map(([name, bounds]) => [name, limit(bounds)])) as Record<
-  LimitName,
-  ReturnType<typeof limit>
->;
-export const limitsSection = strict(limitShape, 'a map of limits');
+const limitShape = Object.fromEntries(
+  Object.entries(LIMITS).map(([name, [fallback, least, most, unit]]) => [
+    name,
+    bounded(least, most, unit).default(fallback),
+  ]),
+) as Record<LimitName, z.ZodDefault<ReturnType<typeof bounded>>>;
+const connections = bounded(1, 100_000, 'connections').optional();
+export const limitsSection = strict(
+  { ...limitShape, connectionsPerIp: connections, connectionsUnproven: connections },
+  'a map of limits',
+).transform((given) => {
+  // Left out, they follow from what there is in all: a quarter of it, and a quarter of that.
+  const connectionsPerIp = given.connectionsPerIp ?? Math.ceil(given.connections / 4);
+  const connectionsUnproven = given.connectionsUnproven ?? Math.ceil(connectionsPerIp / 4);
+  return { ...given, connectionsPerIp, connectionsUnproven };
+});
 
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 export const logSection = strict({

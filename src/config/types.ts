@@ -54,8 +54,14 @@ export interface Limits {
   readonly bodyTimeoutMs: number;
   readonly idleTimeoutMs: number;
   readonly drainTimeoutMs: number;
+  /** Calls under way at once. */
+  readonly calls: number;
+  /** Open at once on one listener. */
   readonly connections: number;
+  /** Of one address. Default: a quarter of `connections`. */
   readonly connectionsPerIp: number;
+  /** Of one address and without credentials so far; the oldest silent one goes first. Default: a quarter of `connectionsPerIp`. */
+  readonly connectionsUnproven: number;
   /** Ordinary calls at the engine at once. */
   readonly engineConnections: number;
   /** Streams, upgrades and calls that wait for something to happen in the engine (`docker stop`), at once. */

@@ -3,6 +3,7 @@
 import type { IncomingMessage } from 'node:http';
 import { GatewayError } from '../errors.ts';
 import type { Peer } from '../identity/certificate-callers.ts';
+import { type ConnectionClaim, claimOf } from '../runtime/connections.ts';
 import { peerOf } from '../runtime/peer.ts';
 
 /** Where a connection came in: what the listener knows before any byte is read. */
@@ -38,6 +39,8 @@ export interface Arrival {
   readonly source: string;
   /** The other end of a TLS connection, and its certificate. */
   readonly peer?: Peer | undefined;
+  /** The connection it came on, where a listener keeps count of them. */
+  readonly connection?: ConnectionClaim | undefined;
   readonly body: ArrivalBody;
 }
 
@@ -73,6 +76,7 @@ export function nodeArrival(incoming: IncomingMessage, channel: Channel, onConti
     channel,
     source: channel.kind === 'unix' ? 'unix' : (incoming.socket.remoteAddress ?? 'unknown'),
     peer: channel.kind === 'unix' ? undefined : peerOf(incoming.socket),
+    connection: claimOf(incoming.socket),
     body: {
       present,
       readAll(maxBytes, timeoutMs) {

@@ -42,7 +42,10 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
   const principal = authenticated instanceof Promise ? await authenticated : authenticated;
   trace.principal = principal;
   // From here on what is asked of the engine is asked for this identity, and takes of its share.
-  trace.engine = parts.engine.as(holderOf(principal, parts));
+  const holder = holderOf(principal, parts);
+  trace.engine = parts.engine.as(holder);
+  trace.begin(holder.name, parts.inFlight);
+  arrival.connection?.claim(holder.name);
 
   const seen = parts.seen.read(arrival.method, arrival.target);
   trace.seen = seen;
@@ -101,9 +104,12 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
   return { call, principal };
 }
 
-/** Identities share the engine by issuer and subject. */
+/** What an identity's shares are counted under: issuer and subject. */
+export const holderName = ({ issuer, subject }: Principal): string => `${issuer} ${subject}`;
+
+/** An identity as it asks the engine. */
 const holderOf = (principal: Principal, parts: GatewayParts): Holder => ({
-  name: `${principal.issuer} ${principal.subject}`,
+  name: holderName(principal),
   recheck: () => parts.authenticator.recheck(principal),
 });
 

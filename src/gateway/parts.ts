@@ -7,6 +7,7 @@ import type { Logger } from '../log.ts';
 import type { PolicySet } from '../policy/compile.ts';
 import type { EngineClient } from '../proxy/engine-client.ts';
 import type { EngineDefaults } from '../proxy/engine-defaults.ts';
+import type { Lane } from '../proxy/lanes.ts';
 import type { LiveCalls } from './live-calls.ts';
 import type { SeenCalls } from './seen-calls.ts';
 import type { Tenancy } from './tenancy/tenancy.ts';
@@ -38,6 +39,8 @@ export interface GatewayParts {
   readonly engine: EngineClient;
   /** What the engine fills in for a container by itself. */
   readonly engineDefaults: EngineDefaults;
+  /** Calls under way, by identity. */
+  readonly inFlight: Lane;
   /** Serves principals that have a tenant. */
   readonly tenancy: Tenancy;
   limits(): GatewayLimits;

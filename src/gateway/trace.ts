@@ -9,6 +9,7 @@ import { BUILD_OPAQUE, isBuildKitDoor } from '../policy/actions.ts';
 import { isBuildKitBuild } from '../policy/buildkit.ts';
 import type { Decision, Principal } from '../policy/types.ts';
 import type { EngineClient } from '../proxy/engine-client.ts';
+import type { Lane, Place } from '../proxy/lanes.ts';
 import { type Arrival, headerValue } from './arrival.ts';
 import type { GatewayParts } from './parts.ts';
 import type { SeenCall } from './seen-calls.ts';
@@ -25,6 +26,7 @@ export class Trace {
   readonly #startedMs: number;
   #client: string | undefined;
   #isClientRead = false;
+  #place: Place | undefined;
   principal: Principal | undefined;
   /** The engine as the caller reaches it: within its identity's share once that is known. */
   engine: EngineClient;
@@ -49,6 +51,20 @@ export class Trace {
     this.auditId = parts.newAuditId();
     this.#startedAt = parts.now() * 1000;
     this.#startedMs = performance.now();
+  }
+
+  /** Counts the call for its identity. @throws {GatewayError} `too-many-calls` */
+  begin(holder: string, inFlight: Lane): void {
+    const place = inFlight.tryTake(holder);
+    if (place === undefined)
+      throw new GatewayError('too-many-calls', `too many calls at once: ${inFlight.why(holder)}`, { retryAfterS: 1 });
+    this.#place = place;
+  }
+
+  /** The call is over. */
+  end(): void {
+    this.tenantCall?.release();
+    this.#place?.release();
   }
 
   durationUs(): number {

@@ -117,7 +117,7 @@ export class Lane {
     const most = Math.max(1, Math.floor((MAX_WAITING * sharePercent) / 100));
     if (this.#waiting >= MAX_WAITING || (queue?.size ?? 0) >= most) {
       this.#refused++;
-      throw new GatewayError('engine-busy', `too many calls wait for the engine; ${this.#why(holder)}`, {
+      throw new GatewayError('engine-busy', `too many calls wait for the engine; ${this.why(holder)}`, {
         retryAfterS: Math.ceil(queueMs / 1000),
       });
     }
@@ -128,7 +128,7 @@ export class Lane {
         this.#refused++;
         return new GatewayError(
           'engine-busy',
-          `no connection to the engine came free within ${queueMs} ms: ${this.#why(holder)}`,
+          `no connection to the engine came free within ${queueMs} ms: ${this.why(holder)}`,
           { retryAfterS: Math.ceil(queueMs / 1000) },
         );
       },
@@ -137,6 +137,13 @@ export class Lane {
     else queue.add(waiting);
     this.#waiting++;
     return waiting;
+  }
+
+  /** A place, or undefined where one would have to wait. */
+  tryTake(holder: string): Place | undefined {
+    if (this.#mayTake(holder)) return this.#grant(holder);
+    this.#refused++;
+    return undefined;
   }
 
   /** Called by the place that was held. */
@@ -206,7 +213,8 @@ export class Lane {
     if (queue.size === 0) this.#queues.delete(holder);
   }
 
-  #why(holder: string): string {
+  /** Why there is no place for a holder now, as a clause. */
+  why(holder: string): string {
     const { total, sharePercent } = this.#bounds();
     const { places, setting } = this.#words;
     const held = this.#held.get(holder) ?? 0;

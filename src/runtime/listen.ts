@@ -8,8 +8,10 @@ import type { Listener } from '../config/types.ts';
 import { type ErrorCode, GatewayError } from '../errors.ts';
 import type { Channel } from '../gateway/arrival.ts';
 import type { Logger } from '../log.ts';
+import { type ConnectionCounts, type ConnectionLimits, Connections } from './connections.ts';
 import { makePausable } from './pausable.ts';
 import { bindSocket } from './socket-file.ts';
+import { Turns } from './turns.ts';
 import { readUpgradeBody } from './upgrade-body.ts';
 
 /** How often connections are looked over for late heads, in ms. */
@@ -35,13 +37,11 @@ export interface Handlers {
   onUnreadable(code: ErrorCode, message: string, channel: Channel, source: string): string;
 }
 
-export interface ListenLimits {
+export interface ListenLimits extends ConnectionLimits {
   readonly headBytes: number;
   readonly headTimeoutMs: number;
   /** Keep-alive connections wait this long for their next request. */
   readonly idleTimeoutMs: number;
-  readonly connections: number;
-  readonly connectionsPerIp: number;
 }
 
 export interface TlsMaterial {
@@ -54,6 +54,8 @@ export interface RunningListener {
   readonly channel: Channel;
   /** Port actually bound; undefined on unix sockets. */
   readonly port: number | undefined;
+  /** Connections now, and how many made room or were turned away. */
+  counts(): ConnectionCounts;
   /** New connections use the new certificate; open ones go on with the old. */
   updateTls(tls: TlsMaterial): void;
   /** Stops accepting; connections without a request end at once. */
@@ -115,30 +117,34 @@ export async function listen(
     socket.destroy();
   });
 
-  /** The answer last begun on a connection: what cannot be read behind its request is told after it. */
-  const answers = new WeakMap<Duplex, ServerResponse>();
+  const turns = new Turns(log, channel.name);
+  const open = boundConnections(server, listener, limits, turns, log);
   server.on('request', (incoming, outgoing) => {
-    answers.set(incoming.socket, outgoing);
-    handlers.onRequest(incoming, outgoing, channel);
+    open.spoke(incoming.socket);
+    turns.take(incoming.socket, outgoing, () => handlers.onRequest(incoming, outgoing, channel));
   });
   server.on('checkContinue', (incoming, outgoing) => {
-    answers.set(incoming.socket, outgoing);
-    handlers.onCheckContinue(incoming, outgoing, channel);
+    open.spoke(incoming.socket);
+    turns.take(incoming.socket, outgoing, () => handlers.onCheckContinue(incoming, outgoing, channel));
   });
   server.on('checkExpectation', (_incoming, outgoing: ServerResponse) => {
     outgoing.writeHead(417, { Connection: 'close' }).end();
   });
   server.on('upgrade', (incoming: IncomingMessage, socket: Duplex, head: Buffer) => {
-    handlers.onUpgrade(
-      incoming,
-      socket,
-      (length, timeoutMs) => readUpgradeBody(incoming, socket, head, length, timeoutMs),
-      channel,
-      // To the server it is a connection like a new one: its next bytes are the head of a request.
-      (back) => {
-        server.emit(listener.kind === 'https' ? 'secureConnection' : 'connection', back);
-        back.resume();
-      },
+    open.spoke(socket);
+    turns.takeOver(socket, () =>
+      handlers.onUpgrade(
+        incoming,
+        socket,
+        (length, timeoutMs) => readUpgradeBody(incoming, socket, head, length, timeoutMs),
+        channel,
+        // To the server it is a connection like a new one: its next bytes are the head of a request.
+        (back) => {
+          turns.giveBack(back);
+          server.emit(listener.kind === 'https' ? 'secureConnection' : 'connection', back);
+          back.resume();
+        },
+      ),
     );
   });
   // CONNECT has no place here; without a listener the connection would just end.
@@ -167,7 +173,7 @@ export async function listen(
       raw.end(answer);
       setTimeout(() => raw.destroy(), REFUSED_LINGER_MS).unref();
     };
-    const before = answers.get(raw);
+    const before = turns.last(raw);
     // Where the request before it was whole, its answer comes first; else the fault is in that request itself.
     if (before === undefined || before.writableFinished || before.destroyed || !before.req.complete) tell();
     else before.once('close', tell);
@@ -178,7 +184,6 @@ export async function listen(
     socket.destroy();
   });
 
-  const open = boundConnections(server, listener, limits, log);
   const unbind = await bind(server, listener);
   server.on('error', (error) => log.error({ listener: channel.name, err: error }, 'a listener failed'));
   const address = server.address();
@@ -186,6 +191,7 @@ export async function listen(
     listener,
     channel,
     port: typeof address === 'object' && address !== null ? (address as AddressInfo).port : undefined,
+    counts: () => open.counts(),
     updateTls(material) {
       if (listener.kind === 'https') (server as https.Server).setSecureContext({ ...material, minVersion: 'TLSv1.2' });
     },
@@ -196,7 +202,7 @@ export async function listen(
     async close() {
       server.close();
       server.closeAllConnections?.();
-      for (const socket of open) socket.destroy();
+      for (const socket of [...open.sockets()]) socket.destroy();
       unbind();
     },
   };
@@ -237,29 +243,47 @@ function describe(
   }
 }
 
-/** Keeps count of connections, in all and per address, and ends those beyond the limits before a byte is read. */
-function boundConnections(server: http.Server, listener: Listener, limits: ListenLimits, log: Logger): Set<Socket> {
-  const open = new Set<Socket>();
-  const perAddress = new Map<string, number>();
+/** How often the log says that connections were turned away, in ms: a flood must not fill it. */
+const TELL_MS = 10_000;
+
+/** Keeps count of connections and ends those beyond the limits before a byte is read. */
+function boundConnections(
+  server: http.Server,
+  listener: Listener,
+  limits: ListenLimits,
+  turns: Turns,
+  log: Logger,
+): Connections {
+  const open = new Connections(
+    () => limits,
+    (socket) => turns.isBusy(socket),
+  );
+  const secure = listener.kind === 'https' ? new Map<string, Socket>() : undefined;
+  const placeOf = (socket: Socket): string => `${socket.remoteAddress} ${socket.remotePort}`;
+  let toldAt = 0;
+  let untold = 0;
   server.on('connection', (socket: Socket) => {
     // Counted already: it comes back from an upgrade that was not.
     if (open.has(socket)) return;
-    const address = listener.kind === 'unix' ? '' : (socket.remoteAddress ?? '');
-    const count = (perAddress.get(address) ?? 0) + 1;
-    if (open.size >= limits.connections || (address !== '' && count > limits.connectionsPerIp)) {
-      log.warn({ listener: channelOf(listener).name, address }, 'a connection was refused: too many are open');
-      socket.destroy();
+    const address = listener.kind === 'unix' ? undefined : (socket.remoteAddress ?? '');
+    if (open.admit(socket, address)) {
+      if (secure === undefined) return;
+      const place = placeOf(socket);
+      secure.set(place, socket);
+      socket.once('close', () => {
+        if (secure.get(place) === socket) secure.delete(place);
+      });
       return;
     }
-    open.add(socket);
-    perAddress.set(address, count);
-    socket.once('close', () => {
-      open.delete(socket);
-      const left = (perAddress.get(address) ?? 1) - 1;
-      if (left <= 0) perAddress.delete(address);
-      else perAddress.set(address, left);
-    });
+    socket.destroy();
+    untold++;
+    if (Date.now() - toldAt < TELL_MS) return;
+    toldAt = Date.now();
+    const name = channelOf(listener).name;
+    log.warn({ listener: name, address, count: untold }, 'connections were refused: too many are open');
+    untold = 0;
   });
+  server.on('secureConnection', (socket: Socket) => open.secured(secure?.get(placeOf(socket)), socket));
   return open;
 }
 

@@ -9,7 +9,9 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import tls from 'node:tls';
 import type { Listener } from '../../src/config/types.ts';
+import type { GatewayError } from '../../src/errors.ts';
 import { silentLogger } from '../../src/log.ts';
+import { claimOf } from '../../src/runtime/connections.ts';
 import { type Handlers, type ListenLimits, listen, type RunningListener } from '../../src/runtime/listen.ts';
 import { loopbackMaterial } from '../support/certificates.ts';
 import { RawCaller } from '../support/embedded-gateway.ts';
@@ -41,6 +43,23 @@ const handlers = (): Handlers & { open: ServerResponse[] } => {
     wantsUpgrade: () => false,
     onUnreadable: (code) =>
       `HTTP/1.1 400 Bad Request\r\nContent-Length: ${code.length}\r\nConnection: close\r\n\r\n${code}`,
+  };
+};
+
+/** Takes the Authorization header for the name of an identity, `someone` without one. */
+const knowing = () => {
+  const taking = handlers();
+  return {
+    ...taking,
+    onRequest(incoming: IncomingMessage, outgoing: ServerResponse) {
+      try {
+        claimOf(incoming.socket)?.claim(incoming.headers.authorization ?? 'someone');
+      } catch (error) {
+        outgoing.writeHead((error as GatewayError).status).end((error as GatewayError).message);
+        return;
+      }
+      taking.onRequest(incoming, outgoing, { kind: 'tcp', name: 'test' });
+    },
   };
 };
 
@@ -131,20 +150,22 @@ describe('a listener', () => {
   });
 
   it('takes no more connections than its limit, and takes new ones when there is room', async () => {
-    const at = await start(http, { connections: 3 });
+    const taking = handlers();
+    const at = await start(http, { connections: 3 }, taking);
     const kept = [connect(at), connect(at), connect(at)];
     for (const caller of kept) {
-      caller.send(HEAD);
-      assert.equal((await caller.answer()).status, 200);
+      caller.send('GET /stream HTTP/1.1\r\nHost: x\r\n\r\n');
+      await until('the stream', () => caller.received.includes('begun'));
     }
     const extra = connect(at);
     extra.send(HEAD);
     await until('the fourth to be turned away', () => extra.closed || extra.ended);
     assert.equal(extra.received, '');
-    for (const caller of kept) {
-      caller.send(HEAD);
-      assert.equal((await caller.answer()).status, 200, 'those who are in are not harmed');
+    for (const [i, caller] of kept.entries()) {
+      taking.open[i]?.end(' and ended');
+      await until('the whole answer', () => caller.received.includes('and ended'));
     }
+    assert.deepEqual(at.counts(), { open: 3, unproven: 3, closed: 0, refused: 1 });
     kept[0]?.destroy();
     await until('room', async () => {
       const late = connect(at);
@@ -160,10 +181,11 @@ describe('a listener', () => {
   });
 
   it('takes no more connections of one address than its limit', async () => {
-    const at = await start({ ...http, host: '0.0.0.0' } as Listener, { connectionsPerIp: 1 });
+    const taking = handlers();
+    const at = await start({ ...http, host: '0.0.0.0' } as Listener, { connectionsPerIp: 1 }, taking);
     const first = connect(at);
-    first.send(HEAD);
-    assert.equal((await first.answer()).status, 200);
+    first.send('GET /stream HTTP/1.1\r\nHost: x\r\n\r\n');
+    await until('the stream', () => first.received.includes('begun'));
     const second = connect(at);
     second.send(HEAD);
     await until('the second to be turned away', () => second.closed || second.ended);
@@ -173,6 +195,92 @@ describe('a listener', () => {
     elsewhere.send(HEAD);
     assert.equal((await elsewhere.answer()).status, 200, 'another address has its own');
     for (const caller of [first, second, elsewhere]) caller.destroy();
+  });
+
+  it('lets the oldest silent connection of an address go where there are too many without credentials', async () => {
+    const taking = handlers();
+    const at = await start(http, { connectionsUnproven: 3 }, taking);
+    const silent = connect(at);
+    await until('it to be there', () => at.counts().open === 1);
+    const half = connect(at);
+    half.send('GET /x HTTP/1.1\r\nHo');
+    await until('it to be there', () => at.counts().open === 2);
+    const streaming = connect(at);
+    streaming.send('GET /stream HTTP/1.1\r\nHost: x\r\n\r\n');
+    await until('the stream', () => streaming.received.includes('begun'));
+    for (const gone of [silent, half]) {
+      const next = connect(at);
+      next.send(HEAD);
+      assert.equal((await next.answer()).status, 200);
+      await until('the oldest silent one to go', () => gone.closed || gone.ended);
+      assert.ok(!streaming.closed && !streaming.ended, 'what is under way is not ended');
+    }
+    assert.deepEqual(at.counts(), { open: 3, unproven: 3, closed: 2, refused: 0 });
+    taking.open[0]?.end('');
+  });
+
+  it('counts connections with credentials by identity: another identity at the same address still gets in', async () => {
+    const at = await start(http, { connections: 1000, connectionsPerIp: 16, connectionsUnproven: 4 }, knowing());
+    const callers: RawCaller[] = [];
+    const asks = async (name: string) => {
+      const caller = connect(at);
+      callers.push(caller);
+      caller.send(`GET /stream HTTP/1.1\r\nHost: x\r\nAuthorization: ${name}\r\n\r\n`);
+      await until('an answer', () => caller.received !== '' || caller.closed || caller.ended);
+      return caller.received.slice(9, 12);
+    };
+    for (let i = 0; i < 8; i++) assert.equal(await asks('greedy'), '200', `connection ${i} of 8, half of 16`);
+    for (let i = 0; i < 6; i++) assert.equal(await asks('greedy'), '503');
+    assert.equal(await asks('good'), '200');
+    for (const caller of callers) caller.destroy();
+    await until('all to be gone', () => at.counts().open === 0);
+    assert.equal(at.counts().unproven, 0);
+  });
+
+  it('begins the requests of one connection one after the other, upgrades among them', async () => {
+    const begun: string[] = [];
+    const answers: ServerResponse[] = [];
+    const at = await start(
+      http,
+      {},
+      {
+        ...handlers(),
+        onRequest(incoming, outgoing) {
+          begun.push(incoming.url ?? '');
+          answers.push(outgoing);
+        },
+        wantsUpgrade: () => true,
+        onUpgrade(incoming, socket) {
+          begun.push(incoming.url ?? '');
+          socket.end('HTTP/1.1 101 UPGRADED\r\n\r\n');
+        },
+      },
+    );
+    const caller = connect(at);
+    const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`;
+    caller.send(
+      `${get('/1')}${get('/2')}${get('/3')}GET /4 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n`,
+    );
+    for (let i = 1; i <= 3; i++) {
+      await until('the next to be begun', () => begun.length === i);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      assert.equal(begun.length, i, 'not before the one before it is answered');
+      answers[i - 1]?.end(`answer ${i}`);
+      assert.equal((await caller.answer()).body, `answer ${i}`);
+    }
+    await until('the upgrade', () => caller.received.startsWith('HTTP/1.1 101'));
+    assert.deepEqual(begun, ['/1', '/2', '/3', '/4']);
+    caller.destroy();
+  });
+
+  it('closes a connection that sends too many requests ahead, and begins none of them later', async () => {
+    const begun: string[] = [];
+    const at = await start(http, {}, { ...handlers(), onRequest: (incoming) => begun.push(incoming.url ?? '') });
+    const caller = connect(at);
+    caller.send('GET /x HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(500));
+    await until('it to be closed', () => caller.closed || caller.ended);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.deepEqual(begun, ['/x']);
   });
 
   it('closes a connection that idles between requests, and leaves a stream that idles longer', async () => {

@@ -1,0 +1,76 @@
+// Requests of one connection are begun one after the other, whatever the caller sent ahead (RFC 9112 section 9.3.2): who
+// pipelines gets no more done at once than who does not.
+import type { ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { Logger } from '../log.ts';
+
+/** Requests that may wait behind the one under way. Docker's clients send none ahead. */
+const MAX_WAITING = 32;
+
+/** A place in `answers` for a connection that left the HTTP server. */
+const TAKEN_OVER = 'taken-over';
+
+export class Turns {
+  readonly #log: Logger;
+  readonly #listener: string;
+  /** The answer last begun or waiting on a connection. */
+  readonly #answers = new WeakMap<Duplex, ServerResponse | typeof TAKEN_OVER>();
+  readonly #waiting = new WeakMap<Duplex, number>();
+
+  constructor(log: Logger, listener: string) {
+    this.#log = log;
+    this.#listener = listener;
+  }
+
+  /** The answer last begun on a connection, or waiting to be. */
+  last(socket: Duplex): ServerResponse | undefined {
+    const last = this.#answers.get(socket);
+    return last === TAKEN_OVER ? undefined : last;
+  }
+
+  /** A request is under way, or the connection is no longer the HTTP server's. */
+  isBusy(socket: Duplex): boolean {
+    const last = this.#answers.get(socket);
+    return last === TAKEN_OVER || (last !== undefined && !isOver(last));
+  }
+
+  /** Begins a request once those before it on its connection are answered. */
+  take(socket: Duplex, outgoing: ServerResponse, begin: () => void): void {
+    const before = this.last(socket);
+    this.#answers.set(socket, outgoing);
+    if (before === undefined || isOver(before)) {
+      begin();
+      return;
+    }
+    if (socket.destroyed) return;
+    const waiting = (this.#waiting.get(socket) ?? 0) + 1;
+    if (waiting > MAX_WAITING) {
+      this.#log.debug({ listener: this.#listener }, 'a connection was closed: it sent too many requests ahead');
+      socket.destroy();
+      return;
+    }
+    this.#waiting.set(socket, waiting);
+    before.once('close', () => {
+      this.#waiting.set(socket, (this.#waiting.get(socket) ?? 1) - 1);
+      if (!socket.destroyed) begin();
+    });
+  }
+
+  /** Begins what takes the connection over, once the requests before it are answered. */
+  takeOver(socket: Duplex, begin: () => void): void {
+    const before = this.last(socket);
+    this.#answers.set(socket, TAKEN_OVER);
+    if (before === undefined || isOver(before)) begin();
+    else
+      before.once('close', () => {
+        if (!socket.destroyed) begin();
+      });
+  }
+
+  /** The connection is the HTTP server's again. */
+  giveBack(socket: Duplex): void {
+    this.#answers.delete(socket);
+  }
+}
+
+const isOver = (answer: ServerResponse): boolean => answer.writableFinished || answer.destroyed;
