@@ -83,6 +83,37 @@ export interface ResourceRef {
   readonly driver?: { readonly name: string; readonly options: Readonly<Record<string, string>> };
   /** The call that would make an existing container again as it is, its own objects resolved; where a rule asks for it. */
   readonly remake?: EngineCall;
+  /** Driver of an existing network, once resolved. */
+  readonly networkDriver?: string;
+  /** How an existing container, or the one of an exec instance, was made, once resolved. */
+  readonly made?: MadeContainer;
+}
+
+/** How an existing container was made, as `inspect` tells it. */
+export interface MadeContainer {
+  /** User of its processes, the image's where none was given. */
+  readonly user: string;
+  /** HostConfig. */
+  readonly host: JsonObject;
+  readonly mounts: readonly MadeMount[];
+  /** Names of the networks it is in. */
+  readonly networks: readonly string[];
+  /** Containers whose namespaces it shares, by field; undefined for one that cannot be found, or is too far down. */
+  readonly joins: readonly { readonly at: string; readonly made: MadeContainer | undefined }[];
+  /** For an exec instance in it: whether that is privileged, and its own user, empty for the container's. */
+  readonly exec?: { readonly privileged: boolean; readonly user: string };
+}
+
+/** A mount a container has, those of its VolumesFrom included. */
+export interface MadeMount {
+  readonly type: string;
+  /** Path on the host. */
+  readonly source: string;
+  readonly target: string;
+  readonly readOnly: boolean;
+  readonly propagation: string;
+  /** Of a volume: its driver and the options it was made with. */
+  readonly driver?: NonNullable<ResourceRef['driver']>;
 }
 
 /** A judged call: everything that will be rendered to the engine, and nothing else. */

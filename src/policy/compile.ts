@@ -328,7 +328,7 @@ export class PrincipalPolicies {
     let needed: ResourceRef[] | undefined;
     for (const ref of call.resources) {
       if (!isResolvable(ref)) continue;
-      const needsIt = (rule: ReadyRule) => needsToKnow(rule, ref);
+      const needsIt = (rule: ReadyRule) => needsToKnow(rule, call, ref);
       if (denies.some(needsIt) || allows.some(needsIt) || ceiling.some(needsIt)) {
         needed ??= [];
         needed.push(ref);
@@ -358,10 +358,10 @@ export class PrincipalPolicies {
 const NONE: readonly ResourceRef[] = Object.freeze([]);
 const NO_RULES: readonly ReadyRule[] = Object.freeze([]);
 
-function needsToKnow(rule: ReadyRule, ref: ResourceRef): boolean {
+function needsToKnow(rule: ReadyRule, call: EngineCall, ref: ResourceRef): boolean {
   if (rule.error !== undefined) return false;
   if (rule.labels !== undefined || rule.when?.some((condition) => condition.readsResources) === true) return true;
-  if (rule.host !== undefined && rule.rule.host?.preset !== 'privileged' && isJudgedAtUse(ref)) return true;
+  if (rule.host !== undefined && rule.rule.host?.preset !== 'privileged' && isJudgedAtUse(call, ref)) return true;
   // What is yet to be made is judged by the name it is to have.
   if (rule.resources === undefined || (ref.role === 'creates' && rule.effect === 'allow')) return false;
   if (rule.effect === 'deny') return rule.resources.some((pattern) => needsRealName(pattern, ref));

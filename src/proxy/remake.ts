@@ -56,7 +56,7 @@ async function lookAt(ref: ResourceRef, engine: EngineClient, defaults: EngineDe
   try {
     const shown = JSON.parse(Buffer.from(answer.body).toString('utf8')) as Shown;
     const read = createCall(bodyOf(shown));
-    const open = read.resources.filter((used) => used.name !== '' && isJudgedAtUse(used));
+    const open = read.resources.filter((used) => used.name !== '' && isJudgedAtUse(read, used));
     const known = open.length === 0 ? read : await resolveReferences(read, open, engine);
     const filled = await defaults.of(shown.Config?.Image);
     return Object.freeze({

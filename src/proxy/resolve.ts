@@ -1,9 +1,20 @@
 // Asks the engine what a name stands for: full id, real name and labels of the objects a call touches.
 // Policy says which references it must know; this only looks them up. Engine API: the inspect operation of each kind.
 
+import { isUsedAsMade } from '../engine/container-use.ts';
 import type { EngineCall, ResourceRef } from '../engine/types.ts';
 import { GatewayError } from '../errors.ts';
 import type { EngineClient } from './engine-client.ts';
+import {
+  type Answer,
+  type Ask,
+  inspectContainer,
+  madeContainer,
+  madeExec,
+  member,
+  text,
+  textsOf,
+} from './made-container.ts';
 
 /** Most objects looked up for one call. A call that names more is refused: each costs the engine a request. */
 const MAX_LOOKUPS = 64;
@@ -11,12 +22,8 @@ const MAX_LOOKUPS = 64;
 const LOOKUP_TIMEOUT_MS = 10_000;
 const LOOKUP_MAX_BYTES = 4 * 1024 * 1024;
 
-interface Found {
-  readonly id: string;
-  readonly resolvedName: string;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly driver?: NonNullable<ResourceRef['driver']>;
-}
+type Found = Required<Pick<ResourceRef, 'id' | 'resolvedName' | 'labels'>> &
+  Pick<ResourceRef, 'driver' | 'networkDriver' | 'made'>;
 
 /**
  * Fills id, name and labels of the open references, and puts the full id of the call's own object into its path,
@@ -39,7 +46,7 @@ export async function resolveReferences(
   const found = new Map<ResourceRef, Found>();
   await Promise.all(
     open.map(async (reference) => {
-      const result = await lookUp(reference, engine);
+      const result = await lookUp(reference, engine, isUsedAsMade(call, reference));
       if (result !== undefined) found.set(reference, result);
     }),
   );
@@ -53,19 +60,23 @@ export async function resolveReferences(
   return Object.freeze({ ...call, path, resources: Object.freeze(resources) });
 }
 
-async function lookUp(reference: ResourceRef, engine: EngineClient): Promise<Found | undefined> {
+/** @param asMade for a container: also how it was made */
+async function lookUp(reference: ResourceRef, engine: EngineClient, asMade: boolean): Promise<Found | undefined> {
   const { kind, name } = reference;
   if (name === '') return undefined;
+  const ask: Ask = (target) => inspect(engine, target);
   switch (kind) {
     case 'container': {
-      const o = await inspect(engine, `/containers/${encodeURIComponent(name.replace(/^\//, ''))}/json`);
-      return o && found(o.Id, text(o.Name).replace(/^\//, ''), member(o.Config, 'Labels'));
+      const o = await inspectContainer(ask, name);
+      if (o === undefined) return undefined;
+      return { ...foundContainer(o), ...(asMade ? { made: await madeContainer(o, ask) } : {}) };
     }
     case 'exec': {
-      const exec = await inspect(engine, `/exec/${encodeURIComponent(name)}/json`);
+      const exec = await ask(`/exec/${encodeURIComponent(name)}/json`);
       if (exec === undefined) return undefined;
-      const o = await inspect(engine, `/containers/${encodeURIComponent(text(exec.ContainerID))}/json`);
-      return o && found(o.Id, text(o.Name).replace(/^\//, ''), member(o.Config, 'Labels'));
+      const o = await inspectContainer(ask, text(exec.ContainerID));
+      if (o === undefined) return undefined;
+      return { ...foundContainer(o), ...(asMade ? { made: await madeExec(exec, o, ask) } : {}) };
     }
     case 'image': {
       const o = await inspect(engine, `/images/${name.split('/').map(encodeURIComponent).join('/')}/json`);
@@ -82,7 +93,7 @@ async function lookUp(reference: ResourceRef, engine: EngineClient): Promise<Fou
     }
     case 'network': {
       const o = await inspect(engine, `/networks/${encodeURIComponent(name)}`);
-      return o && found(o.Id, text(o.Name), o.Labels);
+      return o && { ...found(o.Id, text(o.Name), o.Labels), networkDriver: text(o.Driver) };
     }
     case 'service':
     case 'secret':
@@ -96,7 +107,7 @@ async function lookUp(reference: ResourceRef, engine: EngineClient): Promise<Fou
   }
 }
 
-type Answer = Record<string, unknown>;
+const foundContainer = (o: Answer): Found => found(o.Id, text(o.Name).replace(/^\//, ''), member(o.Config, 'Labels'));
 
 async function inspect(engine: EngineClient, target: string): Promise<Answer | undefined> {
   const answer = await engine.fetchJson(
@@ -118,19 +129,6 @@ async function inspect(engine: EngineClient, target: string): Promise<Answer | u
   throw new GatewayError('engine-answer-malformed', `the engine's answer about ${target} could not be read`);
 }
 
-const text = (value: unknown): string => (typeof value === 'string' ? value : '');
-const member = (value: unknown, key: string): unknown =>
-  typeof value === 'object' && value !== null ? (value as Answer)[key] : undefined;
-
 function found(id: unknown, resolvedName: string, labels: unknown): Found {
   return { id: text(id), resolvedName, labels: textsOf(labels) };
-}
-
-/** The texts of a map, in an object without prototype. */
-function textsOf(map: unknown): Readonly<Record<string, string>> {
-  const own: Record<string, string> = Object.create(null);
-  if (typeof map === 'object' && map !== null) {
-    for (const [key, value] of Object.entries(map)) if (typeof value === 'string') own[key] = value;
-  }
-  return own;
 }

@@ -43,7 +43,7 @@ const ordinary = `  - name: meta
     actions: [container.list, container.inspect, container.top, container.logs, container.changes, container.stats, image.list, image.inspect, image.history, image.attestations, volume.list, volume.inspect, network.list, network.inspect]
   - name: operate
     effect: allow
-    actions: [container.stop, container.restart, container.kill, container.pause, container.unpause, container.rename, container.resize, container.attach, container.wait, container.remove, container.exec.resize, container.exec.inspect]
+    actions: [container.stop, container.kill, container.pause, container.rename, container.resize, container.wait, container.remove, container.exec.resize, container.exec.inspect]
   - name: tidy
     effect: allow
     actions: [image.tag, image.remove, volume.remove, network.remove, network.disconnect]
@@ -61,7 +61,7 @@ metadata:
 rules:
 ${ordinary}  - name: run
     effect: allow
-    actions: [container.create, container.start, container.update, container.exec.create, container.exec.start]
+    actions: [container.create, container.start, container.restart, container.unpause, container.attach, container.update, container.exec.create, container.exec.start]
     host: { preset: baseline }
   - name: files
     effect: allow
@@ -89,7 +89,7 @@ metadata:
 rules:
 ${ordinary}  - name: run
     effect: allow
-    actions: [container.create, container.start, container.update, container.exec.create, container.exec.start]
+    actions: [container.create, container.start, container.restart, container.unpause, container.attach, container.update, container.exec.create, container.exec.start]
     host: { preset: restricted }
   - name: files
     effect: allow

@@ -173,9 +173,9 @@ ${META_INFO}
 - { name: look, effect: allow, actions: [container.list, container.inspect, container.top, container.logs, container.exec.inspect, image.list, image.inspect] }
 - name: run
   effect: allow
-  actions: [container.create, container.start, container.exec.create, container.exec.start]
+  actions: [container.create, container.start, container.attach, container.exec.create, container.exec.start]
   host: { preset: baseline, binds: [/var/jenkins_home/workspace, /var/lib/jenkins/workspace] }
-- { name: end, effect: allow, actions: [container.stop, container.kill, container.wait, container.attach, container.resize, container.exec.resize, container.remove] }
+- { name: end, effect: allow, actions: [container.stop, container.kill, container.wait, container.resize, container.exec.resize, container.remove] }
 - { name: build, effect: allow, actions: [build.run], host: { preset: baseline } }
 - { name: images, effect: allow, actions: [image.pull, image.push, image.tag, system.auth] }`,
     tests: [
@@ -199,9 +199,9 @@ ${META_INFO}
     rules: `
 ${META}
 - { name: look, effect: allow, actions: [container.list, container.inspect, container.logs, container.exec.inspect, image.list, image.inspect] }
-- { name: run, effect: allow, actions: [container.create, container.start, container.exec.create, container.exec.start], host: { preset: baseline } }
+- { name: run, effect: allow, actions: [container.create, container.start, container.attach, container.exec.create, container.exec.start], host: { preset: baseline } }
 - { name: copy, effect: allow, actions: [container.archive.write, container.archive.stat], host: { preset: baseline } }
-- { name: end, effect: allow, actions: [container.stop, container.attach, container.wait, container.remove, image.remove] }
+- { name: end, effect: allow, actions: [container.stop, container.wait, container.remove, image.remove] }
 - { name: build, effect: allow, actions: [build.run, image.commit], host: { preset: baseline } }
 - { name: images, effect: allow, actions: [image.pull, image.push, image.tag] }`,
     tests: [
@@ -223,8 +223,8 @@ ${META}
     rules: `
 ${META_INFO}
 - { name: look, effect: allow, actions: [container.list, container.inspect, container.logs, container.exec.inspect, image.inspect, network.list, network.inspect, volume.list, volume.inspect] }
-- { name: run, effect: allow, actions: [container.create, container.start, container.exec.create, container.exec.start], host: { preset: baseline } }
-- { name: operate, effect: allow, actions: [container.stop, container.kill, container.wait, container.attach, container.resize, container.exec.resize, container.remove] }
+- { name: run, effect: allow, actions: [container.create, container.start, container.attach, container.exec.create, container.exec.start], host: { preset: baseline } }
+- { name: operate, effect: allow, actions: [container.stop, container.kill, container.wait, container.resize, container.exec.resize, container.remove] }
 - { name: make, effect: allow, actions: [network.create, volume.create], host: { preset: baseline } }
 - { name: tidy, effect: allow, actions: [network.disconnect, network.remove, volume.remove] }
 - { name: images, effect: allow, actions: [image.pull, image.tag] }`,
@@ -249,9 +249,9 @@ ${META_INFO}
     rules: `
 ${META_INFO}
 - { name: look, effect: allow, actions: [container.list, container.inspect, container.logs, container.stats, container.exec.inspect, image.list, image.inspect, network.list, network.inspect, volume.list, volume.inspect] }
-- { name: run, effect: allow, actions: [container.create, container.start, container.exec.create, container.exec.start], host: { preset: baseline } }
+- { name: run, effect: allow, actions: [container.create, container.start, container.attach, container.restart, container.unpause, container.exec.create, container.exec.start], host: { preset: baseline } }
 - { name: copy, effect: allow, actions: [container.archive.write, container.archive.read, container.archive.stat], host: { preset: baseline } }
-- { name: operate, effect: allow, actions: [container.stop, container.kill, container.restart, container.pause, container.unpause, container.wait, container.attach, container.remove] }
+- { name: operate, effect: allow, actions: [container.stop, container.kill, container.pause, container.wait, container.remove] }
 - { name: make, effect: allow, actions: [network.create, network.connect, volume.create, image.commit], host: { preset: baseline } }
 - { name: tidy, effect: allow, actions: [network.disconnect, network.remove, volume.remove, image.remove, image.tag] }
 - { name: build, effect: allow, actions: [build.run], host: { preset: baseline } }
@@ -275,9 +275,9 @@ ${META_INFO}
     rules: `
 ${META_INFO}
 - { name: look, effect: allow, actions: [container.list, container.inspect, container.logs, container.top, container.stats, container.exec.inspect, image.list, image.inspect, network.list, network.inspect, volume.list, volume.inspect, system.events] }
-- { name: run, effect: allow, actions: [container.create, container.start, container.exec.create, container.exec.start], host: { preset: baseline } }
+- { name: run, effect: allow, actions: [container.create, container.start, container.attach, container.restart, container.unpause, container.exec.create, container.exec.start], host: { preset: baseline } }
 - { name: copy, effect: allow, actions: [container.archive.write, container.archive.read, container.archive.stat], host: { preset: baseline } }
-- { name: operate, effect: allow, actions: [container.stop, container.kill, container.restart, container.pause, container.unpause, container.rename, container.resize, container.exec.resize, container.wait, container.attach, container.remove] }
+- { name: operate, effect: allow, actions: [container.stop, container.kill, container.pause, container.rename, container.resize, container.exec.resize, container.wait, container.remove] }
 - { name: make, effect: allow, actions: [network.create, network.connect, volume.create], host: { preset: baseline } }
 - { name: tidy, effect: allow, actions: [network.disconnect, network.remove, volume.remove, image.remove] }
 - { name: build, effect: allow, actions: [build.run], host: { preset: baseline } }
@@ -302,9 +302,9 @@ ${META_INFO}
     rules: `
 ${META_INFO}
 - { name: look, effect: allow, actions: [container.list, container.inspect, container.logs, container.top, container.stats, container.changes, container.exec.inspect, image.list, image.inspect, image.history, image.export, network.list, network.inspect, volume.list, volume.inspect] }
-- { name: run, effect: allow, actions: [container.create, container.start, container.update, container.exec.create, container.exec.start], host: { preset: baseline } }
+- { name: run, effect: allow, actions: [container.create, container.start, container.attach, container.restart, container.unpause, container.update, container.exec.create, container.exec.start], host: { preset: baseline } }
 - { name: copy, effect: allow, actions: [container.archive.write, container.archive.read, container.archive.stat, container.export], host: { preset: baseline } }
-- { name: operate, effect: allow, actions: [container.stop, container.kill, container.restart, container.pause, container.unpause, container.rename, container.resize, container.exec.resize, container.wait, container.attach, container.remove] }
+- { name: operate, effect: allow, actions: [container.stop, container.kill, container.pause, container.rename, container.resize, container.exec.resize, container.wait, container.remove] }
 - { name: make, effect: allow, actions: [network.create, network.connect, volume.create, image.commit], host: { preset: baseline } }
 - { name: tidy, effect: allow, actions: [network.disconnect, network.remove, volume.remove, image.remove, image.tag] }
 - { name: pull, effect: allow, actions: [image.pull] }`,
@@ -346,8 +346,8 @@ ${META_INFO}
     rules: `
 ${META_INFO}
 - { name: look, effect: allow, actions: [container.list, container.inspect, container.logs, container.stats, container.top, image.list, image.inspect, image.history, volume.list, volume.inspect, network.list, network.inspect, system.events] }
-- { name: start, effect: allow, actions: [container.start], host: { preset: baseline } }
-- { name: operate, effect: allow, actions: [container.stop, container.restart, container.pause, container.unpause, container.remove, image.remove, volume.remove, network.remove] }`,
+- { name: start, effect: allow, actions: [container.start, container.restart, container.unpause], host: { preset: baseline } }
+- { name: operate, effect: allow, actions: [container.stop, container.pause, container.remove, image.remove, volume.remove, network.remove] }`,
     tests: [
       'allow GET /containers/c/top',
       'allow POST /containers/c/start',

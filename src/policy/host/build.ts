@@ -4,7 +4,7 @@ import type { EngineCall } from '../../engine/types.ts';
 import type { CallCheck } from './container.ts';
 import { isListedRegistry } from './images.ts';
 import { isHostNetwork } from './isolation.ts';
-import { checkHostNetworkRefs } from './networks.ts';
+import { networksInUseCheck } from './networks.ts';
 import type { Report } from './report.ts';
 import { oneOfWords, quote } from './report.ts';
 import type { HostRules } from './rules.ts';
@@ -83,10 +83,10 @@ const PARAMETERS: ReadonlyMap<string, QueryCheck | null> = new Map<string, Query
   ].map((name): [string, null] => [name, null]),
 ]);
 
-export const build =
-  (rules: HostRules): CallCheck =>
-  (call: EngineCall, report: Report) => {
-    checkHostNetworkRefs(call, report);
+export function build(rules: HostRules): CallCheck {
+  const checkNetworks = networksInUseCheck(rules);
+  return (call: EngineCall, report: Report) => {
+    checkNetworks(call, report);
     for (const name in call.query) {
       const check = PARAMETERS.get(name);
       if (check === null) continue;
@@ -98,3 +98,4 @@ export const build =
       }
     }
   };
+}

@@ -6,10 +6,11 @@ import { build } from './build.ts';
 import type { CallCheck } from './container.ts';
 import { bodyOf, containerCreate, containerUpdate, execCreate, objectIn } from './container.ts';
 import { checkAddress, checkImage } from './images.ts';
+import { containersInUseCheck } from './in-use.ts';
 import { mustBeFalse } from './isolation.ts';
 import { ceilingsOf, checkCreated, checkTaskLimits, checkUpdated } from './limits.ts';
 import { driverOptsCheck, volumeDriver } from './mounts.ts';
-import { checkHostNetworkRefs, connectRows, networkCreateRows } from './networks.ts';
+import { connectRows, networkCreateRows, networksInUseCheck } from './networks.ts';
 import { REMAKE_ACTIONS, remakable } from './remake.ts';
 import type { Check, Rows } from './report.ts';
 import { quote, Report, walk } from './report.ts';
@@ -61,15 +62,22 @@ function presetChecks(rules: HostRules, remakes: boolean): ReadonlyMap<string, C
 
 function checksOf(rules: HostRules): ReadonlyMap<string, CallCheck> {
   const service = serviceSpec(rules);
+  const containers = containersInUseCheck(rules);
   const distribution: CallCheck = (call, report) => checkImage(rules.registries, call.path.name, 'path.name', report);
   return new Map<string, CallCheck>([
     ['container.create', containerCreate(rules)],
     ['container.update', containerUpdate(rules)],
-    ['container.start', containerStart],
-    ['container.exec.create', execCreate(rules)],
-    ['container.exec.start', otherwise],
-    ['container.archive.write', otherwise],
-    ['container.checkpoint.create', checkpoint],
+    ['container.start', bothOf(containerStart, containers)],
+    ['container.restart', bothOf(otherwise, containers)],
+    ['container.unpause', bothOf(otherwise, containers)],
+    ['container.attach', bothOf(otherwise, containers)],
+    ['container.archive.stat', bothOf(otherwise, containers)],
+    ['container.archive.read', bothOf(otherwise, containers)],
+    ['container.archive.write', bothOf(otherwise, containers)],
+    ['container.exec.start', bothOf(otherwise, containers)],
+    ['image.commit', bothOf(otherwise, containers)],
+    ['container.exec.create', bothOf(execCreate(rules), containers)],
+    ['container.checkpoint.create', bothOf(checkpoint, containers)],
     ['container.checkpoint.list', checkpoint],
     ['container.checkpoint.remove', checkpoint],
     ['service.create', service],
@@ -117,6 +125,13 @@ function privilegedChecks(spec: HostSpec): ReadonlyMap<string, CallCheck> {
   return checks;
 }
 
+const bothOf =
+  (first: CallCheck, second: CallCheck): CallCheck =>
+  (call, report) => {
+    first(call, report);
+    second(call, report);
+  };
+
 const bodyRows =
   (rows: Rows): CallCheck =>
   (call, report) =>
@@ -151,9 +166,12 @@ function volumeCreate(rules: HostRules): CallCheck {
 
 function networkConnect(rules: HostRules): CallCheck {
   const rows = connectRows(rules);
+  const checkNetworks = networksInUseCheck(rules);
+  const checkContainers = containersInUseCheck(rules);
   return (call, report) => {
     walk(rows, bodyOf(call), '', report);
-    checkHostNetworkRefs(call, report);
+    checkNetworks(call, report);
+    checkContainers(call, report);
     if (call.path.id?.toLowerCase() === 'host') {
       report.deny('path.id', call.path.id, 'joins the network of the host (allowed: a network of your own)');
     }

@@ -7,6 +7,7 @@ import { hostConfig, hostConfigFields } from '../../engine/schemas/host-config.t
 import type { EngineCall, Json, JsonObject } from '../../engine/types.ts';
 import { deviceCgroupRules, deviceRequestsCheck, devicesCheck } from './devices.ts';
 import { checkPinned } from './images.ts';
+import { containersInUseCheck } from './in-use.ts';
 import {
   capabilitiesCheck,
   checkUser,
@@ -29,7 +30,7 @@ import {
 } from './isolation.ts';
 import { ceilingsOf, checkCreated, checkUpdated } from './limits.ts';
 import { bindsCheck, mountsCheck, tmpfsCheck, volumeDriver, volumePaths, volumesInUseCheck } from './mounts.ts';
-import { checkHostNetworkRefs, networkingConfigCheck } from './networks.ts';
+import { networkingConfigCheck, networksInUseCheck } from './networks.ts';
 import { portBindingsCheck, publishAllCheck } from './ports.ts';
 import type { Check, Report, Rows } from './report.ts';
 import { checkedRows, each, empty, look, nested, oneOfWords, walk } from './report.ts';
@@ -147,6 +148,8 @@ const FIRST_MINOR_WITH_PRIVATE_CGROUPNS = 41;
 export function containerCreate(rules: HostRules): CallCheck {
   const rows = checkedRows(configRows(rules), containerCreateRequest.exact.keys());
   const checkVolumes = volumesInUseCheck(rules);
+  const checkNetworks = networksInUseCheck(rules);
+  const checkContainers = containersInUseCheck(rules);
   const ceilings = ceilingsOf(rules.limits, rules.values);
   return (call, report) => {
     const body = bodyOf(call);
@@ -160,7 +163,8 @@ export function containerCreate(rules: HostRules): CallCheck {
         if (Object.hasOwn(asked, name) || !Object.hasOwn(host, name)) report.unknown(path, asked[name] ?? '?');
       } else if (struct === containerCreateRequest.name) report.unknown(path, body[path] ?? '?');
     }
-    checkHostNetworkRefs(call, report);
+    checkNetworks(call, report);
+    checkContainers(call, report);
     checkVolumes(call, report);
     if (ceilings !== undefined) checkCreated(ceilings, host, 'HostConfig.', report);
     if (rules.preset !== 'baseline') checkRestricted(rules, body, host, report);

@@ -4,7 +4,7 @@ export type { CompileOptions } from './compile.ts';
 export { compileHostSpec, JUDGED_ACTIONS } from './compile.ts';
 export type { PresetRow } from './describe.ts';
 export { describePreset } from './describe.ts';
-export { isJudgedAtUse } from './networks.ts';
+export { isJudgedAtUse } from './in-use.ts';
 export { parseHostSpec } from './parse.ts';
 export { isRemade } from './remake.ts';
 export type { BindRule, DeviceRule, HostCheck, HostLimits, HostPreset, HostSpec, HostViolation } from './spec.ts';

@@ -3,7 +3,7 @@
 import { isEmptyValue } from '../../engine/json.ts';
 import type { ParsedBind } from '../../engine/mounts.ts';
 import { cleanPath, isAbsolutePath, parseBind } from '../../engine/mounts.ts';
-import type { EngineCall, Json, JsonObject } from '../../engine/types.ts';
+import type { EngineCall, Json, JsonObject, MadeMount, ResourceRef } from '../../engine/types.ts';
 import type { BindRoot } from './bind-roots.ts';
 import { isBelow, reachesSocket } from './bind-roots.ts';
 import { SAFE_OWN_TMPFS_FLAGS, SAFE_TMPFS_FLAGS, SAFE_TMPFS_VALUES } from './presets.ts';
@@ -118,12 +118,45 @@ export function volumesInUseCheck(rules: HostRules): (call: EngineCall, report: 
   return ({ resources }, report) => {
     for (const { kind, role, at, name, driver } of resources) {
       if (kind !== 'volume' || role !== 'uses' || driver === undefined || report.isLetThrough(at)) continue;
-      if (driver.name !== 'local') {
-        report.deny(at, name, `mounts a volume of the driver ${quote(driver.name)} (allowed: local)`);
-      } else if (isBindOfFolder(driver.options)) {
-        checkHostPath(rules, cleanPath(driver.options.device ?? ''), hasOption(driver.options.o, 'ro'), at, report);
-      } else checkOptions(driver.options, `${at}.options`, report);
+      checkDriver(rules, checkOptions, driver, name, at, report);
     }
+  };
+}
+
+function checkDriver(
+  rules: HostRules,
+  checkOptions: Check,
+  driver: NonNullable<ResourceRef['driver']>,
+  name: string,
+  at: string,
+  report: Report,
+): void {
+  if (driver.name !== 'local') {
+    report.deny(at, name, `mounts a volume of the driver ${quote(driver.name)} (allowed: local)`);
+  } else if (isBindOfFolder(driver.options)) {
+    checkHostPath(rules, cleanPath(driver.options.device ?? ''), hasOption(driver.options.o, 'ro'), at, report);
+  } else checkOptions(driver.options, `${at}.options`, report);
+}
+
+/** A mount of an existing container: a path of the host, or a volume by the options it was made with. */
+export function madeMountCheck(rules: HostRules): (mount: MadeMount, at: string, report: Report) => void {
+  const checkOptions = driverOptsCheck(rules);
+  return (mount, at, report) => {
+    switch (mount.type) {
+      case 'tmpfs':
+        return;
+      case 'bind':
+        checkHostPath(rules, cleanPath(mount.source), mount.readOnly, at, report);
+        if (!PRIVATE.has(mount.propagation)) denyPropagation(mount.propagation, at, report);
+        return;
+      case 'volume':
+        if (mount.driver === undefined) report.deny(at, '', 'mounts a volume nobody can look up (allowed: local)');
+        else checkDriver(rules, checkOptions, mount.driver, '', at, report);
+        return;
+      case 'image':
+        if (rules.imageMounts) return;
+    }
+    report.deny(at, mount.type, `has the type ${quote(mount.type)} (allowed: volume, tmpfs or a listed bind)`);
   };
 }
 

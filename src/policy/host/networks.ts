@@ -1,6 +1,7 @@
 // Checks networks and the end points of containers in them.
 import { isEmptyValue } from '../../engine/json.ts';
-import type { EngineCall, Json, ResourceRef } from '../../engine/types.ts';
+import type { Json } from '../../engine/types.ts';
+import type { CallCheck } from './container.ts';
 import { isHostNetwork } from './isolation.ts';
 import type { Check, Report, Rows } from './report.ts';
 import { each, empty, entry, objectOf, oneOfWords, quote, walk } from './report.ts';
@@ -73,20 +74,22 @@ export const connectRows = (rules: HostRules): Rows =>
     ['EndpointConfig', endpointCheck(rules)],
   ]);
 
-/** Whether a host preset must know what stands behind a name: what it does is decided by how it was made. */
-export const isJudgedAtUse = (ref: ResourceRef): boolean =>
-  (ref.kind === 'volume' && ref.role === 'uses') ||
-  // The network of the host also has an id, of which any beginning will do.
-  (ref.kind === 'network' && ref.role !== 'creates' && /^[0-9a-f]+$/.test(ref.name));
-
-/** The network of the host by any of its names, wherever the call's objects were resolved. */
-export function checkHostNetworkRefs(call: EngineCall, report: Report): void {
-  const { resources } = call;
-  for (let i = 0; i < resources.length; i += 1) {
-    const ref = resources[i];
-    if (ref?.kind !== 'network' || ref.role === 'creates') continue;
-    if (isHostNetwork(ref.resolvedName) && !isHostNetwork(ref.name)) report.deny(ref.at, ref.name, HOST_NETWORK);
-  }
+/** The network of the host by any of its names, and networks of drivers the rule would not make one of. */
+export function networksInUseCheck(rules: HostRules, more: readonly string[] = []): CallCheck {
+  const drivers = new Set([...rules.networkDrivers, ...more]);
+  return ({ resources }, report) => {
+    for (let i = 0; i < resources.length; i += 1) {
+      const ref = resources[i];
+      if (ref?.kind !== 'network' || ref.role === 'creates') continue;
+      const { name, resolvedName, networkDriver: driver = '', at } = ref;
+      if (isHostNetwork(resolvedName)) {
+        if (!isHostNetwork(name)) report.deny(at, name, HOST_NETWORK);
+      } else if (driver !== '' && driver !== 'null' && !drivers.has(driver)) {
+        const allowed = oneOfWords(drivers);
+        report.deny(at, name, `joins a network of the driver ${quote(driver)} (allowed: ${allowed})`);
+      }
+    }
+  };
 }
 
 const targets = (rules: HostRules): Rows =>

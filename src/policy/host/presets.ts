@@ -25,7 +25,7 @@ export interface PresetValues {
  * What every plain container holds anyway. Kubernetes leaves NET_RAW out of its list; here adding it gives nothing
  * that leaving CapAdd empty does not give.
  */
-const DEFAULT_CAPABILITIES = [
+export const DEFAULT_CAPABILITIES: readonly string[] = [
   'AUDIT_WRITE',
   'CHOWN',
   'DAC_OVERRIDE',

@@ -16,7 +16,7 @@ import {
 } from './isolation.ts';
 import { ceilingsOf, checkTaskLimits } from './limits.ts';
 import { mountsCheck, volumesInUseCheck } from './mounts.ts';
-import { checkHostNetworkRefs, serviceNetworksCheck } from './networks.ts';
+import { networksInUseCheck, serviceNetworksCheck } from './networks.ts';
 import { endpointSpecCheck } from './ports.ts';
 import type { Check, Report, Rows } from './report.ts';
 import { each, empty, nested, quote, walk } from './report.ts';
@@ -85,10 +85,12 @@ export function serviceSpec(rules: HostRules): CallCheck {
   ]);
   const ceilings = ceilingsOf(rules.limits, rules.values);
   const checkVolumes = volumesInUseCheck(rules);
+  // A service can be in no other network than one of the swarm's.
+  const checkNetworks = networksInUseCheck(rules, ['overlay']);
   return (call, report) => {
     const body = bodyOf(call);
     walk(rows, body, '', report);
-    checkHostNetworkRefs(call, report);
+    checkNetworks(call, report);
     checkVolumes(call, report);
     checkRollback(call.query.rollback?.[0], report);
     const template = objectIn(body.TaskTemplate);

@@ -54,7 +54,7 @@ test('a volume is judged by the options it was made with, wherever it is used', 
   }
 });
 
-test('volumes, and networks by what may be an id, are looked up for a host preset and for nothing else', () => {
+test('volumes and networks are looked up for a host preset and for nothing else', () => {
   const call = create(
     { Binds: ['v:/v', '/srv/ci:/c'], NetworkMode: 'beef' },
     {
@@ -73,7 +73,45 @@ rules: [{ name: r, effect: allow, actions: ["*"]${host} }]
       .needsResolution(call)
       .map(({ kind, name }) => `${kind}/${name}`);
   };
-  assert.deepEqual(needed(', host: { preset: baseline }'), ['volume/v', 'network/beef']);
+  assert.deepEqual(needed(', host: { preset: baseline }'), ['volume/v', 'network/beef', 'network/web']);
   assert.deepEqual(needed(', host: { preset: privileged }'), []);
   assert.deepEqual(needed(''), []);
+});
+
+test('a network is judged by its driver wherever it is joined', () => {
+  const withNetwork = (call: EngineCall, networkDriver: string): EngineCall => ({
+    ...call,
+    resources: call.resources.map((ref) => (ref.kind === 'network' ? { ...ref, id: 'f', networkDriver } : ref)),
+  });
+  const joins: readonly [string, EngineCall][] = [
+    ['HostConfig.NetworkMode', create({ NetworkMode: 'web' })],
+    ['NetworkingConfig.EndpointsConfig', create({}, { NetworkingConfig: { EndpointsConfig: { web: {} } } })],
+    ['path.id', callOf('network.connect', { body: { Container: 'c' }, path: { id: 'web' } })],
+  ];
+  const listed = compileHostSpec({ preset: 'baseline', networkDrivers: ['macvlan'] });
+  for (const [field, call] of joins) {
+    const named = {
+      ...call,
+      resources: [...call.resources, { kind: 'network', name: 'web', at: field, role: 'uses' }],
+    };
+    for (const [driver, isAllowed] of [
+      ['bridge', true],
+      ['null', true],
+      ['', true],
+      ['macvlan', false],
+      ['ipvlan', false],
+      ['overlay', false],
+      ['some/plugin', false],
+    ] as const) {
+      const found = baseline(withNetwork(named as EngineCall, driver), alice);
+      assert.equal(found[0]?.field.startsWith(field), isAllowed ? undefined : true, `${driver} in ${field}`);
+    }
+    assert.deepEqual(listed(withNetwork(named as EngineCall, 'macvlan'), alice), []);
+    assert.equal(listed(withNetwork(named as EngineCall, 'ipvlan'), alice).length > 0, true);
+  }
+  const service = callOf('service.create', {
+    body: { Name: 's', TaskTemplate: { ContainerSpec: { Image: 'busybox' }, Networks: [{ Target: 'web' }] } },
+  });
+  assert.deepEqual(baseline(withNetwork(service, 'overlay'), alice), []);
+  assert.match(baseline(withNetwork(service, 'macvlan'), alice)[0]?.message ?? '', /driver "macvlan" \(allowed: /);
 });
