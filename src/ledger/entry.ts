@@ -83,3 +83,10 @@ export const newEntry = (
   leaseUntil: owner.leaseUntil,
   ...what,
 });
+
+/**
+ * Key of an entry that follows from another one: of each object one key, however often it is found out, and no other object's.
+ *
+ * @param from the other's key, or the audit id of its call
+ */
+export const derivedKey = (from: string, kind: OwnedKind, id: string): string => `${from}/${kind}/${id}`;

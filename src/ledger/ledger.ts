@@ -21,7 +21,7 @@ export class Ledger {
   readonly #holders = new Map<string, LedgerEntry[]>();
   /** Live and pending entries by name, over all tenants. */
   readonly #names = new Map<string, LedgerEntry[]>();
-  /** Live and pending entries of images by the image's own id, whatever name they are of. */
+  /** Live entries of images by the image's own id, whatever name they are of. */
   readonly #images = new Map<string, LedgerEntry[]>();
   readonly #shelves = new Map<string, Shelf>();
   readonly #removed = new Map<string, LedgerEntry[]>();
@@ -40,10 +40,19 @@ export class Ledger {
     for (const entry of entries) this.apply(entry);
   }
 
-  /** Takes an entry over, in place of what was known under its key. */
+  /**
+   * Takes an entry over, in place of what was known under its key.
+   *
+   * @throws {Error} when the key is another object's: one of the two would be lost
+   */
   apply(entry: LedgerEntry): void {
     const before = this.#byKey.get(entry.key);
-    if (before !== undefined) this.#drop(before);
+    if (before !== undefined) {
+      if (before.kind !== entry.kind || before.tenant !== entry.tenant) {
+        throw new Error(`the ledger's key ${entry.key} is that of ${before.kind} ${before.id} already`);
+      }
+      this.#drop(before);
+    }
     if (entry.state === 'void') return;
     if (entry.state === 'removed') {
       this.#bury(entry);
@@ -156,8 +165,8 @@ export class Ledger {
   }
 
   /**
-   * Live and pending entries of anybody's for an image, by its id: of whatever name, and those that withhold it. Names given to
-   * an image that was everybody's are left out: it stays everybody's.
+   * Live entries of anybody's for an image, by its id: of whatever name, and those that withhold it. Names given to an image that
+   * was everybody's are left out: it stays everybody's.
    */
   imageHolders(imageId: string): readonly LedgerEntry[] {
     return this.#images.get(imageId) ?? NONE;
@@ -254,7 +263,7 @@ const nameKey = ({ tenant, kind, name }: LedgerEntry): string => `${tenant}/${ki
 
 /** The image an entry says something of. */
 function imageOf(entry: LedgerEntry): string | undefined {
-  if (entry.kind !== 'image' || entry.isCommon === true) return undefined;
+  if (entry.kind !== 'image' || entry.state !== 'live' || entry.isCommon === true) return undefined;
   return entry.parent ?? (entry.id.startsWith('sha256:') ? entry.id : undefined);
 }
 

@@ -3,6 +3,7 @@
 import { numberIn } from '../engine/exact-json.ts';
 import { canonicalImageReference } from '../engine/image-reference.ts';
 import type { OwnedKind } from './entry.ts';
+import { TENANT_LABEL } from './labels.ts';
 import type { Ledger } from './ledger.ts';
 
 export type Fields = Record<string, unknown>;
@@ -35,40 +36,92 @@ export function canonicalOf(shown: string): string | undefined {
   }
 }
 
-/** Whether the tenant may know an image by this canonical reference. Pending references are their maker's alone. */
-export function seesReference({ tenant, ledger, isShared }: View, reference: string): boolean {
-  const entries = ledger.holders('image', reference);
-  if (entries.length === 0) return isShared(reference);
-  return entries.some((entry) => entry.tenant === tenant);
+/** An image by what the engine shows of it: its id decides, its names say who may know it. */
+export interface ShownImage {
+  readonly id: string;
+  readonly tags: readonly string[];
+  readonly digests: readonly string[];
+  /** Of its configuration, where they are known. */
+  readonly labels?: unknown;
 }
 
-/** Whether an image with these names and this id is one the tenant may use. */
-export function seesImage(view: View, id: string, references: readonly unknown[]): boolean {
-  if (view.ledger.owned(view.tenant, 'image', id) !== undefined) return true;
-  return references.some((shown) => {
-    const reference = canonicalOf(text(shown));
-    return reference !== undefined && seesReference(view, reference);
+/** An image of a list, of `system/df` or of `inspect`. */
+export function shownImage(image: Fields): ShownImage {
+  const labels = image.Labels ?? fields(image.Config).Labels;
+  return {
+    id: text(image.Id) || text(image.ID),
+    tags: list(image.RepoTags).map(text),
+    digests: list(image.RepoDigests).map(text),
+    labels,
+  };
+}
+
+const repositoryOf = (reference: string): string => {
+  const at = reference.indexOf('@');
+  const named = at < 0 ? reference : reference.slice(0, at);
+  const colon = named.lastIndexOf(':');
+  return colon > named.lastIndexOf('/') ? named.slice(0, colon) : named;
+};
+
+/**
+ * Whether an image is everybody's. That is a question about its id: an image somebody made, pulled or loaded is theirs under every
+ * name, digest and manifest of it. Of the others one is everybody's by a name that belongs to nobody and that the settings share.
+ */
+export function isFreeImage({ ledger, isShared }: Pick<View, 'ledger' | 'isShared'>, image: ShownImage): boolean {
+  if (ledger.imageHolders(image.id).length > 0) return false;
+  // A label of the gateway's says that somebody made it, also where the ledger knows nothing of it.
+  if (text(fields(image.labels)[TENANT_LABEL]) !== '') return false;
+  const isNobodys = (name: string): boolean => ledger.holders('image', name).length === 0 && isShared(name);
+  const tags = image.tags.map(canonicalOf).filter((name) => name !== undefined);
+  if (tags.some(isNobodys)) return true;
+  // The digest comes with a tag of its repository, and belongs to who has that tag.
+  const held = new Set(tags.filter((name) => ledger.holders('image', name).length > 0).map(repositoryOf));
+  return image.digests.some((shown) => {
+    const name = canonicalOf(shown);
+    return name !== undefined && isNobodys(name) && !held.has(repositoryOf(name));
   });
+}
+
+/** Whether the tenant may use an image. */
+export function seesImage(view: View, image: ShownImage): boolean {
+  const { tenant, ledger } = view;
+  if (ledger.owned(tenant, 'image', image.id) !== undefined) return true;
+  if (ledger.imageHolders(image.id).some((entry) => entry.tenant === tenant)) return true;
+  const isOwnName = (shown: string): boolean => {
+    const name = canonicalOf(shown);
+    return name !== undefined && ledger.owned(tenant, 'image', name) !== undefined;
+  };
+  return image.tags.some(isOwnName) || image.digests.some(isOwnName) || isFreeImage(view, image);
+}
+
+/** Whether the tenant may know an image by one of its names, a canonical reference. A pending name is its maker's alone. */
+export function seesName(view: View, name: string, image: ShownImage): boolean {
+  const { tenant, ledger, isShared } = view;
+  const isMine = (entry: { readonly tenant: string }): boolean => entry.tenant === tenant;
+  const entries = ledger.holders('image', name);
+  if (entries.length > 0) return entries.some(isMine);
+  const repository = repositoryOf(name);
+  if (name.includes('@')) {
+    const holders = image.tags
+      .map(canonicalOf)
+      .filter((tag) => tag !== undefined && repositoryOf(tag) === repository)
+      .flatMap((tag) => ledger.holders('image', tag as string));
+    if (holders.length > 0) return holders.some(isMine);
+  }
+  return isShared(name) && seesImage(view, image);
 }
 
 /** An image of a list, of `system/df` or of `inspect`, with the names the tenant may know; undefined when it is not to be seen. */
 export function imageView(view: View, image: unknown): Fields | undefined {
   const from = fields(image);
-  const id = text(from.Id) || text(from.ID);
-  const tags = list(from.RepoTags).filter((shown) => {
-    const reference = canonicalOf(text(shown));
-    return reference !== undefined && seesReference(view, reference);
-  });
-  const owned = view.ledger.owned(view.tenant, 'image', id) !== undefined;
-  // An image pulled by digest has no tag.
-  const digests = list(from.RepoDigests).filter((shown) => {
-    const reference = canonicalOf(text(shown));
-    if (reference === undefined) return false;
-    const repository = reference.slice(0, reference.indexOf('@'));
-    if (tags.some((tag) => (canonicalOf(text(tag)) ?? '').startsWith(`${repository}:`))) return true;
-    return list(from.RepoTags).length === 0 && seesReference(view, reference);
-  });
-  if (tags.length === 0 && digests.length === 0 && !owned) return undefined;
+  const shown = shownImage(from);
+  if (!seesImage(view, shown)) return undefined;
+  const isSeen = (given: unknown): boolean => {
+    const name = canonicalOf(text(given));
+    return name !== undefined && seesName(view, name, shown);
+  };
+  const tags = list(from.RepoTags).filter(isSeen);
+  const digests = list(from.RepoDigests).filter(isSeen);
   if (tags.length === list(from.RepoTags).length && digests.length === list(from.RepoDigests).length) return from;
   return { ...from, RepoTags: tags, RepoDigests: digests };
 }
@@ -94,9 +147,10 @@ export const historyView = (view: View, layers: unknown): unknown =>
   list(layers).map((layer) => {
     const from = fields(layer);
     if (!Array.isArray(from.Tags)) return from;
+    const image: ShownImage = { id: text(from.Id), tags: from.Tags.map(text), digests: [] };
     const tags = from.Tags.filter((shown) => {
-      const reference = canonicalOf(text(shown));
-      return reference !== undefined && seesReference(view, reference);
+      const name = canonicalOf(text(shown));
+      return name !== undefined && seesName(view, name, image);
     });
     return { ...from, Tags: tags.length === 0 ? null : tags };
   });

@@ -59,6 +59,8 @@ export interface FoundImage {
   readonly share: Share;
   readonly tags: readonly string[];
   readonly digests: readonly string[];
+  /** Of its configuration. */
+  readonly labels: unknown;
   /** Places its containers have volumes at. */
   readonly volumes: readonly string[];
 }
@@ -73,6 +75,7 @@ export async function findImage(engine: EngineClient, reference: string): Promis
     share: shareOfBytes(inner(found, 'Size')),
     tags: strings(inner(found, 'RepoTags')),
     digests: strings(inner(found, 'RepoDigests')),
+    labels: inner(inner(found, 'Config'), 'Labels'),
     volumes: Object.keys(inner(inner(found, 'Config'), 'Volumes') ?? {}),
   };
 }

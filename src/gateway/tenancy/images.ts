@@ -1,8 +1,11 @@
 // Images are content, and content is shared: what belongs to a tenant is a reference it made, and what it may use is what it
 // made, what it pulled, and what belongs to nobody and is shared.
 import type { ResourceRef } from '../../engine/types.ts';
+import { derivedKey, type LedgerEntry } from '../../ledger/entry.ts';
+import type { Ledger } from '../../ledger/ledger.ts';
 import { inUse, missing, taken } from '../../ledger/missing.ts';
-import { canonicalOf, seesImage, seesReference } from '../../ledger/views.ts';
+import { canonicalOf, isFreeImage, type ShownImage, seesImage, seesName, shownImage } from '../../ledger/views.ts';
+import { isWithheld } from '../../ledger/withheld.ts';
 import { ask, type FoundImage, findImage, items } from './engine-state.ts';
 import type { TenantCall } from './tenant-call.ts';
 
@@ -27,17 +30,14 @@ export async function useImage(
     const digits = name.slice('sha256:'.length);
     // The engine takes a name before part of an id: `cafe` is an image of that name if there is one.
     const asName = digits.length < 64 ? `docker.io/library/${digits}:latest` : undefined;
-    if (asName !== undefined && (await findImage(engine, asName)) !== undefined) {
-      if (!seesReference(tenantCall, asName)) throw missing('image', asName);
+    const named = asName === undefined ? undefined : await findImage(engine, asName);
+    if (asName !== undefined && named !== undefined) {
+      if (!seesName(tenantCall, asName, named)) throw missing('image', asName);
       tenantCall.hold('image', asName);
       return { write: asName };
     }
     const found = await findImage(engine, name);
-    if (
-      found === undefined ||
-      !found.id.startsWith(name) ||
-      !seesImage(tenantCall, found.id, [...found.tags, ...found.digests])
-    ) {
+    if (found === undefined || !found.id.startsWith(name) || !seesImage(tenantCall, found)) {
       throw missing('image', name);
     }
     return { id: found.id, write: found.id };
@@ -49,28 +49,36 @@ export async function useImage(
     return undefined;
   }
   if (tenantCall.ledger.owned(tenantCall.tenant, 'image', name) !== undefined) return undefined;
-  const sees = seesReference(tenantCall, name);
-  const found = await findImage(engine, sees || name.includes('@') ? name : nobodys(name));
-  if (found === undefined) throw missing('image', name);
-  if (sees && !name.includes('@')) return undefined;
-  if (!seesImage(tenantCall, found.id, [...found.tags, ...found.digests])) throw missing('image', name);
+  // A name of others is not asked for: what it means must not show in the time an answer takes.
+  const isOthers = tenantCall.ledger.holders('image', name).length > 0;
+  const found = await findImage(engine, isOthers ? nobodys(name) : name);
+  if (isOthers || found === undefined || !seesName(tenantCall, name, found)) throw missing('image', name);
   return undefined;
 }
 
 async function useRepository(repository: string, tenantCall: TenantCall): Promise<void> {
-  const tags = await tagsOf(repository, tenantCall);
-  if (tags.length === 0 || !tags.every((tag) => seesReference(tenantCall, tag))) throw missing('image', repository);
+  const named = await imagesOf(repository, tenantCall);
+  if (named.length === 0 || !named.every(({ tag, image }) => seesName(tenantCall, tag, image))) {
+    throw missing('image', repository);
+  }
 }
 
-/** Canonical references the engine has of a repository. */
-export async function tagsOf(repository: string, { state }: TenantCall): Promise<string[]> {
+/** Canonical references the engine has of a repository, with the image each is of. */
+async function imagesOf(
+  repository: string,
+  { state }: TenantCall,
+): Promise<{ readonly tag: string; readonly image: ShownImage }[]> {
   const filters = encodeURIComponent(JSON.stringify({ reference: [familiarRepository(repository)] }));
   const list = await ask(state.engine, `/images/json?filters=${filters}`);
   return items(list)
-    .flatMap((image) => (Array.isArray(image.RepoTags) ? image.RepoTags : []))
-    .map((tag) => canonicalOf(String(tag)))
-    .filter((tag): tag is string => tag?.startsWith(`${repository}:`) === true);
+    .map(shownImage)
+    .flatMap((image) => image.tags.map((tag) => ({ tag: canonicalOf(tag), image })))
+    .filter((one): one is { tag: string; image: ShownImage } => one.tag?.startsWith(`${repository}:`) === true);
 }
+
+/** Canonical references the engine has of a repository. */
+export const tagsOf = async (repository: string, tenantCall: TenantCall): Promise<string[]> =>
+  (await imagesOf(repository, tenantCall)).map(({ tag }) => tag);
 
 const familiarRepository = (repository: string): string => repository.replace(/^docker\.io\/(library\/)?/, '');
 
@@ -126,12 +134,14 @@ export async function takePull(reference: string, tenantCall: TenantCall): Promi
   let claims = true;
   for (const name of names) {
     const entries = ledger.holders('image', name);
-    if (entries.some((entry) => entry.tenant !== tenant && entry.isPulled !== true)) throw taken('image', name);
-    if (entries.length > 0) continue;
+    const isMadeByOthers = (entry: LedgerEntry): boolean =>
+      entry.tenant !== tenant && entry.isPulled !== true && !isWithheld(entry);
+    if (entries.some(isMadeByOthers)) throw taken('image', name);
+    if (entries.some((entry) => !isWithheld(entry) || entry.isPulled === true)) continue;
     const found = await findImage(state.engine, name);
     if (found === undefined) continue;
     if (!isFromRegistry(found, name)) throw taken('image', name);
-    if (seesReference(tenantCall, name)) claims = false;
+    if (isFreeImage(tenantCall, found) && seesName(tenantCall, name, found)) claims = false;
   }
   return claims;
 }
@@ -150,4 +160,35 @@ function repositoryOf(reference: string): string {
   const named = at < 0 ? reference : reference.slice(0, at);
   const colon = named.lastIndexOf(':');
   return colon > named.lastIndexOf('/') ? named.slice(0, colon) : named;
+}
+
+/** An entry for a name as it stands for an image that was found: what was everybody's before stays so. */
+export const ofImage = (
+  entry: LedgerEntry,
+  found: FoundImage,
+  view: Parameters<typeof isFreeImage>[0],
+): LedgerEntry => ({
+  ...entry,
+  parent: found.id,
+  share: found.share,
+  state: 'live',
+  isCommon: isFreeImage(view, found),
+});
+
+/**
+ * The entry by which a tenant keeps an image that one of its names leaves: undefined when it has the image otherwise, or it was never
+ * its own.
+ */
+export function keptImage(old: LedgerEntry, now: string | undefined, ledger: Ledger): LedgerEntry | undefined {
+  const { parent } = old;
+  if (parent === undefined || parent === now || old.id === parent || old.isCommon === true) return undefined;
+  if (ledger.owned(old.tenant, 'image', parent) !== undefined) return undefined;
+  return {
+    ...old,
+    key: derivedKey(old.key, 'image', parent),
+    id: parent,
+    name: parent,
+    state: 'live',
+    isPulled: undefined,
+  };
 }

@@ -1,10 +1,11 @@
 // What the ledger learns from the engine's answer to a call that made or ended something. Each function gives the changes; they
 // are applied before the caller hears the answer and written with the call's outcome.
-import { type LedgerEntry, newEntry } from '../../ledger/entry.ts';
+import type { LedgerEntry } from '../../ledger/entry.ts';
 import { AUDIT_LABEL } from '../../ledger/labels.ts';
 import { canonicalOf } from '../../ledger/views.ts';
+import { isWithheld } from '../../ledger/withheld.ts';
 import { findContainer, findImage, findVolume, inner, items, text } from './engine-state.ts';
-import { tagsOf } from './images.ts';
+import { keptImage, ofImage, tagsOf } from './images.ts';
 import type { TenantCall } from './tenant-call.ts';
 
 /** Exec instances remembered of one container; beyond, the oldest are forgotten, so many at once. */
@@ -28,7 +29,7 @@ export async function learnContainer(id: string, tenantCall: TenantCall): Promis
   for (const name of present) {
     // Volumes without a name, of the image or of the call, and named ones a call beside this one was about to make.
     if (tenantCall.ledger.holders('volume', name).length > 0) continue;
-    const entry = newEntry(tenantCall.owner, changes.length, { kind: 'volume', id: name, name, state: 'live' });
+    const entry = tenantCall.make({ kind: 'volume', id: name, name, state: 'live' });
     changes.push(await liveVolume(entry, tenantCall));
   }
   return changes;
@@ -85,13 +86,13 @@ export async function learnImages(imageId: string | undefined, tenantCall: Tenan
       changes.push(voided(entry));
       continue;
     }
-    changes.push(...takingOver({ ...entry, parent: found.id, share: found.share, state: 'live' }, tenantCall));
+    changes.push(...takingOver(ofImage(entry, found, tenantCall), tenantCall));
   }
   if (imageId !== undefined && tenantCall.ledger.owned(tenantCall.tenant, 'image', imageId) === undefined) {
     const found = await findImage(tenantCall.state.engine, imageId);
     if (found !== undefined && found.tags.length === 0) {
       changes.push(
-        newEntry(tenantCall.owner, changes.length, {
+        tenantCall.make({
           kind: 'image',
           id: found.id,
           name: found.id,
@@ -111,13 +112,8 @@ function takingOver(entry: LedgerEntry, { ledger, tenant, owner }: TenantCall): 
   for (const old of ledger.holders('image', entry.id)) {
     if (old.key === entry.key || old.tenant !== tenant || old.state !== 'live') continue;
     changes.push({ ...old, state: 'removed', removedAt: owner.atMs, replacedBy: entry.key });
-    if (
-      old.parent !== undefined &&
-      old.parent !== entry.parent &&
-      ledger.owned(tenant, 'image', old.parent) === undefined
-    ) {
-      changes.push({ ...old, key: `${entry.key}/old`, id: old.parent, name: old.parent, state: 'live' });
-    }
+    const kept = keptImage(old, entry.parent, ledger);
+    if (kept !== undefined) changes.push(kept);
   }
   changes.push(entry);
   return changes;
@@ -125,32 +121,43 @@ function takingOver(entry: LedgerEntry, { ledger, tenant, owner }: TenantCall): 
 
 /** A pull that ended well. What was shared before stays everybody's. */
 export async function learnPull(reference: string, tenantCall: TenantCall): Promise<LedgerEntry[]> {
+  const [pending] = tenantCall.pending;
+  if (pending !== undefined) return pulled(pending, tenantCall);
   if (!tenantCall.claimsPull) return [];
   const isRepository = !/[:@]/.test(reference.slice(reference.lastIndexOf('/') + 1));
   const names = isRepository ? await tagsOf(reference, tenantCall) : [reference];
   const changes: LedgerEntry[] = [];
   for (const name of names) {
     const entries = tenantCall.ledger.holders('image', name);
-    if (entries.some((entry) => entry.tenant === tenantCall.tenant || entry.isPulled !== true)) continue;
-    changes.push(...(await pulled(name, changes.length, tenantCall)));
+    if (entries.some((entry) => entry.isPulled !== true)) continue;
+    const own = entries.find((entry) => entry.tenant === tenantCall.tenant);
+    const entry = own ?? tenantCall.make({ kind: 'image', id: name, name, state: 'pending', isPulled: true });
+    changes.push(...(await pulled(entry, tenantCall)));
   }
   return changes;
 }
 
-/** A claim to a name that was fetched, when there is an image under it. */
-async function pulled(name: string, number: number, { owner, state }: TenantCall): Promise<LedgerEntry[]> {
-  const found = await findImage(state.engine, name);
-  if (found === undefined) return [];
-  const { id: parent, share } = found;
-  return [newEntry(owner, number, { kind: 'image', id: name, name, state: 'live', parent, share, isPulled: true })];
+/** A claim to a name that was fetched, when there is an image under it; the image it meant before stays the tenant's. */
+async function pulled(entry: LedgerEntry, { state, ledger }: TenantCall): Promise<LedgerEntry[]> {
+  const found = await findImage(state.engine, entry.id);
+  if (found === undefined) return entry.state === 'pending' ? [voided(entry)] : [];
+  const isSame = entry.state === 'live' && entry.parent === found.id;
+  const now = isSame ? { ...entry, share: found.share } : ofImage(entry, found, { ledger, isShared: state.isShared });
+  const kept = entry.state === 'live' ? keptImage(entry, found.id, ledger) : undefined;
+  // Withheld since nobody knew whether a pull was allowed: now one was.
+  const freed = ledger.holders('image', entry.id).filter(isWithheld).map(voided);
+  return kept === undefined ? [now, ...freed] : [now, kept, ...freed];
 }
 
 /** What a build fetched for itself, with the tenant's credentials: a claim of the tenant's, as a pull would give. */
 export async function learnBrought(tenantCall: TenantCall): Promise<LedgerEntry[]> {
   const changes: LedgerEntry[] = [];
-  for (const name of tenantCall.broughtByBuild) {
-    if (tenantCall.ledger.holders('image', name).length > 0) continue;
-    changes.push(...(await pulled(name, tenantCall.pending.length + 1000 + changes.length, tenantCall)));
+  for (const entry of tenantCall.broughtByBuild.values()) {
+    const found = await findImage(tenantCall.state.engine, entry.id);
+    // With the same image as before nothing was fetched, or what was there already.
+    const isOthers = tenantCall.ledger.holders('image', entry.id).some(({ tenant }) => tenant !== tenantCall.tenant);
+    const isNews = found !== undefined && (found.id !== entry.parent || !isOthers);
+    changes.push(...(isNews ? await pulled(entry, tenantCall) : [voided(entry)]));
   }
   return changes;
 }

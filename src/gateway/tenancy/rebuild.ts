@@ -2,7 +2,7 @@
 // and images nobody is known to own are withheld from all until an operator decides. Objects of other kinds that prove nothing are
 // out of every tenant's reach as it is.
 import type { Recorder } from '../../audit/event.ts';
-import type { LedgerEntry } from '../../ledger/entry.ts';
+import { derivedKey, type LedgerEntry } from '../../ledger/entry.ts';
 import { SEAL_LABEL } from '../../ledger/labels.ts';
 import type { SealedKind } from '../../ledger/seal.ts';
 import { canonicalOf } from '../../ledger/views.ts';
@@ -107,12 +107,19 @@ async function withItsVolumes(entry: LedgerEntry, { engine, ledger }: TenancySta
   const found = await findContainer(engine, entry.id);
   if (found === undefined) return [];
   const entries: LedgerEntry[] = [{ ...entry, share: found.share, isRunning: found.isRunning }];
-  for (const [i, name] of found.volumes.entries()) {
+  for (const name of found.volumes) {
     if (!/^[0-9a-f]{64}$/.test(name) || ledger.holders('volume', name).length > 0) continue;
     const volume = await findVolume(engine, name);
     if (volume === undefined) continue;
     const { createdAt: engineCreatedAt } = volume;
-    entries.push({ ...entry, key: `${entry.auditId}/returned-${i}`, kind: 'volume', id: name, name, engineCreatedAt });
+    entries.push({
+      ...entry,
+      key: derivedKey(entry.key, 'volume', name),
+      kind: 'volume',
+      id: name,
+      name,
+      engineCreatedAt,
+    });
   }
   return entries;
 }

@@ -1,13 +1,15 @@
 // Compares the ledger with the engine: what is gone is removed, what was renamed takes its name, and what was being made when the
 // gateway ended is found by its label or forgotten. What looks gone is asked for by itself before it is believed.
-import type { LedgerEntry, OwnedKind } from '../../ledger/entry.ts';
+import { derivedKey, type LedgerEntry, type OwnedKind } from '../../ledger/entry.ts';
 import { AUDIT_LABEL } from '../../ledger/labels.ts';
 import { isSameShare } from '../../ledger/share.ts';
-import { canonicalOf, PREDEFINED_NETWORKS } from '../../ledger/views.ts';
+import { canonicalOf, isFreeImage, PREDEFINED_NETWORKS, type ShownImage, shownImage } from '../../ledger/views.ts';
+import { withheldEntry } from '../../ledger/withheld.ts';
 import {
   ask,
   askSwarm,
   type Fields,
+  type FoundImage,
   filtersQuery,
   findContainer,
   findImage,
@@ -18,6 +20,7 @@ import {
   shareOfBytes,
   text,
 } from './engine-state.ts';
+import { keptImage, ofImage } from './images.ts';
 import { isUpdating } from './take-share.ts';
 import type { TenancyState } from './tenant-call.ts';
 
@@ -83,7 +86,11 @@ function learnRunning(entry: LedgerEntry, isRunning: boolean, state: TenancyStat
 function learnBytes(entry: LedgerEntry, found: Fields, state: TenancyState, learn: Learn): void {
   const isKnown = entry.share !== undefined && (entry.isPulled !== true || found.id === entry.parent);
   if (isKnown || state.ledger.byKey(entry.key) !== entry) return;
-  learn([{ ...entry, parent: text(found.id), share: shareOfBytes(found.bytes) }], 'its size was looked at');
+  const id = text(found.id);
+  const kept = keptImage(entry, id, state.ledger);
+  const isCommon = entry.parent === id ? entry.isCommon : isFreeImage(state, found.shown as ShownImage);
+  const changed = { ...entry, parent: id, share: shareOfBytes(found.bytes), isCommon };
+  learn(kept === undefined ? [changed] : [changed, kept], 'its size was looked at');
 }
 
 /** What is not known for sure: of a container made elsewhere, or after a change whose outcome nobody saw. */
@@ -150,8 +157,9 @@ async function presentObjects(
   }
   if (kinds.has('image')) {
     const found = new Map<string, Fields>();
-    for (const { Id, RepoTags, RepoDigests, Size } of items(await ask(engine, '/images/json', MAX_LIST_BYTES))) {
-      const image = { id: text(Id), bytes: Size };
+    for (const one of items(await ask(engine, '/images/json', MAX_LIST_BYTES))) {
+      const { Id, RepoTags, RepoDigests, Size } = one;
+      const image = { id: text(Id), bytes: Size, shown: shownImage(one) };
       found.set(image.id, image);
       for (const name of [RepoTags, RepoDigests].flatMap((names) => (Array.isArray(names) ? names : []))) {
         const reference = canonicalOf(text(name));
@@ -212,7 +220,13 @@ async function settle(entry: LedgerEntry, state: TenancyState): Promise<LedgerEn
       return [
         live,
         ...volumes.map(
-          (name, i): LedgerEntry => ({ ...live, key: `${entry.auditId}/v${i}`, kind: 'volume', id: name, name }),
+          (name): LedgerEntry => ({
+            ...live,
+            key: derivedKey(entry.key, 'volume', name),
+            kind: 'volume',
+            id: name,
+            name,
+          }),
         ),
       ];
     }
@@ -234,8 +248,8 @@ async function settle(entry: LedgerEntry, state: TenancyState): Promise<LedgerEn
     }
     case 'image': {
       const found = await findImage(engine, entry.id);
-      // The name was nobody's when it was reserved, and nobody could take it since.
-      return found === undefined ? voided : [{ ...entry, state: 'live', parent: found.id, share: found.share }];
+      if (found === undefined) return voided;
+      return entry.isPulled === true ? settlePull(entry, found, state) : [ofImage(entry, found, state)];
     }
     case 'service':
     case 'secret':
@@ -247,4 +261,24 @@ async function settle(entry: LedgerEntry, state: TenancyState): Promise<LedgerEn
       // Its id was told to nobody.
       return voided;
   }
+}
+
+/**
+ * A pull whose end nobody saw. Whether the registry let the tenant have the image is not known: where the name meant the same before
+ * it is no claim, and where two tenants pulled it at once neither has one until it pulls again.
+ */
+function settlePull(entry: LedgerEntry, found: FoundImage, state: TenancyState): LedgerEntry[] {
+  const voided: LedgerEntry = { ...entry, state: 'void' };
+  const others = state.ledger.holders('image', entry.id).filter(({ key }) => key !== entry.key);
+  const isUnchanged = entry.parent === found.id;
+  if (isUnchanged || others.some(({ state: now }) => now === 'live')) return [voided];
+  if (others.length === 0) return [ofImage(entry, found, state)];
+  return [
+    voided,
+    {
+      ...withheldEntry(entry.auditId, 0, entry.id, found.id, entry.createdAt),
+      isPulled: true,
+      key: derivedKey(entry.key, 'image', entry.id),
+    },
+  ];
 }

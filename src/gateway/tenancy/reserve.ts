@@ -4,7 +4,7 @@ import { toCall } from '../../engine/call.ts';
 import type { EngineCall, Json, JsonObject } from '../../engine/types.ts';
 import { GatewayError } from '../../errors.ts';
 import { countAnonymousVolumes } from '../../ledger/anonymous-volumes.ts';
-import { type LedgerEntry, newEntry, type OwnedKind } from '../../ledger/entry.ts';
+import type { LedgerEntry, OwnedKind } from '../../ledger/entry.ts';
 import { labelsOf, stamp } from '../../ledger/labels.ts';
 import { taken } from '../../ledger/missing.ts';
 import type { SealedKind } from '../../ledger/seal.ts';
@@ -25,7 +25,7 @@ export async function reserve(call: EngineCall, tenantCall: TenantCall): Promise
   const { owner } = tenantCall;
   const pending: LedgerEntry[] = [];
   const add = (kind: OwnedKind, id: string, name: string, more: Partial<LedgerEntry> = {}): void => {
-    pending.push(newEntry(owner, pending.length, { kind, id, name, state: 'pending', ...more }));
+    pending.push(tenantCall.make({ kind, id, name, state: 'pending', ...more }));
   };
   const created = call.resources.find((reference) => reference.role === 'creates')?.name ?? '';
   switch (call.action) {
@@ -96,6 +96,12 @@ export async function reserve(call: EngineCall, tenantCall: TenantCall): Promise
     case 'image.pull': {
       const reference = call.resources[0]?.name ?? '';
       tenantCall.claimsPull = await takePull(reference, tenantCall);
+      // The name is the tenant's from now on, so that it is nobody else's whatever becomes of the call.
+      const isNamed = /[:@]/.test(reference.slice(reference.lastIndexOf('/') + 1));
+      if (tenantCall.claimsPull && isNamed && tenantCall.ledger.owned(owner.tenant, 'image', reference) === undefined) {
+        const before = await findImage(tenantCall.state.engine, reference);
+        add('image', reference, reference, { isPulled: true, parent: before?.id });
+      }
       return { call, pending };
     }
     default:

@@ -34,7 +34,7 @@ import {
 } from './learn.ts';
 import { countOwn } from './own-objects.ts';
 import { prune } from './prune.ts';
-import { observeStream } from './stream-words.ts';
+import { observeStream, type StreamWords } from './stream-words.ts';
 import type { TenantCall } from './tenant-call.ts';
 
 /** A create may copy an image's files into a volume, a removal may delete many layers: longest wait, in ms. */
@@ -277,15 +277,19 @@ async function respondImageStream(
   try {
     const words = observeStream(caller);
     const outcome = await tenantCall.state.engine.forward(request, words.caller, options);
-    const changes =
-      call.action === 'image.pull'
-        ? words.pulled
-          ? await learnPull(call.resources[0]?.name ?? '', tenantCall)
-          : []
-        : [...(await learnImages(words.imageId, tenantCall)), ...(await learnBrought(tenantCall))];
+    // Where nobody saw the end, what was reserved stays so until the engine is looked at.
+    const changes = outcome.end === 'complete' ? await learnStream(call, words, tenantCall) : [];
     for (const entry of changes) tenantCall.ledger.apply(entry);
     return { outcome, changes };
   } finally {
     if (buildId !== undefined) builds.delete(buildId);
   }
+}
+
+async function learnStream(call: EngineCall, words: StreamWords, tenantCall: TenantCall): Promise<LedgerEntry[]> {
+  if (call.action === 'image.pull') {
+    if (words.pulled) return learnPull(call.resources[0]?.name ?? '', tenantCall);
+    return tenantCall.pending.map((entry) => ({ ...entry, state: 'void' }));
+  }
+  return [...(await learnImages(words.imageId, tenantCall)), ...(await learnBrought(tenantCall))];
 }

@@ -66,6 +66,18 @@ export function createTenancy(options: TenancyOptions): Tenancy {
     engine: options.engine,
     isShared: options.isShared,
     seal: options.seal,
+    remember: (changes, { subject, tenant, auditId }) =>
+      options.recorder.append({
+        at: options.now() * 1000,
+        stage: 'gateway',
+        auditId,
+        subject,
+        tenant,
+        action: 'ledger.follow',
+        decision: 'allow',
+        detail: { message: 'the call makes it on its way', objects: changes.map(({ kind, id }) => `${kind}/${id}`) },
+        ledger: changes,
+      }),
     underWay: new Set(),
     builds: new Map(),
     rates: new Rates(),

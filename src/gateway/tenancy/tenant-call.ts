@@ -3,7 +3,7 @@
 import type { EngineCall, Operation } from '../../engine/types.ts';
 import { GatewayError } from '../../errors.ts';
 import { type Serving, servingOf } from '../../ledger/actions.ts';
-import type { LedgerEntry, Owner } from '../../ledger/entry.ts';
+import { type LedgerEntry, newEntry, type Owner } from '../../ledger/entry.ts';
 import type { Holds } from '../../ledger/holds.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
 import { missing, taken } from '../../ledger/missing.ts';
@@ -26,6 +26,8 @@ export interface TenancyState {
   readonly isShared: IsShared;
   /** Proves labels to be the gateway's own. */
   readonly seal: LedgerSeal;
+  /** Writes down what the ledger learned in the middle of a call. */
+  remember(changes: readonly LedgerEntry[], owner: Owner): void;
   /** Audit ids of calls under way: their pending entries are theirs to settle. */
   readonly underWay: Set<string>;
   /** Classic builds under way by build id, for `build.cancel`. */
@@ -50,8 +52,9 @@ export class TenantCall implements View {
   pending: LedgerEntry[] = [];
   /** A pull of what was there before and is everybody's gives no claim. */
   claimsPull = false;
-  /** References a build brings that were not there before. */
-  readonly broughtByBuild = new Set<string>();
+  /** References a build brings that were not there before, as they are pending in the ledger. */
+  readonly broughtByBuild = new Map<string, LedgerEntry>();
+  #made = 0;
   /** What `docker load` brought, once it was read. */
   archive: LoadedArchive | undefined;
   /** The upload did not reach the engine whole: the engine did nothing with it. */
@@ -115,8 +118,9 @@ export class TenantCall implements View {
     this.#enter(call.operation);
     const { call: stamped, pending } = await reserve(call, this);
     // Between the questions to the engine and this line another call may have taken a name; from here on nobody can.
-    for (const { kind, id } of pending) {
-      if (id === '') continue;
+    for (const { kind, id, isPulled } of pending) {
+      // What a registry has under a name several tenants may pull.
+      if (id === '' || isPulled === true) continue;
       const isTaken = this.ledger.holders(kind, id).some(({ tenant }) => tenant !== this.tenant);
       if (isTaken || this.state.holds.isHeldByOthers(kind, id, this.tenant)) throw taken(kind, id);
     }
@@ -155,6 +159,20 @@ export class TenantCall implements View {
   /** What this call makes is removed after this time, in ms. */
   lease(ms: number): void {
     this.owner = { ...this.owner, leaseUntil: this.owner.atMs + ms };
+  }
+
+  /** A new entry of this call's: each has a key of its own, the first ends in 0. */
+  make(what: Parameters<typeof newEntry>[2]): LedgerEntry {
+    return newEntry(this.owner, this.#made++, what);
+  }
+
+  /** A build is about to fetch an image: its name is the tenant's from now on, whatever becomes of the call. */
+  bring(name: string, now: string | undefined): void {
+    if (this.broughtByBuild.has(name) || this.ledger.owned(this.tenant, 'image', name) !== undefined) return;
+    const entry = this.make({ kind: 'image', id: name, name, state: 'pending', isPulled: true, parent: now });
+    this.broughtByBuild.set(name, entry);
+    this.ledger.apply(entry);
+    this.state.remember([entry], this.owner);
   }
 
   /** Holds a name until the call is over. */

@@ -7,8 +7,7 @@ import { GatewayError } from '../../errors.ts';
 import { imagesOfDockerfile } from '../../ledger/dockerfile.ts';
 import { familiarImage } from '../../ledger/missing.ts';
 import { cleanEntryPath, judgedTar, type TarJudge } from '../../ledger/tar-entries.ts';
-import { seesReference } from '../../ledger/views.ts';
-import { ask, type Fields, inner } from './engine-state.ts';
+import { ask, type Fields, inner, text } from './engine-state.ts';
 import { takePull, useImage } from './images.ts';
 import type { TenantCall } from './tenant-call.ts';
 
@@ -112,15 +111,15 @@ async function judgeBase(name: string, isPulled: boolean, tenantCall: TenantCall
   const others = ledger.holders('image', name).some((entry) => entry.tenant !== tenantCall.tenant);
   const isMine = ledger.owned(tenantCall.tenant, 'image', name) !== undefined;
   if (others && !isMine) throw notThere(name);
-  if (isPulled && !name.startsWith('sha256:') && (await takePull(name, tenantCall)))
-    tenantCall.broughtByBuild.add(name);
+  const takesPull = isPulled && !name.startsWith('sha256:') && (await takePull(name, tenantCall));
   const image = await ask(state.engine, `/images/${name.split('/').map(encodeURIComponent).join('/')}/json`);
   if (image === undefined) {
     if (name.startsWith('sha256:')) throw notThere(name);
-    tenantCall.broughtByBuild.add(name);
+    tenantCall.bring(name, undefined);
     tenantCall.hold('image', name);
     return;
   }
+  if (takesPull) tenantCall.bring(name, text(inner(image, 'Id')));
   await useImage({ kind: 'image', name, at: 'Dockerfile', role: 'uses' }, tenantCall);
   const triggers = inner(inner(image, 'Config') as Fields, 'OnBuild');
   if (Array.isArray(triggers) && triggers.some((trigger) => /from=/i.test(String(trigger)))) {
@@ -129,7 +128,6 @@ async function judgeBase(name: string, isPulled: boolean, tenantCall: TenantCall
       `the image ${familiarImage(name)} has a trigger that takes files from another image; it cannot be judged`,
     );
   }
-  if (!seesReference(tenantCall, name) && !name.startsWith('sha256:') && !name.includes('@')) throw notThere(name);
 }
 
 /** As the engine answers for a name its registry does not know. */
