@@ -21,6 +21,7 @@ import { LiveCalls } from './gateway/live-calls.ts';
 import type { GatewayParts } from './gateway/parts.ts';
 import { performFor } from './gateway/perform.ts';
 import { SeenCalls } from './gateway/seen-calls.ts';
+import { Strangers } from './gateway/strangers.ts';
 import { createReaper } from './gateway/tenancy/reaper.ts';
 import { createTenancy } from './gateway/tenancy/tenancy.ts';
 import { assembleGateway, type Gateway } from './gateway.ts';
@@ -213,6 +214,13 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       sharePercent: current.limits.sharePercent,
       queueMs: 0,
     }));
+    const strangers = new Strangers({
+      recorder,
+      rowsPerMinute: () => current.limits.strangerRows,
+      now: () => Date.now(),
+      newAuditId,
+    });
+    undo.push(() => strangers.close());
     let isShared = compileSharedImages(config.tenants.sharedImages);
     const tenancy = createTenancy({
       engine,
@@ -236,6 +244,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       engineReachable: () => readiness.last,
       issuers: () => externals.states(),
       lanes: () => ({ ...engine.lanes(), 'in-flight': inFlight.state() }),
+      strangersCounted: () => strangers.counted,
       connections: () => options.connections?.() ?? [],
       version: VERSION,
     });
@@ -366,6 +375,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       engine,
       engineDefaults,
       inFlight,
+      strangers,
       tenancy,
       limits: () => current.limits,
       apiVersions,
@@ -383,10 +393,12 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         authenticator,
         live,
         issuer,
+        strangers,
         tokenEndpoint: {
           grants,
           attempts: createAttemptLimit(MAX_FAILURES),
           recorder,
+          strangers,
           audience: config.audience,
           now,
           newAuditId,

@@ -94,8 +94,9 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
       parts.log.error({ err: thrown, auditId: trace.auditId }, 'a call could not be judged');
     const decision = decisionOf(error);
     const field = trace.decision?.effect === 'deny' ? trace.decision.reasons[0]?.field : undefined;
+    const counted = trace.principal === undefined ? parts.strangers.fold(trace.arrival.source, error.code) : undefined;
     try {
-      if (error.code !== 'audit-unwritable') {
+      if (error.code !== 'audit-unwritable' && counted === undefined) {
         await parts.recorder.record(
           trace.event('complete', decision, {
             code: error.code,
@@ -110,7 +111,7 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
       error = asGatewayError(unwritable);
     }
     const challenge = error.status === 401 ? parts.authenticator.challengeFor(error) : undefined;
-    sendRefusal(caller, refusalOf(error, trace.auditId, challenge), trace.arrival.method);
+    sendRefusal(caller, refusalOf(error, counted ?? trace.auditId, challenge), trace.arrival.method);
     finish(trace, decision, error.status);
   }
 
@@ -427,10 +428,12 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
       const arrival: Arrival = { method: '', target: '', rawHeaders: [], channel, source, body: NO_BODY };
       const trace = new Trace(arrival, parts);
       const error = new GatewayError(code, message);
-      parts.recorder.append(trace.event('complete', 'error', { code, message, status: error.status }));
+      const counted = parts.strangers.fold(source, code);
+      if (counted === undefined)
+        parts.recorder.append(trace.event('complete', 'error', { code, message, status: error.status }));
       parts.meter.started();
       finish(trace, 'error', error.status);
-      return rawRefusal(code, message, trace.auditId);
+      return rawRefusal(code, message, counted ?? trace.auditId);
     },
     get active() {
       return live.size;

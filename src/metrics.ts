@@ -19,6 +19,8 @@ export function createMetrics(observe: {
   engineReachable(): boolean;
   /** External issuers and whether their keys are at hand. */
   issuers?(): readonly { readonly name: string; readonly status: string }[];
+  /** Refusals of unknown callers that were counted and have no row of their own. */
+  strangersCounted?(): number;
   /** Connections of each listener. */
   connections?(): readonly ConnectionCounts[];
   /** How full the lanes to the engine are, and that of calls under way. */
@@ -77,6 +79,15 @@ export function createMetrics(observe: {
       for (const { name, status } of observe.issuers?.() ?? []) {
         this.set({ issuer: name }, status === 'ready' ? 1 : status === 'stale' ? 0.5 : 0);
       }
+    },
+  });
+  new Counter({
+    name: 'dockgate_strangers_counted_total',
+    help: 'Refusals of callers without credentials that have no audit row of their own',
+    registers,
+    collect() {
+      this.reset();
+      this.inc(observe.strangersCounted?.() ?? 0);
     },
   });
   const sumOf = (key: keyof ConnectionCounts): number =>

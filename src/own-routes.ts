@@ -10,6 +10,7 @@ import { AUDIT_ID_HEADER } from './gateway/answer.ts';
 import { headerValues } from './gateway/arrival.ts';
 import { holderName } from './gateway/judge.ts';
 import type { LiveCalls } from './gateway/live-calls.ts';
+import type { Strangers } from './gateway/strangers.ts';
 import { answerTokenCall, TOKEN_PATH, type TokenEndpointParts } from './gateway/token-endpoint.ts';
 import { asGatewayError } from './gateway/trace.ts';
 import type { Gateway, GatewayEnv } from './gateway.ts';
@@ -36,6 +37,7 @@ export interface OwnRoutes {
   readonly authenticator: Authenticator;
   readonly live: LiveCalls;
   readonly issuer: Issuer;
+  readonly strangers: Strangers;
   readonly tokenEndpoint: TokenEndpointParts;
   ready(): Promise<boolean>;
 }
@@ -85,17 +87,19 @@ export function mountOwnRoutes(app: Hono<GatewayEnv>, own: OwnRoutes): void {
     } catch (thrown) {
       own.live.leave(call);
       const error = asGatewayError(thrown);
-      const auditId = own.admin.newAuditId();
-      await own.admin.recordRefusal(
-        { by: { subject: '', operator: false, source: sourceOf(c) }, auditId },
-        {
-          action: 'admin.request',
-          code: error.code,
-          status: error.status,
-          message: error.message,
-          origin: error.audit,
-        },
-      );
+      const counted = error.status === 401 ? own.strangers.fold(sourceOf(c), error.code) : undefined;
+      const auditId = counted ?? own.admin.newAuditId();
+      if (counted === undefined)
+        await own.admin.recordRefusal(
+          { by: { subject: '', operator: false, source: sourceOf(c) }, auditId },
+          {
+            action: 'admin.request',
+            code: error.code,
+            status: error.status,
+            message: error.message,
+            origin: error.audit,
+          },
+        );
       return c.json(problemOf(error, c.req.path, auditId), error.status as 401, {
         'Content-Type': 'application/problem+json',
         [AUDIT_ID_HEADER]: auditId,

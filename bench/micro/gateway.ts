@@ -19,6 +19,7 @@ import { createMetrics } from '../../src/metrics.ts';
 import { compilePolicies } from '../../src/policy/compile.ts';
 import type { EngineClient } from '../../src/proxy/engine-client.ts';
 import { answerHeaders } from '../../src/proxy/headers.ts';
+import { Lane } from '../../src/proxy/lanes.ts';
 import { redactorFor } from '../../src/redactor.ts';
 import { encodeEvent } from '../../src/store/audit-row.ts';
 import { openStore } from '../../src/store/open.ts';
@@ -71,6 +72,7 @@ const HEADERS = [
 const BODY = Buffer.from('[]\n');
 let encoded = 0;
 const engine = {
+  as: () => engine,
   async forward(
     _request: unknown,
     caller: {
@@ -87,6 +89,7 @@ const engine = {
     return { status: 200, bytesIn: 0, bytesOut: 3, end: 'complete' };
   },
 } as unknown as EngineClient;
+const bounds = { total: 4096, sharePercent: 25, queueMs: 0 };
 const gateway = assembleGateway({
   authenticator,
   live: new LiveCalls({ recheck: (p) => authenticator.recheck(p) }),
@@ -105,6 +108,7 @@ const gateway = assembleGateway({
     close: () => Promise.resolve(),
   },
   engine,
+  inFlight: new Lane({ places: 'calls', setting: 'limits.calls' }, () => bounds),
   limits: () => ({ bodyBytes: 4 << 20, bodyTimeoutMs: 1000 }),
   apiVersions: { minMinor: 40, maxMinor: 56 },
   seen: new SeenCalls({ minMinor: 40, maxMinor: 56 }),

@@ -143,6 +143,7 @@ export const LIMITS = {
   engineQueueMs: [10_000, 1, 600_000, 'milliseconds'],
   sharePercent: [25, 1, 100, 'percent'],
   loadBytes: [1024 ** 3, 0, 8 * 1024 ** 3 - 1, 'bytes'],
+  strangerRows: [60, 1, 1_000_000, 'rows'],
   auditQueue: [10_000, 1, 1_000_000, 'rows'],
 } as const;
 

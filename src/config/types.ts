@@ -72,6 +72,8 @@ export interface Limits {
   readonly sharePercent: number;
   /** Largest image archive a tenant loads; up to four are on disk at once. 0 loads none. */
   readonly loadBytes: number;
+  /** Audit rows for refusals of one address without credentials, per minute and five minutes' worth at once; further ones are counted. */
+  readonly strangerRows: number;
   readonly auditQueue: number;
 }
 

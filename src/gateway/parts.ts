@@ -10,6 +10,7 @@ import type { EngineDefaults } from '../proxy/engine-defaults.ts';
 import type { Lane } from '../proxy/lanes.ts';
 import type { LiveCalls } from './live-calls.ts';
 import type { SeenCalls } from './seen-calls.ts';
+import type { Strangers } from './strangers.ts';
 import type { Tenancy } from './tenancy/tenancy.ts';
 
 export interface GatewayLimits {
@@ -36,6 +37,8 @@ export interface GatewayParts {
   /** The plugin chain in force; replaced as a whole on reload. */
   plugins(): PluginChain;
   readonly recorder: Recorder;
+  /** How refusals of unknown callers are recorded. */
+  readonly strangers: Strangers;
   readonly engine: EngineClient;
   /** What the engine fills in for a container by itself. */
   readonly engineDefaults: EngineDefaults;

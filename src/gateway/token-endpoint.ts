@@ -8,6 +8,7 @@ import type { Granted, GrantRequest, Grants } from '../identity/grants.ts';
 import { faultOfAction } from '../policy/actions.ts';
 import { readAuthorizationDetails } from '../policy/ceiling.ts';
 import { AUDIT_ID_HEADER } from './answer.ts';
+import type { Strangers } from './strangers.ts';
 import { asGatewayError } from './trace.ts';
 
 export const TOKEN_PATH = '/token';
@@ -25,6 +26,7 @@ export interface TokenEndpointParts {
   readonly grants: Grants;
   readonly attempts: AttemptLimit;
   readonly recorder: Recorder;
+  readonly strangers: Strangers;
   /** `aud` of our tokens: the one audience a token can be had for. */
   readonly audience: string;
   /** Milliseconds since the epoch. */
@@ -57,6 +59,8 @@ export async function answerTokenCall(call: TokenCall, parts: TokenEndpointParts
   const refuse = async (error: GatewayError, basic: boolean, waitS = 0): Promise<Response> => {
     const decision = error.status >= 500 ? 'error' : isAboutWho(error) ? 'unauthenticated' : 'deny';
     const { code, status, message } = error;
+    const counted = isAboutWho(error) ? parts.strangers.fold(call.source, code) : undefined;
+    if (counted !== undefined) return oauthError(error, counted, basic, waitS);
     try {
       const detail = { message, ...(error.audit === undefined ? {} : { origin: error.audit }) };
       await parts.recorder.record(event({ decision, code, status, detail }));

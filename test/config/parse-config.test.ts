@@ -37,6 +37,7 @@ test('only engine is required; everything else has a default', () => {
       engineQueueMs: 10000,
       sharePercent: 25,
       loadBytes: 1073741824,
+      strangerRows: 60,
       auditQueue: 10000,
     },
     log: { level: 'info' },

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { AuditEvent } from '../../src/audit/event.ts';
 import { GatewayError } from '../../src/errors.ts';
+import { Strangers } from '../../src/gateway/strangers.ts';
 import { answerTokenCall } from '../../src/gateway/token-endpoint.ts';
 import { createAttemptLimit, MAX_FAILURES } from '../../src/identity/attempts.ts';
 import { createGrants } from '../../src/identity/grants.ts';
@@ -35,6 +36,7 @@ async function openEndpoint(options: { unwritable?: boolean; fault?: Error } = {
     audience: 'dockgate',
     now,
     newAuditId: () => 'an-id',
+    strangers: new Strangers({ recorder: { append() {} }, rowsPerMinute: () => 60, now, newAuditId: () => 'counted' }),
   };
   const ask = async (form: Record<string, string>) => {
     const request = new Request('https://gate.example/token', { method: 'POST', body: new URLSearchParams(form) });
