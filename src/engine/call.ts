@@ -20,6 +20,7 @@ export function toCall(target: Target, body: Json | undefined): EngineCall {
     apiVersion: target.apiVersion,
     path: target.path,
     query: target.query,
+    ...(target.credentials === true ? { credentials: true } : {}),
     body,
     opaque: bodyKindOfTarget(target) === 'opaque',
     resources: referencesOf(target, body),

@@ -62,6 +62,8 @@ export interface Target {
   readonly path: Readonly<Record<string, string>>;
   /** Query parameters in their canonical spelling, in the order received; single-valued ones have one element. */
   readonly query: Readonly<Record<string, readonly string[]>>;
+  /** The caller sent credentials of its own for a registry along. */
+  readonly credentials?: boolean;
 }
 
 /** One object a call touches, by the name the caller used. */

@@ -3,6 +3,7 @@
 import { toCall } from '../engine/call.ts';
 import { classify } from '../engine/classify.ts';
 import { bodyKindOfTarget, decodeBody } from '../engine/decode.ts';
+import { hasRegistryCredentials } from '../engine/registry-credentials.ts';
 import { renderBody } from '../engine/render-body.ts';
 import { renderTarget } from '../engine/render-target.ts';
 import type { EngineCall, JsonObject, Target } from '../engine/types.ts';
@@ -64,6 +65,9 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
   if (!policies.mayAllow(target.action)) throwDenial(trace, judgeCall(trace, policies, toCall(target, undefined)));
 
   let call = seen.takesBody || arrival.body.present ? await decodeCall(trace, target, parts) : seen.bodiless();
+  if (hasRegistryCredentials(headerValues(arrival.rawHeaders, 'x-registry-auth'))) {
+    call = Object.freeze({ ...call, credentials: true });
+  }
   trace.call = call;
   if (principal.tenant !== undefined) {
     trace.tenantCall = await parts.tenancy.begin(
@@ -147,7 +151,8 @@ async function decodeCall(trace: Trace, target: Target, parts: GatewayParts): Pr
 /** Reads a changed call as the engine would: rendered, classified and decoded again, so that no plugin can smuggle a form. */
 function rebuild(call: EngineCall, changed: { body: EngineCall['body']; query: EngineCall['query'] }): EngineCall {
   const rendered = renderTarget({ ...call, query: changed.query });
-  const target = classify(call.operation.method, rendered);
+  const named = classify(call.operation.method, rendered);
+  const target = call.credentials === true ? { ...named, credentials: true } : named;
   if (target.operation !== call.operation || target.action !== call.action) {
     throw new GatewayError('plugin-failed', 'a plugin changed what the call does, so it is denied');
   }

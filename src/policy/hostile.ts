@@ -1,6 +1,7 @@
 // Calls that hand over the host, each in its plainest form. A policy that would let one pass must say so itself
 // (`metadata.acknowledges: [host-access]`), or it does not come into force. What the presets judge is written down here, field
 // by field; what they cannot judge comes from the table of operations.
+import type { Acknowledgement } from './policy.ts';
 import { unjudgedCalls } from './unjudged.ts';
 
 export interface HostileCall {
@@ -8,6 +9,8 @@ export interface HostileCall {
   readonly method: string;
   readonly path: string;
   readonly body?: unknown;
+  /** What a policy writes under `metadata.acknowledges` to let this one pass. Default: `host-access`. */
+  readonly acknowledgedBy?: Acknowledgement;
 }
 
 const create = (name: string, hostConfig: Record<string, unknown>): HostileCall => ({
@@ -59,7 +62,7 @@ export const HOSTILE_CALLS: readonly HostileCall[] = [
   }),
   create('every device of the host', { DeviceCgroupRules: ['a *:* rwm'] }),
   create('the graphics cards of the host', { DeviceRequests: [{ Count: -1, Capabilities: [['gpu']] }] }),
-  create('no seccomp', { SecurityOpt: ['seccomp=unconfined'] }),
+  { ...create('no seccomp', { SecurityOpt: ['seccomp=unconfined'] }), acknowledgedBy: 'seccomp-unconfined' },
   create('no AppArmor', { SecurityOpt: ['apparmor=unconfined'] }),
   create('no SELinux', { SecurityOpt: ['label=disable'] }),
   create('unmasked system paths', { SecurityOpt: ['systempaths=unconfined'] }),

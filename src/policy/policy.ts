@@ -86,7 +86,7 @@ export interface PolicyDocument {
   readonly kind: 'Policy';
   readonly name: string;
   readonly description?: string;
-  /** Dangers the author knows the policy to carry: `host-access`. */
+  /** Dangers the author knows the policy to carry. */
   readonly acknowledges: readonly Acknowledgement[];
   readonly subjects: readonly SubjectMatch[];
   readonly rules: readonly Rule[];
@@ -113,7 +113,8 @@ export interface ParsedDocument {
   readonly line: number;
 }
 
-const ACKNOWLEDGEMENTS = ['host-access'] as const;
+/** `host-access`: the policy may hand over the host. `seccomp-unconfined`: its containers may make any system call. */
+const ACKNOWLEDGEMENTS = ['host-access', 'seccomp-unconfined'] as const;
 export type Acknowledgement = (typeof ACKNOWLEDGEMENTS)[number];
 
 const POLICY_KEYS = {
@@ -188,7 +189,20 @@ function readDocument(root: Located, faults: Faults): PolicyDocument | BindingDo
   const testsNode = fields.get('tests');
   const tests = testsNode === undefined ? [] : readList(testsNode, 'tests', faults, (n, w) => readTest(n, w, faults));
   refuseDoubles(tests, 'test', faults);
+  refuseUnconfined(rules, acknowledges, faults);
   return { kind, ...common, acknowledges, rules, tests };
+}
+
+/** A container without a seccomp profile reaches all of the kernel: whoever writes that down says that it is meant. */
+function refuseUnconfined(rules: readonly Rule[], acknowledges: readonly Acknowledgement[], faults: Faults): void {
+  if (acknowledges.includes('seccomp-unconfined')) return;
+  for (const { name, line, host } of rules) {
+    if (host?.seccompProfiles?.includes('unconfined') !== true) continue;
+    faults.add(
+      { line, column: 1 },
+      `rule ${name} lists the seccomp profile unconfined, which opens every system call; write metadata.acknowledges: [seccomp-unconfined] if that is meant`,
+    );
+  }
 }
 
 function refuseDoubles(items: readonly { name: string; line: number }[], what: string, faults: Faults): void {

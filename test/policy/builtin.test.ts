@@ -5,7 +5,7 @@ import { ACTIONS, BUILD_OPAQUE, isBuildKitDoor } from '../../src/policy/actions.
 import { builtIns, compilePolicies } from '../../src/policy/compile.ts';
 import type { PolicyDocument } from '../../src/policy/policy.ts';
 import { runPolicyTests } from '../../src/policy/run-tests.ts';
-import { callOf, decideFor, principal } from './support.ts';
+import { callOf, decideFor, policyOf, principal, setOf } from './support.ts';
 
 const set = compilePolicies([], 1);
 const documents = builtIns().map(({ document }) => document);
@@ -84,16 +84,18 @@ const rows: [role: string, line: string, expect: 'allow' | 'deny', body?: unknow
   ['baseline', 'POST /images/load', 'deny'],
   ['baseline', 'POST /images/me/app/push?tag=1', 'allow'],
   ['baseline', 'POST /images/127.0.0.1:5000/x/push?tag=1', 'deny'],
-  ['baseline', 'POST /auth', 'deny', { username: 'u', password: 'p', serveraddress: 'http://192.0.2.1' }],
+  ['baseline', 'POST /auth', 'allow', { username: 'u', password: 'p', serveraddress: 'http://192.0.2.1' }],
+  ['baseline', 'POST /auth', 'deny', { username: 'u', password: '', serveraddress: 'http://192.0.2.1' }],
   ['baseline', 'GET /distribution/127.0.0.1:5000/x/json', 'deny'],
+  ['baseline', 'GET /distribution/busybox/json', 'allow'],
   ['baseline', 'GET /images/search?term=x', 'deny'],
-  ['baseline', 'GET /system/df', 'deny'],
-  ['baseline', 'GET /events', 'deny'],
-  ['baseline', 'POST /containers/prune', 'deny'],
-  ['baseline', 'POST /images/prune', 'deny'],
-  ['baseline', 'POST /volumes/prune', 'deny'],
-  ['baseline', 'POST /networks/prune', 'deny'],
-  ['baseline', 'POST /build/prune', 'deny'],
+  ['baseline', 'GET /system/df', 'allow'],
+  ['baseline', 'GET /events', 'allow'],
+  ['baseline', 'POST /containers/prune', 'allow'],
+  ['baseline', 'POST /images/prune', 'allow'],
+  ['baseline', 'POST /volumes/prune', 'allow'],
+  ['baseline', 'POST /networks/prune', 'allow'],
+  ['baseline', 'POST /build/prune', 'allow'],
   ['baseline', 'POST /build?t=x', 'allow'],
   ['baseline', 'POST /session', 'deny'],
   ['baseline', 'POST /grpc', 'deny'],
@@ -116,6 +118,39 @@ describe('the built-in roles', () => {
       assert.equal(decision.effect, expect, decision.reasons[0]?.message);
     });
   }
+
+  it('prunes are for tenants, whose own objects they take, and for no caller without one', () => {
+    for (const role of ['baseline', 'restricted', 'testcontainers', 'docker-py', 'lazydocker']) {
+      for (const kind of ['containers', 'images', 'networks', 'volumes']) {
+        const prune = (who: object) =>
+          decideFor(set, principal({ policies: [role], ...who }), callOf(`POST /${kind}/prune`));
+        assert.equal(prune({ tenant: 'red' }).effect, 'allow', `${role} ${kind}`);
+        assert.equal(prune({}).effect, 'deny', `${role} ${kind}`);
+      }
+    }
+  });
+
+  it('a pull with credentials of its own may come from any registry, where the policy lists none', () => {
+    const listed = setOf(
+      policyOf(
+        '- { name: pull, effect: allow, actions: [image.pull], host: { preset: baseline, registries: [ghcr.io] } }',
+      ),
+    );
+    const line = (image: string) => `POST /images/create?fromImage=${image}&tag=1`;
+    const rows = [
+      [set, 'registry.test/x', true, 'allow'],
+      [set, 'registry.test/x', false, 'deny'],
+      [set, 'busybox', false, 'allow'],
+      [listed, 'registry.test/x', true, 'deny'],
+      [listed, 'ghcr.io/x', false, 'allow'],
+      [listed, 'busybox', true, 'deny'],
+    ] as const;
+    for (const [policies, image, credentials, expect] of rows) {
+      const call = { ...callOf(line(image)), ...(credentials ? { credentials } : {}) };
+      const who = principal({ policies: policies === set ? ['baseline'] : [], tenant: 'red' });
+      assert.equal(decideFor(policies, who, call).effect, expect, `${image} ${credentials}`);
+    }
+  });
 
   it('operator covers every served action but BuildKit, which no preset lets through unread', () => {
     const policies = set.forPrincipal(principal({ policies: ['operator'] }));

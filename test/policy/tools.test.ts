@@ -430,3 +430,25 @@ describe('importSocketProxyEnv()', () => {
     );
   });
 });
+
+describe('the seccomp profile unconfined', () => {
+  const policy = (metadata: string) =>
+    `apiVersion: dockgate/v1\nkind: Policy\nmetadata: { name: debug${metadata} }\nrules:\n  - { name: run, effect: allow, actions: [container.create], host: { preset: baseline, seccompProfiles: [unconfined] } }\n`;
+
+  it('is listed only by a policy that acknowledges it', () => {
+    assert.match(parseDocuments(policy('')).problems[0]?.message ?? '', /acknowledges: \[seccomp-unconfined\]/);
+    assert.match(
+      parseDocuments(policy(', acknowledges: [host-access]')).problems[0]?.message ?? '',
+      /acknowledges: \[seccomp-unconfined\]/,
+    );
+    assert.deepEqual(parseDocuments(policy(', acknowledges: [seccomp-unconfined]')).problems, []);
+  });
+
+  it('acknowledged, opens nothing else of the hostile set', () => {
+    const { documents } = parseDocuments(policy(', acknowledges: [seccomp-unconfined]'));
+    assert.deepEqual(runPolicyTests(compilePolicies(documents, 1), documents).hostile, []);
+    const wide = policy(', acknowledges: [seccomp-unconfined]').replace('preset: baseline', 'capabilities: [ALL]');
+    const read = parseDocuments(wide).documents;
+    assert.notEqual(runPolicyTests(compilePolicies(read, 1), read).hostile.length, 0);
+  });
+});

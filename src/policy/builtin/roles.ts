@@ -37,7 +37,7 @@ rules:
 /** What both tenant roles may do besides what the host preset judges. */
 const ordinary = `  - name: meta
     effect: allow
-    actions: [system.ping, system.version, system.info]
+    actions: [system.ping, system.version, system.info, system.events, system.df]
   - name: look
     effect: allow
     actions: [container.list, container.inspect, container.top, container.logs, container.changes, container.stats, image.list, image.inspect, image.history, image.attestations, volume.list, volume.inspect, network.list, network.inspect]
@@ -47,10 +47,16 @@ const ordinary = `  - name: meta
   - name: tidy
     effect: allow
     actions: [image.tag, image.remove, volume.remove, network.remove, network.disconnect]
-  - name: pull
+  - name: prune
+    description: a tenant's prune takes what is the tenant's own alone; whoever has no tenant would take what belongs to others
     effect: allow
-    actions: [image.pull]
-    resources: ["image/docker.io/*"]
+    actions: [container.prune, image.prune, network.prune, volume.prune, build.prune]
+    when: ['principal.tenant != ""']
+  - name: pull
+    description: from docker.io, and from any registry with credentials of one's own
+    effect: allow
+    actions: [image.pull, image.distribution, system.auth]
+    host: { preset: baseline }
 `;
 
 const baseline = `apiVersion: dockgate/v1

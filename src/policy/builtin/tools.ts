@@ -43,6 +43,13 @@ const RECREATE = [
   'DELETE /containers/web?force=1&v=1',
 ];
 
+/** The filters by which testcontainers' JVM hook removes what its session made. */
+const REAPED = encodeURIComponent('{"label":["org.testcontainers=true","org.testcontainers.sessionId=d0c4"]}');
+
+/** Prunes of a tenant: they take what is its own alone. */
+const ownPrunes = (...kinds: string[]): string =>
+  `- { name: prune, effect: allow, actions: [${kinds.map((kind) => `${kind}.prune`).join(', ')}], when: ['principal.tenant != ""'] }`;
+
 const PRESETS: readonly Preset[] = [
   {
     name: 'traefik',
@@ -125,14 +132,32 @@ ${META_INFO}
     description: 'the pages of Portainer that only look; an administrator of the engine needs operator',
     rules: `
 ${META_INFO}
-- { name: look, effect: allow, actions: [container.list, container.inspect, image.list, volume.list, network.list, node.list, service.list, system.df] }`,
+- { name: look, effect: allow, actions: [container.list, container.inspect, container.logs, container.stats, container.top, container.changes, system.events, system.df] }
+- { name: objects, effect: allow, actions: [image.list, image.inspect, image.history, volume.list, volume.inspect, network.list, network.inspect, plugin.list] }
+- { name: cluster, effect: allow, actions: [node.list, node.inspect, service.list, service.inspect, service.logs, task.list, task.inspect, task.logs] }
+- { name: swarm, effect: allow, actions: [swarm.inspect], redact: [swarm.tokens] }`,
     tests: [
       'allow GET /info',
-      'allow GET /images/json',
-      'allow GET /volumes',
+      'allow GET /images/json?all=0',
+      'allow GET /images/sha256:3f57d9401f8d42f986df300f0c69192fc41da28ccc8d797829467780db3dd741/json',
+      'allow GET /images/busybox/history',
+      'allow GET /volumes?filters=%7B%22dangling%22%3A%5B%22true%22%5D%7D',
+      'allow GET /volumes/data',
       'allow GET /networks',
+      'allow GET /networks/bridge?verbose=true',
+      'allow GET /containers/web/logs?stdout=1&stderr=1&tail=100',
+      'allow GET /containers/web/stats?stream=false',
+      'allow GET /containers/web/top?ps_args=aux',
+      'allow GET /events?since=1&until=2',
       'allow GET /system/df',
+      'allow GET /plugins',
+      'allow GET /tasks',
+      'allow GET /services/web',
+      'allow GET /swarm',
       'deny GET /secrets',
+      'deny GET /configs/x',
+      'deny GET /plugins/privileges?remote=x',
+      'deny POST /containers/web/attach?stream=1&stdin=1',
       'deny DELETE /images/busybox',
       ...NO_TOUCH,
     ],
@@ -177,9 +202,11 @@ ${META_INFO}
   host: { preset: baseline, binds: [/var/jenkins_home/workspace, /var/lib/jenkins/workspace] }
 - { name: end, effect: allow, actions: [container.stop, container.kill, container.wait, container.resize, container.exec.resize, container.remove] }
 - { name: build, effect: allow, actions: [build.run], host: { preset: baseline } }
-- { name: images, effect: allow, actions: [image.pull, image.push, image.tag, system.auth] }`,
+- { name: images, effect: allow, actions: [image.pull, image.push, image.tag, image.remove, image.distribution, system.auth] }`,
     tests: [
       'allow GET /version',
+      'allow DELETE /images/app:1',
+      `allow POST /containers/create {"Image":"busybox","HostConfig":{"ContainerIDFile":"/tmp/cid"}}`,
       `allow POST /containers/create ${PLAIN}`,
       'allow POST /containers/create {"Image":"busybox","HostConfig":{"Binds":["/var/jenkins_home/workspace/job:/w"]}}',
       'deny POST /containers/create {"Image":"busybox","HostConfig":{"Binds":["/var/jenkins_home/secrets:/w"]}}',
@@ -197,15 +224,20 @@ ${META_INFO}
     name: 'jenkins-docker-plugin',
     description: 'the Jenkins Docker plugin: agents as containers',
     rules: `
-${META}
+${META_INFO}
 - { name: look, effect: allow, actions: [container.list, container.inspect, container.logs, container.exec.inspect, image.list, image.inspect] }
 - { name: run, effect: allow, actions: [container.create, container.start, container.attach, container.exec.create, container.exec.start], host: { preset: baseline } }
 - { name: copy, effect: allow, actions: [container.archive.write, container.archive.stat], host: { preset: baseline } }
-- { name: end, effect: allow, actions: [container.stop, container.wait, container.remove, image.remove] }
+- { name: end, effect: allow, actions: [container.stop, container.kill, container.wait, container.remove, image.remove] }
 - { name: build, effect: allow, actions: [build.run, image.commit], host: { preset: baseline } }
-- { name: images, effect: allow, actions: [image.pull, image.push, image.tag] }`,
+- { name: images, effect: allow, actions: [image.pull, image.push, image.tag, system.auth] }`,
     tests: [
       'allow GET /version',
+      'allow GET /info',
+      'allow POST /auth {"username":"u","password":"p","serveraddress":"https://registry.example.com"}',
+      'allow POST /containers/c/kill?signal=KILL',
+      'allow POST /containers/c/exec {"AttachStdout":true,"Cmd":["sh","-c","id"],"Privileged":null}',
+      'deny POST /containers/c/exec {"Cmd":["java"],"Privileged":true}',
       `allow POST /containers/create ${PLAIN}`,
       'allow POST /containers/c/exec {"Cmd":["java"]}',
       'allow PUT /containers/c/archive?path=/home',
@@ -224,6 +256,7 @@ ${META}
 ${META_INFO}
 - { name: look, effect: allow, actions: [container.list, container.inspect, container.logs, container.exec.inspect, image.inspect, network.list, network.inspect, volume.list, volume.inspect] }
 - { name: run, effect: allow, actions: [container.create, container.start, container.attach, container.exec.create, container.exec.start], host: { preset: baseline } }
+- { name: copy, effect: allow, actions: [container.archive.write, container.archive.stat], host: { preset: baseline } }
 - { name: operate, effect: allow, actions: [container.stop, container.kill, container.wait, container.resize, container.exec.resize, container.remove] }
 - { name: make, effect: allow, actions: [network.create, volume.create], host: { preset: baseline } }
 - { name: tidy, effect: allow, actions: [network.disconnect, network.remove, volume.remove] }
@@ -233,6 +266,8 @@ ${META_INFO}
       'allow POST /images/create?fromImage=registry.gitlab.com/gitlab-org/gitlab-runner/gitlab-runner-helper&tag=x86_64-latest',
       `allow POST /containers/create?name=runner-1 ${PLAIN}`,
       'allow POST /containers/c/attach?stream=1&stdin=1&stdout=1&stderr=1',
+      'allow PUT /containers/c/archive?path=/',
+      'deny GET /containers/c/archive?path=/etc',
       'allow POST /networks/create {"Name":"runner-net"}',
       'deny POST /networks/create {"Name":"runner-net","Driver":"macvlan"}',
       'allow POST /volumes/create {"Name":"cache"}',
@@ -255,9 +290,20 @@ ${META_INFO}
 - { name: make, effect: allow, actions: [network.create, network.connect, volume.create, image.commit], host: { preset: baseline } }
 - { name: tidy, effect: allow, actions: [network.disconnect, network.remove, volume.remove, image.remove, image.tag] }
 - { name: build, effect: allow, actions: [build.run], host: { preset: baseline } }
-- { name: pull, effect: allow, actions: [image.pull] }`,
+- { name: pull, effect: allow, actions: [image.pull, image.distribution, system.auth] }
+${ownPrunes('container', 'network', 'volume', 'image')}
+- name: reap
+  description: without a tenant, only what carries the label of a session, as the reaper of the JVM asks for it
+  effect: allow
+  actions: [container.prune, network.prune, volume.prune, image.prune]
+  when: ['"filters" in query && glob(query["filters"][0], "{\\"label\\":{*\\"org.testcontainers.sessionId=*")']`,
     tests: [
       'allow GET /info',
+      `allow POST /containers/prune?filters=${REAPED}`,
+      `allow POST /networks/prune?filters=${REAPED}`,
+      `allow POST /volumes/prune?filters=${REAPED}`,
+      `allow POST /images/prune?filters=${REAPED}`,
+      'deny POST /volumes/prune?filters=%7B%22label%22%3A%5B%22app%3Dx%22%5D%7D',
       'allow GET /images/postgres:16/json',
       'allow POST /containers/create {"Image":"postgres:16","ExposedPorts":{"5432/tcp":{}},"HostConfig":{"PortBindings":{"5432/tcp":[{"HostIp":"","HostPort":""}]}}}',
       'allow PUT /containers/c/archive?path=/',
@@ -271,22 +317,25 @@ ${META_INFO}
   {
     name: 'compose',
     description:
-      'docker compose: up, down, ps, logs, exec, run, cp. Services that mount host paths need a copy of this preset with host.binds; images are built with docker build first, for what passes through BuildKit is not seen',
+      'docker compose: up, down, ps, logs, exec, run, cp, commit, export. Services that mount host paths need a copy of this preset with host.binds; images are built with docker build first, for what passes through BuildKit is not seen',
     rules: `
 ${META_INFO}
 - { name: look, effect: allow, actions: [container.list, container.inspect, container.logs, container.top, container.stats, container.exec.inspect, image.list, image.inspect, network.list, network.inspect, volume.list, volume.inspect, system.events] }
-- { name: run, effect: allow, actions: [container.create, container.start, container.attach, container.restart, container.unpause, container.exec.create, container.exec.start], host: { preset: baseline } }
-- { name: copy, effect: allow, actions: [container.archive.write, container.archive.read, container.archive.stat], host: { preset: baseline } }
+- { name: run, effect: allow, actions: [container.create, container.start, container.attach, container.restart, container.unpause, container.exec.create, container.exec.start], host: { preset: baseline, mountTypes: [image] } }
+- { name: copy, effect: allow, actions: [container.archive.write, container.archive.read, container.archive.stat, container.export], host: { preset: baseline } }
 - { name: operate, effect: allow, actions: [container.stop, container.kill, container.pause, container.rename, container.resize, container.exec.resize, container.wait, container.remove] }
-- { name: make, effect: allow, actions: [network.create, network.connect, volume.create], host: { preset: baseline } }
+- { name: make, effect: allow, actions: [network.create, network.connect, volume.create, image.commit], host: { preset: baseline } }
 - { name: tidy, effect: allow, actions: [network.disconnect, network.remove, volume.remove, image.remove] }
 - { name: build, effect: allow, actions: [build.run], host: { preset: baseline } }
-- { name: pull, effect: allow, actions: [image.pull, image.push, image.tag] }`,
+- { name: pull, effect: allow, actions: [image.pull, image.push, image.tag, image.distribution, system.auth] }`,
     tests: [
       'allow GET /containers/json?all=1&filters=%7B%22label%22%3A%7B%22com.docker.compose.project%3Dp%22%3Atrue%7D%7D',
       'allow POST /networks/create {"Name":"p_default","Driver":"bridge"}',
       'allow POST /volumes/create {"Name":"p_data"}',
       'allow POST /containers/create?name=p-web-1 {"Image":"nginx","HostConfig":{"NetworkMode":"p_default","Binds":["p_data:/data:rw"]}}',
+      'allow POST /containers/create?name=p-web-1 {"Image":"nginx","HostConfig":{"Mounts":[{"Type":"image","Source":"busybox","Target":"/i"}]}}',
+      'allow POST /commit?container=p-web-1&repo=web&tag=1',
+      'allow GET /containers/p-web-1/export',
       'allow POST /containers/p-web-1/start',
       'allow GET /events',
       'allow DELETE /networks/p_default',
@@ -307,15 +356,18 @@ ${META_INFO}
 - { name: operate, effect: allow, actions: [container.stop, container.kill, container.pause, container.rename, container.resize, container.exec.resize, container.wait, container.remove] }
 - { name: make, effect: allow, actions: [network.create, network.connect, volume.create, image.commit], host: { preset: baseline } }
 - { name: tidy, effect: allow, actions: [network.disconnect, network.remove, volume.remove, image.remove, image.tag] }
-- { name: pull, effect: allow, actions: [image.pull] }`,
+- { name: build, effect: allow, actions: [build.run], host: { preset: baseline } }
+- { name: pull, effect: allow, actions: [image.pull, image.push, image.distribution, system.auth] }
+${ownPrunes('container', 'network', 'volume', 'image')}`,
     tests: [
       `allow POST /containers/create ${PLAIN}`,
       'allow POST /containers/c/wait',
       'allow GET /containers/c/logs?follow=1&stdout=1',
       'allow DELETE /containers/c',
       'allow POST /images/create?fromImage=busybox&tag=latest',
+      'allow POST /build?t=x&rm=True',
+      'deny POST /build?t=x&networkmode=host',
       'deny POST /images/load',
-      'deny POST /build?t=x',
       ...NO_HOST,
     ],
   },
@@ -327,7 +379,7 @@ ${META_INFO}
 ${META_INFO}
 - { name: look, effect: allow, actions: [image.list, image.inspect, image.history] }
 - { name: build, effect: allow, actions: [build.run, build.cancel], host: { preset: baseline } }
-- { name: images, effect: allow, actions: [image.pull, image.push, image.tag, image.remove, system.auth] }`,
+- { name: images, effect: allow, actions: [image.pull, image.push, image.tag, image.remove, image.distribution, system.auth] }`,
     tests: [
       'allow POST /build?t=registry.example.com/app:1',
       'deny POST /build?t=app:1&networkmode=host',
@@ -342,7 +394,8 @@ ${META_INFO}
   },
   {
     name: 'lazydocker',
-    description: 'lazydocker, a terminal manager. Its prunes are left out: they would take away what belongs to others',
+    description:
+      'lazydocker, a terminal manager. Its prunes are for tenants, whose own objects they take; without a tenant they would take away what belongs to others',
     rules: `
 ${META_INFO}
 - { name: look, effect: allow, actions: [container.list, container.inspect, container.logs, container.stats, container.top, image.list, image.inspect, image.history, volume.list, volume.inspect, network.list, network.inspect, system.events] }

@@ -1,6 +1,7 @@
 // Joins the tables into one check per action. Actions that are in no table (plugins, swarm, prunes) touch the host as a
 // whole: only unknown fields are refused here, and `unjudged.ts` keeps grave ones from passing unnamed.
 import { unknownFieldsOf } from '../../engine/decode.ts';
+import { isCredential } from '../../engine/registry-credentials.ts';
 import type { EngineCall } from '../../engine/types.ts';
 import { build } from './build.ts';
 import type { CallCheck } from './container.ts';
@@ -89,12 +90,9 @@ function checksOf(rules: HostRules): ReadonlyMap<string, CallCheck> {
     ['image.pull', imageCreate(rules)],
     ['image.import', imageCreate(rules)],
     ['image.push', distribution],
-    ['image.distribution', distribution],
+    ['image.distribution', unlessOwn(rules, distribution)],
     ['image.search', (call, report) => checkImage(rules.registries, searchTerm(call), 'query.term', report)],
-    [
-      'system.auth',
-      (call, report) => checkAddress(rules.registries, bodyOf(call).serveraddress, 'serveraddress', report),
-    ],
+    ['system.auth', login(rules)],
   ]);
 }
 
@@ -178,14 +176,35 @@ function networkConnect(rules: HostRules): CallCheck {
   };
 }
 
+/** Where the policy lists no registries, whoever brings credentials of its own may fetch from the registry they are for. */
+const unlessOwn =
+  (rules: HostRules, check: CallCheck): CallCheck =>
+  (call, report) => {
+    if (rules.registriesListed || call.credentials !== true) check(call, report);
+  };
+
+/** A login is nothing but credentials of one's own. */
+function login(rules: HostRules): CallCheck {
+  return (call, report) => {
+    const body = bodyOf(call);
+    if (!rules.registriesListed && isCredential(body)) return;
+    checkAddress(rules.registries, body.serveraddress, 'serveraddress', report);
+  };
+}
+
 /** Pull and import share one endpoint. `fromSrc=-` is an upload, any other source an address the engine calls. */
 function imageCreate(rules: HostRules): CallCheck {
+  const orOwn = rules.registriesListed ? '' : ', or any with credentials of your own';
+  const fetched = unlessOwn(rules, (call, report) => {
+    for (const image of call.query.fromImage ?? [])
+      checkImage(rules.registries, image, 'query.fromImage', report, orOwn);
+  });
   return (call, report) => {
     for (const source of call.query.fromSrc ?? []) {
       if (source === '' || source === '-') continue;
       report.deny('query.fromSrc', source, `makes the engine fetch ${quote(source)} (allowed: -, an upload)`);
     }
-    for (const image of call.query.fromImage ?? []) checkImage(rules.registries, image, 'query.fromImage', report);
+    fetched(call, report);
   };
 }
 

@@ -87,9 +87,10 @@ export function describePreset(preset: HostPreset): readonly PresetRow[] {
     row(['Memory', 'PidsLimit'], needed(values.needsMemoryAndPids, 'must be set', 'anything'), 'limits'),
     row(['NanoCpus', 'CpuQuota'], 'anything', 'limits'),
     row(['Image of a container or service'], needed(values.needsDigest, 'must name a digest', 'anything')),
+    row(['push', 'search', 'Image of a service'], values.registries.join(', '), 'registries'),
     row(
-      ['fromImage', 'push', 'distribution', 'search', 'auth', 'Image of a service'],
-      values.registries.join(', '),
+      ['fromImage', 'distribution', 'auth'],
+      `${values.registries.join(', ')}; where the policy lists none, any with credentials of the caller's own`,
       'registries',
     ),
     row(['fromSrc'], '-, an upload'),

@@ -35,6 +35,7 @@ export function checkImage(
   reference: Json | undefined,
   at: string,
   report: Report,
+  also = '',
 ): void {
   if (reference === undefined || reference === null || reference === '') return;
   if (typeof reference === 'string' && isListedRegistry(registries, reference)) return;
@@ -42,7 +43,7 @@ export function checkImage(
   report.deny(
     at,
     reference,
-    `is ${quote(reference)} of the registry ${quote(registry)} (allowed: ${oneOfWords(registries)})`,
+    `is ${quote(reference)} of the registry ${quote(registry)} (allowed: ${oneOfWords(registries)}${also})`,
   );
 }
 

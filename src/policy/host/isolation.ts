@@ -117,7 +117,8 @@ function checkSecurityOption(rules: HostRules, option: string, at: string, repor
 }
 
 function checkSeccomp(rules: HostRules, profile: string, option: string, at: string, report: Report): void {
-  if (profile === 'builtin' ? rules.seccompProfiles.has('builtin') : isListedProfile(rules, profile)) return;
+  const isNamed = profile === 'builtin' || profile === 'unconfined';
+  if (isNamed ? rules.seccompProfiles.has(profile) : isListedProfile(rules, profile)) return;
   const allowed = rules.seccompProfiles.size === 0 ? 'leave it out' : 'leave it out, or send a listed profile';
   deny(report, at, option, `the engine's own profile: ${allowed}`);
 }
@@ -149,6 +150,7 @@ export function privilegesCheck(rules: HostRules): Check {
       'Mode',
       (value, at, report) => {
         if (value === 'default' || (value === 'custom' && rules.seccompProfiles.size > 0)) return;
+        if (value === 'unconfined' && rules.seccompProfiles.has('unconfined')) return;
         deny(report, at, value, 'default');
       },
     ],

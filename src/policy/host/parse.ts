@@ -120,8 +120,8 @@ const capability: Read<string> = (value, where, problems) => {
 };
 
 const seccompProfile = textLike(
-  (text) => text === 'builtin' || /^[0-9a-fA-F]{64}$/.test(text),
-  'the SHA-256 of a profile in hex, or builtin',
+  (text) => text === 'builtin' || text === 'unconfined' || /^[0-9a-fA-F]{64}$/.test(text),
+  'the SHA-256 of a profile in hex, builtin or unconfined',
 );
 const mountType = textLike((text) => text === 'image', '"image"');
 const subnet = textLike((text) => parseSubnet(text) !== undefined, 'an address range like 198.18.0.0/15');

@@ -55,6 +55,8 @@ export interface HostRules {
   readonly endpointOptions: ReadonlySet<string>;
   readonly subnets: readonly Subnet[];
   readonly registries: readonly string[];
+  /** The policy lists them. Where it does not, a caller with credentials of its own may pull from any. */
+  readonly registriesListed: boolean;
   readonly limits: LimitRules;
   readonly execPrivileged: boolean;
 }
@@ -158,6 +160,7 @@ export function hostRules(
     endpointOptions: new Set([...SAFE_ENDPOINT_OPTIONS, ...networkOptions]),
     subnets: subnets.map((text) => need(parseSubnet(text), 'network.subnets', text)),
     registries: spec.registries ?? values.registries,
+    registriesListed: spec.registries !== undefined,
     limits: limitRules(spec),
     execPrivileged: spec.exec?.privileged ?? false,
   };

@@ -46,7 +46,10 @@ export interface HostSpec {
   /** Log drivers beyond json-file, local and none; the options of a listed driver are free, its address included. */
   readonly logDrivers?: readonly string[];
   readonly annotations?: readonly string[];
-  /** SHA-256 in hex of the profile's JSON exactly as sent (the docker CLI removes white space first), or `builtin`. */
+  /**
+   * SHA-256 in hex of the profile's JSON exactly as sent (the docker CLI removes white space first), `builtin`, or
+   * `unconfined` where the policy acknowledges `seccomp-unconfined`.
+   */
   readonly seccompProfiles?: readonly string[];
   readonly apparmorProfiles?: readonly string[];
   /** Mount types beyond bind, volume and tmpfs: only `image`. */
@@ -61,7 +64,10 @@ export interface HostSpec {
     /** Address ranges beyond the private and documentation ones that a new network may use, `198.18.0.0/15`. */
     readonly subnets?: readonly string[];
   };
-  /** Registries images come from and go to: `ghcr.io`, `ghcr.io/acme`, or `*`. Default `docker.io`. */
+  /**
+   * Registries images come from and go to: `ghcr.io`, `ghcr.io/acme`, or `*`. Default `docker.io`, and any for a pull or a
+   * login with credentials of the caller's own.
+   */
   readonly registries?: readonly string[];
   readonly limits?: HostLimits;
   readonly exec?: { readonly privileged?: boolean };

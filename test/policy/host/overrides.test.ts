@@ -296,6 +296,8 @@ test('lists of names let exactly those through', () => {
     ],
     [{ seccompProfiles: [hash] }, {}, opt('seccomp=builtin')],
     [{ seccompProfiles: ['builtin'] }, opt('seccomp=builtin'), opt('seccomp=unconfined')],
+    [{ seccompProfiles: ['unconfined'] }, opt('seccomp=unconfined'), opt('seccomp=builtin')],
+    [{ seccompProfiles: ['unconfined'] }, opt('seccomp:unconfined'), opt('apparmor=unconfined')],
     [{ apparmorProfiles: ['web'] }, opt('apparmor=web'), opt('apparmor=unconfined')],
     [
       { mountTypes: ['image'] },

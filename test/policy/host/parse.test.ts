@@ -59,7 +59,7 @@ const WRONG: readonly (readonly [input: unknown, problem: RegExp])[] = [
   ],
   [{ sysctls: ['*'] }, /^host\.sysctls\[0\] must be a name/],
   [{ sysctls: ['a*b'] }, /^host\.sysctls\[0\]/],
-  [{ seccompProfiles: ['unconfined'] }, /^host\.seccompProfiles\[0\] must be the SHA-256/],
+  [{ seccompProfiles: ['confined'] }, /^host\.seccompProfiles\[0\] must be the SHA-256/],
   [{ apparmorProfiles: ['unconfined'] }, /^host\.apparmorProfiles\[0\]/],
   [{ mountTypes: ['bind'] }, /^host\.mountTypes\[0\] must be "image"/],
   [{ network: { driver: [] } }, /^host\.network\.driver is not known \(did you mean drivers\?\)$/],

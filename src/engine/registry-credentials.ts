@@ -1,0 +1,27 @@
+// Whether a call brings its caller's own credentials for a registry: X-Registry-Auth, as the Engine API reference describes it.
+// The docker CLI always sends the header, empty where nobody has logged in.
+
+/** Fields of AuthConfig that are a credential. */
+const SECRETS = ['password', 'auth', 'identitytoken', 'registrytoken'];
+/** A header is limited anyway; what is longer is no credential. */
+const MAX_LENGTH = 64 * 1024;
+
+/** @param values every X-Registry-Auth line of the request */
+export function hasRegistryCredentials(values: readonly string[]): boolean {
+  const [value] = values;
+  if (value === undefined || values.length !== 1 || value.length > MAX_LENGTH) return false;
+  try {
+    return isCredential(JSON.parse(Buffer.from(value, 'base64url').toString('utf8')));
+  } catch {
+    return false;
+  }
+}
+
+/** Whether an AuthConfig names somebody. */
+export function isCredential(config: unknown): boolean {
+  if (typeof config !== 'object' || config === null || Array.isArray(config)) return false;
+  return SECRETS.some((name) => {
+    const value = (config as Record<string, unknown>)[name];
+    return typeof value === 'string' && value !== '';
+  });
+}
