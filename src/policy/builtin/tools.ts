@@ -400,7 +400,8 @@ ${META_INFO}
 ${META_INFO}
 - { name: look, effect: allow, actions: [container.list, container.inspect, container.logs, container.stats, container.top, image.list, image.inspect, image.history, volume.list, volume.inspect, network.list, network.inspect, system.events] }
 - { name: start, effect: allow, actions: [container.start, container.restart, container.unpause], host: { preset: baseline } }
-- { name: operate, effect: allow, actions: [container.stop, container.pause, container.remove, image.remove, volume.remove, network.remove] }`,
+- { name: operate, effect: allow, actions: [container.stop, container.pause, container.remove, image.remove, volume.remove, network.remove] }
+${ownPrunes('container', 'network', 'volume', 'image')}`,
     tests: [
       'allow GET /containers/c/top',
       'allow POST /containers/c/start',
