@@ -1,0 +1,70 @@
+// A registry of a test's own: `registry` of github.com/distribution/distribution/v3, on a free port of the loopback, with accounts
+// where a test names some. The program is found by DOCKGATE_TEST_REGISTRY; it is built with
+//   go install github.com/distribution/distribution/v3/cmd/registry@v3.0.0
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { until } from './until.ts';
+
+export const REGISTRY: string | undefined = process.env.DOCKGATE_TEST_REGISTRY;
+export const skipWithoutRegistry: false | string =
+  REGISTRY !== undefined && existsSync(REGISTRY) ? false : 'no registry here, name one in DOCKGATE_TEST_REGISTRY';
+
+/** bcrypt of the password `pw`, for the accounts of a registry. */
+export const HASH_OF_PW = '$2y$04$abcdefghijklmnopqrstuuyvPXIbu7xe6/CED2DzX8z6Si09MlzlW';
+
+export interface TestRegistry {
+  /** `127.0.0.1:PORT`, the first part of the names of its images. */
+  readonly address: string;
+  stop(): void;
+}
+
+/** @param accounts user to bcrypt hash, as in a htpasswd file; left out, everybody may read and write */
+export async function startRegistry(accounts: Readonly<Record<string, string>> = {}): Promise<TestRegistry> {
+  const dir = mkdtempSync(join(tmpdir(), 'dg-registry-'));
+  const address = `127.0.0.1:${await freePort()}`;
+  const users = Object.entries(accounts).map(([name, hash]) => `${name}:${hash}\n`);
+  writeFileSync(join(dir, 'htpasswd'), users.join(''));
+  const auth = users.length === 0 ? {} : { auth: { htpasswd: { realm: 'test', path: join(dir, 'htpasswd') } } };
+  const settings = {
+    version: 0.1,
+    storage: { filesystem: { rootdirectory: join(dir, 'data') } },
+    http: { addr: address, secret: 'of this test' },
+    log: { level: 'error', accesslog: { disabled: true } },
+    ...auth,
+  };
+  // YAML takes JSON.
+  writeFileSync(join(dir, 'config.yml'), JSON.stringify(settings));
+  const program = spawn(REGISTRY as string, ['serve', join(dir, 'config.yml')], {
+    stdio: 'ignore',
+    env: { PATH: process.env.PATH, OTEL_TRACES_EXPORTER: 'none' },
+  });
+  const isUp = () =>
+    fetch(`http://${address}/v2/`).then(
+      async (answer) => {
+        await answer.arrayBuffer();
+        return true;
+      },
+      () => false,
+    );
+  await until('the registry answers', isUp);
+  return {
+    address,
+    stop() {
+      program.kill();
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+const freePort = (): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const server = net.createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
+    });
+  });
