@@ -2,16 +2,17 @@
 FROM node:24-slim AS build
 WORKDIR /src
 COPY package.json package-lock.json ./
-RUN npm ci
+COPY scripts ./scripts
+RUN npm ci --no-audit --no-fund
 COPY . .
-RUN npm run build && cd dist && npm install --omit=dev --no-package-lock
+RUN npm run build
 
 FROM node:24-slim
 ENV NODE_ENV=production DOCKGATE_CONFIG=/etc/dockgate/dockgate.yaml
-RUN mkdir -p /app/bin /data /etc/dockgate && chown -R node:node /data
+RUN mkdir -p /app /data /etc/dockgate && chown -R node:node /data
 WORKDIR /app
 COPY --from=build /src/dist ./dist
-COPY --from=build /src/bin/dockgate.js ./bin/dockgate.js
+COPY --from=build /src/bin ./bin
 COPY --from=build /src/dist/package.json ./package.json
 COPY LICENSE README.md ./
 RUN ln -s /app/bin/dockgate.js /usr/local/bin/dockgate

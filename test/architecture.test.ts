@@ -37,6 +37,7 @@ const JOINING = [
   'bound-sockets',
   'quickstart',
   'index',
+  'embed',
   'own-routes',
   'explain-request',
   'redactor',

@@ -1,6 +1,7 @@
 // The `clientCas` list: outside CAs whose client certificates are accepted, and whom they name.
+
+import type { ClientCa } from '../identity/client-ca.ts';
 import { type CertificateMapping, MAPPED_BY, mappingFault } from '../identity/map-certificate.ts';
-import type { ClientCa } from '../identity/trust.ts';
 import type { Fault, Path } from './document.ts';
 
 /** One entry as it is written. */

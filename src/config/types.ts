@@ -1,6 +1,7 @@
 // The settings as the rest of the program sees them: complete, absolute, frozen.
+
+import type { ClientCa } from '../identity/client-ca.ts';
 import type { IssuerSetting } from '../identity/external/setting.ts';
-import type { ClientCa } from '../identity/trust.ts';
 import type { EngineAddress } from '../proxy/types.ts';
 
 /** PEM files of a certificate chain and its key, absolute paths. */

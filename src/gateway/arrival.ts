@@ -5,15 +5,9 @@ import { GatewayError } from '../errors.ts';
 import type { Peer } from '../identity/certificate-callers.ts';
 import { type ConnectionClaim, claimOf } from '../runtime/connections.ts';
 import { peerOf } from '../runtime/peer.ts';
+import type { Channel } from './channel.ts';
 
-/** Where a connection came in: what the listener knows before any byte is read. */
-export interface Channel {
-  readonly kind: 'tcp' | 'unix';
-  /** Listener's name for the audit: `https://127.0.0.1:2376`, `unix:/run/ci.sock`. */
-  readonly name: string;
-  /** Identity the listener is bound to: no token is needed or read there. */
-  readonly identity?: string;
-}
+export type { Channel } from './channel.ts';
 
 /** The body of a request, unread. */
 export interface ArrivalBody {

@@ -1,19 +1,11 @@
 // From the names in a certificate of an outside CA to an identity: by SPIFFE id, DNS name, e-mail address or common name.
 // Pure. A pattern may hold one `*`, for one label, one path segment or one part of a name, never across their borders.
 import { GatewayError } from '../errors.ts';
+import type { CertificateMapping, MappedBy } from './client-ca.ts';
 import { IDENTITY_NAME } from './names.ts';
 import type { ReadCertificate } from './read-certificate.ts';
 
-export const MAPPED_BY = ['spiffe', 'dns', 'email', 'cn'] as const;
-export type MappedBy = (typeof MAPPED_BY)[number];
-
-/** `{ by: 'dns', pattern: '*.bots.example', identity: '*' }` makes ci.bots.example identity ci. */
-export interface CertificateMapping {
-  readonly by: MappedBy;
-  readonly pattern: string;
-  /** Name of the identity, or `*` in it for what the pattern's `*` stood for. */
-  readonly identity: string;
-}
+export { type CertificateMapping, MAPPED_BY, type MappedBy } from './client-ca.ts';
 
 /** What a `*` may stand for. */
 const STAR: Record<MappedBy, string> = {

@@ -5,7 +5,8 @@ import { type KeyObject, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { type ErrorCode, GatewayError } from '../errors.ts';
-import { type CertificateMapping, mapCertificate } from './map-certificate.ts';
+import type { CertificateMapping, ClientCa } from './client-ca.ts';
+import { mapCertificate } from './map-certificate.ts';
 import {
   canonicalSerial,
   MAX_CERTIFICATE_BYTES,
@@ -20,15 +21,6 @@ const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
 const ANY_PURPOSE = '2.5.29.37.0';
 /** Certificates in one file of an outside CA. */
 const MAX_AUTHORITIES = 100;
-
-/** An outside CA as the settings name it. */
-export interface ClientCa {
-  /** PEM file: certificates that sign client certificates themselves; each one is believed. */
-  readonly ca: string;
-  /** PEM or DER file of a certificate revocation list. Past its next update nothing of this CA is accepted. */
-  readonly crl?: string;
-  readonly map: readonly CertificateMapping[];
-}
 
 interface RevocationList {
   readonly serials: ReadonlySet<string>;

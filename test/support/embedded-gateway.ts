@@ -1,4 +1,4 @@
-// The gateway inside the test's own process: the package's createGateway behind the program's own listeners. Fast, and
+// The gateway inside the test's own process: the package's embedded gateway behind the program's own listeners. Fast, and
 // the test holds both ends. Tests of the whole program start a child process instead (gateway.ts).
 import { mkdtempSync, rmSync } from 'node:fs';
 import net, { type Socket } from 'node:net';
@@ -7,13 +7,13 @@ import { join } from 'node:path';
 import { LOCAL_OPERATOR } from '../../src/admin/services.ts';
 import type { AuditRow } from '../../src/audit/event.ts';
 import { createConfig } from '../../src/config.ts';
-import { createGateway, type EmbeddedGateway } from '../../src/index.ts';
+import { embedGateway, type OpenEmbedded } from '../../src/embed.ts';
 import type { Logger } from '../../src/log.ts';
 import { listen, type RunningListener } from '../../src/runtime/listen.ts';
 import { until } from './until.ts';
 
 export interface EmbeddedTestGateway {
-  readonly gateway: EmbeddedGateway;
+  readonly gateway: OpenEmbedded;
   readonly dir: string;
   readonly data: string;
   /** Port of the plain HTTP listener on loopback. */
@@ -59,7 +59,7 @@ export async function openEmbedded(
     lines.push(JSON.stringify({ level, message, ...data, ...(error ? { err: String(error.stack) } : {}) }));
   };
   const log: Logger = { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
-  const gateway = await createGateway(config, { log, baseDir: dir });
+  const gateway = await embedGateway(config, { log, baseDir: dir });
   const context = () => ({ by: LOCAL_OPERATOR, auditId: gateway.admin.newAuditId() });
   const known = new Set<string>();
   const ensure = async (name: string, policy: string) => {

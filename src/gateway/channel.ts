@@ -1,0 +1,9 @@
+// Where a request came in, as the listener tells the gateway.
+/** Where a connection came in: what the listener knows before any byte is read. */
+export interface Channel {
+  readonly kind: 'tcp' | 'unix';
+  /** Listener's name for the audit: `https://127.0.0.1:2376`, `unix:/run/ci.sock`. */
+  readonly name: string;
+  /** Identity the listener is bound to: no token is needed or read there. */
+  readonly identity?: string;
+}
