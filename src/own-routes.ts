@@ -141,8 +141,8 @@ function untilRead(response: Response, done: () => void): Response {
 
 function authenticate(c: Context<GatewayEnv>, authenticator: Authenticator): Principal | Promise<Principal> {
   const identity = c.env?.channel?.identity;
-  if (identity !== undefined) return authenticator.bound(identity);
   const raw = c.env?.incoming?.rawHeaders ?? [...c.req.raw.headers].flat();
+  if (identity !== undefined) return authenticator.onSocket(identity, raw, sourceOf(c));
   const socket = c.env?.incoming?.socket;
   return authenticator.authenticate(raw, socket === undefined ? undefined : peerOf(socket), sourceOf(c));
 }

@@ -8,6 +8,7 @@ import { renderBody } from '../engine/render-body.ts';
 import { renderTarget } from '../engine/render-target.ts';
 import type { EngineCall, JsonObject, Target } from '../engine/types.ts';
 import { GatewayError } from '../errors.ts';
+import type { ForeignToken } from '../identity/foreign-token.ts';
 import type { PrincipalPolicies } from '../policy/compile.ts';
 import { decide, deniedByHost, sentenceOf } from '../policy/evaluate.ts';
 import type { Decision, DecisionInput, Principal } from '../policy/types.ts';
@@ -36,10 +37,15 @@ export interface Judged {
  */
 export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> {
   const { arrival } = trace;
+  const { authenticator } = parts;
+  const { rawHeaders, source } = arrival;
+  const onForeign = (token: ForeignToken) => {
+    trace.foreignToken = token;
+  };
   const authenticated =
     arrival.channel.identity === undefined
-      ? parts.authenticator.authenticate(arrival.rawHeaders, arrival.peer, arrival.source)
-      : parts.authenticator.bound(arrival.channel.identity);
+      ? authenticator.authenticate(rawHeaders, arrival.peer, source, onForeign)
+      : authenticator.onSocket(arrival.channel.identity, rawHeaders, source, onForeign);
   const principal = authenticated instanceof Promise ? await authenticated : authenticated;
   trace.principal = principal;
   // From here on what is asked of the engine is asked for this identity, and takes of its share.

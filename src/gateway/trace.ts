@@ -4,6 +4,7 @@ import type { PluginChange } from '../admission/chain.ts';
 import type { AuditDecision, AuditEvent, AuditStage } from '../audit/event.ts';
 import type { EngineCall, ResourceRef, Target } from '../engine/types.ts';
 import { GatewayError } from '../errors.ts';
+import type { ForeignToken } from '../identity/foreign-token.ts';
 import type { LedgerEntry } from '../ledger/entry.ts';
 import { BUILD_OPAQUE, isBuildKitDoor } from '../policy/actions.ts';
 import { isBuildKitBuild } from '../policy/buildkit.ts';
@@ -39,6 +40,8 @@ export class Trace {
   changes: readonly PluginChange[] = [];
   annotations: Readonly<Record<string, string>> = {};
   warnings: readonly string[] = [];
+  /** A token beside the channel's own identity that was not for this gateway: it went no further. */
+  foreignToken: ForeignToken | undefined;
   /** Set for principals that have a tenant. */
   tenantCall: TenantCall | undefined;
   /** Changes of the ledger that go with the next event. */
@@ -183,6 +186,7 @@ export class Trace {
       const isUnread = target !== undefined && (isBuildKitDoor(target.action) || isBuildKitBuild(target));
       if (isUnread && decision === 'allow') detail.unread = BUILD_OPAQUE;
       if (this.arrival.channel.identity !== undefined) detail.listener = this.arrival.channel.name;
+      if (this.foreignToken !== undefined) detail.ignoredToken = this.foreignToken;
       if (this.principal?.certificateSerial !== undefined) detail.certificate = this.principal.certificateSerial;
       if (this.changes.length > 0) detail.changes = this.changes;
       if (Object.keys(this.annotations).length > 0) detail.annotations = this.annotations;

@@ -12,14 +12,15 @@ import { type Credential, hasCredential, MAX_TOKEN_BYTES, readCredential } from 
 import type { Blocks } from './external/blocks.ts';
 import type { ExternalCaller, ExternalIssuers } from './external/issuers.ts';
 import { claimedIssuer } from './external/verify-external.ts';
+import { type ForeignToken, foreignTokenIn, type OwnTokens } from './foreign-token.ts';
 import type { Issuer } from './issue-token.ts';
 import { createPrincipals } from './principal.ts';
 import type { Revocations } from './revocation.ts';
 import type { IdentityStore } from './stores.ts';
-import { checkAgreement, checkUnbound, ofCertificateAlone, ofTokenAlone } from './token-binding.ts';
+import { checkAgreement, checkSameIdentity, checkUnbound, ofCertificateAlone, ofTokenAlone } from './token-binding.ts';
 import { createTokenCache, keyOf } from './token-cache.ts';
 import type { Presented } from './trust.ts';
-import { checkForm, type VerifiedToken, verifyToken } from './verify-token.ts';
+import { ALGORITHMS, checkForm, type VerifiedToken, verifyToken } from './verify-token.ts';
 
 /** A verified token is verified anew after this long, in ms. */
 const RECHECK_MS = 60_000;
@@ -60,17 +61,36 @@ export interface Authenticator {
    * @param peer the other end of the TLS connection. Its certificate names the caller; with a token as well, both must
    *   name one identity, and a token bound to a certificate (RFC 8705) is good with that certificate alone
    * @param source address of the caller, for issuers whose tokens are good at one place only
+   * @param onForeign told of a token that is plainly not for this gateway, beside a certificate that names the caller: it
+   *   counts for nothing
    * @returns the principal: at once when the token was verified within the last minute, else a promise.
    *   The same object for the same token or certificate while the identity does not change, so it may key a WeakMap
    * @throws {GatewayError} one of the 401 codes, `issuer-unavailable`; thrown or rejected
    */
-  authenticate(rawHeaders: readonly string[], peer?: Peer, source?: string): Principal | Promise<Principal>;
+  authenticate(
+    rawHeaders: readonly string[],
+    peer?: Peer,
+    source?: string,
+    onForeign?: OnForeign,
+  ): Principal | Promise<Principal>;
   /**
    * The principal of a socket bound to an identity. Ask for every request: the identity may have been disabled.
    *
    * @throws {GatewayError} `identity-unknown`, `identity-disabled`
    */
   bound(identityName: string): Principal;
+  /**
+   * As `bound`, for a request: a token sent along must be a good one of the same identity, and narrows what it may do. One that is
+   * plainly not for this gateway counts for nothing.
+   *
+   * @throws {GatewayError} one of the 401 codes; thrown or rejected
+   */
+  onSocket(
+    identityName: string,
+    rawHeaders: readonly string[],
+    source?: string,
+    onForeign?: OnForeign,
+  ): Principal | Promise<Principal>;
   /** Is a principal still good? For live streams. @throws {GatewayError} the 401 code that ended it */
   recheck(principal: Principal): void;
   /** Client certificates were revoked in the store: forget them here, from the next request on. */
@@ -78,6 +98,8 @@ export interface Authenticator {
   /** Value of `WWW-Authenticate` for a refusal (RFC 6750 section 3). */
   challengeFor(error: GatewayError): string;
 }
+
+export type OnForeign = (token: ForeignToken) => void;
 
 interface Entry {
   readonly token: Pick<VerifiedToken, 'id' | 'expiresAt'>;
@@ -222,13 +244,28 @@ export function createAuthenticator(parts: AuthenticatorParts): Authenticator {
     return cache.once(key, () => verify(key, credential.channel, under, check)).then((entry) => admit(entry, source));
   }
 
+  const own: OwnTokens = {
+    isIssuer: (iss) => iss === issuer.issuer || externals()?.names(iss) === true,
+    isAlgorithm: (alg) => ALGORITHMS.includes(alg) || externals()?.signsWith(alg) === true,
+    isAudience: (aud) => aud === issuer.audience || externals()?.isMeantFor(aud) === true,
+  };
+
+  /** Whether the channel alone names the caller: nothing was sent beside it, or nothing that is for this gateway. */
+  function namesAlone(rawHeaders: readonly string[], onForeign: OnForeign | undefined): boolean {
+    if (!hasCredential(rawHeaders)) return true;
+    const foreign = foreignTokenIn(rawHeaders, own, maxTokenBytes);
+    if (foreign !== undefined) onForeign?.(foreign);
+    return foreign !== undefined;
+  }
+
   function byBoth(
     rawHeaders: readonly string[],
     presented: Presented | undefined,
     source: string | undefined,
+    onForeign: OnForeign | undefined,
   ): Principal | Promise<Principal> {
     if (presented !== undefined && certificates !== undefined) {
-      if (!hasCredential(rawHeaders)) return certificates.principalOf(presented);
+      if (namesAlone(rawHeaders, onForeign)) return certificates.principalOf(presented);
       const principal = byToken(rawHeaders, source);
       const agree = (named: Principal) => checkAgreement(named, presented, certificates);
       return principal instanceof Promise ? principal.then(agree) : agree(principal);
@@ -238,11 +275,18 @@ export function createAuthenticator(parts: AuthenticatorParts): Authenticator {
   }
 
   return {
-    authenticate(rawHeaders, peer, source) {
+    authenticate(rawHeaders, peer, source, onForeign) {
       const presented = peer === undefined ? undefined : certificates?.presented(peer);
       return presented instanceof Promise
-        ? presented.then((known) => byBoth(rawHeaders, known, source))
-        : byBoth(rawHeaders, presented, source);
+        ? presented.then((known) => byBoth(rawHeaders, known, source, onForeign))
+        : byBoth(rawHeaders, presented, source, onForeign);
+    },
+    onSocket(name, rawHeaders, source, onForeign) {
+      const socket = principals.ofSocket(name);
+      if (namesAlone(rawHeaders, onForeign)) return socket;
+      const principal = byToken(rawHeaders, source);
+      const agree = (named: Principal) => checkSameIdentity(checkUnbound(named), socket);
+      return principal instanceof Promise ? principal.then(agree) : agree(principal);
     },
     certificatesChanged: () => certificates?.refresh(),
     bound: (name) => principals.ofSocket(name),

@@ -61,6 +61,20 @@ export function checkAgreement(principal: Principal, presented: Presented, calle
   return together(principal, presented, named);
 }
 
+/**
+ * For a token on a socket bound to an identity.
+ *
+ * @returns the token's principal, which may do what both allow
+ * @throws {GatewayError} `credentials-conflict`
+ */
+export function checkSameIdentity(principal: Principal, socket: Principal): Principal {
+  if (socket.subject === principal.subject && socket.issuer === principal.issuer) return principal;
+  throw new GatewayError(
+    'credentials-conflict',
+    'the token names another identity than the socket; send none, or one of the same identity',
+  );
+}
+
 const joined = new WeakMap<Principal, WeakMap<Presented, Principal>>();
 const halves = new WeakMap<Principal, { readonly token: Principal; readonly certificate: Principal }>();
 

@@ -12,7 +12,7 @@ import type { Issuer } from './issue-token.ts';
  */
 export const CLOCK_TOLERANCE_S = 30;
 /** The list is ours; the token only gets to name a member. `EdDSA` is the older name (RFC 8037) of `Ed25519` (RFC 9864). */
-const ALGORITHMS = ['Ed25519', 'EdDSA'];
+export const ALGORITHMS: readonly string[] = ['Ed25519', 'EdDSA'];
 const TYPE = 'at+jwt';
 /** Headers that let a token bring or name its own key. Our issuer sends none of them. */
 const KEY_HEADERS = ['jku', 'jwk', 'x5u', 'x5c'];
@@ -94,7 +94,7 @@ export function readHeader(encoded: string): Record<string, unknown> {
  */
 export async function verifyToken(token: string, key: CryptoKey, issuer: Issuer, at: number): Promise<VerifiedToken> {
   const { payload } = await jwtVerify(token, key, {
-    algorithms: ALGORITHMS,
+    algorithms: [...ALGORITHMS],
     typ: TYPE,
     issuer: issuer.issuer,
     audience: issuer.audience,

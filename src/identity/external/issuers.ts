@@ -8,7 +8,7 @@ import { createFetchJson, type FetchJson } from './fetch-json.ts';
 import { createKeySet, type KeySet, type KeySetState } from './key-set.ts';
 import { createKeySource } from './key-source.ts';
 import { compileMapping, type Mapped, type Mapping } from './mapping.ts';
-import type { IssuerSetting } from './setting.ts';
+import { canonicalAlgorithm, type IssuerSetting } from './setting.ts';
 import { checkExternalForm, claimedIssuer, type ExternalToken, verifyExternal } from './verify-external.ts';
 
 /** Tokens whose first address is remembered, for one issuer. */
@@ -57,6 +57,10 @@ export interface ExternalIssuers {
   /** Whether the settings in force would still make the same of a caller's claims. */
   stillNames(caller: ExternalCaller): boolean;
   readonly size: number;
+  /** Whether any of them is called so, signs so, or has tokens for this audience. */
+  names(issuer: string): boolean;
+  signsWith(algorithm: string): boolean;
+  isMeantFor(audience: string): boolean;
   states(): readonly IssuerState[];
   /** A token of an issuer is accepted at most this long after it was issued, in ms; 0 for an unknown issuer. */
   longestLifeMs(name: string): number;
@@ -122,6 +126,12 @@ export function createExternalIssuers(parts: ExternalIssuersParts): ExternalIssu
       );
     },
     size: issuers.size,
+    names: (issuer) => issuers.has(issuer),
+    signsWith: (algorithm) =>
+      [...issuers.values()].some(({ setting }) =>
+        setting.algorithms.some((one) => canonicalAlgorithm(one) === canonicalAlgorithm(algorithm)),
+      ),
+    isMeantFor: (audience) => [...issuers.values()].some(({ setting }) => setting.audience === audience),
     heirloom: (fingerprint) => kept.get(fingerprint),
     longestLifeMs(name) {
       const found = [...issuers.values()].find(({ setting }) => setting.name === name);
