@@ -18,6 +18,7 @@ import { MarkedCaller } from './gateway/marked-caller.ts';
 import type { GatewayParts } from './gateway/parts.ts';
 import { redactingCaller } from './gateway/redacting-caller.ts';
 import { respondVersion } from './gateway/respond.ts';
+import { refusingCaller } from './gateway/tenancy/refusing-caller.ts';
 import { respondToTenant } from './gateway/tenancy/respond.ts';
 import type { TenantCall } from './gateway/tenancy/tenant-call.ts';
 import { judgedUpload } from './gateway/tenancy/upload.ts';
@@ -203,7 +204,8 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
         const long = call.operation.stream !== 'none';
         if (long) live.hold(running, judged.principal);
         if (trace.tenantCall !== undefined) {
-          await respondTenant(trace, trace.tenantCall, judged, request, marked, running, check);
+          const refusing = refusingCaller(marked, call, trace.tenantCall);
+          await respondTenant(trace, trace.tenantCall, judged, request, refusing, running, check);
           return;
         }
         if (call.action === 'system.version') {
@@ -259,7 +261,9 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
         });
         if (answer.kind === 'answer') {
           const marked = new MarkedCaller(await caller(), trace, parts.apiVersions.maxMinor);
-          complete(trace, await answer.deliver(marked), running);
+          const { tenantCall } = trace;
+          const end = tenantCall === undefined ? marked : refusingCaller(marked, judged.call, tenantCall);
+          complete(trace, await answer.deliver(end), running);
           return;
         }
         parts.recorder.append(trace.event('stream-open', 'allow', { status: 101 }));

@@ -32,7 +32,7 @@ export class JsonItems {
   /** Everything, when what came is no list: `null`. */
   #whole: Buffer[] = [];
 
-  /** @param byId decides elements that begin with their full id, as containers do, without reading the rest of them */
+  /** @param byId leaves out elements that begin with their full id, as containers do, without reading the rest of them */
   constructor(filter: ItemFilter, byId?: (id: string) => boolean) {
     this.#filter = filter;
     this.#byId = byId;
@@ -114,9 +114,6 @@ export class JsonItems {
       const id = /^\{"Id":"([0-9a-f]{64})"$/.exec(bytes.toString('latin1', 0, 72))?.[1];
       if (id !== undefined) {
         if (!this.#byId(id)) return;
-        if (this.#kept++ > 0) out.push(SEPARATOR);
-        out.push(Buffer.from(bytes));
-        return;
       }
     }
     const text = bytes.toString('utf8');

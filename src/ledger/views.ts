@@ -5,6 +5,7 @@ import { canonicalImageReference } from '../engine/image-reference.ts';
 import type { OwnedKind } from './entry.ts';
 import { TENANT_LABEL } from './labels.ts';
 import type { Ledger } from './ledger.ts';
+import { onlyShown } from './shown-fields.ts';
 
 export type Fields = Record<string, unknown>;
 
@@ -120,32 +121,63 @@ export function imageView(view: View, image: unknown): Fields | undefined {
     const name = canonicalOf(text(given));
     return name !== undefined && seesName(view, name, shown);
   };
+  const given = onlyShown('image', from);
+  const changed: Fields = {};
   const tags = list(from.RepoTags).filter(isSeen);
   const digests = list(from.RepoDigests).filter(isSeen);
-  if (tags.length === list(from.RepoTags).length && digests.length === list(from.RepoDigests).length) return from;
-  return { ...from, RepoTags: tags, RepoDigests: digests };
+  if (tags.length !== list(from.RepoTags).length) changed.RepoTags = tags;
+  if (digests.length !== list(from.RepoDigests).length) changed.RepoDigests = digests;
+  // How many containers use it, which, and when somebody last named it: of others as well.
+  if ('Containers' in given && given.Containers !== -1) changed.Containers = -1;
+  if (Array.isArray(given.Manifests)) changed.Manifests = given.Manifests.map(manifestView(view));
+  if ('Metadata' in given && !isMineAlone(view, shown)) changed.Metadata = { LastTagTime: NO_TIME };
+  if (text(given.Container) !== '' && !isOwn(view, 'container', given.Container)) changed.Container = '';
+  return Object.keys(changed).length === 0 ? given : { ...given, ...changed };
 }
+
+/** As Go writes a time that is none. */
+const NO_TIME = '0001-01-01T00:00:00Z';
+
+/** Whether nobody else can have given the image a name. */
+const isMineAlone = ({ tenant, ledger }: View, { id, tags }: ShownImage): boolean =>
+  ledger.imageHolders(id).length > 0 &&
+  ledger.imageHolders(id).every((entry) => entry.tenant === tenant) &&
+  tags.every((tag) => ledger.owned(tenant, 'image', canonicalOf(tag) ?? '') !== undefined);
+
+const MANIFEST_SHOWN = ['ID', 'Descriptor', 'Available', 'Size', 'Kind', 'ImageData', 'AttestationData'];
+
+/** One platform of an image, with the containers of the tenant's that use it. */
+const manifestView =
+  (view: View) =>
+  (manifest: unknown): Fields => {
+    const shown = Object.fromEntries(Object.entries(fields(manifest)).filter(([key]) => MANIFEST_SHOWN.includes(key)));
+    if (typeof shown.ImageData !== 'object' || shown.ImageData === null) return shown;
+    const { Platform, Size, Containers } = fields(shown.ImageData);
+    const own = Array.isArray(Containers) ? Containers.filter((id) => isOwn(view, 'container', id)) : null;
+    return { ...shown, ImageData: { Platform, Size, Containers: own } };
+  };
 
 /** A network of a list or of `inspect`: what others plugged into a shared one is left out. */
 export function networkView({ tenant, ledger }: View, network: unknown): Fields | undefined {
-  const from = fields(network);
+  const from = onlyShown('network', network);
   const isPredefined = PREDEFINED_NETWORKS.has(text(from.Name)) && from.Scope !== 'swarm';
   if (!isPredefined) {
     if (ledger.owned(tenant, 'network', text(from.Id)) === undefined) return undefined;
-    // The nodes of a swarm, with their addresses.
-    const { Peers: _, ...shown } = from;
-    return 'Peers' in from ? shown : from;
+    return from;
   }
+  // What is plugged into a shared network by others shows in how many addresses are taken, too.
+  const { Services: _services, Status: _status, ...rest } = from;
+  const shown = 'Services' in from || 'Status' in from ? rest : from;
   const containers = fields(from.Containers);
   const own = Object.entries(containers).filter(([id]) => ledger.owned(tenant, 'container', id) !== undefined);
-  if (own.length === Object.keys(containers).length) return from;
-  return { ...from, Containers: Object.fromEntries(own) };
+  if (own.length === Object.keys(containers).length) return shown;
+  return { ...shown, Containers: Object.fromEntries(own) };
 }
 
 /** Layers of `history` name the images they are: only the names the tenant may know. */
 export const historyView = (view: View, layers: unknown): unknown =>
   list(layers).map((layer) => {
-    const from = fields(layer);
+    const from = onlyShown('image.history', layer);
     if (!Array.isArray(from.Tags)) return from;
     const image: ShownImage = { id: text(from.Id), tags: from.Tags.map(text), digests: [] };
     const tags = from.Tags.filter((shown) => {
@@ -158,32 +190,79 @@ export const historyView = (view: View, layers: unknown): unknown =>
 export const isOwn = ({ tenant, ledger }: View, kind: OwnedKind, id: unknown): boolean =>
   ledger.owned(tenant, kind, text(id)) !== undefined;
 
+const ownVolumes = (view: View, volumes: unknown): Fields[] =>
+  list(volumes)
+    .filter((volume) => isOwn(view, 'volume', fields(volume).Name))
+    .map((volume) => onlyShown('volume', volume));
+
 /** The tenant's part of `GET /volumes`. */
 export const volumesView = (view: View, answer: unknown): Fields => ({
-  Volumes: list(fields(answer).Volumes).filter((volume) => isOwn(view, 'volume', fields(volume).Name)),
+  Volumes: ownVolumes(view, fields(answer).Volumes),
   Warnings: null,
 });
 
-/** `GET /system/df` of the tenant's own objects; the build cache belongs to all and is not shown. */
-export function dfView(view: View, answer: unknown): Fields {
+/**
+ * `GET /system/df` of the tenant's own objects; the build cache belongs to all and is not shown.
+ *
+ * @param isVerbose whether the caller asked for the objects themselves, where the engine answers in sums (API 1.52)
+ */
+export function dfView(view: View, answer: unknown, isVerbose = true): Fields {
   const from = fields(answer);
-  const view1: Fields = {};
-  const images = list(from.Images)
-    .map((image) => imageView(view, image))
-    .filter((image) => image !== undefined);
+  const shown: Fields = {};
+  const imagesOf = (all: unknown): Fields[] =>
+    list(all)
+      .map((image) => imageView(view, image))
+      .filter((image) => image !== undefined)
+      .map((image) => ({ ...image, SharedSize: -1 }));
+  const containersOf = (all: unknown): Fields[] =>
+    list(all)
+      .filter((container) => isOwn(view, 'container', fields(container).Id))
+      .map((container) => onlyShown('container.list', container));
   if ('LayersSize' in from) {
-    view1.LayersSize = images.reduce((sum, image) => sum + Math.max(0, numberOf(image.Size)), 0);
+    shown.LayersSize = imagesOf(from.Images).reduce((sum, image) => sum + Math.max(0, numberOf(image.Size)), 0);
   }
-  if ('Images' in from) view1.Images = images.map((image) => ({ ...image, SharedSize: -1, Containers: -1 }));
-  if ('Containers' in from) {
-    view1.Containers = list(from.Containers).filter((container) => isOwn(view, 'container', fields(container).Id));
+  if ('Images' in from) shown.Images = imagesOf(from.Images);
+  if ('Containers' in from) shown.Containers = containersOf(from.Containers);
+  if ('Volumes' in from) shown.Volumes = ownVolumes(view, from.Volumes);
+  if ('BuildCache' in from) shown.BuildCache = [];
+  if ('BuilderSize' in from) shown.BuilderSize = 0;
+  const usage = (items: readonly Fields[], sizeOf: (item: Fields) => number, isActive: (item: Fields) => boolean) => {
+    const sum = (some: readonly Fields[]): number => some.reduce((all, item) => all + Math.max(0, sizeOf(item)), 0);
+    const active = items.filter(isActive);
+    return {
+      ActiveCount: active.length,
+      TotalCount: items.length,
+      TotalSize: sum(items),
+      Reclaimable: sum(items) - sum(active),
+      ...(isVerbose ? { Items: items } : {}),
+    };
+  };
+  const of = (key: string): unknown => fields(from[key]).Items;
+  const used = new Set(containersOf(of('ContainerUsage')).map((container) => text(container.ImageID)));
+  if ('ImageUsage' in from) {
+    const images = imagesOf(of('ImageUsage'));
+    shown.ImageUsage = usage(
+      images,
+      ({ Size }) => numberOf(Size),
+      ({ Id }) => used.has(text(Id)),
+    );
   }
-  if ('Volumes' in from) {
-    view1.Volumes = list(from.Volumes).filter((volume) => isOwn(view, 'volume', fields(volume).Name));
+  if ('ContainerUsage' in from) {
+    const isRunning = ({ State }: Fields): boolean => ['running', 'paused', 'restarting'].includes(text(State));
+    shown.ContainerUsage = usage(containersOf(of('ContainerUsage')), ({ SizeRw }) => numberOf(SizeRw), isRunning);
   }
-  if ('BuildCache' in from) view1.BuildCache = [];
-  if ('BuilderSize' in from) view1.BuilderSize = 0;
-  return view1;
+  if ('VolumeUsage' in from) {
+    const partOf = (key: string) => (volume: Fields) => numberOf(fields(volume.UsageData)[key]);
+    const isUsed = (volume: Fields): boolean => partOf('RefCount')(volume) > 0;
+    shown.VolumeUsage = usage(ownVolumes(view, of('VolumeUsage')), partOf('Size'), isUsed);
+  }
+  if ('BuildCacheUsage' in from)
+    shown.BuildCacheUsage = usage(
+      [],
+      () => 0,
+      () => false,
+    );
+  return shown;
 }
 
 const numberOf = (value: unknown): number => numberIn(value) ?? 0;

@@ -11,7 +11,8 @@ import { canonicalOf } from '../../ledger/views.ts';
 import type { Logger } from '../../log.ts';
 import { Ender } from '../../proxy/ending.ts';
 import type { CallerEnd } from '../../proxy/types.ts';
-import { filtersQuery, findContainer } from './engine-state.ts';
+import { filtersQuery, findContainer, findImage } from './engine-state.ts';
+import { ofImage } from './images.ts';
 import { createMeasurer } from './measure.ts';
 import { rebuild } from './rebuild.ts';
 import { learnEnding, learnShare, reconcile } from './reconcile.ts';
@@ -21,6 +22,8 @@ import type { TenancyState } from './tenant-call.ts';
 const RECONCILE_MS = 60_000;
 /** Between the end of an event stream and the next. */
 const RETRY_MS = 1_000;
+/** An engine whose caller left goes on for a moment. */
+const SOON_MS = 3_000;
 /** Calls remembered that seemed to have made no container: the engine may be slow to make one. */
 const MAX_VOIDED = 1000;
 /** Most changes written with one event. */
@@ -36,6 +39,8 @@ export interface Follower {
    * @throws {GatewayError} `ledger-unsettled`, `engine-unreachable` when it could not be compared
    */
   becomeCurrent(): Promise<void>;
+  /** Looks at everything in a moment, once for all that ask meanwhile. */
+  lookSoon(): void;
   /** Begins to follow, if it does not yet. */
   start(): void;
   stop(): void;
@@ -55,6 +60,7 @@ export interface FollowParts {
 export function createFollower(state: TenancyState, parts: FollowParts): Follower {
   const stopping = new Ender();
   let timer: ReturnType<typeof setInterval> | undefined;
+  let soon: NodeJS.Timeout | undefined;
   let running: Promise<unknown> | undefined;
   let isFirst = true;
   /** Ends of event streams so far: a comparison begun before one says nothing of what came after it. */
@@ -76,7 +82,7 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
   const learn = (changes: readonly LedgerEntry[], why: string): void => {
     for (const entry of changes) {
       state.ledger.apply(entry);
-      if (entry.state === 'void' && entry.kind === 'container') remember(entry);
+      if (entry.state === 'void' && (entry.kind === 'container' || entry.kind === 'image')) remember(entry);
     }
     for (let at = 0; at < changes.length; at += MAX_CHANGES) {
       const some = changes.slice(at, at + MAX_CHANGES);
@@ -146,6 +152,24 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
     }
   }
 
+  /** The engine made an image after all whose maker was thought to have failed: an upload that was whole goes on without its caller. */
+  async function learnMade(shown: string): Promise<void> {
+    const name = canonicalOf(shown);
+    const entry = [...voided.values()].find((one) => one.kind === 'image' && one.id === name && one.isPulled !== true);
+    if (entry === undefined) return;
+    voided.delete(entry.key);
+    if (state.ledger.holders('image', entry.id).length > 0) return;
+    const held: LedgerEntry = { ...entry, state: 'pending' };
+    state.ledger.apply(held);
+    try {
+      const found = await findImage(state.engine, entry.id);
+      const made = found === undefined ? entry : ofImage(held, found, state);
+      if (state.ledger.byKey(held.key) === held) learn([made], 'the engine made it after all');
+    } catch (error) {
+      parts.log.warn({ err: error }, 'an image that was made could not be looked at');
+    }
+  }
+
   const onEvent = (value: unknown): boolean => {
     const event = readEvent(value);
     if (event === undefined) return false;
@@ -183,6 +207,9 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
       }
     } else if (type === 'image' && ['untag', 'delete', 'tag', 'load', 'import'].includes(action)) {
       void learnUntagged(id, attributes.name ?? '');
+    }
+    if (type === 'image' && action !== 'untag' && action !== 'delete') {
+      for (const name of [attributes.name ?? '', id]) void learnMade(name);
     }
     return false;
   };
@@ -271,6 +298,13 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
       }
       if (!isCurrent) throw unsettled(undefined);
     },
+    lookSoon() {
+      if (stopping.ended) return;
+      soon ??= setTimeout(() => {
+        soon = undefined;
+        void follower.reconcile();
+      }, SOON_MS).unref();
+    },
     start() {
       if (timer !== undefined || stopping.ended) return;
       timer = setInterval(() => void follower.reconcile(), RECONCILE_MS);
@@ -280,6 +314,7 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
     stop() {
       stopping.end();
       clearInterval(timer);
+      clearTimeout(soon);
     },
   };
   return follower;

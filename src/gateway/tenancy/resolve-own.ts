@@ -1,12 +1,15 @@
 // Replaces every reference of a tenant's call by the full id of an object of its own. What is not its own is answered as what is
 // not there: both take the same way and ask the engine nothing, or the same.
 import { toCall } from '../../engine/call.ts';
+import { canonicalImage } from '../../engine/references.ts';
 import type { EngineCall, Json, JsonObject, ResourceRef } from '../../engine/types.ts';
+import { GatewayError } from '../../errors.ts';
 import type { LedgerEntry, OwnedKind } from '../../ledger/entry.ts';
 import { labelsOfTasks, refuseReserved, refuseReservedInstruction } from '../../ledger/labels.ts';
 import { missing } from '../../ledger/missing.ts';
 import { type Named, withId } from '../../ledger/rewrite.ts';
 import { PREDEFINED_NETWORKS } from '../../ledger/views.ts';
+import { findImage } from './engine-state.ts';
 import { useImage } from './images.ts';
 import { isServiceSpec, ownTask, refuseVolume, withOwnTaskFilters } from './swarm.ts';
 import type { TenantCall } from './tenant-call.ts';
@@ -16,7 +19,7 @@ type Known = Pick<ResourceRef, 'id' | 'resolvedName'>;
 /** @throws {GatewayError} `object-not-found`, `label-reserved`, `input-invalid`-like refusals as described in TenantCall.resolve */
 export async function resolveOwn(call: EngineCall, tenantCall: TenantCall): Promise<EngineCall> {
   refuseLabels(call, tenantCall);
-  let named: Named = withOwnFilters(call, tenantCall);
+  let named: Named = await withOwnFilters(call, tenantCall);
   const known = new Map<string, Known>();
   for (const reference of call.resources) {
     if (reference.name === '' || reference.role === 'creates') continue;
@@ -167,31 +170,82 @@ function refuseLabels(call: EngineCall, { owner }: TenantCall): void {
 }
 
 /**
- * Lists of containers and images may start at an object: only at one of the tenant's own. A limit is taken off, because it would
- * count what others have; the list is cut after it was filtered.
+ * A list may be asked to start at an object, or for what comes of one: only of the tenant's own, and of others as of what is not
+ * there. A limit is taken off, because it would count what others have; the list is cut after it was filtered.
  */
-function withOwnFilters(call: EngineCall, tenantCall: TenantCall): Named {
-  if (call.action === 'task.list') return withOwnTaskFilters(call, tenantCall);
-  if (call.action !== 'container.list') return call;
-  const query: Record<string, readonly string[]> = { ...call.query };
+async function withOwnFilters(call: EngineCall, tenantCall: TenantCall): Promise<Named> {
+  switch (call.action) {
+    case 'task.list':
+      return withOwnTaskFilters(call, tenantCall);
+    case 'container.list':
+      return withOwnContainers(call, tenantCall);
+    case 'image.list':
+      return withFilters(call, async (name, words) => {
+        if (name !== 'before' && name !== 'since') return words;
+        return Promise.all(words.map((word) => ownImage(word, tenantCall)));
+      });
+    case 'system.df':
+      // Sums are of all; the objects are asked for, so that others' can be left out.
+      tenantCall.isVerbose = /^(1|t|true)$/i.test(call.query.verbose?.[0] ?? '') || minorOf(call) < FIRST_MINOR_OF_SUMS;
+      return minorOf(call) < FIRST_MINOR_OF_SUMS ? call : { ...call, query: { ...call.query, verbose: ['1'] } };
+    default:
+      return call;
+  }
+}
+
+/** `GET /system/df` answers in sums from here on. */
+const FIRST_MINOR_OF_SUMS = 52;
+
+const minorOf = (call: EngineCall): number =>
+  call.apiVersion === undefined ? Number.POSITIVE_INFINITY : Number(call.apiVersion.split('.')[1]);
+
+/** The call with some of the words of its filters replaced. */
+async function withFilters(
+  call: EngineCall,
+  replace: (name: string, words: readonly string[]) => Promise<readonly string[]>,
+): Promise<Named> {
+  const filters = call.query.filters?.[0];
+  if (filters === undefined || filters === '') return call;
+  const parsed = JSON.parse(filters) as Record<string, Record<string, true>>;
+  for (const [name, given] of Object.entries(parsed)) {
+    const words = await replace(name, Object.keys(given));
+    parsed[name] = Object.fromEntries(words.map((word) => [word, true]));
+  }
+  return { path: call.path, query: { ...call.query, filters: [JSON.stringify(parsed)] }, body: call.body };
+}
+
+/** Full id of an image the tenant may use, by any spelling of it. @throws {GatewayError} `object-not-found` */
+async function ownImage(word: string, tenantCall: TenantCall): Promise<string> {
+  const name = canonicalImage(word);
+  const used = await useImage({ kind: 'image', name, at: 'query.filters', role: 'uses' }, tenantCall);
+  return used?.write ?? (await findImage(tenantCall.state.engine, name))?.id ?? name;
+}
+
+/** No image has this id. */
+const NO_IMAGE = `sha256:${'0'.repeat(64)}`;
+
+function noImageFor(error: unknown): string {
+  if (error instanceof GatewayError && error.code === 'object-not-found') return NO_IMAGE;
+  throw error;
+}
+
+async function withOwnContainers(call: EngineCall, tenantCall: TenantCall): Promise<Named> {
   const container = (reference: string): string => {
     const name = reference.startsWith('/') ? reference.slice(1) : reference;
     const entry = tenantCall.ledger.find(tenantCall.tenant, 'container', name);
     if (entry === undefined) throw missing('container', name);
     return entry.id;
   };
+  const filtered = await withFilters(call, async (name, words) => {
+    if (name === 'before' || name === 'since') return words.map(container);
+    if (name !== 'ancestor') return words;
+    // The engine lists nothing for an image that is not there.
+    return Promise.all(words.map((word) => ownImage(word, tenantCall).catch(noImageFor)));
+  });
+  const query: Record<string, readonly string[]> = { ...filtered.query };
   for (const name of ['before', 'since']) {
     const value = query[name]?.[0];
     if (value !== undefined && value !== '') query[name] = [container(value)];
-  }
-  const filters = query.filters?.[0];
-  if (filters !== undefined && filters !== '') {
-    const parsed = JSON.parse(filters) as Record<string, Record<string, true>>;
-    for (const name of ['before', 'since']) {
-      const words = Object.keys(parsed[name] ?? {});
-      if (words.length > 0) parsed[name] = Object.fromEntries(words.map((word) => [container(word), true]));
-    }
-    query.filters = [JSON.stringify(parsed)];
   }
   const limit = Number(query.limit?.[0] ?? 0);
   if (limit > 0) {

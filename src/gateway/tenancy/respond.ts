@@ -6,6 +6,7 @@ import type { LedgerEntry } from '../../ledger/entry.ts';
 import { seesEvent } from '../../ledger/events.ts';
 import { type ItemFilter, JsonItems, JsonLines } from '../../ledger/json-items.ts';
 import { taken } from '../../ledger/missing.ts';
+import { onlyShown, type ShownKind } from '../../ledger/shown-fields.ts';
 import {
   dfView,
   historyView,
@@ -66,7 +67,7 @@ export async function respondToTenant(
       return respondPlain(request, caller, tenantCall, options);
     case 'list': {
       const keeps = itemFilter(call, tenantCall);
-      const byId = call.action === 'container.list' ? (Id: string) => keeps({ Id }) === true : undefined;
+      const byId = call.action === 'container.list' ? (id: string) => isOwn(tenantCall, 'container', id) : undefined;
       const filter = new JsonItems(keeps, byId);
       return unchanged(await forwardFiltered(engine, request, caller, filter, { ...options, waits: true }));
     }
@@ -118,11 +119,18 @@ async function respondPlain(
 const JSON_HEADERS = ['Content-Type', 'application/json'] as const;
 const unchanged = (outcome: Outcome): TenantAnswer => ({ outcome, changes: [] });
 
+/** An element of a list as it may be shown: as it came where nothing new is in it. */
+function shownAs(kind: ShownKind, item: unknown): true | object {
+  const shown = onlyShown(kind, item);
+  return shown === item ? true : shown;
+}
+
 function itemFilter(call: EngineCall, tenantCall: TenantCall): ItemFilter {
   const own = (kind: 'container' | 'service' | 'secret' | 'config', key: string): ItemFilter => {
     let left = tenantCall.limit ?? Number.POSITIVE_INFINITY;
-    return (item) => isOwn(tenantCall, kind, inner(item, key)) && left-- > 0;
+    return (item) => isOwn(tenantCall, kind, inner(item, key)) && left-- > 0 && shownAs(kinds[kind], item);
   };
+  const kinds = { container: 'container.list', service: 'service', secret: 'secret', config: 'config' } as const;
   switch (call.action) {
     case 'container.list':
       return own('container', 'Id');
@@ -137,11 +145,22 @@ function itemFilter(call: EngineCall, tenantCall: TenantCall): ItemFilter {
     case 'config.list':
       return own('config', 'ID');
     case 'task.list':
-      return own('service', 'ServiceID');
+      return (task) => isOwn(tenantCall, 'service', inner(task, 'ServiceID')) && shownAs('task', task);
     default:
       return () => false;
   }
 }
+
+/** Objects of a tenant's own, by the action that shows one. */
+const SHOWN_AS: ReadonlyMap<string, ShownKind> = new Map<string, ShownKind>([
+  ['container.inspect', 'container.inspect'],
+  ['container.exec.inspect', 'container.exec.inspect'],
+  ['volume.inspect', 'volume'],
+  ['service.inspect', 'service'],
+  ['secret.inspect', 'secret'],
+  ['config.inspect', 'config'],
+  ['task.inspect', 'task'],
+]);
 
 async function respondObject(
   call: EngineCall,
@@ -158,7 +177,7 @@ async function respondObject(
       case 'system.info':
         return infoView(value, await countOwn(tenantCall));
       case 'system.df':
-        return dfView(tenantCall, value);
+        return dfView(tenantCall, value, tenantCall.isVerbose);
       case 'volume.list':
         return volumesView(tenantCall, value);
       case 'image.inspect':
@@ -167,8 +186,10 @@ async function respondObject(
         return historyView(tenantCall, value);
       case 'network.inspect':
         return networkView(tenantCall, value);
-      default:
-        return undefined;
+      default: {
+        const kind = SHOWN_AS.get(call.action);
+        return kind === undefined ? undefined : onlyShown(kind, value);
+      }
     }
   };
   const shown = await view();
@@ -192,7 +213,6 @@ async function respondChange(
 ): Promise<TenantAnswer> {
   const answer = await tenantCall.state.engine.fetchJson(request, { maxBytes: MAX_LIST_BYTES, timeoutMs: LONG_MS });
   const isDone = answer.status >= 200 && answer.status < 300;
-  let body: Uint8Array = answer.body;
   let conflict: GatewayError | undefined;
   let changes: LedgerEntry[] | undefined;
   if (isDone) {
@@ -205,12 +225,14 @@ async function respondChange(
   } else {
     changes = await learnRefusal(tenantCall);
     if (answer.status === 404 && tenantCall.serving === 'remove') changes.push(...ended(call, tenantCall, parts.now()));
-    if (answer.status === 409) body = withoutForeignIds(body, tenantCall);
   }
   changes = [...changes, ...changes.flatMap((entry) => tenantCall.ledger.succession(entry))];
   for (const entry of changes) tenantCall.ledger.apply(entry);
   if (conflict !== undefined) throw conflict;
-  return { outcome: deliver(caller, { status: answer.status, reason: '', headers: answer.headers, body }), changes };
+  return {
+    outcome: deliver(caller, { status: answer.status, reason: '', headers: answer.headers, body: answer.body }),
+    changes,
+  };
 }
 
 async function learn(
@@ -247,22 +269,6 @@ function ended(call: EngineCall, { ledger }: TenantCall, nowMs: number): LedgerE
   return ledger.ending(target.kind as 'container' | 'volume' | 'network', id, nowMs);
 }
 
-/** A refusal of the engine's may name what holds a name: not whose it is when it is another's. */
-function withoutForeignIds(body: Uint8Array, { ledger, tenant }: TenantCall): Uint8Array {
-  const message = Buffer.from(body).toString('utf8');
-  if (!/[0-9a-f]{64}/.test(message)) return body;
-  const shown = message
-    .replace(/ by container \\?"([0-9a-f]{64})\\?"/g, (words, id: string) =>
-      ledger.owned(tenant, 'container', id) === undefined ? '' : words,
-    )
-    .replace(/[0-9a-f]{64}/g, (id) =>
-      (['container', 'network', 'volume'] as const).some((kind) => ledger.owned(tenant, kind, id) !== undefined)
-        ? id
-        : '…',
-    );
-  return Buffer.from(shown);
-}
-
 /** Pull, import and build tell their result in a stream; the ledger learns once it has ended. */
 async function respondImageStream(
   call: EngineCall,
@@ -278,7 +284,9 @@ async function respondImageStream(
     const words = observeStream(caller);
     const outcome = await tenantCall.state.engine.forward(request, words.caller, options);
     // Where nobody saw the end, what was reserved stays so until the engine is looked at.
-    const changes = outcome.end === 'complete' ? await learnStream(call, words, tenantCall) : [];
+    const isSeen = outcome.end === 'complete';
+    if (!isSeen) tenantCall.onRelease(() => tenantCall.state.lookSoon());
+    const changes = isSeen ? await learnStream(call, words, tenantCall) : [];
     for (const entry of changes) tenantCall.ledger.apply(entry);
     return { outcome, changes };
   } finally {

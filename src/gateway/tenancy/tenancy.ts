@@ -66,6 +66,7 @@ export function createTenancy(options: TenancyOptions): Tenancy {
     engine: options.engine,
     isShared: options.isShared,
     seal: options.seal,
+    lookSoon: () => follower.lookSoon(),
     remember: (changes, { subject, tenant, auditId }) =>
       options.recorder.append({
         at: options.now() * 1000,

@@ -26,6 +26,8 @@ export interface TenancyState {
   readonly isShared: IsShared;
   /** Proves labels to be the gateway's own. */
   readonly seal: LedgerSeal;
+  /** What a call left open is looked for at the engine in a moment. */
+  lookSoon(): void;
   /** Writes down what the ledger learned in the middle of a call. */
   remember(changes: readonly LedgerEntry[], owner: Owner): void;
   /** Audit ids of calls under way: their pending entries are theirs to settle. */
@@ -48,6 +50,8 @@ export class TenantCall implements View {
   serving: Serving = 'plain';
   /** Most elements of a list, set where the caller limited it: what others have must not count. */
   limit: number | undefined;
+  /** The caller asked `system/df` for the objects themselves; the gateway always does, to leave out what is not the tenant's. */
+  isVerbose = true;
   /** Names of images and volumes this call makes that were nobody's before; see reserve.ts. */
   pending: LedgerEntry[] = [];
   /** A pull of what was there before and is everybody's gives no claim. */
@@ -204,8 +208,8 @@ export class TenantCall implements View {
   /** The call is over, however it ended. */
   release(): void {
     this.#letGo();
-    for (const leave of this.#leave.splice(0)) leave();
     this.state.underWay.delete(this.owner.auditId);
+    for (const leave of this.#leave.splice(0)) leave();
   }
 
   #letGo(): void {
