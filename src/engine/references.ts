@@ -208,7 +208,11 @@ function addBuild(refs: References, { target, one }: Asked): void {
 function addMode(refs: References, mode: string, at: string, isNetwork: boolean): void {
   const colon = mode.indexOf(':');
   if (colon >= 0 && mode.slice(0, colon) === 'container') refs.container(mode.slice(colon + 1), at, 'uses');
-  else if (isNetwork && !BUILT_IN_NETWORKS.has(mode)) refs.add('network', mode, at, 'uses');
+  else if (isNetwork && !BUILT_IN_NETWORKS.has(mode)) {
+    refs.add('network', mode, at, 'uses');
+    // Podman takes a comma for the end of one network and the start of the next: each is named, beside the whole.
+    if (mode.includes(',')) for (const name of mode.split(',')) if (name !== '') refs.add('network', name, at, 'uses');
+  }
 }
 
 /** Secrets of a cluster volume are named by id or name. */

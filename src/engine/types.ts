@@ -125,6 +125,8 @@ export interface EngineCall extends Target {
   /** The body is a tar stream that passes through unread. */
   readonly opaque: boolean;
   readonly resources: readonly ResourceRef[];
+  /** Whose engine it is, where a value of the call means something else on each. */
+  readonly engineKind?: 'docker' | 'podman';
   /**
    * HostConfig as this engine fills it in for a container that asks for nothing, where it was asked: a field equal to it
    * means what leaving it out means.

@@ -7,6 +7,7 @@ import { classify } from '../engine/classify.ts';
 import { decodeBody } from '../engine/decode.ts';
 import { isEmptyValue } from '../engine/json.ts';
 import type { EngineCall, JsonObject } from '../engine/types.ts';
+import { GatewayError } from '../errors.ts';
 import type { EngineClient } from './engine-client.ts';
 
 /** How long what was learned is used without asking whether the engine is still the same one, in ms. */
@@ -14,6 +15,8 @@ const FRESH_MS = 2_000;
 /** How long what was learned, or that it could not be, is believed of one and the same engine, in ms. */
 const LEARNED_MS = 10 * 60_000;
 const FAILED_MS = 30_000;
+/** How long an engine's kind is believed: another one may come to answer on the same address. */
+const KIND_MS = 30_000;
 const TIMEOUT_MS = 20_000;
 const MAX_BYTES = 4 * 1024 * 1024;
 /** Images tried: one may be damaged, or on its way out. */
@@ -36,6 +39,8 @@ export interface EngineDefaults {
    * @returns undefined when the engine does not say: then nothing counts as its default
    */
   of(image: string | undefined): Promise<JsonObject | undefined>;
+  /** Whose engine it is. @throws {GatewayError} when it does not say */
+  kind(): Promise<'docker' | 'podman'>;
 }
 
 export interface EngineDefaultsOptions {
@@ -82,7 +87,13 @@ export function createEngineDefaults(engine: EngineClient, options: EngineDefaul
     return defaults;
   }
 
+  let kind: { readonly is: 'docker' | 'podman'; readonly until: number } | undefined;
+
   return {
+    async kind() {
+      if (kind === undefined || now() >= kind.until) kind = { is: await kindOf(engine), until: now() + KIND_MS };
+      return kind.is;
+    },
     async of(image) {
       if (known !== undefined && now() - askedAt < FRESH_MS && now() < known.until) return known.defaults;
       underWay ??= ask(image)
@@ -93,6 +104,23 @@ export function createEngineDefaults(engine: EngineClient, options: EngineDefaul
       return underWay;
     },
   };
+}
+
+/** Podman names itself first among the components of its version. */
+async function kindOf(engine: EngineClient): Promise<'docker' | 'podman'> {
+  const version = await get(engine, '/version');
+  const { Components: components } = (typeof version === 'object' && version !== null ? version : {}) as {
+    readonly Components?: unknown;
+  };
+  if (!Array.isArray(components)) throw new GatewayError('engine-unreachable', 'the engine did not say what it is');
+  return components.some((one) => /podman/i.test(textOf(one, 'Name'))) ? 'podman' : 'docker';
+}
+
+/** Whether a value of the call means something else on another kind of engine. */
+export function dependsOnKind({ action, body }: EngineCall): boolean {
+  if (action !== 'container.create' && action !== 'container.exec.create') return false;
+  const env = typeof body === 'object' && body !== null ? (body as JsonObject).Env : undefined;
+  return Array.isArray(env) && env.some((item) => typeof item === 'string' && !/^[^=]+=/.test(item));
 }
 
 /** Whether a call names host settings that may be no more than what the engine fills in by itself. */

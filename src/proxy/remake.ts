@@ -5,7 +5,7 @@ import { GatewayError } from '../errors.ts';
 import type { PrincipalPolicies } from '../policy/compile.ts';
 import { isJudgedAtUse } from '../policy/host/index.ts';
 import type { EngineClient } from './engine-client.ts';
-import { createCall, type EngineDefaults } from './engine-defaults.ts';
+import { createCall, dependsOnKind, type EngineDefaults } from './engine-defaults.ts';
 import { resolveReferences } from './resolve.ts';
 
 const TIMEOUT_MS = 10_000;
@@ -18,7 +18,8 @@ export async function lookUp(
   { engine, engineDefaults }: { readonly engine: EngineClient; readonly engineDefaults: EngineDefaults },
 ): Promise<EngineCall> {
   const open = policies.needsResolution(call);
-  const known = open.length === 0 ? call : await resolveReferences(call, open, engine);
+  const named = open.length === 0 ? call : await resolveReferences(call, open, engine);
+  const known = dependsOnKind(named) ? Object.freeze({ ...named, engineKind: await engineDefaults.kind() }) : named;
   const remade = policies.needsRemake(known);
   return remade.length === 0 ? known : withRemakes(known, remade, engine, engineDefaults);
 }

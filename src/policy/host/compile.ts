@@ -6,6 +6,7 @@ import type { EngineCall } from '../../engine/types.ts';
 import { build } from './build.ts';
 import type { CallCheck } from './container.ts';
 import { bodyOf, containerCreate, containerUpdate, execCreate, objectIn } from './container.ts';
+import { checkEvaluated } from './evaluated.ts';
 import { checkAddress, checkImage } from './images.ts';
 import { containersInUseCheck } from './in-use.ts';
 import { mustBeFalse } from './isolation.ts';
@@ -14,7 +15,7 @@ import { driverOptsCheck, volumeDriver } from './mounts.ts';
 import { connectRows, networkCreateRows, networksInUseCheck } from './networks.ts';
 import { REMAKE_ACTIONS, remakable } from './remake.ts';
 import type { Check, Rows } from './report.ts';
-import { quote, Report, walk } from './report.ts';
+import { empty, nested, oneOf, quote, Report, walk } from './report.ts';
 import type { HostRules } from './rules.ts';
 import { hostRules, limitRules } from './rules.ts';
 import { serviceSpec } from './service.ts';
@@ -45,6 +46,7 @@ export function compileHostSpec(spec: HostSpec, options: CompileOptions = {}): H
     if (check === undefined) return NONE;
     const report = new Report(principal, fields, call.defaults);
     check(call, report);
+    if (preset !== 'privileged') checkEvaluated(call, report);
     return report.violations;
   };
 }
@@ -87,6 +89,8 @@ function checksOf(rules: HostRules): ReadonlyMap<string, CallCheck> {
     ['build.run', build(rules)],
     ['network.create', bodyRows(networkCreateRows(rules))],
     ['network.connect', networkConnect(rules)],
+    ['secret.create', bodyRows(SECRET)],
+    ['config.create', bodyRows(SECRET)],
     ['image.pull', imageCreate(rules)],
     ['image.import', imageCreate(rules)],
     ['image.push', distribution],
@@ -191,6 +195,23 @@ function login(rules: HostRules): CallCheck {
     checkAddress(rules.registries, body.serveraddress, 'serveraddress', report);
   };
 }
+
+/** Secrets and configs. A driver fetches the value from elsewhere, and only one kind of template is known. */
+const SECRET: Rows = new Map<string, Check | null>([
+  ['Name', null],
+  ['Labels', null],
+  ['Data', null],
+  ['Driver', empty('none')],
+  [
+    'Templating',
+    nested(
+      new Map<string, Check | null>([
+        ['Name', oneOf(new Set(['golang']), 'empty or golang')],
+        ['Options', empty('none')],
+      ]),
+    ),
+  ],
+]);
 
 /** Pull and import share one endpoint. `fromSrc=-` is an upload, any other source an address the engine calls. */
 function imageCreate(rules: HostRules): CallCheck {

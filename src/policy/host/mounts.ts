@@ -243,6 +243,10 @@ function checkMount(rules: HostRules, mount: JsonObject, at: string, report: Rep
       if (typeof source === 'string' && source !== '') checkVolumeName(source, at, report);
       return;
     case 'tmpfs':
+      // Docker refuses it; Podman makes a folder of that name on the host first.
+      if (typeof source === 'string' && source !== '') {
+        report.deny(`${at}.Source`, source, `is ${quote(source)} of a tmpfs (allowed: empty)`);
+      }
       return;
     case 'bind':
       checkBindMount(rules, mount, at, report);
