@@ -50,7 +50,7 @@ export const ERROR_CODES = {
   'body-malformed': { status: 400, title: 'The body could not be read' },
   'body-too-large': { status: 413, title: 'The body is too large' },
   'body-not-allowed': { status: 400, title: 'This operation takes no body' },
-  'content-type-unsupported': { status: 415, title: 'The content type is not served' },
+  'content-type-unsupported': { status: 400, title: 'The content type is not served' },
   // decide
   'operation-not-allowed': { status: 403, title: 'No policy allows the operation' },
   'denied-by-policy': { status: 403, title: 'A policy denies the operation' },

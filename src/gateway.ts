@@ -13,6 +13,7 @@ import { type ErrorCode, GatewayError } from './errors.ts';
 import { AUDIT_ID_HEADER, rawRefusal, reasonOf, refusalOf, sendRefusal } from './gateway/answer.ts';
 import { type Arrival, type Channel, headerValues, nodeArrival, webArrival } from './gateway/arrival.ts';
 import { type Judged, judge } from './gateway/judge.ts';
+import { leftOutWarning, warningCaller } from './gateway/left-out.ts';
 import type { LiveCall } from './gateway/live-calls.ts';
 import { MarkedCaller } from './gateway/marked-caller.ts';
 import type { GatewayParts } from './gateway/parts.ts';
@@ -200,7 +201,9 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
         const hide = trace.decision?.obligations.redact;
         const redacting = hide === undefined ? undefined : redactingCaller(end, call.operation, hide);
         const check = () => redacting?.check();
-        const marked = redacting ?? end;
+        const warning = leftOutWarning(call.leftOut);
+        const whole = redacting ?? end;
+        const marked = warning === undefined ? whole : warningCaller(whole, call.operation.id, warning);
         const long = call.operation.stream !== 'none';
         if (long) live.hold(running, judged.principal);
         if (trace.tenantCall !== undefined) {

@@ -131,7 +131,7 @@ const isImagePattern = (value: string): boolean => {
 /** Bounds of each limit: default, least, most, unit. */
 export const LIMITS = {
   headBytes: [32 * 1024, 1024, 1024 * 1024, 'bytes'],
-  bodyBytes: [4 * 1024 * 1024, 16 * 1024, 64 * 1024 * 1024, 'bytes'],
+  bodyBytes: [8 * 1024 * 1024, 16 * 1024, 64 * 1024 * 1024, 'bytes'],
   headTimeoutMs: [10_000, 100, 600_000, 'milliseconds'],
   bodyTimeoutMs: [60_000, 100, 3_600_000, 'milliseconds'],
   idleTimeoutMs: [75_000, 100, 3_600_000, 'milliseconds'],

@@ -1,19 +1,23 @@
 // Puts target, decoded body and the objects they name together into the value that is judged and then rendered.
 import { bodyKindOfTarget } from './decode.ts';
 import { referencesOf } from './references.ts';
-import type { EngineCall, Json, Target } from './types.ts';
+import type { EngineCall, Json, LeftOut, Target } from './types.ts';
+
+const NOTHING: readonly LeftOut[] = Object.freeze([]);
 
 /**
  * The judged call, frozen to the bottom: what is decided on is what is rendered.
  *
  * @param body as `decodeBody` gave it; it is frozen in place
+ * @param leftOut what `decodeBody` left out of it, beside what the target tells already
  * @throws {GatewayError} as `referencesOf`
  */
-export function toCall(target: Target, body: Json | undefined): EngineCall {
+export function toCall(target: Target, body: Json | undefined, leftOut = NOTHING): EngineCall {
   freezeJson(body);
   for (const values of Object.values(target.query)) Object.freeze(values);
   Object.freeze(target.query);
   Object.freeze(target.path);
+  const all = leftOut.length === 0 ? target.leftOut : Object.freeze([...(target.leftOut ?? NOTHING), ...leftOut]);
   return Object.freeze({
     operation: target.operation,
     action: target.action,
@@ -24,6 +28,7 @@ export function toCall(target: Target, body: Json | undefined): EngineCall {
     body,
     opaque: bodyKindOfTarget(target) === 'opaque',
     resources: referencesOf(target, body),
+    ...(all === undefined || all.length === 0 ? {} : { leftOut: all }),
   });
 }
 

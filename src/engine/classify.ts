@@ -3,7 +3,7 @@
 import { GatewayError } from '../errors.ts';
 import { OPERATIONS } from './operations.ts';
 import { judgeQuery } from './query.ts';
-import type { Operation, Target } from './types.ts';
+import type { LeftOut, Operation, Target } from './types.ts';
 import { readVersion, type VersionLimits } from './versions.ts';
 
 export { canonicalImageReference } from './image-reference.ts';
@@ -38,6 +38,7 @@ for (const operation of OPERATIONS) {
   const key = segments[0] as string;
   ROUTES.set(key, [...(ROUTES.get(key) ?? []), route]);
 }
+const OPTIONS = OPERATIONS.find(({ method }) => method === 'OPTIONS') as Operation;
 // Exact routes before those with a parameter, so that /images/get is not an image named get.
 for (const routes of ROUTES.values()) routes.sort((a, b) => a.parameters.length - b.parameters.length);
 
@@ -52,6 +53,9 @@ export function classify(method: string, rawTarget: string, limits: VersionLimit
   const mark = rawTarget.indexOf('?');
   const rawPath = mark < 0 ? rawTarget : rawTarget.slice(0, mark);
   let segments = readSegments(rawPath);
+  const hasEncodedSlash = segments.some((segment) => segment.includes('/'));
+  if (segments[0]?.includes('/') === true)
+    throw new GatewayError('path-not-canonical', 'the path has an encoded slash before the name of what it is about');
   let apiVersion: string | undefined;
   const first = segments[0] as string;
   if (/^v[\d.]*\d/.test(first)) {
@@ -59,21 +63,27 @@ export function classify(method: string, rawTarget: string, limits: VersionLimit
       throw new GatewayError('operation-unknown', "Podman's own API is not served, only the Docker-compatible one");
     apiVersion = readVersion(first, limits);
     segments = segments.slice(1);
-    if (segments.length === 0) throw unknown(method, rawPath);
+    if (segments.length === 0 && method !== 'OPTIONS') throw unknown(method, rawPath);
   }
+  if (hasEncodedSlash) segments = splitName(segments);
   // The engine serves the list of networks with a slash behind it too; it is sent on without.
   if (segments.length === 2 && segments[0] === 'networks' && segments[1] === '' && method === 'GET')
     segments = ['networks'];
-  if (segments.includes('')) throw new GatewayError('path-not-canonical', 'the path has an empty segment');
+  if (segments.includes('') && rawPath !== '/')
+    throw new GatewayError('path-not-canonical', 'the path has an empty segment');
+  if (method === 'OPTIONS')
+    return { operation: OPTIONS, action: OPTIONS.action, apiVersion: undefined, path: {}, query: {} };
   for (const route of ROUTES.get(segments[0] as string) ?? []) {
     if (route.operation.method !== method && route.operation.method !== '*') continue;
     const path = match(route, segments);
     if (path === undefined) continue;
     const { operation } = route;
     if (!operation.served) throw refused(operation, rawPath);
-    const query = judgeQuery(operation, mark < 0 ? '' : rawTarget.slice(mark + 1));
+    const leftOut: LeftOut[] = [];
+    const query = judgeQuery(operation, mark < 0 ? '' : rawTarget.slice(mark + 1), leftOut);
     const action = operation.id === 'ImageCreate' && query.fromSrc !== undefined ? 'image.import' : operation.action;
-    return { operation, action, apiVersion, path, query };
+    const target = { operation, action, apiVersion, path, query };
+    return leftOut.length === 0 ? target : { ...target, leftOut: Object.freeze(leftOut) };
   }
   throw unknown(method, rawPath);
 }
@@ -122,7 +132,22 @@ function match(route: Route, segments: readonly string[]): Readonly<Record<strin
   return path;
 }
 
-/** Splits and decodes a path. Encoded slashes stay refused: no name the engine knows holds one that is not written plainly. */
+/**
+ * The engine decodes a path before it looks for the operation, so a slash in a name that may hold some is a slash however it
+ * is written: docker-java writes `/images/team%2Fapp/json`. Such a name is sent on with plain ones. Ids and names of other
+ * kinds hold none.
+ */
+function splitName(segments: readonly string[]): string[] {
+  const [first, ...rest] = segments as [string, ...string[]];
+  if (first !== 'images' && first !== 'distribution' && first !== 'plugins')
+    throw new GatewayError('path-not-canonical', 'the path has an encoded slash where no name may hold one');
+  const split = rest.flatMap((segment) => segment.split('/'));
+  if (split.some((part) => part === '.' || part === '..'))
+    throw new GatewayError('path-not-canonical', 'the path has a dot segment');
+  return [first, ...split];
+}
+
+/** Splits a path and decodes each segment once. */
 function readSegments(rawPath: string): string[] {
   if (!rawPath.startsWith('/'))
     throw new GatewayError('path-not-canonical', 'the request target must begin with a slash');
@@ -130,8 +155,6 @@ function readSegments(rawPath: string): string[] {
   return segments.map((raw) => {
     let text = raw;
     if (/[%\x80-\xff]/.test(raw)) {
-      if (/%2f/i.test(raw))
-        throw new GatewayError('path-not-canonical', 'the path has an encoded slash, which can be read in two ways');
       if (/[\x80-\xff]/.test(raw))
         throw new GatewayError('path-not-canonical', 'the path has bytes that must be percent-encoded');
       try {
@@ -142,6 +165,11 @@ function readSegments(rawPath: string): string[] {
     }
     // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
     if (/[\x00-\x1f\x7f]/.test(text)) throw new GatewayError('path-not-canonical', 'the path has a control character');
+    if (/%2f/i.test(text))
+      throw new GatewayError(
+        'path-not-canonical',
+        'the path has a slash that is encoded twice, which can be read in two ways',
+      );
     if (text === '.' || text === '..') throw new GatewayError('path-not-canonical', 'the path has a dot segment');
     return text;
   });

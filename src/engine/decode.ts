@@ -6,7 +6,7 @@ import type { JsonLimits } from './json.ts';
 import { isEmptyValue, readAlong, readJson } from './json.ts';
 import type { Schema, StructSchema } from './schema.ts';
 import { BODIES_REQUIRED, BODY_SCHEMAS } from './schemas/bodies.ts';
-import type { EngineCall, Json, JsonObject, Operation, Target } from './types.ts';
+import type { EngineCall, Json, JsonObject, LeftOut, Operation, Target } from './types.ts';
 
 export type BodyKind = 'none' | 'json' | 'opaque';
 
@@ -33,9 +33,11 @@ export function bodyKindOfTarget(target: Pick<Target, 'operation' | 'query'>): B
  * null dropped where it sets nothing. Opaque bodies are not read: only their content type is judged.
  *
  * Empty is `undefined`, which the engine reads as a body of zero values; container create and auth need one.
+ * Fields no engine reads are left out, and named.
  *
  * @param contentType every Content-Type header line of the request
  * @param bytes the whole body, empty for an opaque one
+ * @param leftOut takes the fields that were left out although they said something
  * @throws {GatewayError} `content-type-unsupported`, `body-too-large`, `body-malformed`, `body-ambiguous`, `body-not-allowed`
  */
 export function decodeBody(
@@ -43,16 +45,18 @@ export function decodeBody(
   contentType: readonly string[],
   bytes: Uint8Array,
   limits: Partial<JsonLimits> = {},
+  leftOut: LeftOut[] = [],
 ): Json | undefined {
   switch (bodyKindOfTarget(target)) {
     case 'opaque':
       refuseForm(contentType);
       return undefined;
     case 'none':
-      if (bytes.byteLength > 0) dropNeedless(target.operation, contentType, bytes);
+      if (bytes.byteLength > 0 && target.operation.method !== 'OPTIONS')
+        dropNeedless(target.operation, contentType, bytes);
       return undefined;
     case 'json':
-      return decodeJson(target.operation, contentType, bytes, limits);
+      return decodeJson(target.operation, contentType, bytes, limits, leftOut);
   }
 }
 
@@ -61,21 +65,35 @@ function decodeJson(
   contentType: readonly string[],
   bytes: Uint8Array,
   limits: Partial<JsonLimits>,
+  leftOut: LeftOut[],
 ): Json | undefined {
   const name = operation.body as string;
   const schema = BODY_SCHEMAS.get(name);
   if (schema === undefined) throw new GatewayError('internal', `no schema is known for the body ${name}`);
   if (bytes.byteLength === 0) {
     if (BODIES_REQUIRED.has(name))
-      throw new GatewayError('body-malformed', `${operation.id} needs a JSON body, it is empty`);
+      throw new GatewayError('body-malformed', `${EMPTY_JSON}: ${operation.id} needs a JSON body`);
     return undefined;
   }
   requireJson(contentType);
-  const value = readAlong(bytes, schema, limits);
+  const value = readJsonBody(bytes, schema, limits, leftOut);
   if (value === null && BODIES_REQUIRED.has(name)) {
     throw new GatewayError('body-malformed', `${operation.id} needs a JSON object as its body, got null`);
   }
   return value;
+}
+
+/** The engine's own words for an empty body, which clients and suites know. */
+export const EMPTY_JSON = 'invalid JSON: got EOF while reading request body';
+
+/** What is no JSON, or none for this body, is told in the engine's words with ours behind them. */
+function readJsonBody(bytes: Uint8Array, schema: Schema, limits: Partial<JsonLimits>, leftOut: LeftOut[]): Json {
+  try {
+    return readAlong(bytes, schema, limits, leftOut);
+  } catch (error) {
+    if (!(error instanceof GatewayError) || error.code !== 'body-malformed') throw error;
+    throw new GatewayError('body-malformed', `invalid JSON: ${error.message}`, { cause: error });
+  }
 }
 
 function requireJson(contentType: readonly string[]): void {
@@ -83,16 +101,20 @@ function requireJson(contentType: readonly string[]): void {
   if (contentType.length !== 1 || only === undefined) {
     throw new GatewayError(
       'content-type-unsupported',
-      `a body needs exactly one Content-Type, application/json, got ${contentType.length} of them`,
+      contentType.length === 0
+        ? "malformed Content-Type header (): must be 'application/json'"
+        : `unsupported Content-Type header: must be 'application/json', once, got ${contentType.length} of them`,
     );
   }
   if (!JSON_TYPE.test(only)) {
     throw new GatewayError(
       'content-type-unsupported',
-      `the Content-Type must be application/json in UTF-8, got ${JSON.stringify(only.slice(0, 100))}`,
+      `unsupported Content-Type header (${printable(only)}): must be 'application/json', in UTF-8`,
     );
   }
 }
+
+const printable = (line: string): string => line.slice(0, 100).replace(/[^\x20-\x7e]/g, '?');
 
 /** The engine merges forms into the query, behind whatever was judged. */
 function refuseForm(contentType: readonly string[]): void {
@@ -100,7 +122,7 @@ function refuseForm(contentType: readonly string[]): void {
     if (FORM_TYPE.test(line)) {
       throw new GatewayError(
         'content-type-unsupported',
-        `a form is no body here, got ${JSON.stringify(line.slice(0, 100))}`,
+        `unsupported Content-Type header (${printable(line)}): a form is no body here`,
       );
     }
   }

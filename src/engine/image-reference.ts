@@ -18,8 +18,15 @@ const MAX_NAME = 255;
  */
 export function canonicalImageReference(name: string): string {
   if (ID.test(name)) return name.startsWith('sha256:') ? name : `sha256:${name}`;
-  const bad = () =>
-    new GatewayError('query-ambiguous', `${JSON.stringify(name.slice(0, 300))} is not an image reference`);
+  if (name.trim() === '') throw new GatewayError('query-ambiguous', 'image name cannot be blank');
+  const bad = () => {
+    const lower = name.toLowerCase();
+    const isCase = name !== lower && readsAsReference(lower);
+    const why = isCase ? `repository name (${JSON.stringify(name.slice(0, 300))}) must be lowercase` : '';
+    const what = why === '' ? `${JSON.stringify(name.slice(0, 300))} is not an image reference` : why;
+    // Clients look for the first words: the docker CLI goes on to volumes and networks after them.
+    return new GatewayError('query-ambiguous', `invalid reference format: ${what}`);
+  };
   let rest = name;
   let digest = '';
   const at = rest.indexOf('@');
@@ -47,4 +54,13 @@ export function canonicalImageReference(name: string): string {
     throw bad();
   if (tag === '' && digest === '') tag = 'latest';
   return `${registry}/${repository}${tag === '' ? '' : `:${tag}`}${digest === '' ? '' : `@${digest}`}`;
+}
+
+function readsAsReference(name: string): boolean {
+  try {
+    canonicalImageReference(name);
+    return true;
+  } catch {
+    return false;
+  }
 }

@@ -1,12 +1,12 @@
 // Reads JSON text in one pass along a schema, without recursion, and writes it again. Stricter than RFC 8259 where two
-// parsers could differ: duplicate keys, lone surrogates, NUL and trailing content are refused (RFC 8785 and I-JSON agree).
+// parsers could differ: a key twice with two values, lone surrogates, NUL and trailing content are refused (I-JSON agrees).
 // What a body's fields mean is not known here: see schemas/ and decode.ts.
 
 import type { ErrorCode } from '../errors.ts';
 import { GatewayError } from '../errors.ts';
 import type { Field, IntSchema, Schema } from './schema.ts';
 import { describe, foldKey, plainJson, unknownValue } from './schema.ts';
-import type { Json, JsonObject } from './types.ts';
+import type { Json, JsonObject, LeftOut } from './types.ts';
 
 export interface JsonLimits {
   /** Bytes of the whole text. */
@@ -21,15 +21,19 @@ export interface JsonLimits {
 
 /**
  * Bodies of real clients stay below 200 KB, 12 levels and a few hundred elements; the largest legitimate ones carry a
- * secret or config of up to 1 MB in base64, or thousands of environment variables. The engine itself allows any size and
- * 10 000 levels, so these limits only ever refuse more.
+ * secret or config of up to 1 MB in base64, thousands of environment variables, or every port there is: 65,535 in each of
+ * three protocols, at 63 bytes or more for a port and its binding. The engine itself allows any size and 10 000 levels, so these
+ * limits only ever refuse more.
  */
 export const DEFAULT_LIMITS: JsonLimits = {
-  maxBytes: 4 * 1024 * 1024,
+  maxBytes: 8 * 1024 * 1024,
   maxDepth: 100,
   maxElements: 10_000,
-  maxKeys: 10_000,
+  maxKeys: 3 * 65_536,
 };
+
+/** The setting behind `maxBytes`, named where it is met. */
+export const BODY_SETTING = 'limits.bodyBytes';
 
 /** Longest number read: beyond it no engine field keeps the value, and big integers cost more than linear time. */
 const MAX_NUMBER_LENGTH = 400;
@@ -67,8 +71,10 @@ interface Frame {
   seen1: number;
   seen2: number;
   seen3: number;
-  /** Folded keys already seen where no field is known. */
-  folded: Set<string> | undefined;
+  /** Values of keys whose value is not kept under the name of a field, by folded key. */
+  folded: Map<string, Json | undefined> | undefined;
+  /** The key being read stood there before, with this value: a second one must be equal. */
+  again: { readonly first: Json | undefined; readonly key: string } | undefined;
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -84,16 +90,23 @@ export function readJson(bytes: Uint8Array, limits: Partial<JsonLimits> = {}): J
 }
 
 /**
- * Reads JSON along a schema: keys of structs in canonical spelling, values in the types the engine's structs have.
+ * Reads JSON along a schema: keys of structs in canonical spelling, values in the types the engine's structs have. A field no
+ * schema knows is left out, but for those of structs that decide what a container reaches.
  *
+ * @param leftOut takes the fields that were left out although they said something
  * @throws {GatewayError} `body-malformed`, `body-ambiguous`, `body-too-large`, naming the place
  */
-export function readAlong(bytes: Uint8Array, schema: Schema, limits: Partial<JsonLimits> = {}): Json {
+export function readAlong(
+  bytes: Uint8Array,
+  schema: Schema,
+  limits: Partial<JsonLimits> = {},
+  leftOut: LeftOut[] = [],
+): Json {
   const all = { ...DEFAULT_LIMITS, ...limits };
   if (bytes.byteLength > all.maxBytes) {
     throw new GatewayError(
       'body-too-large',
-      `the body has ${bytes.byteLength} bytes, at most ${all.maxBytes} are served`,
+      `the body has ${bytes.byteLength} bytes, at most ${all.maxBytes} are served (setting ${BODY_SETTING})`,
     );
   }
   let source: string;
@@ -105,8 +118,11 @@ export function readAlong(bytes: Uint8Array, schema: Schema, limits: Partial<Jso
   if (source.charCodeAt(0) === 0xfeff) {
     throw new GatewayError('body-malformed', 'the body starts with a byte order mark');
   }
-  return readText(source, schema, all);
+  return readText(source, schema, all, leftOut);
 }
+
+/** Fields named at most: the rest of a body full of them is left out as well. */
+const MAX_LEFT_OUT = 32;
 
 /** Longest path shown, in characters: a deeply nested place is named by its beginning and its end. */
 const MAX_PATH_LENGTH = 200;
@@ -125,6 +141,10 @@ function pathOf(stack: readonly Frame[]): string {
 }
 
 const shown = (value: string): string => (value.length > 60 ? `${value.slice(0, 60)}...` : value);
+
+/** The engine's words for a character that is not JSON where it stands. */
+const invalidCharacter = (source: string, at: number): string =>
+  `invalid character '${String.fromCodePoint(source.codePointAt(at) as number)}'`;
 
 function fail(stack: readonly Frame[], message: string, code: ErrorCode = 'body-malformed'): never {
   throw new GatewayError(code, `${pathOf(stack)}: ${message}`);
@@ -312,53 +332,99 @@ function seenBefore(frame: Frame, index: number): boolean {
 
 function twice(stack: readonly Frame[], key: string): never {
   const parents = stack.slice(0, -1);
-  throw new GatewayError('body-ambiguous', `${pathOf(parents)} has the key ${JSON.stringify(shown(key))} twice`);
+  throw new GatewayError(
+    'body-ambiguous',
+    `${pathOf(parents)} has the key ${JSON.stringify(shown(key))} twice, with two values`,
+  );
 }
 
-/** Takes a key into the frame, refuses the second of a kind, and tells which schema its value has. */
-function takeKey(frame: Frame, key: string, stack: readonly Frame[]): Schema {
+/** Takes a key into the frame, marks the second of a kind, and tells which schema its value has. */
+function takeKey(frame: Frame, key: string): Schema {
   frame.key = key;
   const { schema } = frame;
   if (schema.kind === 'struct') {
     const field = schema.exact.get(key) ?? schema.folded.get(foldKey(key));
     if (field !== undefined) {
-      takeField(frame, field, key, stack);
+      takeField(frame, field, key);
       return field.schema;
     }
     frame.field = undefined;
-    takeFolded(frame, key, stack);
+    takeFolded(frame, key);
     return unknownValue;
   }
   if (schema.kind === 'any' && schema.fold) {
-    takeFolded(frame, key, stack);
+    takeFolded(frame, key);
     return schema;
   }
   // No value of a map or of plain JSON is ever left out, so a missing one was not seen yet.
-  if ((frame.object as MutableObject)[key] !== undefined) twice(stack, key);
+  const first = (frame.object as MutableObject)[key];
+  if (first !== undefined) frame.again = { key, first };
   return schema.kind === 'map' ? schema.of : schema;
 }
 
-function takeField(frame: Frame, field: Field, key: string, stack: readonly Frame[]): void {
+function takeField(frame: Frame, field: Field, key: string): void {
   frame.field = field;
   frame.key = field.name;
   frame.next = field.index + 1;
-  if (seenBefore(frame, field.index)) twice(stack, key);
+  if (!seenBefore(frame, field.index)) return;
+  const isKept = field.rule === 'keep';
+  frame.again = { key, first: isKept ? (frame.object as MutableObject)[field.name] : frame.folded?.get(field.name) };
 }
 
-function takeFolded(frame: Frame, key: string, stack: readonly Frame[]): void {
+function takeFolded(frame: Frame, key: string): void {
   const folded = foldKey(key);
-  frame.folded ??= new Set();
-  if (frame.folded.has(folded)) twice(stack, key);
-  frame.folded.add(folded);
+  if (frame.folded?.has(folded) === true) frame.again = { key, first: frame.folded.get(folded) };
 }
 
-function attachToObject(frame: Frame, value: Json | undefined, stack: readonly Frame[]): void {
-  const field = frame.field;
-  if (field !== undefined && field.rule !== 'keep') {
-    if (field.rule === 'trap' && !isEmptyValue(value)) fail(stack, field.hint);
+function attachToObject(frame: Frame, value: Json | undefined, stack: readonly Frame[], leftOut: LeftOut[]): void {
+  const { field, again, schema } = frame;
+  if (again !== undefined) {
+    // Go merges the second of two values into the first, each kind in its own way. Only of two equal ones there is but one.
+    if (!isEqual(again.first, value)) twice(stack, again.key);
+    frame.again = undefined;
     return;
   }
+  if (field !== undefined && field.rule !== 'keep') {
+    frame.folded ??= new Map();
+    frame.folded.set(field.name, value);
+    if (field.rule === 'trap') note(leftOut, stack, value, field.hint);
+    return;
+  }
+  if (field === undefined && schema.kind !== 'map') {
+    if (schema.kind === 'struct' || (schema.kind === 'any' && schema.fold)) {
+      frame.folded ??= new Map();
+      frame.folded.set(foldKey(frame.key), value);
+    }
+    if (schema.kind === 'struct' && !schema.secure) {
+      note(leftOut, stack, value);
+      return;
+    }
+  }
   if (value !== undefined) (frame.object as MutableObject)[frame.key] = value;
+}
+
+/** Names a field that is left out, unless it said nothing. */
+function note(leftOut: LeftOut[], stack: readonly Frame[], value: Json | undefined, trap?: string): void {
+  if (isEmptyValue(value)) return;
+  // What an old engine reads decides whether the call is served, so it is always named.
+  if (leftOut.length >= MAX_LEFT_OUT && trap === undefined) return;
+  leftOut.push(trap === undefined ? { at: pathOf(stack) } : { at: pathOf(stack), trap });
+}
+
+/** Whether two values are one: keys in any order, integers whether they fit a double or not. */
+export function isEqual(a: Json | undefined, b: Json | undefined): boolean {
+  if (a === b) return true;
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
+  if (Array.isArray(a) || Array.isArray(b)) {
+    if (!Array.isArray(a) || !Array.isArray(b) || a.length !== b.length) return false;
+    return a.every((item: Json, i) => isEqual(item, b[i] as Json));
+  }
+  const keys = Object.keys(a);
+  const right = b as JsonObject;
+  return (
+    keys.length === Object.keys(b).length &&
+    keys.every((key) => Object.hasOwn(right, key) && isEqual((a as JsonObject)[key], right[key]))
+  );
 }
 
 function requireFields(frame: Frame, stack: readonly Frame[]): void {
@@ -384,6 +450,7 @@ function newFrame(schema: Schema, isList: boolean): Frame {
     seen2: 0,
     seen3: 0,
     folded: undefined,
+    again: undefined,
   };
 }
 
@@ -391,7 +458,7 @@ function newFrame(schema: Schema, isList: boolean): Frame {
 const isWord = (source: string, at: number, b: number, c: number, d: number): boolean =>
   source.charCodeAt(at + 1) === b && source.charCodeAt(at + 2) === c && source.charCodeAt(at + 3) === d;
 
-function readText(source: string, root: Schema, limits: JsonLimits): Json {
+function readText(source: string, root: Schema, limits: JsonLimits, leftOut: LeftOut[]): Json {
   const stack: Frame[] = [];
   let frame: Frame | undefined;
   let schema = root;
@@ -462,26 +529,26 @@ function readText(source: string, root: Schema, limits: JsonLimits): Json {
     } else if (c === 0x6e && isWord(source, at, 0x75, 0x6c, 0x6c)) {
       value = nullValue(schema, frame, stack);
       at += 4;
-    } else if (at >= source.length) fail(stack, 'the JSON ends too early');
-    else
-      fail(
-        stack,
-        `the character ${JSON.stringify(String.fromCodePoint(source.codePointAt(at) as number))} is not JSON here`,
-      );
+    } else if (at >= source.length) fail(stack, 'unexpected EOF: the JSON ends too early');
+    else fail(stack, `${invalidCharacter(source, at)} looking for beginning of value`);
 
     // Take the value up, close what ends, and stop where the next value starts.
     for (;;) {
       if (frame === undefined) {
         c = source.charCodeAt(at);
         while (c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09) c = source.charCodeAt(++at);
-        if (at < source.length) throw new GatewayError('body-malformed', 'the body goes on after the JSON value');
+        if (at < source.length)
+          throw new GatewayError(
+            'body-malformed',
+            'unexpected content after JSON: the body goes on after the JSON value',
+          );
         return value as Json;
       }
       if (!opened) {
         if (frame.list !== undefined) {
           frame.list.push(value as Json);
           frame.count += 1;
-        } else attachToObject(frame, value, stack);
+        } else attachToObject(frame, value, stack, leftOut);
       }
       c = source.charCodeAt(at);
       while (c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09) c = source.charCodeAt(++at);
@@ -526,7 +593,10 @@ function readText(source: string, root: Schema, limits: JsonLimits): Json {
       }
       // Until the next key is read, what goes wrong goes wrong in the object itself.
       frame.key = '';
-      if (c !== QUOTE) fail(stack, 'an object has a key that is not a string');
+      if (c !== QUOTE) {
+        if (at >= source.length) fail(stack, 'unexpected EOF: the JSON ends too early');
+        fail(stack, `${invalidCharacter(source, at)} looking for beginning of object key string`);
+      }
       if (frame.count >= limits.maxKeys)
         fail(stack, `the object has more than ${limits.maxKeys} keys`, 'body-too-large');
       frame.count += 1;
@@ -537,7 +607,7 @@ function readText(source: string, root: Schema, limits: JsonLimits): Json {
         source.charCodeAt(at + 1 + guess.name.length) === QUOTE
       ) {
         at += guess.name.length + 2;
-        takeField(frame, guess, guess.name, stack);
+        takeField(frame, guess, guess.name);
         schema = guess.schema;
       } else {
         let end = endOfString(source, at + 1, stack);
@@ -548,7 +618,7 @@ function readText(source: string, root: Schema, limits: JsonLimits): Json {
           key = unescaped(source, at + 1, end, stack);
         }
         at = end + 1;
-        schema = takeKey(frame, key, stack);
+        schema = takeKey(frame, key);
       }
       c = source.charCodeAt(at);
       while (c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09) c = source.charCodeAt(++at);

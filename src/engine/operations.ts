@@ -19,6 +19,8 @@ type Row = readonly [
 const ROWS: readonly Row[] = [
   ['GET', '/_ping', 11, 'system.ping', 'system', 'read', 'none', '', 'SystemPing', '', 1],
   ['HEAD', '/_ping', 40, 'system.ping', 'system', 'read', 'none', '', 'SystemPingHead', '', 1],
+  // The engine answers 200 to OPTIONS on every path, and does nothing: all are sent as this one.
+  ['OPTIONS', '/', 0, 'system.ping', 'system', 'read', 'none', '', 'SystemOptions', '', 1],
   ['GET', '/version', 2, 'system.version', 'system', 'read', 'none', '', 'SystemVersion', '', 1],
   ['GET', '/info', 2, 'system.info', 'system', 'read', 'none', '', 'SystemInfo', 'leaks', 1],
   ['GET', '/events', 3, 'system.events', 'system', 'read', 'response', '', 'SystemEvents', 'leaks', 1],

@@ -34,7 +34,7 @@ export const QUERY_PARAMETERS: Readonly<Record<string, Parameters>> = {
   ContainerCreate: { name: 'text', platform: 'text' },
   ContainerInspect: { size: 'bool' },
   ContainerTop: { ps_args: 'text' },
-  ContainerLogs: LOGS,
+  ContainerLogs: { ...LOGS, format: 'text' },
   ContainerStats: { stream: 'bool', 'one-shot': 'bool' },
   ContainerResize: { h: 'int', w: 'int' },
   ContainerStart: { detachKeys: 'text', checkpoint: 'text', 'checkpoint-dir': 'text' },
@@ -81,7 +81,7 @@ export const QUERY_PARAMETERS: Readonly<Record<string, Parameters>> = {
     platform: 'text',
   },
   ImageInspect: { manifests: 'bool', platform: 'json' },
-  ImageAttestations: { platform: 'json' },
+  ImageAttestations: { platform: 'json', statement: 'bool', type: 'list' },
   ImageHistory: { platform: 'json' },
   ImagePush: { tag: 'text', platform: 'json' },
   // docker-py still sends `force`, which engines ignore since API 1.24.

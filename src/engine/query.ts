@@ -4,7 +4,7 @@ import { GatewayError } from '../errors.ts';
 import { readJson, stringifyJson } from './json.ts';
 import { type ParameterKind, parametersOf } from './query-parameters.ts';
 import { BODY_SCHEMAS } from './schemas/bodies.ts';
-import type { Json, JsonObject, Operation } from './types.ts';
+import type { Json, JsonObject, LeftOut, Operation } from './types.ts';
 
 type Query = Readonly<Record<string, readonly string[]>>;
 
@@ -13,18 +13,21 @@ const NO_QUERY: Query = Object.freeze(Object.create(null) as Query);
 const FALSE = new Set(['', '0', 'no', 'false', 'none']);
 const encoder = new TextEncoder();
 
+/** Parameters named at most among those left out: the rest of a query full of them is left out as well. */
+const MAX_LEFT_OUT = 32;
+
 /**
  * Judges the query of an operation.
  *
- * Calls that change anything may hold no parameter the engine is not known to read, so that a new or misspelt one is not
- * sent on unjudged. Two exceptions are dropped instead, because the rebuilt request does not hold them: unknown parameters of
- * reads, and names of the body's own fields, for dockerode repeats a body in the query; of container create all are dropped.
- * A case variant of a known parameter is refused everywhere: somebody may read it as the known one.
+ * A parameter the table does not know is left out, for the rebuilt request does not hold it. Two kinds are refused: a case
+ * variant of a known one, which Podman reads as the known one,
+ * A parameter sent twice is one if both values mean the same.
  *
  * @param text without the question mark
+ * @param leftOut takes the parameters that were left out
  * @throws {GatewayError} `query-ambiguous`, `query-unknown`
  */
-export function judgeQuery(operation: Operation, text: string): Query {
+export function judgeQuery(operation: Operation, text: string, leftOut: LeftOut[] = []): Query {
   if (text === '') return NO_QUERY;
   const known = parametersOf(operation.id);
   const query: Record<string, string[]> = Object.create(null);
@@ -36,15 +39,18 @@ export function judgeQuery(operation: Operation, text: string): Query {
     const name = unescapeComponent(equals < 0 ? pair : pair.slice(0, equals));
     const kind = Object.hasOwn(known, name) ? known[name] : undefined;
     if (kind === undefined) {
-      refuseOrDrop(operation, name, Object.keys(known));
+      refuseVariant(operation, name, Object.keys(known));
+      noteParameter(leftOut, operation, name);
       continue;
     }
     const value = unescapeComponent(equals < 0 ? '' : pair.slice(equals + 1));
     const values = query[name];
+    if (kind === 'int') checkSize(operation, name, value);
     if (values === undefined) query[name] = [canonical(name, kind, value)];
     else if (kind === 'list') values.push(value);
+    else if (isSame(name, kind, value, values[0])) continue;
     else if (!hasContent && isFileWithContent(operation, name, values[0] as string)) hasContent = true;
-    else throw ambiguous(`the query parameter ${name} was sent more than once`);
+    else throw ambiguous(`the query parameter ${name} was sent more than once, with two values`);
   }
   return query;
 }
@@ -58,16 +64,36 @@ const ambiguous = (message: string) => new GatewayError('query-ambiguous', messa
 const isFileWithContent = ({ id }: Operation, name: string, first: string): boolean =>
   id === 'ImageBuild' && name === 'dockerfile' && /^\.dockerfile\.[0-9a-f]{1,40}$/.test(first);
 
-function refuseOrDrop(operation: Operation, name: string, known: readonly string[]): void {
-  const shown = JSON.stringify(name.slice(0, 80));
+function refuseVariant(operation: Operation, name: string, known: readonly string[]): void {
   const variant = known.find((k) => k.toLowerCase() === name.toLowerCase());
-  if (variant !== undefined)
-    throw new GatewayError('query-unknown', `the query parameter ${shown} must be written ${variant}`);
-  if (operation.class === 'read' && operation.stream !== 'hijack') return;
-  if (operation.id === 'ContainerCreate') return;
+  if (variant === undefined) return;
+  const shown = JSON.stringify(name.slice(0, 80));
+  throw new GatewayError(
+    'query-unknown',
+    `the query parameter ${shown} must be written ${variant} for ${operation.action}`,
+  );
+}
+
+/** dockerode repeats the fields of a body in the query, so those are not worth a word. */
+function noteParameter(leftOut: LeftOut[], operation: Operation, name: string): void {
   const schema = BODY_SCHEMAS.get(operation.body ?? '');
-  if (schema?.kind === 'struct' && schema.exact.has(name)) return;
-  throw new GatewayError('query-unknown', `the query parameter ${shown} is not known for ${operation.action}`);
+  if (leftOut.length >= MAX_LEFT_OUT || (schema?.kind === 'struct' && schema.exact.has(name))) return;
+  const at = `query.${name.slice(0, 80)}`;
+  if (!leftOut.some((other) => other.at === at)) leftOut.push({ at });
+}
+
+/** Sizes of a terminal, in the engine's own words. */
+function checkSize({ id }: Operation, name: string, value: string): void {
+  if ((id !== 'ContainerResize' && id !== 'ExecResize') || value === '' || /^-?\d{1,19}$/.test(value)) return;
+  const what = name === 'h' ? 'height' : 'width';
+  throw ambiguous(
+    `invalid resize ${what} ${JSON.stringify(value.slice(0, 40))}: invalid syntax, it must be a whole number`,
+  );
+}
+
+/** Whether a second value means what the first did. */
+function isSame(name: string, kind: ParameterKind, value: string, first: string | undefined): boolean {
+  return canonical(name, kind, value) === first;
 }
 
 /** One `application/x-www-form-urlencoded` component as Go reads it. */

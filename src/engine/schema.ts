@@ -7,7 +7,7 @@ export type FieldRule =
   | 'keep'
   /** Real clients send it, no engine reads it: read for well-formedness, then dropped. */
   | 'ignore'
-  /** Only some engines read it, and then it means something else: dropped when empty, refused when not. */
+  /** Only old engines read it: left out for the others, refused for those. */
   | 'trap';
 
 export interface Field {
@@ -73,7 +73,7 @@ export interface MapSchema {
 export interface StructSchema {
   readonly kind: 'struct';
   readonly name: string;
-  /** Unknown non-empty fields of this struct may change what a container can reach. */
+  /** Unknown non-empty fields of this struct may change what a container can reach: kept, and refused by presets. */
   readonly secure: boolean;
   /** Fields in the order Go clients write them, so that the next key can be guessed. */
   readonly order: readonly Field[];
@@ -141,11 +141,11 @@ export const textMap: MapSchema = map(text);
 export type Fields = Readonly<Record<string, Schema>>;
 
 export interface StructOptions {
-  /** Default false: unknown fields pass without being a matter for host presets. */
+  /** Default false: unknown fields are left out of what is sent. True: they are kept, and host presets refuse them. */
   readonly secure?: boolean;
   /** Names that are read and dropped. */
   readonly ignored?: readonly string[];
-  /** Names that are refused unless empty, with what to tell the caller. */
+  /** Names that old engines read, with what to tell the caller of one. */
   readonly traps?: ReadonlyMap<string, string>;
 }
 

@@ -45,10 +45,18 @@ export interface Operation {
   /** Name of the body's schema, `tar` for an opaque upload, undefined where no body belongs. */
   readonly body: string | undefined;
   readonly risk: readonly Risk[];
-  /** False for rows that are known but never sent on (removed, debug, podman, OPTIONS). */
+  /** False for rows that are known but never sent on (removed, debug, podman). */
   readonly served: boolean;
   /** First API version with this operation, minor number (`1.40` is 40). */
   readonly firstMinor: number;
+}
+
+/** What a caller sent and the engine is not sent, because no engine served reads it there. */
+export interface LeftOut {
+  /** `containerId`, `Healthcheck.Future`, `query.hijack` */
+  readonly at: string;
+  /** Old engines do read it: what to tell the caller whose engine is one. */
+  readonly trap?: string;
 }
 
 /** What a request line addresses: the result of `classify`. */
@@ -64,6 +72,8 @@ export interface Target {
   readonly query: Readonly<Record<string, readonly string[]>>;
   /** The caller sent credentials of its own for a registry along. */
   readonly credentials?: boolean;
+  /** Missing where nothing was left out of path, query and, once decoded, body. */
+  readonly leftOut?: readonly LeftOut[];
 }
 
 /** One object a call touches, by the name the caller used. */

@@ -11,6 +11,12 @@ export interface VersionLimits {
   readonly maxMinor?: number;
 }
 
+/** The minor number of `1.43`; undefined for what is no version of the Engine API. */
+export function minorOf(version: unknown): number | undefined {
+  const found = typeof version === 'string' ? /^1\.(\d{1,4})$/.exec(version) : null;
+  return found === null ? undefined : Number(found[1]);
+}
+
 /** The way out for a client that pins its version; Go clients read it, and most others that take any. */
 const wayOut = (minor: number): string => `(or have it speak that version: DOCKER_API_VERSION=1.${minor})`;
 

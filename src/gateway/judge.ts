@@ -2,11 +2,12 @@
 // What these steps mean stands in their own rooms; here is only their order and what flows between them.
 import { toCall } from '../engine/call.ts';
 import { classify } from '../engine/classify.ts';
-import { bodyKindOfTarget, decodeBody } from '../engine/decode.ts';
+import { bodyKindOfTarget, decodeBody, EMPTY_JSON } from '../engine/decode.ts';
+import { BODY_SETTING } from '../engine/json.ts';
 import { hasRegistryCredentials } from '../engine/registry-credentials.ts';
 import { renderBody } from '../engine/render-body.ts';
 import { renderTarget } from '../engine/render-target.ts';
-import type { EngineCall, JsonObject, Target } from '../engine/types.ts';
+import type { EngineCall, JsonObject, LeftOut, Target } from '../engine/types.ts';
 import { GatewayError } from '../errors.ts';
 import type { ForeignToken } from '../identity/foreign-token.ts';
 import type { PrincipalPolicies } from '../policy/compile.ts';
@@ -15,7 +16,8 @@ import type { Decision, DecisionInput, Principal } from '../policy/types.ts';
 import { mayHoldDefaults, withDefaults } from '../proxy/engine-defaults.ts';
 import { lookUp } from '../proxy/remake.ts';
 import type { Holder } from '../proxy/turn.ts';
-import { EMPTY_BODY, headerValues } from './arrival.ts';
+import { EMPTY_BODY, headerValue, headerValues } from './arrival.ts';
+import { refuseWhatEngineReads } from './left-out.ts';
 import type { GatewayParts } from './parts.ts';
 import { keepArchive, withNames } from './tenancy/load.ts';
 import type { TenantCall } from './tenancy/tenant-call.ts';
@@ -85,6 +87,7 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
   }
   call = await allowed(call, policies, parts, trace);
   trace.call = call;
+  await refuseWhatEngineReads(call, parts.engine);
 
   const plugins = parts.plugins();
   if (plugins.concerns(call.action)) {
@@ -143,28 +146,40 @@ async function load(
 async function decodeCall(trace: Trace, target: Target, parts: GatewayParts): Promise<EngineCall> {
   const { body, rawHeaders } = trace.arrival;
   const kind = bodyKindOfTarget(target);
+  const types = headerValues(rawHeaders, 'content-type');
   // An opaque body streams through unread; only what its head says of it is judged.
-  if (kind === 'opaque' || !body.present)
-    return toCall(target, decodeBody(target, headerValues(rawHeaders, 'content-type'), EMPTY_BODY));
+  if (kind === 'opaque' || !body.present) return toCall(target, decodeBody(target, types, EMPTY_BODY));
   const limits = parts.limits();
-  const bytes = await body.readAll(kind === 'json' ? limits.bodyBytes : STRAY_BODY_BYTES, limits.bodyTimeoutMs);
-  return toCall(
-    target,
-    decodeBody(target, headerValues(rawHeaders, 'content-type'), bytes, { maxBytes: limits.bodyBytes }),
-  );
+  const maxBytes = kind === 'json' ? limits.bodyBytes : STRAY_BODY_BYTES;
+  const bytes = await body.readAll(maxBytes, limits.bodyTimeoutMs).catch((error: unknown) => {
+    if (kind !== 'json' || !(error instanceof GatewayError) || error.code !== 'body-too-large') throw error;
+    throw new GatewayError('body-too-large', `${error.message} (setting ${BODY_SETTING})`, { cause: error });
+  });
+  // Where the length is not told the engine reads for JSON; a commit alone may come without any.
+  if (kind === 'json' && bytes.length === 0 && target.operation.id !== 'ImageCommit') {
+    if (headerValue(rawHeaders, 'transfer-encoding') !== undefined)
+      throw new GatewayError('body-malformed', EMPTY_JSON);
+  }
+  const leftOut: LeftOut[] = [];
+  const decoded = decodeBody(target, types, bytes, { maxBytes: limits.bodyBytes }, leftOut);
+  return toCall(target, decoded, leftOut);
 }
 
 /** Reads a changed call as the engine would: rendered, classified and decoded again, so that no plugin can smuggle a form. */
 function rebuild(call: EngineCall, changed: { body: EngineCall['body']; query: EngineCall['query'] }): EngineCall {
   const rendered = renderTarget({ ...call, query: changed.query });
-  const named = classify(call.operation.method, rendered);
-  const target = call.credentials === true ? { ...named, credentials: true } : named;
+  const target = {
+    ...classify(call.operation.method, rendered),
+    ...(call.credentials === true ? { credentials: true } : {}),
+    ...(call.leftOut === undefined ? {} : { leftOut: call.leftOut }),
+  };
   if (target.operation !== call.operation || target.action !== call.action) {
     throw new GatewayError('plugin-failed', 'a plugin changed what the call does, so it is denied');
   }
   const bytes = renderBody({ operation: call.operation, body: changed.body });
   if (bytes === undefined) return toCall(target, undefined);
-  return toCall(target, decodeBody(target, ['application/json'], bytes));
+  const leftOut: LeftOut[] = [];
+  return toCall(target, decodeBody(target, ['application/json'], bytes, {}, leftOut), leftOut);
 }
 
 /** The call with all that was found out about it and what its rules oblige to add. @throws {GatewayError} the denial */

@@ -1,6 +1,7 @@
 // The caller's end with what the gateway adds to the engine's answer: the audit id, and what plugins warned of.
 import type { CallerEnd } from '../proxy/types.ts';
 import { AUDIT_ID_HEADER } from './answer.ts';
+import { leftOutWarning } from './left-out.ts';
 import { narrowHeaders } from './respond.ts';
 import type { Trace } from './trace.ts';
 
@@ -16,7 +17,8 @@ export class MarkedCaller implements CallerEnd {
   }
   head(status: number, reason: string, headers: readonly string[]): void {
     const marked = [...narrowHeaders(headers, this.#maxMinor), AUDIT_ID_HEADER, this.#trace.auditId];
-    for (const warning of this.#trace.warnings) {
+    const leftOut = leftOutWarning(this.#trace.call?.leftOut);
+    for (const warning of leftOut === undefined ? this.#trace.warnings : [...this.#trace.warnings, leftOut]) {
       marked.push('Dockgate-Warning', warning.replace(/[^\x20-\x7e]/g, '?'));
     }
     this.#caller.head(status, reason, marked);

@@ -1,5 +1,6 @@
 // Step 9 for the one answer the gateway must change: the API versions an engine offers are narrowed to those that can
 // be judged, so that clients negotiate down to them. Engine API: SystemVersion.
+import { minorOf } from '../engine/versions.ts';
 import { GatewayError } from '../errors.ts';
 import type { EngineClient } from '../proxy/engine-client.ts';
 import type { CallerEnd, EngineRequest, Outcome } from '../proxy/types.ts';
@@ -54,11 +55,6 @@ function narrow(from: Record<string, unknown>, minMinor: number, maxMinor: numbe
   if (newest !== undefined && newest > maxMinor) from.ApiVersion = `1.${maxMinor}`;
   const oldest = minorOf(from.MinAPIVersion);
   if (oldest !== undefined && oldest < minMinor) from.MinAPIVersion = `1.${minMinor}`;
-}
-
-function minorOf(version: unknown): number | undefined {
-  const found = typeof version === 'string' ? /^1\.(\d{1,4})$/.exec(version) : null;
-  return found === null ? undefined : Number(found[1]);
 }
 
 /** Lowers an `Api-Version` header to the newest version served. */

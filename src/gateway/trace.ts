@@ -177,6 +177,8 @@ export class Trace {
           detail.resources = call.resources.map((r) => ({ kind: r.kind, name: shownName(r), at: r.at, id: r.id }));
         }
       }
+      const leftOut = call?.leftOut ?? target?.leftOut;
+      if (leftOut !== undefined) detail.leftOut = leftOut.map(({ at }) => at);
       if (target === undefined) {
         detail.method = this.arrival.method.slice(0, 32);
         // The path is kept as asked, without the query: that may hold secrets and nothing has read it.

@@ -9,6 +9,7 @@ import { type ErrorCode, GatewayError } from '../errors.ts';
 import type { Channel } from '../gateway/arrival.ts';
 import type { Logger } from '../log.ts';
 import { type ConnectionCounts, type ConnectionLimits, Connections } from './connections.ts';
+import { takeLooseUpgrades } from './loose-upgrade.ts';
 import { makePausable } from './pausable.ts';
 import { bindSocket } from './socket-file.ts';
 import { Turns } from './turns.ts';
@@ -107,9 +108,13 @@ export async function listen(
   server.on('connection', (socket: Socket) => {
     socket.setNoDelay(true);
     socket.setKeepAlive(true, TCP_KEEP_ALIVE_MS);
+    if (listener.kind !== 'https') takeLooseUpgrades(socket);
   });
   server.on('secureConnection', (socket: Socket) => {
-    if (makePausable(socket)) return;
+    if (makePausable(socket)) {
+      takeLooseUpgrades(socket);
+      return;
+    }
     log.error(
       { listener: channel.name },
       'a connection was refused: this runtime cannot pause TLS connections; use Node',

@@ -23,7 +23,7 @@ test('only engine is required; everything else has a default', () => {
     plugins: [],
     limits: {
       headBytes: 32768,
-      bodyBytes: 4194304,
+      bodyBytes: 8388608,
       headTimeoutMs: 10000,
       bodyTimeoutMs: 60000,
       idleTimeoutMs: 75000,

@@ -55,6 +55,28 @@ test('a path has one spelling; what the engine would clean or redirect is refuse
     ['GET /v1.41/containers/json/', 'path-not-canonical'],
     ['GET /v1.41/containers/%67wc/json', 'container.inspect 1.41 id=gwc'],
     ['GET /v1.41/containers/%2Fgwc/json', 'path-not-canonical'],
+    ['GET /v1.41/containers/a%2Fb/json', 'path-not-canonical'],
+    ['GET /v1.41/volumes/a%2Fb', 'path-not-canonical'],
+    ['GET /v1.41/networks/a%2fb', 'path-not-canonical'],
+    ['GET /v1.41/exec/a%2Fb/json', 'path-not-canonical'],
+    ['GET /containers/%2e%2e%2Finfo', 'path-not-canonical'],
+    ['GET /v1.44/images/acme%2Fq:1/json', 'image.inspect 1.44 name=acme/q:1'],
+    ['GET /v1.44/images/acme%2fq%3A1/json', 'image.inspect 1.44 name=acme/q:1'],
+    ['GET /v1.44/images/127.0.0.1%3A5001%2Fa%2Fb/c/json', 'image.inspect 1.44 name=127.0.0.1:5001/a/b/c'],
+    ['POST /v1.51/images/127.0.0.1%3A5001%2Fx/push?tag=1', 'image.push 1.51 name=127.0.0.1:5001/x tag=1'],
+    ['GET /distribution/registry:5000%2Falpine/json', 'image.distribution name=registry:5000/alpine'],
+    ['DELETE /images/a%2Fjson', 'image.remove name=a/json'],
+    ['GET /images/a%2Fjson', 'image.inspect name=a'],
+    ['GET /images/a%2Fget', 'image.export name=a'],
+    ['GET /v1.44/images/acme%252Fq:1/json', 'path-not-canonical'],
+    ['GET /v1.44/images/acme%2F%2Fq/json', 'path-not-canonical'],
+    ['GET /v1.44/images/%2Facme/json', 'path-not-canonical'],
+    ['GET /v1.44/images/acme%2F/json', 'path-not-canonical'],
+    ['GET /v1.44/images/acme%2F..%2Fq/json', 'path-not-canonical'],
+    ['GET /v1.44/images/..%2Fq/json', 'path-not-canonical'],
+    ['GET /v1.44/images%2Facme/json', 'path-not-canonical'],
+    ['GET /v1.44%2Fimages/acme/json', 'path-not-canonical'],
+    ['POST /containers%2Fcreate', 'path-not-canonical'],
     ['GET /v1.41/images/docker.io/library/x:1/json', 'image.inspect 1.41 name=docker.io/library/x:1'],
     ['GET /v1.41/images/x@sha256:ab/json', 'image.inspect 1.41 name=x@sha256:ab'],
     ['GET /v1.41/images/a//b/json', 'path-not-canonical'],
@@ -85,7 +107,13 @@ test('a version has one spelling and lies between the oldest and the newest serv
     ['GET /v4.0.0/libpod/info', 'operation-unknown'],
     ['GET /libpod/containers/json', 'operation-unknown'],
     ['GET /debug/pprof/heap', 'operation-unknown'],
-    ['OPTIONS /v1.41/containers/json', 'operation-unknown'],
+    // The engine answers OPTIONS on every path, and does nothing.
+    ['OPTIONS /v1.41/containers/json', 'system.ping'],
+    ['OPTIONS /', 'system.ping'],
+    ['OPTIONS /v1.41/containers/create?name=x', 'system.ping'],
+    ['OPTIONS /v1.41/../x', 'path-not-canonical'],
+    ['OPTIONS *', 'path-not-canonical'],
+    ['GET /', 'operation-unknown'],
   ]);
 });
 
@@ -94,12 +122,23 @@ test('a query is read as the engine reads it, once', () => {
     ['GET /containers/json?all=1&limit=5', 'container.list all=1 limit=5'],
     ['GET /containers/json?all=yes', 'container.list all=1'],
     ['GET /containers/json?all=%20NO%20', 'container.list all=0'],
-    ['GET /containers/json?all=1&all=1', 'query-ambiguous'],
+    ['GET /containers/json?all=1&all=1', 'container.list all=1'],
+    ['GET /containers/json?all=1&all=yes&all=%31', 'container.list all=1'],
+    ['GET /containers/json?all=1&all=0', 'query-ambiguous'],
+    ['GET /containers/json?limit=5&limit=05', 'query-ambiguous'],
+    [
+      'GET /containers/json?filters={"name":["a"]}&filters={"name":{"a":true}}',
+      'container.list filters={"name":{"a":true}}',
+    ],
+    ['POST /containers/x/kill?signal=9&signal=9', 'container.kill id=x signal=9'],
+    ['POST /containers/x/resize?h=a', 'query-ambiguous'],
     ['GET /containers/json?all=1;limit=5', 'query-ambiguous'],
     ['GET /containers/json?all=%zz', 'query-ambiguous'],
     ['GET /containers/json?ALL=1', 'query-unknown'],
     ['GET /containers/json?future=1', 'container.list'],
-    ['POST /containers/x/stop?future=1', 'query-unknown'],
+    ['POST /containers/x/stop?future=1', 'container.stop id=x'],
+    ['POST /containers/x/stop?T=1', 'query-unknown'],
+    ['POST /containers/x/attach?stream=true&hijack=true', 'container.attach id=x stream=1'],
     ['POST /containers/x/kill?signal=9&signal=15', 'query-ambiguous'],
     ['POST /containers/x/stop?t=0x1', 'query-ambiguous'],
     ['POST /build?t=a&t=b', 'build.run t=a+b'],
@@ -196,7 +235,9 @@ for (const seed of [1, 20241124]) {
           taken += 1;
           const rendered = renderTarget(target);
           assert.match(rendered, /^\/[\x21-\x7e]*$/, 'only visible ASCII leaves');
-          assert.deepEqual(classify(method, rendered), target, `${method} ${line} became ${rendered}`);
+          const { leftOut, ...judged } = target;
+          for (const { at } of leftOut ?? []) assert.match(at, /^query\./);
+          assert.deepEqual(classify(method, rendered), judged, `${method} ${line} became ${rendered}`);
         },
       ),
       { seed, numRuns: 100_000, interruptAfterTimeLimit: BUDGET_MS, markInterruptAsFailure: false },

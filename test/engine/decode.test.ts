@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bodyKindOf, bodyKindOfTarget, decodeBody, unknownFieldsOf } from '../../src/engine/decode.ts';
-import type { Target } from '../../src/engine/types.ts';
+import type { LeftOut, Target } from '../../src/engine/types.ts';
 import { GatewayError } from '../../src/errors.ts';
 import { bytesOf, containerCreate, JSON_TYPE, plain, targetOf } from './targets.ts';
 
@@ -75,20 +75,30 @@ const READ: readonly Read[] = [
     '{"HostConfig":{"\uff30rivileged":false}}',
     host({ '\uff30rivileged': false }),
   ],
-  ['a Cyrillic letter as an unknown key', create, '{"H\u043estConfig":null}', { 'H\u043estConfig': null }],
+  [
+    'a Cyrillic letter as an unknown key',
+    create,
+    '{"HostConfig":{"\u0420idMode":null}}',
+    host({ '\u0420idMode': null }),
+  ],
   [
     'dashes and underscores as unknown keys',
     create,
-    '{"Host-Config":null,"host_config":{}}',
-    { 'Host-Config': null, host_config: {} },
+    '{"HostConfig":{"Pid-Mode":null,"pid_mode":{}}}',
+    host({ 'Pid-Mode': null, pid_mode: {} }),
   ],
   [
     'spaces in keys as unknown keys',
     create,
-    '{" HostConfig":null,"HostConfig ":null}',
-    { ' HostConfig': null, 'HostConfig ': null },
+    '{"HostConfig":{" PidMode":null,"PidMode ":null}}',
+    host({ ' PidMode': null, 'PidMode ': null }),
   ],
-  ['a combining mark as an unknown key', create, '{"HostConfig\u0301":null}', { 'HostConfig\u0301': null }],
+  [
+    'a combining mark as an unknown key',
+    create,
+    '{"HostConfig":{"PidMode\u0301":null}}',
+    host({ 'PidMode\u0301': null }),
+  ],
   // maps keep their keys
   ['labels that only differ in case', create, '{"Labels":{"a":"1","A":"2"}}', { Labels: { a: '1', A: '2' } }],
   [
@@ -173,8 +183,8 @@ const READ: readonly Read[] = [
   [
     'numbers of unknown fields',
     create,
-    '{"FutureField":[1.0,1e3,9007199254740993,0.1]}',
-    { FutureField: [1, 1000, '9007199254740993n', 0.1] },
+    '{"HostConfig":{"FutureField":[1.0,1e3,9007199254740993,0.1]}}',
+    host({ FutureField: [1, 1000, '9007199254740993n', 0.1] }),
   ],
   // old engines
   [
@@ -190,6 +200,66 @@ const READ: readonly Read[] = [
     { Image: 'a' },
   ],
   ['the container that docker-py repeats, dropped', exec, '{"Container":"web","Cmd":["id"]}', { Cmd: ['id'] }],
+  // twice, with one value
+  ['a null twice', create, '{"HostConfig":{"Privileged":null,"privileged":null}}', host({})],
+  [
+    'what docker-java sends of a network',
+    network,
+    '{"enableIPv6":null,"Name":"s3","EnableIPv6":null,"Internal":true}',
+    { Name: 's3', Internal: true },
+  ],
+  ['a boolean twice', network, '{"enableIPv6":true,"EnableIPv6":true}', { EnableIPv6: true }],
+  ['a number in two spellings', create, '{"HostConfig":{"Memory":-0,"memory":0}}', host({ Memory: 0 })],
+  ['an escaped key and a plain one', create, '{"Image":"a","\\u0049mage":"a"}', { Image: 'a' }],
+  [
+    'an object twice, its members in another order',
+    create,
+    '{"HostConfig":{"Init":true,"PidMode":"host"},"hostconfig":{"PidMode":"host","Init":true}}',
+    host({ Init: true, PidMode: 'host' }),
+  ],
+  [
+    'a list of objects three times',
+    create,
+    '{"HostConfig":{"Mounts":[{"Type":"bind"}],"mounts":[{"type":"bind"}],"MOUNTS":[{"Type":"bind","Source":null}]}}',
+    host({ Mounts: [{ Type: 'bind' }] }),
+  ],
+  [
+    'a list and the string that stands for it',
+    create,
+    '{"HostConfig":{"CapAdd":["ALL"],"capadd":"ALL"}}',
+    host({ CapAdd: ['ALL'] }),
+  ],
+  ['a label twice', create, '{"Labels":{"a":"1","a":"1"}}', { Labels: { a: '1' } }],
+  ['a label twice, empty and null', create, '{"Labels":{"a":"","a":null}}', { Labels: { a: '' } }],
+  [
+    'lists of two spellings of the parent',
+    create,
+    '{"HostConfig":{"Mounts":[]},"hostconfig":{"Mounts":[]}}',
+    host({ Mounts: [] }),
+  ],
+  ['an unknown key twice', create, '{"HostConfig":{"Future":1,"future":1}}', host({ Future: 1 })],
+  ['a dropped key twice', create, '{"name":"a","Name":"a","Image":"b"}', { Image: 'b' }],
+  [
+    'a word of the swarm in two cases',
+    service,
+    '{"EndpointSpec":{"Mode":"VIP","mode":"vip"}}',
+    { EndpointSpec: { Mode: 'vip' } },
+  ],
+  // what no engine reads
+  ['an unknown field of a create body, left out', create, '{"Image":"a","Future":[1]}', { Image: 'a' }],
+  ['the container that docker-java repeats, left out', exec, '{"containerId":"x","Cmd":["id"]}', { Cmd: ['id'] }],
+  [
+    'an unknown field of a health check, left out',
+    create,
+    '{"Healthcheck":{"Test":["NONE"],"Odd":true}}',
+    { Healthcheck: { Test: ['NONE'] } },
+  ],
+  [
+    'HostConfig fields at the top, left out',
+    create,
+    '{"Image":"a","Privileged":true,"Dns":["1.1.1.1"]}',
+    { Image: 'a' },
+  ],
   // swarm words
   [
     'swarm words in lower case',
@@ -239,10 +309,27 @@ const REFUSED: readonly Refused[] = [
     '{"HostConfig":{"NetworkMode":"none","Networ\u212aMode":"host"}}',
     'body-ambiguous',
   ],
-  ['a duplicate through an escape', create, '{"HostConfig":{},"Host\\u0043onfig":{}}', 'body-ambiguous'],
+  ['a duplicate through an escape', create, '{"HostConfig":{},"Host\\u0043onfig":{"Init":true}}', 'body-ambiguous'],
   ['null after a value', create, '{"HostConfig":{"Privileged":true,"Privileged":null}}', 'body-ambiguous'],
   ['a value after null', create, '{"HostConfig":{"Privileged":null,"Privileged":true}}', 'body-ambiguous'],
-  ['null twice', create, '{"HostConfig":{"Privileged":null,"privileged":null}}', 'body-ambiguous'],
+  ['false after null', create, '{"HostConfig":{"Privileged":null,"privileged":false}}', 'body-ambiguous'],
+  ['an empty list after null', create, '{"Env":null,"env":[]}', 'body-ambiguous'],
+  ['a list in another order', create, '{"Env":["A=1","B=2"],"env":["B=2","A=1"]}', 'body-ambiguous'],
+  [
+    'a list of objects that would inherit from the first',
+    create,
+    '{"HostConfig":{"Mounts":[{"Type":"bind","Source":"/"}],"mounts":[{"Type":"bind"}]}}',
+    'body-ambiguous',
+  ],
+  ['a map that would take in the other', create, '{"Labels":{"a":"1"},"labels":{"b":"1"}}', 'body-ambiguous'],
+  ['docker-java’s pair with two values', network, '{"enableIPv6":false,"EnableIPv6":true}', 'body-ambiguous'],
+  [
+    'equal objects that hold a key with two values',
+    create,
+    '{"HostConfig":{"Init":true,"init":false},"hostconfig":{"Init":true,"init":false}}',
+    'body-ambiguous',
+  ],
+  ['the third of a kind, another', create, '{"Image":"a","image":"a","IMAGE":"b"}', 'body-ambiguous'],
   ['a string and null', create, '{"HostConfig":{"PidMode":"host","PidMode":null}}', 'body-ambiguous'],
   [
     'a list with a second one',
@@ -254,12 +341,6 @@ const REFUSED: readonly Refused[] = [
     'a list, an empty one and a third',
     create,
     '{"HostConfig":{"Devices":[{}],"Devices":[],"Devices":[{}]}}',
-    'body-ambiguous',
-  ],
-  [
-    'lists of two spellings of the parent',
-    create,
-    '{"HostConfig":{"Mounts":[]},"hostconfig":{"Mounts":[]}}',
     'body-ambiguous',
   ],
   ['a list and a string for a list', create, '{"HostConfig":{"CapAdd":["CHOWN"],"capadd":"ALL"}}', 'body-ambiguous'],
@@ -282,15 +363,15 @@ const REFUSED: readonly Refused[] = [
   [
     'a duplicate inside a map of objects',
     create,
-    '{"NetworkingConfig":{"EndpointsConfig":{"n":{"Links":[],"links":[]}}}}',
+    '{"NetworkingConfig":{"EndpointsConfig":{"n":{"Links":[],"links":["a"]}}}}',
     'body-ambiguous',
   ],
-  ['a network twice', create, '{"NetworkingConfig":{"EndpointsConfig":{"n":{},"n":{}}}}', 'body-ambiguous'],
-  ['duplicate unknown keys', create, '{"Future":1,"Future":1}', 'body-ambiguous'],
+  ['a network twice', create, '{"NetworkingConfig":{"EndpointsConfig":{"n":{},"n":null}}}', 'body-ambiguous'],
+  ['duplicate unknown keys', create, '{"HostConfig":{"Future":1,"Future":2}}', 'body-ambiguous'],
   ['folded duplicate unknown keys', create, '{"Future":1,"future":2}', 'body-ambiguous'],
   ['folded duplicates below an unknown key', create, '{"Future":{"a":{"Key":1,"\u212aey":2}}}', 'body-ambiguous'],
   ['duplicates among dropped keys', create, '{"name":"a","Name":"b"}', 'body-ambiguous'],
-  ['duplicates among empty traps', create, '{"Memory":0,"memory":0}', 'body-ambiguous'],
+  ['duplicates among what is left out', create, '{"Memory":0,"memory":1}', 'body-ambiguous'],
   ['the container of a connect twice', connect, '{"Container":"mine","container":"theirs"}', 'body-ambiguous'],
   ['the privilege of an exec twice', exec, '{"Privileged":false,"privilegeD":true}', 'body-ambiguous'],
   // types
@@ -404,22 +485,6 @@ const REFUSED: readonly Refused[] = [
   ['an empty create body', create, '', 'body-malformed', /needs a JSON body/],
   ['null for a create body', create, 'null', 'body-malformed'],
   ['white space for a create body', create, ' \n', 'body-malformed'],
-  // old engines
-  [
-    'Privileged at the top',
-    create,
-    '{"Privileged":true}',
-    'body-malformed',
-    /belongs into HostConfig \(HostConfig\.Privileged\)/,
-  ],
-  ['a folded trap', create, '{"bind\u017f":["/:/h"]}', 'body-malformed', /Binds/],
-  ['a trap beside a null HostConfig', create, '{"privileged":true,"HostConfig":null}', 'body-malformed'],
-  ['a trap beside a HostConfig', create, '{"Memory":1,"HostConfig":{}}', 'body-malformed', /Memory/],
-  ['PidMode at the top', create, '{"PidMode":"host"}', 'body-malformed'],
-  ['CapAdd at the top', create, '{"CapAdd":"ALL"}', 'body-malformed'],
-  ['Cpuset at the top', create, '{"Cpuset":"0"}', 'body-malformed', /CpusetCpus/],
-  ['devices at the top', create, '{"Devices":[{"PathOnHost":"/dev/kmsg"}]}', 'body-malformed'],
-  ['a list of nothing much at the top', create, '{"Binds":[""]}', 'body-malformed'],
   // swarm words
   [
     'a service mount without a type, which the swarm takes for a bind',
@@ -573,21 +638,102 @@ test('decodeBody() takes limits from the caller and states them', () => {
   assert.ok(run(`{"z":${'['.repeat(9_999)}${']'.repeat(9_999)}}`, { maxDepth: 10_000 }));
 });
 
+const leftOutOf = (target: Target, text: string): unknown => {
+  const leftOut: LeftOut[] = [];
+  decodeBody(target, JSON_TYPE, bytesOf(text), {}, leftOut);
+  return leftOut.map(({ at, trap }) => (trap === undefined ? at : `${at}: ${trap}`));
+};
+
+test('decodeBody() names what it leaves out, but not what says nothing', () => {
+  assert.deepEqual(leftOutOf(exec, '{"containerId":"x","Container":"x","Odd":null,"odder":[],"Cmd":["id"]}'), [
+    'containerId',
+  ]);
+  assert.deepEqual(leftOutOf(create, '{"Host-Config":{"Privileged":true},"Healthcheck":{"Odd":1}}'), [
+    'Host-Config',
+    'Healthcheck.Odd',
+  ]);
+  assert.deepEqual(leftOutOf(service, '{"TaskTemplate":{"RestartPolicy":{"Odd":1},"Future":1},"Odd":1}'), [
+    'TaskTemplate.RestartPolicy.Odd',
+    'Odd',
+  ]);
+  assert.equal(
+    (leftOutOf(exec, JSON.stringify(Object.fromEntries(Array.from({ length: 90 }, (_, i) => [`x${i}`, 1])))) as [])
+      .length,
+    32,
+  );
+});
+
+test('decodeBody() tells the fields of HostConfig at the top of a create body, which old engines read', () => {
+  for (const [text, place] of [
+    ['{"Privileged":true}', 'Privileged: belongs into HostConfig (HostConfig.Privileged)'],
+    ['{"bind\u017f":["/:/h"]}', 'Binds: belongs into HostConfig (HostConfig.Binds)'],
+    ['{"privileged":true,"HostConfig":null}', 'Privileged: belongs into HostConfig (HostConfig.Privileged)'],
+    ['{"Memory":1,"HostConfig":{}}', 'Memory: belongs into HostConfig (HostConfig.Memory)'],
+    ['{"Cpuset":"0"}', 'Cpuset: belongs into HostConfig (HostConfig.CpusetCpus)'],
+    ['{"CapAdd":"ALL"}', 'CapAdd: belongs into HostConfig (HostConfig.CapAdd)'],
+    ['{"Devices":[{"PathOnHost":"/dev/kmsg"}]}', 'Devices: belongs into HostConfig (HostConfig.Devices)'],
+    ['{"Binds":[""]}', 'Binds: belongs into HostConfig (HostConfig.Binds)'],
+  ] as const) {
+    assert.deepEqual(leftOutOf(create, text), [place], text);
+  }
+  // However many unknown fields stand before it.
+  const many = Object.fromEntries(Array.from({ length: 90 }, (_, i) => [`x${i}`, 1]));
+  assert.ok(
+    (leftOutOf(create, JSON.stringify({ ...many, Privileged: true })) as string[]).some((at) =>
+      at.startsWith('Privileged'),
+    ),
+  );
+});
+
+test('decodeBody() takes every port there is, in each protocol', () => {
+  const ports = (of: unknown) =>
+    Object.fromEntries(['tcp', 'udp'].flatMap((p) => Array.from({ length: 65_535 }, (_, i) => [`${i + 1}/${p}`, of])));
+  const text = JSON.stringify({
+    Image: 'a',
+    ExposedPorts: ports({}),
+    HostConfig: { PortBindings: ports([{ HostPort: '1' }]) },
+  });
+  const body = decode(create, text) as { ExposedPorts: object; HostConfig: { PortBindings: object } };
+  assert.equal(Object.keys(body.ExposedPorts).length, 2 * 65_535);
+  assert.equal(Object.keys(body.HostConfig.PortBindings).length, 2 * 65_535);
+});
+
+test('decodeBody() gives the engine’s own words where clients look for them', () => {
+  for (const [target, text, type, words] of [
+    [
+      exec,
+      '{invalid json',
+      JSON_TYPE,
+      /^invalid JSON: .*invalid character 'i' looking for beginning of object key string/,
+    ],
+    [exec, '{"Cmd":x}', JSON_TYPE, /^invalid JSON: .*invalid character 'x' looking for beginning of value/],
+    [exec, '{} trailing', JSON_TYPE, /^invalid JSON: unexpected content after JSON/],
+    [exec, '{"Cmd":', JSON_TYPE, /^invalid JSON: .*unexpected EOF/],
+    [create, '', JSON_TYPE, /^invalid JSON: got EOF while reading request body/],
+    [create, '{}', ['text/plain'], /^unsupported Content-Type header \(text\/plain\): must be 'application\/json'/],
+    [create, '{}', [], /^malformed Content-Type header \(\)/],
+  ] as const) {
+    assert.throws(
+      () => decode(target, text, type),
+      (error: unknown) => {
+        assert.ok(error instanceof GatewayError && error.status === 400);
+        assert.match(error.message, words);
+        return true;
+      },
+    );
+  }
+});
+
 const unknowns = (target: Target, text: string): unknown =>
   unknownFieldsOf({ operation: target.operation, body: decodeBody(target, JSON_TYPE, bytesOf(text)) });
 
 test('unknownFieldsOf() names non-empty unknown fields with their struct, in order', () => {
   assert.deepEqual(
-    unknowns(
-      create,
-      '{"Host-Config":{"Privileged":true},"HostConfig":{"Future":1,"Mounts":[{},{"NewThing":"x"}],"LogConfig":{"Else":[1]}},"Healthcheck":{"Odd":true}}',
-    ),
+    unknowns(create, '{"HostConfig":{"Future":1,"Mounts":[{},{"NewThing":"x"}],"LogConfig":{"Else":[1]}}}'),
     [
-      { path: 'Host-Config', struct: 'ContainerCreateRequest', secure: true },
       { path: 'HostConfig.Future', struct: 'HostConfig', secure: true },
       { path: 'HostConfig.Mounts[1].NewThing', struct: 'Mount', secure: true },
       { path: 'HostConfig.LogConfig.Else', struct: 'LogConfig', secure: true },
-      { path: 'Healthcheck.Odd', struct: 'Healthcheck', secure: false },
     ],
   );
   assert.deepEqual(unknowns(create, '{"NetworkingConfig":{"EndpointsConfig":{"n":{"Future":"x"}}}}'), [

@@ -44,10 +44,8 @@ test('fields are found by their own name and by any folded spelling of it', () =
 test('structs that decide what a container reaches are marked', () => {
   const structs = allStructs();
   for (const name of [
-    'ContainerCreateRequest',
     'HostConfig',
     'ContainerUpdateRequest',
-    'ExecConfig',
     'Mount',
     'BindOptions',
     'VolumeOptions',
@@ -60,13 +58,9 @@ test('structs that decide what a container reaches are marked', () => {
     'NetworkingConfig',
     'EndpointSettings',
     'EndpointIPAMConfig',
-    'NetworkCreateRequest',
     'IPAM',
     'IPAMConfig',
-    'NetworkConnectRequest',
-    'VolumeCreateRequest',
     'ClusterVolumeSpec',
-    'ServiceSpec',
     'TaskSpec',
     'ContainerSpec',
     'Privileges',
@@ -84,17 +78,28 @@ test('structs that decide what a container reaches are marked', () => {
     'Limit',
     'Resources',
     'Ulimit',
-    'SwarmSpec',
     'CAConfig',
-    'NodeSpec',
-    'SecretSpec',
     'Driver',
-    'AuthConfig',
-    'CheckpointCreateRequest',
   ]) {
     assert.equal(structs.get(name)?.secure, true, name);
   }
-  for (const name of ['Healthcheck', 'RestartPolicy', 'ContainerConfig', 'ExecStartConfig', 'Placement']) {
+  for (const name of [
+    'Healthcheck',
+    'RestartPolicy',
+    'ContainerConfig',
+    'ExecStartConfig',
+    'Placement',
+    // A whole request: what a newer engine would read at its top is not sent.
+    'ContainerCreateRequest',
+    'ExecConfig',
+    'NetworkCreateRequest',
+    'NetworkConnectRequest',
+    'VolumeCreateRequest',
+    'ServiceSpec',
+    'SwarmSpec',
+    'SecretSpec',
+    'AuthConfig',
+  ]) {
     assert.equal(structs.get(name)?.secure, false, name);
   }
 });

@@ -79,6 +79,30 @@ describe('hijacked connections', { skip: skipWithoutCli }, () => {
         });
       }
 
+      // Deno's parser takes nobody's word for an upgrade: there the engine's stream is an ordinary answer.
+      it('an Upgrade without Connection: Upgrade is one, as to the engine', { skip: IS_DENO }, async () => {
+        const id = await execOf(transport, ['sh', '-c', 'read x; echo got-$x']);
+        for (const [line, length, body] of [
+          [`POST /exec/${id}/start`, BODY.length, BODY],
+          [`POST /containers/${PREFIX}-box/attach?stream=true&stdin=true&stdout=true&hijack=true`, 0, ''],
+        ] as const) {
+          const client = await raw.connect(transport);
+          const type = body === '' ? [] : ['Content-Type: application/json'];
+          client.send(raw.head(transport, line, 'Upgrade: tcp', ...type, `Content-Length: ${length}`) + body);
+          await upgraded(client);
+          if (body !== '') {
+            client.send('late\n');
+            assert.match(await client.toEnd(), /got-late/);
+          }
+          client.destroy();
+        }
+        // On a route that hijacks nothing it is a request like any other.
+        const client = await raw.connect(transport);
+        client.send(raw.head(transport, 'POST /containers/nosuch/stop', 'Upgrade: tcp', 'Content-Length: 0'));
+        assert.equal((await client.answer()).status, 404);
+        client.destroy();
+      });
+
       it('output that comes after the caller’s end is delivered to the last byte', async () => {
         const id = await execOf(transport, ['sh', '-c', 'cat; sleep 1; echo after'], { Tty: false });
         const client = await raw.connect(transport);

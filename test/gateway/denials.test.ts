@@ -76,7 +76,7 @@ const rows: readonly [line: string, body: unknown, status: number, message: stri
   ],
   ['GET /debug/vars', undefined, 404, 'page not found: /debug/vars (debug.vars) is never served through the gateway'],
   [CREATE, '{"Image":"a","image":"b"}', 400, 'the body has the key "image" twice'],
-  [CREATE, '{"HostConfig":{"Privileged":"true"}}', 400, 'HostConfig.Privileged must be a boolean'],
+  [CREATE, '{"HostConfig":{"Privileged":"true"}}', 400, 'invalid JSON: HostConfig.Privileged must be a boolean'],
   ['GET /v1.45//info', undefined, 400, 'the path has an empty segment'],
 ];
 

@@ -25,19 +25,15 @@ import {
 import { volumeCreateRequest, volumeUpdateRequest } from './volume.ts';
 
 /** Body of POST /auth: credentials, never logged. The wire names are in lower case. */
-const authConfig = struct(
-  'AuthConfig',
-  {
-    username: text,
-    password: text,
-    auth: text,
-    email: text,
-    serveraddress: text,
-    identitytoken: text,
-    registrytoken: text,
-  },
-  { secure: true },
-);
+const authConfig = struct('AuthConfig', {
+  username: text,
+  password: text,
+  auth: text,
+  email: text,
+  serveraddress: text,
+  identitytoken: text,
+  registrytoken: text,
+});
 
 const pluginPrivileges = list(
   struct('PluginPrivilege', { Name: text, Description: text, Value: texts }, { secure: true }),

@@ -45,26 +45,26 @@ const containerConfigFields: Fields = {
 };
 
 /**
- * Engines before 23.0 read every HostConfig field at the top of a create body when HostConfig is missing, and some of
- * them even beside it. Newer ones ignore them there, so they can only be a mistake or an attack.
+ * Old engines (see `readsHostConfigAtTop`) read every HostConfig field at the top of a create body when HostConfig is missing,
+ * and some of them even beside it. Newer ones ignore them there, and so does the gateway: they are left out.
  */
 const topLevelTraps = new Map<string, string>();
 for (const name of [...Object.keys(hostConfigFields), 'Cpuset']) {
   const place = name === 'Cpuset' ? 'HostConfig.CpusetCpus' : `HostConfig.${name}`;
-  topLevelTraps.set(name, `belongs into HostConfig (${place}); at the top of the body only old engines read it`);
+  topLevelTraps.set(name, `belongs into HostConfig (${place})`);
 }
 
 /** Body of POST /containers/create. dockerode repeats the query's name and platform here; no engine reads them. */
 export const containerCreateRequest = struct(
   'ContainerCreateRequest',
   { ...containerConfigFields, HostConfig: hostConfig, NetworkingConfig: networkingConfig },
-  { secure: true, ignored: ['name', 'platform'], traps: topLevelTraps },
+  { ignored: ['name', 'platform'], traps: topLevelTraps },
 );
 
 /** Body of POST /commit: the image's configuration. */
 export const containerConfig = struct('ContainerConfig', containerConfigFields);
 
-/** Body of POST /containers/{id}/exec. docker-py repeats the path's container here; no engine reads it. */
+/** Body of POST /containers/{id}/exec. docker-py and docker-java repeat the path's container here; no engine reads it. */
 export const execConfig = struct(
   'ExecConfig',
   {
@@ -81,18 +81,18 @@ export const execConfig = struct(
     WorkingDir: text,
     Cmd: texts,
   },
-  { secure: true, ignored: ['Container'] },
+  { ignored: ['Container'] },
 );
 
 /** Body of POST /exec/{id}/start. */
 export const execStartConfig = struct('ExecStartConfig', { Detach: bool, Tty: bool, ConsoleSize: list(uint, 2) });
 
 /** Body of POST /containers/{id}/checkpoints. */
-export const checkpointCreateRequest = struct(
-  'CheckpointCreateRequest',
-  { CheckpointID: text, CheckpointDir: text, Exit: bool },
-  { secure: true },
-);
+export const checkpointCreateRequest = struct('CheckpointCreateRequest', {
+  CheckpointID: text,
+  CheckpointDir: text,
+  Exit: bool,
+});
 
 /** Body of POST /containers/{id}/copy, gone since API 1.24 and never sent on. */
-export const copyConfig = struct('CopyConfig', { Resource: text }, { secure: true });
+export const copyConfig = struct('CopyConfig', { Resource: text });

@@ -41,33 +41,28 @@ const ipam = struct(
 );
 
 /** Body of POST /networks/create. */
-export const networkCreateRequest = struct(
-  'NetworkCreateRequest',
-  {
-    Name: text,
-    CheckDuplicate: bool,
-    Driver: text,
-    Scope: text,
-    EnableIPv4: bool,
-    EnableIPv6: bool,
-    IPAM: ipam,
-    Internal: bool,
-    Attachable: bool,
-    Ingress: bool,
-    ConfigOnly: bool,
-    ConfigFrom: struct('ConfigReference', { Network: text }, secure),
-    Options: textMap,
-    Labels: textMap,
-  },
-  secure,
-);
+export const networkCreateRequest = struct('NetworkCreateRequest', {
+  Name: text,
+  CheckDuplicate: bool,
+  Driver: text,
+  Scope: text,
+  EnableIPv4: bool,
+  EnableIPv6: bool,
+  IPAM: ipam,
+  Internal: bool,
+  Attachable: bool,
+  Ingress: bool,
+  ConfigOnly: bool,
+  ConfigFrom: struct('ConfigReference', { Network: text }, secure),
+  Options: textMap,
+  Labels: textMap,
+});
 
 /** Body of POST /networks/{id}/connect. */
-export const networkConnectRequest = struct(
-  'NetworkConnectRequest',
-  { Container: text, EndpointConfig: endpointSettings },
-  secure,
-);
+export const networkConnectRequest = struct('NetworkConnectRequest', {
+  Container: text,
+  EndpointConfig: endpointSettings,
+});
 
 /** Body of POST /networks/{id}/disconnect. */
-export const networkDisconnectRequest = struct('NetworkDisconnectRequest', { Container: text, Force: bool }, secure);
+export const networkDisconnectRequest = struct('NetworkDisconnectRequest', { Container: text, Force: bool });

@@ -149,41 +149,37 @@ const updateConfig = struct('UpdateConfig', {
 });
 
 /** Body of POST /services/create and /services/{id}/update. */
-export const serviceSpec = struct(
-  'ServiceSpec',
-  {
-    Name: text,
-    Labels: textMap,
-    TaskTemplate: taskSpec,
-    Mode: struct('ServiceMode', {
-      Replicated: struct('ReplicatedService', { Replicas: uint64 }),
-      Global: empty,
-      ReplicatedJob: struct('ReplicatedJob', { MaxConcurrent: uint64, TotalCompletions: uint64 }),
-      GlobalJob: empty,
-    }),
-    UpdateConfig: updateConfig,
-    RollbackConfig: updateConfig,
-    Networks: networks,
-    EndpointSpec: struct(
-      'EndpointSpec',
-      {
-        Mode: choice('vip', 'dnsrr'),
-        Ports: list(
-          struct(
-            'PortConfig',
-            {
-              Name: text,
-              Protocol: choice('tcp', 'udp', 'sctp'),
-              TargetPort: uint32,
-              PublishedPort: uint32,
-              PublishMode: choice('ingress', 'host'),
-            },
-            secure,
-          ),
+export const serviceSpec = struct('ServiceSpec', {
+  Name: text,
+  Labels: textMap,
+  TaskTemplate: taskSpec,
+  Mode: struct('ServiceMode', {
+    Replicated: struct('ReplicatedService', { Replicas: uint64 }),
+    Global: empty,
+    ReplicatedJob: struct('ReplicatedJob', { MaxConcurrent: uint64, TotalCompletions: uint64 }),
+    GlobalJob: empty,
+  }),
+  UpdateConfig: updateConfig,
+  RollbackConfig: updateConfig,
+  Networks: networks,
+  EndpointSpec: struct(
+    'EndpointSpec',
+    {
+      Mode: choice('vip', 'dnsrr'),
+      Ports: list(
+        struct(
+          'PortConfig',
+          {
+            Name: text,
+            Protocol: choice('tcp', 'udp', 'sctp'),
+            TargetPort: uint32,
+            PublishedPort: uint32,
+            PublishMode: choice('ingress', 'host'),
+          },
+          secure,
         ),
-      },
-      secure,
-    ),
-  },
-  secure,
-);
+      ),
+    },
+    secure,
+  ),
+});

@@ -27,11 +27,13 @@ const clusterVolumeSpec = struct(
 );
 
 /** Body of POST /volumes/create. */
-export const volumeCreateRequest = struct(
-  'VolumeCreateRequest',
-  { Name: text, Driver: text, DriverOpts: textMap, Labels: textMap, ClusterVolumeSpec: clusterVolumeSpec },
-  secure,
-);
+export const volumeCreateRequest = struct('VolumeCreateRequest', {
+  Name: text,
+  Driver: text,
+  DriverOpts: textMap,
+  Labels: textMap,
+  ClusterVolumeSpec: clusterVolumeSpec,
+});
 
 /** Body of PUT /volumes/{name}. */
-export const volumeUpdateRequest = struct('VolumeUpdateRequest', { Spec: clusterVolumeSpec }, secure);
+export const volumeUpdateRequest = struct('VolumeUpdateRequest', { Spec: clusterVolumeSpec });
