@@ -10,6 +10,7 @@ import { createTokenUseCounter } from './admin/token-use.ts';
 import { createPluginChain, type LoadedPlugin, type PluginChain } from './admission/chain.ts';
 import { loadPlugins } from './admission/load.ts';
 import type { Recorder } from './audit/event.ts';
+import { watchAudit } from './audit-watch.ts';
 import { BoundSockets } from './bound-sockets.ts';
 import type { Config } from './config/types.ts';
 import { readEngineAddress } from './config.ts';
@@ -59,6 +60,7 @@ import { openTokenUseReader } from './store/audit-token-use.ts';
 import { LEDGER_FILE, openLedger } from './store/ledger-file.ts';
 import { lockDataDir, openStore, type Store } from './store/open.ts';
 import { openRecorder } from './store/recorder.ts';
+import { createReserve } from './store/reserve.ts';
 import { createSpool } from './store/spool.ts';
 import { openUsageHistory } from './store/usage-history.ts';
 import { VERSION } from './version.ts';
@@ -125,6 +127,17 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       log.warn({ reason: stored.doubt }, 'the ledger is not whole: no tenant is served before it is');
     const recorder = await openRecorder(auditFile, { maxQueue: config.limits.auditQueue });
     undo.push(() => recorder.close());
+    const reserve = createReserve(join(config.data, 'reserve'));
+    undo.push(() => reserve.close());
+    const audit = watchAudit(recorder, log, (since) => ({
+      at: Date.now() * 1000,
+      stage: 'gateway',
+      auditId: newAuditId(),
+      action: 'audit.resumed',
+      decision: 'allow',
+      detail: { since: new Date(since).toISOString() },
+    }));
+    undo.push(() => audit.close());
     const reader = openAuditReader(auditFile);
     undo.push(() => reader.close());
 
@@ -239,6 +252,8 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     });
     undo.push(() => tenancy.close());
     const readiness = readinessOf(engine);
+    // A gateway that must refuse every call is not ready, whatever the engine says.
+    const isReady = async () => recorder.healthy && (await readiness.ask());
     const meter = createMetrics({
       auditHealthy: () => recorder.healthy,
       engineReachable: () => readiness.last,
@@ -340,6 +355,8 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       },
       reader,
       recorder,
+      reserve,
+      onUnwritable: (error) => audit.failed(error),
       plugins: () => plugins.plugins.map(pluginInfo),
       issuers: {
         states: () => externals.states(),
@@ -376,6 +393,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       engineDefaults,
       inFlight,
       strangers,
+      onUnwritable: (error) => audit.failed(error),
       tenancy,
       limits: () => current.limits,
       apiVersions,
@@ -403,11 +421,11 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
           now,
           newAuditId,
         },
-        ready: () => readiness.ask(),
+        ready: isReady,
       }),
     );
 
-    const operations = createOperationsApp({ metrics: () => meter.text(), ready: () => readiness.ask() });
+    const operations = createOperationsApp({ metrics: () => meter.text(), ready: isReady });
     const reaper = createReaper({
       ledger: tenancy.ledger,
       log,

@@ -112,6 +112,7 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
     } catch (unwritable) {
       error = asGatewayError(unwritable);
     }
+    if (error.code === 'audit-unwritable') parts.onUnwritable(error);
     const challenge = error.status === 401 ? parts.authenticator.challengeFor(error) : undefined;
     sendRefusal(caller, refusalOf(error, counted ?? trace.auditId, challenge), trace.arrival.method);
     finish(trace, decision, error.status);

@@ -34,6 +34,7 @@ const JOINING = [
   'assemble',
   'listeners',
   'readiness',
+  'audit-watch',
   'bound-sockets',
   'quickstart',
   'index',

@@ -10,7 +10,7 @@ import type { CredentialStore, IdentityRecord, IdentityStore, TokenRecord, Token
 import type { PolicyStore, StoredDocument } from '../policy/store.ts';
 import type { DockerAuthorization } from '../policy/types.ts';
 import { type CertificateParts, createCertificateServices } from './certificate-services.ts';
-import type { Change } from './change.ts';
+import { createChanges } from './change.ts';
 import { createIssuerServices, type IssuerParts } from './issuer-services.ts';
 import { createLeaseServices, type LeaseParts } from './lease-services.ts';
 import { createOwnershipServices, type OwnershipLedger } from './ownership-services.ts';
@@ -75,6 +75,10 @@ export interface AdminParts {
   onIdentityChanged?(name: string): void;
   readonly reader: AuditReader;
   readonly recorder: Recorder;
+  /** Room set aside for changes that end rights. */
+  readonly reserve?: { spend(): boolean };
+  /** A change could not be recorded. */
+  onUnwritable?(error: GatewayError): void;
   plugins(): readonly PluginInfo[];
   /** External issuers. Default: there are none. */
   readonly issuers?: IssuerParts;
@@ -108,70 +112,7 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
   const { identities, tokens, policies, recorder, reader } = parts;
   const startedAt = parts.now();
 
-  const record = (
-    context: ChangeContext,
-    event: {
-      action: string;
-      resource?: string | undefined;
-      resourceId?: string;
-      decision: 'allow' | 'deny' | 'error';
-      code?: string;
-      status?: number;
-      detail?: Readonly<Record<string, unknown>> | undefined;
-    },
-  ): Promise<void> =>
-    recorder.record({
-      at: parts.now() * 1000,
-      stage: 'gateway',
-      auditId: context.auditId,
-      subject: context.by.subject,
-      issuer: context.by.issuer,
-      tenant: context.by.tenant,
-      tokenId: context.by.tokenId,
-      source: context.by.source,
-      client: context.by.client,
-      ...event,
-    });
-
-  const refused = (context: ChangeContext, action: string, resource: string, error: unknown): Promise<void> => {
-    const code: ErrorCode = error instanceof GatewayError ? error.code : 'internal';
-    return record(context, {
-      action,
-      resource,
-      decision: 'error',
-      code,
-      status: statusOf(code),
-      detail: { message: error instanceof GatewayError ? error.message.slice(0, 1000) : 'unexpected fault' },
-    });
-  };
-
-  /** Changes run one after the other: between check and change nobody else changes anything. */
-  let last: Promise<unknown> = Promise.resolve();
-  const change = <T>(context: ChangeContext, what: Change<T>): Promise<T> => {
-    const run = async (): Promise<T> => {
-      try {
-        what.check();
-      } catch (error) {
-        await refused(context, what.action, what.resource, error);
-        throw error;
-      }
-      await record(context, { action: what.action, resource: what.resource, decision: 'allow', detail: what.detail });
-      try {
-        const result = await what.perform();
-        if (what.outcome) {
-          const { action, resource, detail } = what;
-          await record(context, { action, resource, decision: 'allow', detail, ...what.outcome(result) });
-        }
-        return result;
-      } catch (error) {
-        await refused(context, what.action, what.resource, error);
-        throw error;
-      }
-    };
-    const result = last.then(run);
-    last = result.catch(() => undefined);
-    return result;
-  };
+  const { record, change } = createChanges(parts);
 
   const showIdentity = (name: string): IdentityRecord => {
     const found = identities.get(name);

@@ -2,6 +2,7 @@
 import type { PluginChain } from '../admission/chain.ts';
 import type { AuditEvent, Recorder } from '../audit/event.ts';
 import type { EngineCall, Json } from '../engine/types.ts';
+import type { GatewayError } from '../errors.ts';
 import type { Authenticator } from '../identity/authenticate.ts';
 import type { Logger } from '../log.ts';
 import type { PolicySet } from '../policy/compile.ts';
@@ -37,6 +38,8 @@ export interface GatewayParts {
   /** The plugin chain in force; replaced as a whole on reload. */
   plugins(): PluginChain;
   readonly recorder: Recorder;
+  /** A call was refused because its row could not be written. */
+  onUnwritable(error: GatewayError): void;
   /** How refusals of unknown callers are recorded. */
   readonly strangers: Strangers;
   readonly engine: EngineClient;

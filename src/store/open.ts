@@ -18,6 +18,7 @@ import { IN_MEMORY, openDatabase } from './database.ts';
 import { identityStore } from './identities.ts';
 import { keyStore } from './keys.ts';
 import { policyStore } from './policies.ts';
+import { keepRoomToWrite } from './reserve.ts';
 import { setting } from './schema.ts';
 import { socketStore } from './sockets.ts';
 import { tenantStore } from './tenants.ts';
@@ -47,7 +48,9 @@ export interface Store {
  * @throws {GatewayError} `store-corrupt`, `store-newer`, `store-locked`, `config-invalid`
  */
 export function openStore(dataDir: string): Store {
-  const { sqlite, db } = openDatabase(dataDir === IN_MEMORY ? IN_MEMORY : join(dataDir, 'state.db'), 'state');
+  const file = dataDir === IN_MEMORY ? IN_MEMORY : join(dataDir, 'state.db');
+  const { sqlite, db } = openDatabase(file, 'state');
+  if (file !== IN_MEMORY) keepRoomToWrite(file, sqlite);
   return {
     identities: identityStore(db),
     tokens: tokenStore(db),

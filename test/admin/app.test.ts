@@ -225,13 +225,13 @@ test('a policy in use and a built-in one cannot be deleted or replaced', async (
   assert.equal((await call('DELETE', '/policies/ci')).status, 200);
 });
 
-test('nothing changes and nothing is acknowledged while the audit cannot be written', async () => {
+test('nothing but the end of credentials is acknowledged while the audit cannot be written', async () => {
   const { call, audit, identities, tokens, policies } = setUp();
   await call('POST', '/identities', { name: 'ci' });
   audit.broken = true;
   const attempts: [string, string, unknown?][] = [
     ['POST', '/identities', { name: 'new' }],
-    ['POST', '/identities/ci/disable', {}],
+    ['POST', '/identities/ci/enable', {}],
     ['DELETE', '/identities/ci'],
     ['POST', '/tokens', { identity: 'ci' }],
     ['POST', '/policies', { sources: [{ text: POLICY('p') }] }],
@@ -245,6 +245,10 @@ test('nothing changes and nothing is acknowledged while the audit cannot be writ
     [identities.list().map((one) => [one.name, one.disabled]), tokens.list().length, policies.current().revision],
     [[['ci', false]], 0, 0],
   );
+  // A full disk must keep nobody's credentials alive: the row is kept until it can be written.
+  const answer = await call('POST', '/identities/ci/disable', {});
+  assert.deepEqual([answer.status, identities.get('ci')?.disabled], [200, true]);
+  assert.ok(audit.appended.some(({ action }) => action === 'identity.disable'));
 });
 
 test('a change that fails after it was recorded leaves a second row that says so', async () => {

@@ -96,11 +96,14 @@ export class FakePolicies implements PolicyStore {
 export class FakeAudit implements Recorder, AuditReader {
   readonly rows: AuditRow[] = [];
   broken = false;
+  /** What waits for better times. */
+  readonly appended: AuditEvent[] = [];
   get healthy(): boolean {
     return !this.broken;
   }
   append(event: AuditEvent): void {
-    if (!this.broken) this.rows.push({ ...event, seq: this.rows.length + 1, prev: '', hash: '' });
+    if (this.broken) this.appended.push(event);
+    else this.rows.push({ ...event, seq: this.rows.length + 1, prev: '', hash: '' });
   }
   async record(event: AuditEvent): Promise<void> {
     if (this.broken) throw new GatewayError('audit-unwritable', 'the audit log cannot be written');
