@@ -90,7 +90,7 @@ export function createChanges(parts: ChangeParts): {
   const recordAnyway = async (context: ChangeContext, event: AdminEvent): Promise<void> => {
     try {
       await record(context, event);
-    } catch (error) {
+    } catch (_error) {
       if (parts.reserve?.spend() === true)
         return record(context, event).catch(() => recorder.append(rowOf(context, event)));
       recorder.append(rowOf(context, event));

@@ -2,7 +2,7 @@
 // A change whose audit row cannot be written does not happen.
 import type { AuditFilter, AuditReader, AuditRow, Recorder } from '../audit/event.ts';
 import { nearest } from '../config/nearest.ts';
-import { type ErrorCode, GatewayError, statusOf } from '../errors.ts';
+import { GatewayError } from '../errors.ts';
 import type { RefreshCredentials } from '../identity/refresh-credentials.ts';
 import type { Revocations } from '../identity/revocation.ts';
 import type { PublicKeyRecord } from '../identity/signing-keys.ts';
@@ -15,15 +15,7 @@ import { createIssuerServices, type IssuerParts } from './issuer-services.ts';
 import { createLeaseServices, type LeaseParts } from './lease-services.ts';
 import { createOwnershipServices, type OwnershipLedger } from './ownership-services.ts';
 import { InputError } from './problems.ts';
-import type {
-  AdminCaller,
-  AdminServices,
-  ChangeContext,
-  ExplainInput,
-  Explanation,
-  NewDocument,
-  PluginInfo,
-} from './services.ts';
+import type { AdminCaller, AdminServices, ExplainInput, Explanation, NewDocument, PluginInfo } from './services.ts';
 import { createSocketServices, type SocketParts } from './socket-services.ts';
 import { createTenantServices, type TenantParts } from './tenant-services.ts';
 import { createTokenServices } from './token-services.ts';

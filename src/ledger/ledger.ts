@@ -199,9 +199,11 @@ export class Ledger {
 
   /** Live entries of a tenant's. */
   *objects(tenant: string, kind?: OwnedKind): Generator<LedgerEntry> {
-    for (const [key, shelf] of this.#shelves) {
-      if (kind === undefined ? key.startsWith(`${tenant}/`) : key === `${tenant}/${kind}`) yield* shelf.byId.values();
+    if (kind !== undefined) {
+      yield* this.#shelves.get(`${tenant}/${kind}`)?.byId.values() ?? [];
+      return;
     }
+    for (const [key, shelf] of this.#shelves) if (key.startsWith(`${tenant}/`)) yield* shelf.byId.values();
   }
 
   /** How many live objects of a kind a tenant has. */

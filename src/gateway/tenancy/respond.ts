@@ -1,5 +1,6 @@
 // Step 8 and 9 for a tenant's call: sends it, lets the ledger learn from the answer, and shows the tenant its part of it.
 import { parseExact } from '../../engine/exact-json.ts';
+import { renderTarget } from '../../engine/render-target.ts';
 import type { EngineCall } from '../../engine/types.ts';
 import { GatewayError } from '../../errors.ts';
 import type { LedgerEntry } from '../../ledger/entry.ts';
@@ -22,7 +23,7 @@ import type { CallerEnd, EngineRequest, Outcome } from '../../proxy/types.ts';
 import type { GatewayParts } from '../parts.ts';
 import { respondVersion } from '../respond.ts';
 import { deliver, forwardFiltered, jsonBody } from './deliver.ts';
-import { type Fields, inner, MAX_LIST_BYTES, parsed, text } from './engine-state.ts';
+import { type Fields, inner, MAX_LIST_BYTES, parsed, parsedInTurn, text } from './engine-state.ts';
 import {
   learnBrought,
   learnContainer,
@@ -33,7 +34,7 @@ import {
   learnRefusal,
   learnVolume,
 } from './learn.ts';
-import { countOwn } from './own-objects.ts';
+import { countOwn, withOwnIds } from './own-objects.ts';
 import { prune } from './prune.ts';
 import { observeStream, type StreamWords } from './stream-words.ts';
 import type { TenantCall } from './tenant-call.ts';
@@ -69,7 +70,8 @@ export async function respondToTenant(
       const keeps = itemFilter(call, tenantCall);
       const byId = call.action === 'container.list' ? (id: string) => isOwn(tenantCall, 'container', id) : undefined;
       const filter = new JsonItems(keeps, byId);
-      return unchanged(await forwardFiltered(engine, request, caller, filter, { ...options, waits: true }));
+      const asked = byId === undefined ? request : { ...request, target: renderTarget(withOwnIds(call, tenantCall)) };
+      return unchanged(await forwardFiltered(engine, asked, caller, filter, { ...options, waits: true }));
     }
     case 'events': {
       const filter = new JsonLines((event) => seesEvent(tenantCall, event));
@@ -171,7 +173,7 @@ async function respondObject(
   const { engine } = tenantCall.state;
   const answer = await engine.fetchJson(request, { maxBytes: MAX_LIST_BYTES, timeoutMs: LONG_MS });
   if (answer.status !== 200) return deliver(caller, { ...answer, reason: '' });
-  const value = parsed(answer.body, parseExact);
+  const value = await parsedInTurn(answer.body, parseExact);
   const view = async (): Promise<unknown> => {
     switch (call.action) {
       case 'system.info':
