@@ -26,7 +26,7 @@ import { Strangers } from './gateway/strangers.ts';
 import { createReaper } from './gateway/tenancy/reaper.ts';
 import { createTenancy } from './gateway/tenancy/tenancy.ts';
 import { assembleGateway, type Gateway } from './gateway.ts';
-import { createAttemptLimit, MAX_FAILURES } from './identity/attempts.ts';
+import { FailedCredentials } from './identity/attempts.ts';
 import { type Authenticator, createAuthenticator } from './identity/authenticate.ts';
 import { certificateFiles } from './identity/certificates.ts';
 import { createCertificateIssuer } from './identity/client-certificates.ts';
@@ -37,6 +37,7 @@ import { createIssuer, type Issuer } from './identity/issue-token.ts';
 import { createRefreshCredentials } from './identity/refresh-credentials.ts';
 import { createRevocations } from './identity/revocation.ts';
 import { isSealed, loadSeal, SEAL_KEY_VARIABLE } from './identity/seal.ts';
+import { createSteadyClock, type SteadyClock } from './identity/steady-clock.ts';
 import { loadTrust } from './identity/trust.ts';
 import { LedgerSeal } from './ledger/seal.ts';
 import { compileSharedImages } from './ledger/shared-images.ts';
@@ -148,7 +149,11 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     const tokenUse = createTokenUseCounter(useReader, store.tokenUse, () => recorder.settle());
     undo.push(tokenUse.start((error) => log.warn({ err: error }, 'the use of tokens could not be counted')));
 
+    const steady = createSteadyClock({ settings: store.settings, latest: store.latestStamp });
+    undo.push(() => steady.save());
+    const steadyNow = () => steady.now();
     const issuer = createIssuer({
+      steadyNow,
       issuer: config.issuer,
       audience: config.audience,
       keys: store.keys,
@@ -163,7 +168,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       }),
     });
     undo.push(
-      await keepTidy(store, issuer, log, (kid) =>
+      await keepTidy(store, issuer, steady, log, (kid) =>
         recorder.append({
           at: Date.now() * 1000,
           stage: 'gateway',
@@ -184,13 +189,14 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         onError: (name, reason) => log.warn({ issuer: name, reason }, 'the keys of an issuer could not be fetched'),
       });
     let externals = externalsOf(config);
-    const blocks = createBlocks(blocksInSettings(store.settings));
-    const revocations = createRevocations(store.tokens, store.credentials);
+    const blocks = createBlocks(blocksInSettings(store.settings), steadyNow);
+    const revocations = createRevocations(store.tokens, store.credentials, steadyNow);
     const authenticator = createAuthenticator({
       issuer,
       revocations,
       identities: store.identities,
       certificates: {
+        steadyNow,
         certificates: store.certificates,
         ownAuthority: () => readIfThere(certificateFiles(config.data).ca),
         outside: () => trust,
@@ -414,7 +420,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         strangers,
         tokenEndpoint: {
           grants,
-          attempts: createAttemptLimit(MAX_FAILURES),
+          attempts: new FailedCredentials(),
           recorder,
           strangers,
           audience: config.audience,
@@ -493,13 +499,15 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
 async function keepTidy(
   store: Store,
   issuer: Issuer,
+  steady: SteadyClock,
   log: Logger,
   onTurned: (kid: string) => void,
 ): Promise<() => void> {
   const tidy = async () => {
     const turned = await issuer.ensureKey();
     if (turned) onTurned(issuer.keyList().find(({ state }) => state === 'active')?.kid ?? '');
-    const before = Date.now() - FORGET_MS;
+    const before = steady.now() - FORGET_MS;
+    steady.save();
     for (const kept of [store.tokens, store.credentials, store.tokenUse]) kept.forget(before);
   };
   await tidy();

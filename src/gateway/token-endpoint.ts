@@ -2,7 +2,7 @@
 // for a refresh credential. Who may have what is identity/grants.ts; here are the form, OAuth's words, and the audit.
 import type { AuditEvent, Recorder } from '../audit/event.ts';
 import { type ErrorCode, GatewayError } from '../errors.ts';
-import type { AttemptLimit } from '../identity/attempts.ts';
+import type { FailedCredentials } from '../identity/attempts.ts';
 import type { Peer } from '../identity/certificate-callers.ts';
 import type { Granted, GrantRequest, Grants } from '../identity/grants.ts';
 import { faultOfAction } from '../policy/actions.ts';
@@ -24,7 +24,7 @@ const MAX_TTL_S = 366 * 86_400;
 
 export interface TokenEndpointParts {
   readonly grants: Grants;
-  readonly attempts: AttemptLimit;
+  readonly attempts: FailedCredentials;
   readonly recorder: Recorder;
   readonly strangers: Strangers;
   /** `aud` of our tokens: the one audience a token can be had for. */
@@ -70,17 +70,12 @@ export async function answerTokenCall(call: TokenCall, parts: TokenEndpointParts
     return oauthError(error, auditId, basic, waitS);
   };
 
-  const waitS = parts.attempts.waitS(call.source, parts.now());
-  if (waitS > 0) {
-    return refuse(
-      new GatewayError('too-many-attempts', 'too many attempts failed; wait before the next'),
-      false,
-      waitS,
-    );
-  }
+  const tooMany = () => new GatewayError('too-many-attempts', 'too many attempts failed; wait before the next');
   let form: Form | undefined;
   try {
     form = await readForm(call.request);
+    const waitS = parts.attempts.waitS(form.credential, parts.now());
+    if (waitS > 0) return await refuse(tooMany(), form.basic, waitS);
     const granted = await grant(form, call, parts);
     const { record, parent, actor, origin } = granted;
     const ttlMs = record.expiresAt - record.issuedAt;
@@ -100,7 +95,10 @@ export async function answerTokenCall(call: TokenCall, parts: TokenEndpointParts
     return success(granted, ttlMs, auditId);
   } catch (thrown) {
     const error = asGatewayError(thrown);
-    if (error.status === 401) parts.attempts.count(call.source, parts.now());
+    if (error.status === 401) {
+      const waitS = parts.attempts.failed(call.source, form?.credential, parts.now());
+      if (waitS > 0) return refuse(tooMany(), form?.basic ?? false, waitS);
+    }
     return refuse(error, form?.basic ?? false);
   }
 }
@@ -188,6 +186,10 @@ class Form {
     const value = this.get(name);
     if (value === undefined) throw new GatewayError('input-invalid', `the parameter ${name} is missing`);
     return value;
+  }
+  /** What the caller presents, whichever grant it asks for. */
+  get credential(): string | undefined {
+    return this.get('client_secret') ?? this.get('refresh_token') ?? this.get('subject_token');
   }
   oneOf(name: string, allowed: readonly string[], needed: boolean): void {
     const value = needed ? this.need(name) : this.get(name);

@@ -118,6 +118,8 @@ interface Refusal {
   readonly code: GatewayError['code'];
   readonly message: string;
   readonly audit: GatewayError['audit'];
+  /** Good between these two: a clock that was ahead must not keep a good token out once it is right. */
+  readonly from: number;
   readonly until: number;
   /** The issuers it was refused under: a reload may change the answer. */
   readonly under: ExternalIssuers | undefined;
@@ -217,7 +219,7 @@ export function createAuthenticator(parts: AuthenticatorParts): Authenticator {
       cache.delete(key);
       if (error instanceof GatewayError && !PASSING.has(error.code)) {
         const { code, message, audit } = error;
-        cache.refuse(key, { code, message, audit, until: at + RECHECK_MS, under });
+        cache.refuse(key, { code, message, audit, from: at, until: at + RECHECK_MS, under });
       }
       throw error;
     }
@@ -237,7 +239,7 @@ export function createAuthenticator(parts: AuthenticatorParts): Authenticator {
       if (known.external === undefined || under?.has(known.external.issuer)) return admit(known, source);
     }
     const refusal = cache.refusal(key);
-    if (refusal !== undefined && at < refusal.until && refusal.under === under) {
+    if (refusal !== undefined && at >= refusal.from && at < refusal.until && refusal.under === under) {
       throw new GatewayError(refusal.code, refusal.message, { audit: refusal.audit });
     }
     const check = verifierOf(credential.token);

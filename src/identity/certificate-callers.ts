@@ -22,6 +22,8 @@ export interface Peer {
 /** What the callers' certificates rest on; each is asked when needed. */
 export interface CertificateTrust {
   readonly certificates: CertificateStore;
+  /** By which revoked certificates are forgotten, never early, see steady-clock.ts. Default: none is forgotten. */
+  readonly steadyNow?: () => number;
   /** PEM of the private CA; undefined when there is none yet. */
   ownAuthority(): string | undefined;
   /** The outside CAs in force; another object means that everything is judged anew. */
@@ -56,7 +58,7 @@ export function createCertificateCallers(
   const byPeer = new WeakMap<Peer, Verdict>();
   const known = new Map<string, Presented>();
   let knownBy = parts.outside();
-  const readRevoked = () => new Set(parts.certificates.revoked(now()));
+  const readRevoked = () => new Set(parts.certificates.revoked(parts.steadyNow?.() ?? 0));
   let ended = readRevoked();
   /** What the principals of outside CAs rest on. */
   const restsOn = new WeakMap<Principal, NonNullable<Presented['outside']>>();

@@ -34,6 +34,8 @@ export interface IssuerParts {
   readonly identities: IdentityStore;
   /** Milliseconds since the epoch. Default: the system clock. */
   readonly now?: () => number;
+  /** By which retired keys are dropped, never early, see steady-clock.ts. Default: `now`. */
+  readonly steadyNow?: () => number;
   /** UUIDv7. */
   readonly newId?: () => string;
   /** Default 1 h. */
@@ -118,6 +120,7 @@ export function createIssuer(parts: IssuerParts): Issuer {
     keys: parts.keys,
     now,
     maxTtlMs: operatorMaxTtlMs,
+    ...(parts.steadyNow === undefined ? {} : { steadyNow: parts.steadyNow }),
     ...(seal === undefined ? {} : { seal }),
   });
 

@@ -27,7 +27,11 @@ export interface Revocations {
   onChange(listener: (id: string | undefined) => void): () => void;
 }
 
-/** Reads what is revoked and keeps it in memory. */
+/**
+ * Reads what is revoked and keeps it in memory.
+ *
+ * @param now by which what is over is forgotten: one that is never early, see steady-clock.ts
+ */
 export function createRevocations(
   tokens: TokenStore,
   credentials: CredentialStore | undefined,

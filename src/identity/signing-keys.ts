@@ -10,10 +10,15 @@ export const KEY_TURN_MS = 30 * 86_400_000;
 /** A retired key is kept this much longer than its last token can live, in ms: for verifiers whose clock is behind. */
 const RETIRE_MARGIN_MS = 120_000;
 
+/** A key that took over this much later than now did so by a clock that was ahead, in ms. */
+const FUTURE_MS = 86_400_000;
+
 export interface KeyRingParts {
   readonly keys: KeyStore;
   /** Milliseconds since the epoch. */
   now(): number;
+  /** By which retired keys are dropped, never early, see steady-clock.ts. Default: `now`. */
+  readonly steadyNow?: () => number;
   /** Longest life of a token, in ms: a retiring key verifies that much longer. */
   readonly maxTtlMs: number;
   /** Default: private parts are stored as they are, for stores in memory. */
@@ -55,6 +60,7 @@ interface LoadedKey {
 /** Opens the key ring over its store. Nothing is read before `ensure`. */
 export function createKeyRing(parts: KeyRingParts): KeyRing {
   const { keys, seal } = parts;
+  const steadyNow = parts.steadyNow ?? parts.now;
   let loaded = new Map<string, LoadedKey>();
   let signer: { kid: string; key: CryptoKey } | undefined;
   /** Turns run one after the other: the timer and an operator must not turn the same key twice. */
@@ -114,7 +120,7 @@ export function createKeyRing(parts: KeyRingParts): KeyRing {
     if (!spare) put.push(await generate('next'));
     const remove = records
       .map((record) => put.find(({ kid }) => kid === record.kid) ?? record)
-      .filter((record) => record.state === 'retiring' && retiredUntil(record) < at)
+      .filter((record) => record.state === 'retiring' && retiredUntil(record) < steadyNow())
       .map(({ kid }) => kid);
     const kept = put.filter(({ kid }) => !remove.includes(kid));
     if (kept.length > 0 || remove.length > 0) keys.apply({ put: kept, remove });
@@ -162,7 +168,9 @@ export function createKeyRing(parts: KeyRingParts): KeyRing {
         await sealAll();
         const records = keys.list();
         const active = records.find((record) => record.state === 'active');
-        const isDue = active !== undefined && active.stateAt + KEY_TURN_MS < parts.now();
+        const at = parts.now();
+        // One that took over while the clock was ahead would sign until the clock is there again.
+        const isDue = active !== undefined && (active.stateAt + KEY_TURN_MS < at || active.stateAt > at + FUTURE_MS);
         if (isDue) await turn(records);
         await load();
         return isDue;

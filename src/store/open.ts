@@ -1,6 +1,6 @@
 // The state database as the rooms that need it see it: identities, credentials, policies, settings.
 import { join } from 'node:path';
-import { eq } from 'drizzle-orm';
+import { eq, sql } from 'drizzle-orm';
 import type {
   CertificateStore,
   CredentialStore,
@@ -19,7 +19,7 @@ import { identityStore } from './identities.ts';
 import { keyStore } from './keys.ts';
 import { policyStore } from './policies.ts';
 import { keepRoomToWrite } from './reserve.ts';
-import { setting } from './schema.ts';
+import { setting, token } from './schema.ts';
 import { socketStore } from './sockets.ts';
 import { tenantStore } from './tenants.ts';
 import { tokenUseStore } from './token-use.ts';
@@ -37,6 +37,8 @@ export interface Store {
   readonly keys: KeyStore;
   readonly policies: PolicyStore;
   readonly tenants: TenantStore;
+  /** The latest moment a token was stamped with, in milliseconds since the epoch. */
+  latestStamp(): number | undefined;
   readonly settings: { get(key: string): string | undefined; set(key: string, value: string): void };
   close(): void;
 }
@@ -61,6 +63,11 @@ export function openStore(dataDir: string): Store {
     keys: keyStore(db),
     policies: policyStore(db),
     tenants: tenantStore(db),
+    latestStamp: () =>
+      db
+        .select({ at: sql<number | null>`max(max(${token.issuedAt}), max(coalesce(${token.revokedAt}, 0)))` })
+        .from(token)
+        .get()?.at ?? undefined,
     settings: {
       get: (key) => db.select().from(setting).where(eq(setting.key, key)).get()?.value,
       set(key, value) {

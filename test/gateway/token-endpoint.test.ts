@@ -5,7 +5,7 @@ import type { AuditEvent } from '../../src/audit/event.ts';
 import { GatewayError } from '../../src/errors.ts';
 import { Strangers } from '../../src/gateway/strangers.ts';
 import { answerTokenCall } from '../../src/gateway/token-endpoint.ts';
-import { createAttemptLimit, MAX_FAILURES } from '../../src/identity/attempts.ts';
+import { FailedCredentials } from '../../src/identity/attempts.ts';
 import { createGrants } from '../../src/identity/grants.ts';
 import { createRefreshCredentials } from '../../src/identity/refresh-credentials.ts';
 import { openRoom } from '../identity/memory-stores.ts';
@@ -21,7 +21,7 @@ async function openEndpoint(options: { unwritable?: boolean; fault?: Error } = {
   const rows: AuditEvent[] = [];
   const parts = {
     grants: options.fault === undefined ? grants : { ...grants, refresh: () => Promise.reject(options.fault) },
-    attempts: createAttemptLimit(MAX_FAILURES),
+    attempts: new FailedCredentials(),
     recorder: {
       record: (event: AuditEvent) => {
         if (options.unwritable) return Promise.reject(new GatewayError('audit-unwritable', 'the disk is full'));
@@ -76,14 +76,41 @@ describe('answerTokenCall()', () => {
     assert.equal(rows[0]?.decision, 'error');
   });
 
-  it('records a refusal once, and reads no more of a source that failed too often', async () => {
+  it('records a refusal once, looks no more at a credential that failed too often, and takes a good one all the while', async () => {
     const { ask, secret, rows, room } = await openEndpoint();
-    for (let i = 0; i < 20; i++) await ask({ grant_type: 'refresh_token', refresh_token: 'guess' });
+    const guess = { grant_type: 'refresh_token', refresh_token: 'guess' };
+    for (let i = 0; i < 20; i++) await ask(guess);
     assert.ok(rows.every(({ decision, code }) => decision === 'unauthenticated' && code === 'client-invalid'));
-    const { status, body } = await ask({ grant_type: 'refresh_token', refresh_token: secret });
+    const { status, body } = await ask(guess);
     assert.deepEqual([status, body.error], [429, 'slow_down']);
     assert.equal(rows.length, 21);
-    room.clock.at += 60_000;
+    // Many callers share an address: the mistakes of one are not another's.
     assert.equal((await ask({ grant_type: 'refresh_token', refresh_token: secret })).status, 200);
+    const other = await ask({ grant_type: 'refresh_token', refresh_token: 'an old one' });
+    assert.deepEqual(
+      [other.status, other.body.error],
+      [401, 'invalid_client'],
+      'another is told what is wrong with it',
+    );
+    room.clock.at += 60_000;
+    assert.equal((await ask(guess)).status, 401);
+  });
+
+  it('tells a source that presents many bad credentials to wait, whatever they are, and takes a good one', async () => {
+    const { ask, secret, room } = await openEndpoint();
+    for (let i = 0; i < 20; i++) await ask({ grant_type: 'refresh_token', refresh_token: `guess-${i}` });
+    for (const form of [
+      { grant_type: 'refresh_token', refresh_token: 'one more' },
+      { grant_type: 'client_credentials', client_id: 'alice', client_secret: 'one more of hers' },
+    ]) {
+      const { status, body } = await ask(form);
+      assert.deepEqual([status, body.error], [429, 'slow_down']);
+    }
+    assert.equal(
+      (await ask({ grant_type: 'client_credentials', client_id: 'alice', client_secret: secret })).status,
+      200,
+    );
+    room.clock.at += 60_000;
+    assert.equal((await ask({ grant_type: 'refresh_token', refresh_token: 'later' })).status, 401);
   });
 });

@@ -43,7 +43,11 @@ export const ancestorOfSubject = (issuer: string, subject: string): string => `$
 /** Names of issuers hold neither colon nor slash, our own token ids neither. */
 const ANCESTOR = /^([a-z0-9-]+)(:|\/subject\/)(.+)$/s;
 
-/** Reads the blocks and keeps them in memory. */
+/**
+ * Reads the blocks and keeps them in memory.
+ *
+ * @param now by which what is over is forgotten: one that is never early, see steady-clock.ts
+ */
 export function createBlocks(store: BlockStore, now: () => number = Date.now): Blocks {
   let blocks = new Map(store.list().map((block) => [keyOf(block), block]));
 
