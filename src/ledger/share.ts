@@ -43,6 +43,13 @@ export const numberOf = (value: Json | undefined): number =>
   typeof value === 'number' || typeof value === 'bigint' ? Number(value) : 0;
 const positive = (value: Json | undefined): number => Math.max(0, numberOf(value));
 
+/** Billionths of a CPU the engine rounds to no limit at all: below 10000 to a quota of 0, below 0.01 to one no kernel takes. */
+const MIN_NANO_CPUS = 10_000_000;
+const limitOf = (value: Json | undefined): number => {
+  const nanoCpus = positive(value);
+  return nanoCpus < MIN_NANO_CPUS ? 0 : nanoCpus;
+};
+
 const cpusOf = (quota: number, period: number): number => Math.floor((quota / (period || DEFAULT_PERIOD_US)) * 1e9);
 
 /** `MemorySwap` is memory and swap together. The engine reads 0 as twice the memory, and less as no limit. */
@@ -69,7 +76,7 @@ export function shareOfCreate(body: Json | undefined): Share {
   return {
     memory,
     swap: swapOf(memory, numberOf(host.MemorySwap)),
-    nanoCpus: positive(host.NanoCpus) || cpusOf(cpuQuota, cpuPeriod),
+    nanoCpus: limitOf(host.NanoCpus) || cpusOf(cpuQuota, cpuPeriod),
     cpuQuota,
     cpuPeriod,
     pids: positive(host.PidsLimit),
@@ -94,7 +101,7 @@ export function shareAfterUpdate(before: Share, body: Json | undefined): Share {
   return {
     memory,
     swap: swapOf(memory, memorySwap),
-    nanoCpus: positive(resources.NanoCpus) || halves,
+    nanoCpus: numberOf(resources.NanoCpus) === 0 ? halves : limitOf(resources.NanoCpus),
     cpuQuota,
     cpuPeriod,
     pids: setsPids ? positive(resources.PidsLimit) : before.pids,

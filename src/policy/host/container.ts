@@ -5,6 +5,7 @@ import { isEqualJson } from '../../engine/equal-json.ts';
 import { containerCreateRequest } from '../../engine/schemas/container.ts';
 import { hostConfig, hostConfigFields } from '../../engine/schemas/host-config.ts';
 import type { EngineCall, Json, JsonObject } from '../../engine/types.ts';
+import { blockDevices, nanoCpus, sysctlsCheck, ulimits } from './amounts.ts';
 import { deviceCgroupRules, deviceRequestsCheck, devicesCheck } from './devices.ts';
 import { checkPinned } from './images.ts';
 import { containersInUseCheck } from './in-use.ts';
@@ -33,7 +34,7 @@ import { bindsCheck, mountsCheck, tmpfsCheck, volumeDriver, volumePaths, volumes
 import { networkingConfigCheck, networksInUseCheck } from './networks.ts';
 import { portBindingsCheck, publishAllCheck } from './ports.ts';
 import type { Check, Report, Rows } from './report.ts';
-import { checkedRows, each, empty, look, nested, oneOfWords, walk } from './report.ts';
+import { checkedRows, empty, look, oneOfWords, walk } from './report.ts';
 import type { HostRules } from './rules.ts';
 
 /** Judges one call of an operation. */
@@ -49,9 +50,7 @@ export const objectIn = (value: Json | undefined): JsonObject =>
 type Row = readonly [string, Check | null];
 const free = (...fields: string[]): Row[] => fields.map((field) => [field, null] as const);
 
-const THROTTLE = each(nested(new Map(free('Path', 'Rate'))));
-const WEIGHT = each(nested(new Map(free('Path', 'Weight'))));
-const ULIMITS = each(nested(new Map(free('Name', 'Hard', 'Soft'))));
+const THROTTLE = blockDevices('Rate');
 
 /** The struct Resources: part of HostConfig, and what an update may change. Amounts go to `limits`. */
 function resourceRows(rules: HostRules): Row[] {
@@ -63,13 +62,14 @@ function resourceRows(rules: HostRules): Row[] {
     ['OomKillDisable', mustBeFalse],
     ['CpuRealtimePeriod', empty('0')],
     ['CpuRealtimeRuntime', empty('0')],
-    ['BlkioWeightDevice', WEIGHT],
+    ['BlkioWeightDevice', blockDevices('Weight')],
     ['BlkioDeviceReadBps', THROTTLE],
     ['BlkioDeviceWriteBps', THROTTLE],
     ['BlkioDeviceReadIOps', THROTTLE],
     ['BlkioDeviceWriteIOps', THROTTLE],
-    ['Ulimits', ULIMITS],
-    ...free('CpuShares', 'Memory', 'NanoCpus', 'BlkioWeight', 'CpuPeriod', 'CpuQuota', 'CpusetCpus', 'CpusetMems'),
+    ['Ulimits', ulimits],
+    ['NanoCpus', nanoCpus],
+    ...free('CpuShares', 'Memory', 'BlkioWeight', 'CpuPeriod', 'CpuQuota', 'CpusetCpus', 'CpusetMems'),
     ...free('KernelMemory', 'KernelMemoryTCP', 'MemoryReservation', 'MemorySwap', 'MemorySwappiness', 'PidsLimit'),
     ...free('CpuCount', 'CpuPercent', 'IOMaximumIOps', 'IOMaximumBandwidth'),
   ];
@@ -99,7 +99,7 @@ export function hostConfigRows(rules: HostRules): Rows {
     ['ReadonlyPaths', maskedPaths],
     [
       'Sysctls',
-      keysIn(rules.sysctls, oneOfWords([...rules.sysctls.exact, ...rules.sysctls.prefixes.map((p) => `${p}*`)])),
+      sysctlsCheck(rules.sysctls, oneOfWords([...rules.sysctls.exact, ...rules.sysctls.prefixes.map((p) => `${p}*`)])),
     ],
     ['PortBindings', portBindingsCheck(rules)],
     ['PublishAllPorts', publishAllCheck(rules)],

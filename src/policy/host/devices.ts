@@ -1,6 +1,7 @@
 // Checks devices of the host: nodes, cgroup rules, graphics cards and devices of the Container Device Interface.
 import { cleanPath } from '../../engine/mounts.ts';
 import type { Json } from '../../engine/types.ts';
+import { isOneCard } from './amounts.ts';
 import type { Check, Report } from './report.ts';
 import { listOf, objectOf, quote } from './report.ts';
 import type { HostRules } from './rules.ts';
@@ -117,6 +118,18 @@ function checkRequest(rules: HostRules, value: Json | undefined, at: string, rep
   }
   for (const key in objectOf(options, `${at}.Options`, report)) {
     report.deny(`${at}.Options`, key, `sets ${quote(key)} (allowed: none)`);
+  }
+  // With every card allowed it does not matter which; else each name must be one card.
+  if (gpusOf(rules) !== Number.POSITIVE_INFINITY) {
+    for (let i = 0; i < names.length; i += 1) {
+      if (!isOneCard(names[i])) {
+        report.deny(
+          `${at}.DeviceIDs[${i}]`,
+          names[i],
+          `asks for ${quote(names[i])} (allowed: one card each, by number or by its whole UUID)`,
+        );
+      }
+    }
   }
   if (typeof count !== 'number' && count !== null) return Number.POSITIVE_INFINITY;
   // -1 asks for all; neither count nor names is left to the driver and counts as one.

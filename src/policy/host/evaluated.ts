@@ -12,7 +12,7 @@ type Fault = (value: string, call: EngineCall) => string | undefined;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const JOINTS = /[,=:"\\\x00-\x1f\x7f]/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const CONTROLS = /[\x00-\x1f\x7f]/;
+const CONTROLS = /[\x00-\x08\x0a-\x1f\x7f]/;
 const VOLUME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 const PATHS = 'an absolute path without . and .. segments and without , = : " and \\';
 

@@ -3,6 +3,7 @@
 // a matter of creation.
 import { isUsedAsMade } from '../../engine/container-use.ts';
 import type { EngineCall, Json, MadeContainer, ResourceRef } from '../../engine/types.ts';
+import { sysctlsCheck } from './amounts.ts';
 import type { CallCheck } from './container.ts';
 import { deviceCgroupRules, deviceRequestsCheck, devicesCheck } from './devices.ts';
 import {
@@ -12,7 +13,6 @@ import {
   ipcMode,
   isHostNetwork,
   isNoNewPrivileges,
-  keysIn,
   mustBeFalse,
   pidMode,
   privateMode,
@@ -83,7 +83,7 @@ function rowsAtUse(rules: HostRules): Rows {
     ['DeviceCgroupRules', deviceCgroupRules],
     ['DeviceRequests', deviceRequestsCheck(rules)],
     ['CgroupParent', empty('empty')],
-    ['Sysctls', keysIn(rules.sysctls, 'namespaced ones, and those listed in the policy')],
+    ['Sysctls', sysctlsCheck(rules.sysctls, 'namespaced ones, and those listed in the policy')],
     [
       'Runtime',
       (value, at, report) => {

@@ -1,6 +1,7 @@
 // Checks what separates a container from its host: namespaces, capabilities, security options, kernel settings, users.
 import { Buffer } from 'node:buffer';
 import type { Json } from '../../engine/types.ts';
+import { checkLogAmount } from './amounts.ts';
 import { SAFE_LOG_OPTIONS, SAFE_SELINUX_TYPES } from './presets.ts';
 import type { Check, Report, Rows } from './report.ts';
 import { listOf, objectOf, oneOf, oneOfWords, quote, walk } from './report.ts';
@@ -210,15 +211,23 @@ export const logCheck =
     const log = objectOf(value, at, report);
     if (log === undefined) return;
     const type = log[typeField] ?? '';
-    if (typeof type === 'string' && rules.logDrivers.has(type)) return;
+    if (typeof type === 'string' && rules.logDrivers.has(type)) {
+      // Its own options are free; the buffer is the engine's, whatever the driver.
+      const free = objectOf(log[optionsField], `${at}.${optionsField}`, report);
+      for (const key of ['mode', 'max-buffer-size']) {
+        if (free?.[key] !== undefined) checkLogAmount(key, free[key], `${at}.${optionsField}`, report);
+      }
+      return;
+    }
     if (type !== '' && !(typeof type === 'string' && rules.safeLogDrivers.has(type))) {
       deny(report, `${at}.${typeField}`, type, oneOfWords([...rules.safeLogDrivers, ...rules.logDrivers]));
       return;
     }
-    for (const key in objectOf(log[optionsField], `${at}.${optionsField}`, report)) {
+    const options = objectOf(log[optionsField], `${at}.${optionsField}`, report);
+    for (const key in options) {
       if (!LOG_OPTIONS.has(key)) {
         report.deny(`${at}.${optionsField}`, key, `sets ${quote(key)} (allowed: options of json-file and local)`);
-      }
+      } else checkLogAmount(key, options?.[key], `${at}.${optionsField}`, report);
     }
     for (const key in log) if (key !== typeField && key !== optionsField) report.unknown(`${at}.${key}`, log[key]);
   };
@@ -226,32 +235,42 @@ export const logCheck =
 export const runtimeCheck = (rules: HostRules): Check =>
   oneOf(rules.runtimes, oneOfWords(["the engine's default", ...rules.runtimes]));
 
+/** The largest id of a user or group the runtimes take. */
+const MAX_ID = 2 ** 31 - 1;
+const isOtherId = (text: string): boolean => /^\d{1,10}$/.test(text) && Number(text) > 0 && Number(text) <= MAX_ID;
+
 /**
- * User under restricted: a number, since the image decides what a name means, and the engine takes a number for an id
- * whatever the image says. The user of the image is not known here, so it must be named.
+ * User under restricted: numbers, since the image decides what a name means, and the engine takes a number for an id whatever
+ * the image says. Both of them: without a group the image's files say which, and where they do not know the user it is root's.
+ * The user of the image is not known here, so it must be named.
  */
 export function checkUser(value: Json | undefined, at: string, report: Report): void {
   const text = typeof value === 'string' ? value : '';
   const [user = '', group] = text.split(':', 2);
-  if (!/^\d{1,10}$/.test(user) || Number(user) === 0) {
+  if (!isOtherId(user)) {
     report.deny(
       at,
       value ?? '',
-      `is ${JSON.stringify(text)} (allowed: the number of a user other than root, like 1000)`,
+      `is ${JSON.stringify(text)} (allowed: the numbers of a user and group other than root, like 1000:1000)`,
     );
-  } else if (group !== undefined && isRootGroup(group)) {
-    report.deny(at, value, `is ${JSON.stringify(text)} (allowed: a group other than root)`);
+  } else if (group === undefined) {
+    report.deny(
+      at,
+      value ?? '',
+      `is ${JSON.stringify(text)}, which leaves the group to the image, root's where it knows none (allowed: with a group, like ${user}:${user})`,
+    );
+  } else if (!isOtherId(group) || text.split(':').length > 2) {
+    report.deny(at, value, `is ${JSON.stringify(text)} (allowed: the number of a group other than root)`);
   }
 }
 
-/** Go's Atoi takes a sign and leading zeros. */
-const isRootGroup = (group: string): boolean => group === 'root' || group === '' || /^[+-]?0+$/.test(group);
-
-/** GroupAdd and Groups under restricted. */
+/** GroupAdd and Groups under restricted: numbers, for the image may give any name the number of root's. */
 export const groupsCheck: Check = (value, at, report) => {
   const list = listOf(value, at, report);
   for (let i = 0; i < list.length; i += 1) {
     const group = list[i];
-    if (typeof group !== 'string' || isRootGroup(group)) deny(report, `${at}[${i}]`, group, 'any group but root');
+    if (typeof group !== 'string' || !isOtherId(group)) {
+      deny(report, `${at}[${i}]`, group, 'the number of a group other than root');
+    }
   }
 };

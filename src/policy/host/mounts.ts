@@ -4,11 +4,12 @@ import { isEmptyValue } from '../../engine/json.ts';
 import type { ParsedBind } from '../../engine/mounts.ts';
 import { cleanPath, isAbsolutePath, parseBind } from '../../engine/mounts.ts';
 import type { EngineCall, Json, JsonObject, MadeMount, ResourceRef } from '../../engine/types.ts';
+import { isTmpfsAmount } from './amounts.ts';
 import type { BindRoot } from './bind-roots.ts';
 import { isBelow, reachesSocket } from './bind-roots.ts';
 import { SAFE_OWN_TMPFS_FLAGS, SAFE_TMPFS_FLAGS, SAFE_TMPFS_VALUES } from './presets.ts';
 import type { Check, Report, Rows } from './report.ts';
-import { each, empty, entry, listOf, objectOf, oneOfWords, quote, walk } from './report.ts';
+import { each, empty, entry, listOf, objectOf, oneOfWords, quote, show, walk } from './report.ts';
 import type { HostRules } from './rules.ts';
 
 /** Names the engine takes for a volume; others are paths in disguise or refused by it. */
@@ -18,6 +19,8 @@ const PLAIN_VOLUME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*:\/[\w./-]*(?::r[ow])?$/;
 const PRIVATE: ReadonlySet<unknown> = new Set([undefined, null, '', 'private', 'rprivate']);
 const TMPFS_FLAGS: ReadonlySet<string> = new Set(SAFE_TMPFS_FLAGS);
 const TMPFS_VALUES: ReadonlySet<string> = new Set(SAFE_TMPFS_VALUES);
+/** Options that limit a tmpfs, where an amount that is none takes the limit away. */
+const TMPFS_AMOUNTS: ReadonlySet<string> = new Set(['size', 'nr_blocks', 'nr_inodes']);
 const OWN_TMPFS_FLAGS: ReadonlySet<string> = new Set(SAFE_OWN_TMPFS_FLAGS);
 const SHARED_OPTIONS: ReadonlySet<string> = new Set(['shared', 'rshared', 'slave', 'rslave']);
 
@@ -192,7 +195,13 @@ const MOUNT: Rows = new Map<string, Check | null>([
 ]);
 const IMAGE_OPTIONS: Rows = new Map([['Subpath', null]]);
 const TMPFS_OPTIONS: Rows = new Map<string, Check | null>([
-  ['SizeBytes', null],
+  [
+    'SizeBytes',
+    (value, at, report) => {
+      if (isTmpfsAmount(String(value))) return;
+      report.deny(at, value, `is ${show(value)} (allowed: an amount, or 0 for the engine's default)`);
+    },
+  ],
   ['Mode', null],
   [
     'Options',
@@ -320,14 +329,18 @@ export const driverOptsCheck =
     }
   };
 
-const isPlain = (value: Json | undefined): boolean => typeof value === 'string' && /^[0-9]+[a-zA-Z%]{0,3}$/.test(value);
+/** A quota of a volume: an amount above zero, which would be none. */
+const isPlain = (value: Json | undefined): boolean =>
+  typeof value === 'string' && /^0*[1-9][0-9]*(?:[kmgt]i?b?|b)?$/i.test(value);
 
 function isTmpfsOptions(value: Json | undefined, flags: ReadonlySet<string>): boolean {
   if (typeof value !== 'string') return false;
   return value.split(',').every((option) => {
     const equals = option.indexOf('=');
     if (equals < 0) return option === '' || flags.has(option);
-    return TMPFS_VALUES.has(option.slice(0, equals)) && /^[0-9a-zA-Z%]*$/.test(option.slice(equals + 1));
+    const [name, amount] = [option.slice(0, equals), option.slice(equals + 1)];
+    if (TMPFS_AMOUNTS.has(name)) return isTmpfsAmount(amount);
+    return TMPFS_VALUES.has(name) && /^[0-9]{1,10}$/.test(amount);
   });
 }
 

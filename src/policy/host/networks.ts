@@ -122,7 +122,8 @@ export function networkCreateRows(rules: HostRules): Rows {
     (value, at, report) => {
       const parsed = typeof value === 'string' ? parseSubnet(suffix(value)) : undefined;
       if (parsed !== undefined && rules.subnets.some((range) => isWithin(parsed, range))) return;
-      const allowed = 'private ranges, or those listed in network.subnets';
+      const allowed =
+        "the engine's own ranges, 172.17.0.0 to 172.31.255.255 and 192.168.0.0/16, or those listed in network.subnets";
       report.deny(at, value, `is ${quote(value)}, which the host would take for its own (allowed: ${allowed})`);
     };
   const config: Rows = new Map<string, Check | null>([

@@ -121,19 +121,19 @@ export const SAFE_NETWORK_OPTIONS: readonly string[] = ['com.docker.network.driv
 export const SAFE_ENDPOINT_OPTIONS: readonly string[] = ['com.docker.network.endpoint.ifname'];
 
 /**
- * Ranges a new bridge may use. The host gets a route for it, so a public range would draw the host's own traffic to
- * those addresses into a container. Private, shared, benchmark, documentation and unique local ranges.
+ * Ranges a new bridge may use. The host gets a route for it, so any other range would draw the host's own traffic to those
+ * addresses into a container: public ones, and private ones the host reaches elsewhere. These are what the engine itself picks
+ * from, and those nobody uses but documentation.
  */
 export const SAFE_SUBNETS: readonly string[] = [
-  '10.0.0.0/8',
-  '172.16.0.0/12',
+  '172.17.0.0/16',
+  '172.18.0.0/15',
+  '172.20.0.0/14',
+  '172.24.0.0/13',
   '192.168.0.0/16',
-  '100.64.0.0/10',
   '192.0.2.0/24',
-  '198.18.0.0/15',
   '198.51.100.0/24',
   '203.0.113.0/24',
-  'fc00::/7',
   '2001:db8::/32',
 ];
 

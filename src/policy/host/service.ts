@@ -1,5 +1,6 @@
 // The tables of a ServiceSpec: containers the swarm runs, judged by the same rules as those made directly.
 import type { JsonObject } from '../../engine/types.ts';
+import { nanoCpus, sysctlsCheck, ulimits } from './amounts.ts';
 import type { CallCheck } from './container.ts';
 import { bodyOf, objectIn } from './container.ts';
 import { checkImage, checkPinned } from './images.ts';
@@ -9,7 +10,6 @@ import {
   dropsAll,
   groupsCheck,
   isolation,
-  keysIn,
   logCheck,
   oomScoreAdj,
   privilegesCheck,
@@ -28,7 +28,6 @@ const free = (...fields: string[]): Row[] => fields.map((field) => [field, null]
 const FILE: Rows = new Map(free('Name', 'UID', 'GID', 'Mode'));
 const SECRETS = each(nested(new Map([['File', nested(FILE)], ...free('SecretID', 'SecretName')])));
 const CONFIGS = each(nested(new Map([['File', nested(FILE)], ...free('Runtime', 'ConfigID', 'ConfigName')])));
-const ULIMITS = each(nested(new Map(free('Name', 'Hard', 'Soft'))));
 
 function containerSpecRows(rules: HostRules): Rows {
   return new Map<string, Check | null>([
@@ -37,13 +36,13 @@ function containerSpecRows(rules: HostRules): Rows {
     ['Privileges', privilegesCheck(rules)],
     ['Mounts', mountsCheck(rules)],
     ['CapabilityAdd', capabilitiesCheck(rules)],
-    ['Sysctls', keysIn(rules.sysctls, 'namespaced ones, and those listed in the policy')],
+    ['Sysctls', sysctlsCheck(rules.sysctls, 'namespaced ones, and those listed in the policy')],
     ['Isolation', isolation],
     ['OomScoreAdj', oomScoreAdj],
     ['Groups', rules.values.needsNonRoot ? groupsCheck : null],
     ['Secrets', SECRETS],
     ['Configs', CONFIGS],
-    ['Ulimits', ULIMITS],
+    ['Ulimits', ulimits],
     ...free('Labels', 'Command', 'Args', 'Hostname', 'Env', 'Dir', 'User', 'Init', 'StopSignal', 'TTY', 'OpenStdin'),
     ...free('ReadOnly', 'StopGracePeriod', 'Healthcheck', 'Hosts', 'DNSConfig', 'CapabilityDrop'),
   ]);
@@ -51,7 +50,7 @@ function containerSpecRows(rules: HostRules): Rows {
 
 function resourceRows(): Rows {
   return new Map<string, Check | null>([
-    ['Limits', nested(new Map(free('NanoCPUs', 'MemoryBytes', 'Pids')))],
+    ['Limits', nested(new Map<string, Check | null>([['NanoCPUs', nanoCpus], ...free('MemoryBytes', 'Pids')]))],
     [
       'Reservations',
       nested(new Map<string, Check | null>([['GenericResources', empty('none')], ...free('NanoCPUs', 'MemoryBytes')])),

@@ -25,7 +25,7 @@ const HOST_PORT = 'HostConfig.PortBindings["80/tcp"][0].HostPort';
 const port = (HostPort: string): unknown => ({ ...SAFE, PortBindings: { '80/tcp': [{ HostPort }] } });
 
 test('restricted asks for what baseline only allows', () => {
-  const user = { User: '1000' };
+  const user = { User: '1000:1000' };
   table(
     { preset: 'restricted' },
     [
@@ -47,9 +47,17 @@ test('restricted asks for what baseline only allows', () => {
       [{ ...SAFE, Links: ['db'] }, 'HostConfig.Links'],
       [{ ...SAFE, VolumesFrom: [], Links: null }],
       [{ ...SAFE, GroupAdd: ['0'] }, 'HostConfig.GroupAdd[0]'],
-      [{ ...SAFE, GroupAdd: ['audio', 'root'] }, 'HostConfig.GroupAdd[1]'],
+      [{ ...SAFE, GroupAdd: ['29', 'root'] }, 'HostConfig.GroupAdd[1]'],
       [{ ...SAFE, GroupAdd: ['+00'] }, 'HostConfig.GroupAdd[0]'],
-      [{ ...SAFE, GroupAdd: ['1000', 'audio'] }],
+      [{ ...SAFE, GroupAdd: ['1000', '2000'] }],
+      // The image may give any name the number of root's group.
+      [{ ...SAFE, GroupAdd: ['1000', 'audio'] }, 'HostConfig.GroupAdd[1]'],
+      [{ ...SAFE, GroupAdd: ['2147483648'] }, 'HostConfig.GroupAdd[0]'],
+      [{ ...SAFE, MemorySwap: -1 }, 'HostConfig.MemorySwap'],
+      [{ ...SAFE, Memory: 2 ** 50, MemorySwap: 2 ** 50 }],
+      [{ ...SAFE, Memory: 2 ** 50 + 1 }, 'HostConfig.Memory'],
+      [{ ...SAFE, PidsLimit: 4194304 }],
+      [{ ...SAFE, PidsLimit: 4194305 }, 'HostConfig.PidsLimit'],
       [{ ...SAFE, PublishAllPorts: true }, 'HostConfig.PublishAllPorts'],
       [port('8080'), HOST_PORT],
       [port(''), HOST_PORT],
@@ -66,9 +74,16 @@ test('restricted asks for what baseline only allows', () => {
     user,
   );
   for (const [User, fine] of [
-    ['1000', true],
+    // Without a group, and by the name of one, the image says which: root's where it knows none.
+    ['1000', false],
+    ['1000:', false],
     ['1000:1000', true],
-    ['1000:audio', true],
+    ['1000:audio', false],
+    ['1000:1000:1000', false],
+    ['2147483647:2147483647', true],
+    ['2147483648:1000', false],
+    ['4294967296:1000', false],
+    ['1000:4294967296', false],
     ['', false],
     ['root', false],
     ['0', false],
@@ -85,7 +100,7 @@ test('restricted asks for what baseline only allows', () => {
   ] as const) {
     table({ preset: 'restricted' }, [[SAFE, fine ? undefined : 'User']], { User });
   }
-  const links = { User: '1000', NetworkingConfig: { EndpointsConfig: { a: { Links: ['db'] } } } };
+  const links = { User: '1000:1000', NetworkingConfig: { EndpointsConfig: { a: { Links: ['db'] } } } };
   table({ preset: 'restricted' }, [[SAFE, 'NetworkingConfig.EndpointsConfig["a"].Links']], links);
 });
 
@@ -94,7 +109,8 @@ test('restricted judges execs, updates, volumes and services the same', () => {
   const exec = (User: string): string | undefined =>
     asks(spec, 'container.exec.create', { body: { Cmd: ['x'], User } });
   assert.equal(exec(''), undefined);
-  assert.equal(exec('1000'), undefined);
+  assert.equal(exec('1000:1000'), undefined);
+  assert.equal(exec('1000'), 'User');
   assert.equal(exec('0'), 'User');
   assert.equal(exec('root'), 'User');
   const update = (body: unknown): string | undefined => asks(spec, 'container.update', { body });
@@ -106,7 +122,12 @@ test('restricted judges execs, updates, volumes and services the same', () => {
   const opts = { type: 'tmpfs', device: 'tmpfs' };
   assert.equal(asks(spec, 'volume.create', { body: { Name: 'v', DriverOpts: opts } }), 'DriverOpts.type');
   assert.equal(asks(spec, 'volume.create', { body: { Name: 'v', DriverOpts: {} } }), undefined);
-  const good = { Image: 'nginx', User: '1000', CapabilityDrop: ['CAP_ALL'], Privileges: { NoNewPrivileges: true } };
+  const good = {
+    Image: 'nginx',
+    User: '1000:1000',
+    CapabilityDrop: ['CAP_ALL'],
+    Privileges: { NoNewPrivileges: true },
+  };
   const service = (spec_: object, Limits: object = { MemoryBytes: 1, Pids: 1 }): string | undefined =>
     asks(spec, 'service.create', {
       body: { Name: 's', TaskTemplate: { ContainerSpec: spec_, Resources: { Limits } } },
@@ -124,10 +145,10 @@ test('restricted judges execs, updates, volumes and services the same', () => {
 test('hardened asks for a read-only root and an image by its digest', () => {
   const digest = `busybox@sha256:${'a'.repeat(64)}`;
   const host = { ...SAFE, ReadonlyRootfs: true };
-  table({ preset: 'hardened' }, [[host], [SAFE, 'HostConfig.ReadonlyRootfs']], { User: '1', Image: digest });
-  table({ preset: 'hardened' }, [[host]], { User: '1', Image: `sha256:${'a'.repeat(64)}` });
+  table({ preset: 'hardened' }, [[host], [SAFE, 'HostConfig.ReadonlyRootfs']], { User: '1:1', Image: digest });
+  table({ preset: 'hardened' }, [[host]], { User: '1:1', Image: `sha256:${'a'.repeat(64)}` });
   for (const Image of ['busybox:test', 'busybox', 'a'.repeat(12), `busybox:sha256-${'a'.repeat(64)}`]) {
-    table({ preset: 'hardened' }, [[host, 'Image']], { User: '1', Image });
+    table({ preset: 'hardened' }, [[host, 'Image']], { User: '1:1', Image });
   }
 });
 
@@ -252,8 +273,8 @@ test('listed ports replace those of the preset', () => {
     [port('')],
   ]);
   table({ ports: [] }, [[port('8080'), HOST_PORT], [port('')]]);
-  table({ preset: 'restricted', ports: ['30000-30999'] }, [[port('30000')], [port(''), HOST_PORT]], { User: '1' });
-  table({ preset: 'restricted', ports: [0] }, [[port('')], [{ ...SAFE, PublishAllPorts: true }]], { User: '1' });
+  table({ preset: 'restricted', ports: ['30000-30999'] }, [[port('30000')], [port(''), HOST_PORT]], { User: '1:1' });
+  table({ preset: 'restricted', ports: [0] }, [[port('')], [{ ...SAFE, PublishAllPorts: true }]], { User: '1:1' });
 });
 
 test('lists of names let exactly those through', () => {
@@ -381,6 +402,9 @@ test('limits must be set at creation and cannot be lifted afterwards', () => {
     [{ ...set, PidsLimit: 0 }, 'HostConfig.PidsLimit'],
     [{ ...set, NanoCpus: 2000000001 }, 'HostConfig.NanoCpus'],
     [{ ...set, NanoCpus: 0 }, 'HostConfig.NanoCpus'],
+    [{ ...set, NanoCpus: 9_999_999 }, 'HostConfig.NanoCpus'],
+    [{ ...set, NanoCpus: 10_000_000 }],
+    [{ ...set, NanoCpus: 0, CpuQuota: 999 }, 'HostConfig.CpuQuota'],
     [{ ...set, NanoCpus: 0, CpuQuota: 200000 }],
     [{ ...set, NanoCpus: 0, CpuQuota: 200001 }, 'HostConfig.CpuQuota'],
     [{ ...set, NanoCpus: 0, CpuQuota: 100000, CpuPeriod: 50000 }],
@@ -403,6 +427,7 @@ test('limits must be set at creation and cannot be lifted afterwards', () => {
     [{ PidsLimit: -1 }, 'PidsLimit'],
     [{ PidsLimit: 513 }, 'PidsLimit'],
     [{ NanoCpus: 3e9 }, 'NanoCpus'],
+    [{ NanoCpus: 1 }, 'NanoCpus'],
     [{ NanoCpus: -1 }, 'NanoCpus'],
     [{ CpuQuota: -1 }, 'CpuQuota'],
     [{ CpuQuota: 1000 }, 'CpuQuota'],
@@ -418,7 +443,7 @@ test('limits must be set at creation and cannot be lifted afterwards', () => {
     });
   assert.equal(service({ MemoryBytes: 1, NanoCPUs: 2e9, Pids: 1 }), undefined);
   assert.equal(service({ MemoryBytes: 1, NanoCPUs: 3e9, Pids: 1 }), 'TaskTemplate.Resources.Limits.NanoCPUs');
-  assert.equal(service({ NanoCPUs: 1, Pids: 1 }), 'TaskTemplate.Resources.Limits.MemoryBytes');
+  assert.equal(service({ NanoCPUs: 1e9, Pids: 1 }), 'TaskTemplate.Resources.Limits.MemoryBytes');
 });
 
 test('every preset is described row by row', () => {
@@ -429,5 +454,5 @@ test('every preset is described row by row', () => {
   const user = (preset: 'baseline' | 'restricted'): string | undefined =>
     describePreset(preset).find((row) => row.fields.includes('User'))?.allowed;
   assert.equal(user('baseline'), 'anything');
-  assert.equal(user('restricted'), 'the number of a user other than root');
+  assert.equal(user('restricted'), 'the numbers of a user and a group other than root, 1000:1000');
 });
