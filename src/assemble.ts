@@ -403,6 +403,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       tenancy,
       limits: () => current.limits,
       apiVersions,
+      listeners: () => options.listeners?.() ?? [],
       seen: new SeenCalls(apiVersions),
       redact: redactorFor(store),
       now,

@@ -12,6 +12,7 @@ import { renderTarget } from './engine/render-target.ts';
 import { type ErrorCode, GatewayError } from './errors.ts';
 import { AUDIT_ID_HEADER, rawRefusal, reasonOf, refusalOf, sendRefusal } from './gateway/answer.ts';
 import { type Arrival, type Channel, headerValues, nodeArrival, webArrival } from './gateway/arrival.ts';
+import { buildTarget, judgedBuild } from './gateway/builds/judged-build.ts';
 import { type Judged, judge } from './gateway/judge.ts';
 import { leftOutWarning, warningCaller } from './gateway/left-out.ts';
 import type { LiveCall } from './gateway/live-calls.ts';
@@ -22,11 +23,12 @@ import { respondVersion } from './gateway/respond.ts';
 import { refusingCaller } from './gateway/tenancy/refusing-caller.ts';
 import { respondToTenant } from './gateway/tenancy/respond.ts';
 import type { TenantCall } from './gateway/tenancy/tenant-call.ts';
-import { judgedUpload } from './gateway/tenancy/upload.ts';
+import { noticed } from './gateway/tenancy/upload.ts';
 import { asGatewayError, decisionOf, Trace } from './gateway/trace.ts';
 import { nodeCaller } from './proxy/caller-node.ts';
 import { socketCaller } from './proxy/caller-socket.ts';
 import { webCaller } from './proxy/caller-web.ts';
+import type { Ending } from './proxy/ending.ts';
 import { forwardedRequestHeaders } from './proxy/headers.ts';
 import { spliceHijack } from './proxy/hijack.ts';
 import type { CallerEnd, EngineRequest, Outcome } from './proxy/types.ts';
@@ -151,11 +153,13 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
   const engineFailed = (trace: Trace, caller: CallerEnd, thrown: unknown, { endedBy }: LiveCall) => {
     const error =
       endedBy === undefined ? asGatewayError(thrown) : new GatewayError(endedBy, `the call was ended: ${endedBy}`);
+    // What an upload holds is judged on its way: then the one row of the outcome is a denial.
+    const decision = decisionOf(error) === 'deny' ? 'deny' : 'allow';
     parts.recorder.append(
-      trace.event('complete', 'allow', { code: error.code, message: error.message, status: error.status }),
+      trace.event('complete', decision, { code: error.code, message: error.message, status: error.status }),
     );
     sendRefusal(caller, refusalOf(error, trace.auditId), trace.arrival.method);
-    finish(trace, 'error', error.status);
+    finish(trace, decision === 'deny' ? decision : 'error', error.status);
   };
 
   /** Steps 8 to 10 of a tenant's call. */
@@ -197,7 +201,7 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
       }
       try {
         const { call } = judged;
-        const request = engineRequestOf(judged, trace);
+        const request = engineRequestOf(judged, trace, running);
         const end = new MarkedCaller(caller, trace, parts.apiVersions.maxMinor);
         const hide = trace.decision?.obligations.redact;
         const redacting = hide === undefined ? undefined : redactingCaller(end, call.operation, hide);
@@ -260,7 +264,7 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
         live.hold(running, judged.principal);
         // Bytes stay in the socket's buffer until the stream begins, but that a caller goes away must be noticed.
         socket.read(0);
-        const answer = await trace.engine.upgrade(engineRequestOf(judged, trace), protocol, {
+        const answer = await trace.engine.upgrade(engineRequestOf(judged, trace, running), protocol, {
           signal: AbortSignal.any([running.signal, gone.signal]),
         });
         if (answer.kind === 'answer') {
@@ -476,22 +480,17 @@ const NO_BODY: Arrival['body'] = {
 };
 
 /** Step 8's request: everything in it comes from the judged value, but for the headers on the allow list. */
-function engineRequestOf({ call }: Judged, { arrival, seen, tenantCall }: Trace): EngineRequest {
+function engineRequestOf({ call, build }: Judged, { arrival, seen, tenantCall }: Trace, ending: Ending): EngineRequest {
   const headers = forwardedRequestHeaders(arrival.rawHeaders, call);
   const method = call.operation.method;
-  const target = seen === undefined ? renderTarget(call) : seen.render(call);
+  const target = build !== undefined ? buildTarget(call) : seen === undefined ? renderTarget(call) : seen.render(call);
   const lane = call.operation.waits ? 'stream' : 'call';
   if (call.opaque) {
     if (!arrival.body.present) return { method, target, headers, body: undefined, lane };
     headers.push('Content-Type', 'application/x-tar');
-    const stream = arrival.body.stream();
-    return {
-      method,
-      target,
-      headers,
-      body: tenantCall === undefined ? stream : judgedUpload(call, stream, tenantCall),
-      lane,
-    };
+    const upload = tenantCall?.archive?.body() ?? arrival.body.stream();
+    const stream = build === undefined ? upload : judgedBuild(call, upload, { ...build, ending });
+    return { method, target, headers, body: tenantCall === undefined ? stream : noticed(stream, tenantCall), lane };
   }
   const body = renderBody(call);
   if (body !== undefined) headers.push('Content-Type', 'application/json');

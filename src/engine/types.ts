@@ -142,4 +142,6 @@ export interface EngineCall extends Target {
    * means what leaving it out means.
    */
   readonly defaults?: JsonObject;
+  /** Addresses the Dockerfile of a build has the engine fetch, once it was read. */
+  readonly fetches?: readonly { readonly url: string; readonly at: string }[];
 }

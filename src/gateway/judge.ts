@@ -10,6 +10,7 @@ import { renderTarget } from '../engine/render-target.ts';
 import type { EngineCall, JsonObject, LeftOut, Target } from '../engine/types.ts';
 import { GatewayError } from '../errors.ts';
 import type { ForeignToken } from '../identity/foreign-token.ts';
+import { isBuildKitBuild } from '../policy/buildkit.ts';
 import type { PrincipalPolicies } from '../policy/compile.ts';
 import { decide, deniedByHost, sentenceOf } from '../policy/evaluate.ts';
 import type { Decision, DecisionInput, Principal } from '../policy/types.ts';
@@ -17,6 +18,7 @@ import { mayHoldDefaults, withDefaults } from '../proxy/engine-defaults.ts';
 import { lookUp } from '../proxy/remake.ts';
 import type { Holder } from '../proxy/turn.ts';
 import { EMPTY_BODY, headerValue, headerValues } from './arrival.ts';
+import type { BuildJudge } from './builds/judged-build.ts';
 import { refuseWhatEngineReads } from './left-out.ts';
 import type { GatewayParts } from './parts.ts';
 import { keepArchive, withNames } from './tenancy/load.ts';
@@ -30,6 +32,8 @@ const STRAY_BODY_BYTES = 64 * 1024;
 export interface Judged {
   readonly call: EngineCall;
   readonly principal: Principal;
+  /** What judges the context of a classic build on its way; undefined where nothing limits what it may take from. */
+  readonly build: Omit<BuildJudge, 'ending'> | undefined;
 }
 
 /**
@@ -114,7 +118,7 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
     trace.call = call;
     trace.ledger = trace.tenantCall.reserved;
   }
-  return { call, principal };
+  return { call, principal, build: buildJudge(call, policies, parts, trace) };
 }
 
 /** What an identity's shares are counted under: issuer and subject. */
@@ -125,6 +129,34 @@ const holderOf = (principal: Principal, parts: GatewayParts): Holder => ({
   name: holderName(principal),
   recheck: () => parts.authenticator.recheck(principal),
 });
+
+/** The judge of a classic build's Dockerfile, for tenants and wherever a rule says what a build may take from. */
+function buildJudge(call: EngineCall, policies: PrincipalPolicies, parts: GatewayParts, trace: Trace): Judged['build'] {
+  const { tenantCall } = trace;
+  if (call.action !== 'build.run' || isBuildKitBuild(call)) return undefined;
+  if (tenantCall === undefined && !policies.limitsImages(call.action)) return undefined;
+  if ((call.query.remote?.[0] ?? '') !== '') throw remoteContext();
+  return {
+    async decide(asked) {
+      const { engineDefaults } = parts;
+      const resolved = await lookUp(asked, policies, { engine: trace.engine, engineDefaults });
+      const { decision } = trace;
+      const verdict = judgeCall(trace, policies, resolved);
+      if (verdict.effect === 'deny') throwDenial(trace, verdict);
+      trace.decision = decision;
+    },
+    engine: trace.engine,
+    listeners: parts.listeners ?? (() => []),
+    tenantCall,
+    registryConfig: headerValues(trace.arrival.rawHeaders, 'x-registry-config')[0],
+  };
+}
+
+const remoteContext = (): GatewayError =>
+  new GatewayError(
+    'host-field-denied',
+    'denied: query.remote names a context whose Dockerfile cannot be judged; fetch it and send it as an archive',
+  );
 
 /** Takes an archive of images in, and judges the call once more by the names they take. */
 async function load(

@@ -50,6 +50,8 @@ export interface GatewayParts {
   /** Serves principals that have a tenant. */
   readonly tenancy: Tenancy;
   limits(): GatewayLimits;
+  /** Addresses the gateway listens on, `https://127.0.0.1:2376`: no build has the engine fetch from them. Default: none. */
+  listeners?(): readonly string[];
   /** Served API versions as minor numbers: `1.40` is 40. */
   readonly apiVersions: { readonly minMinor: number; readonly maxMinor: number };
   /** Reads request lines, of those API versions. */

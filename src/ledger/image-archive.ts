@@ -5,7 +5,8 @@ import { canonicalImageReference } from '../engine/image-reference.ts';
 import { readAlong } from '../engine/json.ts';
 import { list, map, plainJson, type StructSchema, struct, text, textMap, texts } from '../engine/schema.ts';
 import type { Json, JsonObject } from '../engine/types.ts';
-import { refuseArchive as refuse } from './tar-entries.ts';
+import { refuseArchive as refuse } from './tar-reader.ts';
+import { TAR_END, tarHeader, tarPadding } from './tar-writer.ts';
 
 /** Bytes of manifest.json, and of one image's configuration. */
 const MAX_JSON_BYTES = 4 * 1024 * 1024;
@@ -123,28 +124,17 @@ export async function* imageArchiveTar(
   read: (file: ArchiveFile) => AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {
   for (const [name, file] of archive.files) {
-    yield tarHeader(name, file.size);
+    yield header(name, file.size);
     yield* read(file);
-    yield padding(file.size);
+    yield tarPadding(file.size);
   }
-  yield tarHeader('manifest.json', archive.manifest.length);
+  yield header('manifest.json', archive.manifest.length);
   yield archive.manifest;
-  yield Buffer.concat([padding(archive.manifest.length), Buffer.alloc(1024)]);
+  yield Buffer.concat([tarPadding(archive.manifest.length), TAR_END]);
 }
 
-const padding = (size: number): Buffer => Buffer.alloc((512 - (size % 512)) % 512);
-
-function tarHeader(name: string, size: number): Buffer {
-  const header = Buffer.alloc(512);
-  header.write(name, 0, 'latin1');
-  header.write('0000644\x000000000\x000000000\0', 100, 'latin1');
-  header.write(`${size.toString(8).padStart(11, '0')}\x0000000000000\0`, 124, 'latin1');
-  header.write('        0', 148, 'latin1');
-  header.write('ustar\x0000', 257, 'latin1');
-  const sum = header.reduce((total, byte) => total + byte, 0);
-  header.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
-  return header;
-}
+const header = (path: string, size: number): Buffer =>
+  tarHeader({ type: 'file', path, size, target: '', mode: 0o644, mtime: 0, capability: undefined });
 
 const listOf = (value: Json | undefined): readonly Json[] => (Array.isArray(value) ? (value as readonly Json[]) : []);
 const objectOf = (value: Json | undefined): JsonObject =>

@@ -43,9 +43,9 @@ export function refuseReserved(labels: Json | undefined, owner: Owner, at: strin
   }
 }
 
-/** @param text a Dockerfile instruction, as `changes` of a commit or an import holds them */
-export function refuseReservedInstruction(text: string, at: string): void {
-  if (/^\s*label\s/i.test(text) && text.toLowerCase().includes(PREFIX)) throw reserved(`${PREFIX}*`, at);
+/** Refuses the name of a label in a Dockerfile. @throws {GatewayError} `label-reserved` */
+export function refuseReservedLabel(name: string, at: string): void {
+  if (name.toLowerCase().startsWith(PREFIX)) throw reserved(name, at);
 }
 
 const reserved = (key: string, at: string): GatewayError =>

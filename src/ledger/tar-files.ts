@@ -1,6 +1,7 @@
 // Reads a tar archive of plain files and folders, such as `docker save` writes, and gives the files one by one. Narrower than
-// tar-entries.ts: nothing of the archive is passed on, so what is not needed is refused. POSIX.1-2001 pax, with GNU long names.
-import { cleanEntryPath, paxPath, readHeader, refuseArchive as refuse } from './tar-entries.ts';
+// tar-reader.ts: nothing of the archive is passed on, so what is not needed is refused. POSIX.1-2001 pax, with GNU long names.
+import { Pieces } from './pieces.ts';
+import { cleanPath, readExtended, readHeader, refuseArchive as refuse } from './tar-reader.ts';
 
 const BLOCK = 512;
 /** Largest extended header, in bytes: it holds a name. */
@@ -39,6 +40,8 @@ async function readEntries(bytes: Pieces, sink: TarFileSink): Promise<void> {
       await readPadding(bytes);
       return;
     }
+    // `docker save` writes no file too large for a plain header.
+    if (((header[124] as number) & 0x80) !== 0) throw refuse('a header has a number that is not read');
     const { type, size, name } = readHeader(header);
     const padding = (BLOCK - (size % BLOCK)) % BLOCK;
     if (type === 'x' || type === 'L') {
@@ -47,7 +50,9 @@ async function readEntries(bytes: Pieces, sink: TarFileSink): Promise<void> {
       if (content === undefined) throw refuse('an extended header is too long');
       // A pax header that holds no name leaves it to the entry.
       longName =
-        type === 'L' ? content.toString('utf8', 0, size).replace(/\0+$/, '') : paxPath(content.subarray(0, size));
+        type === 'L'
+          ? content.toString('utf8', 0, size).replace(/\0+$/, '')
+          : readExtended(content.subarray(0, size)).path;
       continue;
     }
     const path = pathOf(longName ?? name);
@@ -77,7 +82,7 @@ async function readEntries(bytes: Pieces, sink: TarFileSink): Promise<void> {
 function pathOf(name: string): string {
   if (name.startsWith('/') || name.split('/').includes('..'))
     throw refuse(`the name ${JSON.stringify(name.slice(0, 80))} is not read`);
-  return cleanEntryPath(name);
+  return cleanPath(name);
 }
 
 async function readPadding(bytes: Pieces): Promise<void> {
@@ -86,43 +91,5 @@ async function readPadding(bytes: Pieces): Promise<void> {
     if (piece === undefined) return;
     read += piece.length;
     if (read > MAX_PADDING || piece.some((byte) => byte !== 0)) throw refuse('it goes on behind its end');
-  }
-}
-
-/** Bytes of a stream by number. */
-class Pieces {
-  readonly #reader: AsyncIterator<Uint8Array>;
-  #left: Buffer = Buffer.alloc(0);
-
-  constructor(source: AsyncIterable<Uint8Array>) {
-    this.#reader = source[Symbol.asyncIterator]();
-  }
-
-  async close(): Promise<void> {
-    await this.#reader.return?.(undefined);
-  }
-
-  /** The next bytes, at most so many; undefined at the end. */
-  async upTo(most: number): Promise<Buffer | undefined> {
-    while (this.#left.length === 0) {
-      const { value, done } = await this.#reader.next();
-      if (done === true) return undefined;
-      this.#left = Buffer.from(value.buffer, value.byteOffset, value.length);
-    }
-    const piece = this.#left.subarray(0, most);
-    this.#left = this.#left.subarray(piece.length);
-    return piece;
-  }
-
-  /** A few bytes in one piece; undefined when the stream ends before. */
-  async exactly(length: number): Promise<Buffer | undefined> {
-    const pieces: Buffer[] = [];
-    for (let left = length; left > 0; ) {
-      const piece = await this.upTo(left);
-      if (piece === undefined) return undefined;
-      pieces.push(Buffer.from(piece));
-      left -= piece.length;
-    }
-    return Buffer.concat(pieces);
   }
 }

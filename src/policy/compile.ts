@@ -344,6 +344,20 @@ export class PrincipalPolicies {
     return call.resources.filter((ref) => isRemade(call, ref));
   }
 
+  /** Whether a rule about the action says which images it may touch, or where they may come from. */
+  limitsImages(action: string): boolean {
+    const { denies, allows } = this.rulesFor(action);
+    const ceiling = this.ceiling?.rulesFor(action) ?? NO_RULES;
+    return [...denies, ...allows, ...ceiling].some(
+      ({ resources, labels, rule, when, error }) =>
+        error !== undefined ||
+        resources !== undefined ||
+        labels !== undefined ||
+        (rule.host !== undefined && rule.host.preset !== 'privileged') ||
+        when?.some((condition) => condition.readsResources) === true,
+    );
+  }
+
   #fill(compiled: CompiledRule): ReadyRule {
     if (compiled.ready !== undefined) return compiled.ready;
     let known = this.#filled.get(compiled);

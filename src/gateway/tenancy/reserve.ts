@@ -1,11 +1,12 @@
 // What a tenant's call will make: names are taken in the ledger together with the intent, before the engine hears of the call, and
 // the labels for people and tools are stamped.
 import { toCall } from '../../engine/call.ts';
+import { renderChanges } from '../../engine/dockerfile/changes.ts';
 import type { EngineCall, Json, JsonObject } from '../../engine/types.ts';
 import { GatewayError } from '../../errors.ts';
 import { countAnonymousVolumes } from '../../ledger/anonymous-volumes.ts';
 import type { LedgerEntry, OwnedKind } from '../../ledger/entry.ts';
-import { labelsOf, stamp } from '../../ledger/labels.ts';
+import { labelsOf, refuseReservedLabel, stamp } from '../../ledger/labels.ts';
 import { taken } from '../../ledger/missing.ts';
 import type { SealedKind } from '../../ledger/seal.ts';
 import { NO_SHARE } from '../../ledger/share.ts';
@@ -87,7 +88,8 @@ export async function reserve(call: EngineCall, tenantCall: TenantCall): Promise
         await takeReference(name, tenantCall);
         add('image', name, name, { ...tagged, ...loadedImage(name, tenantCall) });
       }
-      if (call.action === 'image.commit') return { call: stamped(call, tenantCall), pending };
+      if (call.action === 'image.commit') return { call: stamped(withChanges(call), tenantCall), pending };
+      if (call.action === 'image.import') return { call: withChanges(call), pending };
       return { call: call.action === 'build.run' ? withBuildLabels(call, tenantCall) : call, pending };
     }
     case 'image.remove':
@@ -214,6 +216,13 @@ function stamped(call: EngineCall, { owner, state }: TenantCall): EngineCall {
 const SEALED: ReadonlyMap<string, SealedKind> = new Map(
   (['container', 'volume', 'network', 'service', 'secret', 'config'] as const).map((kind) => [kind, kind]),
 );
+/** Instructions of a commit or an import, each as it was read. @throws {GatewayError} `query-ambiguous`, `label-reserved` */
+function withChanges(call: EngineCall): EngineCall {
+  const given = call.query.changes;
+  if (given === undefined) return call;
+  const changes = renderChanges(given, refuseReservedLabel);
+  return keepingIds(call, toCall({ ...call, query: { ...call.query, changes } }, call.body));
+}
 
 function withBuildLabels(call: EngineCall, { owner }: TenantCall): EngineCall {
   const given = call.query.labels?.[0];

@@ -5,7 +5,7 @@ import { canonicalImage } from '../../engine/references.ts';
 import type { EngineCall, Json, JsonObject, ResourceRef } from '../../engine/types.ts';
 import { GatewayError } from '../../errors.ts';
 import type { LedgerEntry, OwnedKind } from '../../ledger/entry.ts';
-import { labelsOfTasks, refuseReserved, refuseReservedInstruction } from '../../ledger/labels.ts';
+import { labelsOfTasks, refuseReserved } from '../../ledger/labels.ts';
 import { missing } from '../../ledger/missing.ts';
 import { type Named, withId } from '../../ledger/rewrite.ts';
 import { PREDEFINED_NETWORKS } from '../../ledger/views.ts';
@@ -162,7 +162,6 @@ function refuseLabels(call: EngineCall, { owner }: TenantCall): void {
       }
     }
   }
-  for (const change of call.query.changes ?? []) refuseReservedInstruction(change, 'query.changes');
   const labels = call.query.labels?.[0];
   if (call.action === 'build.run' && labels !== undefined && labels !== '') {
     refuseReserved(JSON.parse(labels) as Json, owner, 'query.labels');

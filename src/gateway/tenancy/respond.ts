@@ -282,9 +282,12 @@ async function respondImageStream(
   const { builds } = tenantCall.state;
   const buildId = call.action === 'build.run' ? call.query.buildid?.[0] : undefined;
   if (buildId !== undefined) builds.set(buildId, tenantCall.tenant);
+  const words = observeStream(caller);
   try {
-    const words = observeStream(caller);
     const outcome = await tenantCall.state.engine.forward(request, words.caller, options);
+    // With half an upload the engine made nothing.
+    const undone = outcome.end === 'complete' ? undefined : tenantCall.withdraw();
+    if (undone !== undefined) return { outcome, changes: undone };
     // Where nobody saw the end, what was reserved stays so until the engine is looked at.
     const isSeen = outcome.end === 'complete';
     if (!isSeen) tenantCall.onRelease(() => tenantCall.state.lookSoon());
@@ -292,6 +295,7 @@ async function respondImageStream(
     for (const entry of changes) tenantCall.ledger.apply(entry);
     return { outcome, changes };
   } finally {
+    words.finish();
     if (buildId !== undefined) builds.delete(buildId);
   }
 }

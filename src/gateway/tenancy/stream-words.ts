@@ -10,10 +10,13 @@ export interface StreamWords {
   readonly pulled: boolean;
   /** Id of the image that was made, or the start of it. */
   readonly imageId: string | undefined;
+  /** Tells the caller that the stream has ended, once what it said is known here. */
+  finish(): void;
 }
 
 export function observeStream(caller: CallerEnd): StreamWords {
   let tail = '';
+  let isOver = false;
   const observing: CallerEnd = {
     head: (status, reason, headers) => caller.head(status, reason, headers),
     write(chunk) {
@@ -21,12 +24,18 @@ export function observeStream(caller: CallerEnd): StreamWords {
       return caller.write(chunk);
     },
     onDrain: (resume) => caller.onDrain(resume),
-    end: () => caller.end(),
+    // Who hears the end asks for the image at once.
+    end: () => {
+      isOver = true;
+    },
     abort: () => caller.abort(),
     onGone: (gone) => caller.onGone(gone),
   };
   return {
     caller: observing,
+    finish() {
+      if (isOver) caller.end();
+    },
     get pulled() {
       return /"status":"Status: (Downloaded newer image|Image is up to date)/.test(tail);
     },

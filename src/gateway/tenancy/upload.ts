@@ -1,49 +1,30 @@
-// What a tenant uploads and the engine reads as more than files: the Dockerfile of a build names images, and they must be ones the
-// tenant may use. The archive streams through; the Dockerfile is held back until it was judged.
-import { createGunzip } from 'node:zlib';
-import { canonicalImage } from '../../engine/references.ts';
-import type { EngineCall } from '../../engine/types.ts';
+// What a tenant uploads, on its way to the engine, and uploads that clients compressed.
+import { createGunzip, createZstdDecompress } from 'node:zlib';
 import { GatewayError } from '../../errors.ts';
-import { imagesOfDockerfile } from '../../ledger/dockerfile.ts';
-import { familiarImage } from '../../ledger/missing.ts';
-import { cleanEntryPath, judgedTar, type TarJudge } from '../../ledger/tar-entries.ts';
-import { ask, type Fields, inner, text } from './engine-state.ts';
-import { takePull, useImage } from './images.ts';
 import type { TenantCall } from './tenant-call.ts';
 
-/** The upload of a call as it may reach the engine. Reading it throws `archive-unreadable` or `object-not-found`. */
-export function judgedUpload(
-  call: EngineCall,
-  stream: AsyncIterable<Uint8Array>,
-  tenantCall: TenantCall,
-): AsyncIterable<Uint8Array> {
-  if (tenantCall.archive !== undefined) return noticed(tenantCall.archive.body(), tenantCall);
-  return noticed(call.action === 'build.run' ? judgedContext(call, stream, tenantCall) : stream, tenantCall);
+/** An upload of a tenant's that is noticed when it breaks: the engine did nothing with it then. */
+export async function* noticed(stream: AsyncIterable<Uint8Array>, tenantCall: TenantCall): AsyncGenerator<Uint8Array> {
+  // Until the last of it is on its way: a caller may leave, and the call end, before the break itself is heard of.
+  tenantCall.isUploadBroken = true;
+  yield* stream;
+  tenantCall.isUploadBroken = false;
 }
 
-async function* noticed(stream: AsyncIterable<Uint8Array>, tenantCall: TenantCall): AsyncGenerator<Uint8Array> {
-  try {
-    yield* stream;
-  } catch (error) {
-    tenantCall.isUploadBroken = true;
-    throw error;
-  }
-}
+/** Bytes that tell how an upload is compressed. */
+const MAGIC_BYTES = 6;
 
-function judgedContext(
-  call: EngineCall,
-  stream: AsyncIterable<Uint8Array>,
-  tenantCall: TenantCall,
-): AsyncIterable<Uint8Array> {
-  const given = call.query.dockerfile?.[0] ?? '';
-  const path = cleanEntryPath(given === '' ? 'Dockerfile' : given);
-  const names = new Set([path, ...(path === 'Dockerfile' ? ['dockerfile'] : [])]);
-  const judge: TarJudge = {
-    wants: (entry) => names.has(entry),
-    leadsTo: (entry) => path.startsWith(`${entry}/`),
-    judge: (_entry, content) => judgeDockerfile(content, call, tenantCall),
-  };
-  return judgedTar(uncompressed(stream), judge);
+/** @throws {GatewayError} `archive-unreadable` for what the engine could read and we cannot */
+function formatOf(first: Buffer): 'gzip' | 'zstd' | undefined {
+  const magic = first.toString('hex', 0, MAGIC_BYTES);
+  if (magic.startsWith('1f8b')) return 'gzip';
+  if (magic.startsWith('28b52ffd')) return 'zstd';
+  const other = magic.startsWith('425a68') ? 'bzip2' : magic.startsWith('fd377a585a00') ? 'xz' : undefined;
+  if (other === undefined) return undefined;
+  throw new GatewayError(
+    'archive-unreadable',
+    `the archive cannot be judged: it is compressed with ${other}; send it plain, or as gzip or zstd`,
+  );
 }
 
 /** Clients may compress what they send; the engine receives what was judged. */
@@ -51,7 +32,7 @@ export async function* uncompressed(stream: AsyncIterable<Uint8Array>): AsyncGen
   const reader = stream[Symbol.asyncIterator]();
   try {
     let first: Buffer = Buffer.alloc(0);
-    while (first.length < 2) {
+    while (first.length < MAGIC_BYTES) {
       const { value, done } = await reader.next();
       if (done === true) break;
       first = Buffer.concat([first, value]);
@@ -64,7 +45,8 @@ export async function* uncompressed(stream: AsyncIterable<Uint8Array>): AsyncGen
         yield value;
       }
     }
-    if (first[0] === 0x1f && first[1] === 0x8b) yield* unzipped(all());
+    const format = formatOf(first);
+    if (format !== undefined) yield* unpacked(all(), format);
     else yield* all();
   } finally {
     // An upload that was refused is read past.
@@ -72,8 +54,8 @@ export async function* uncompressed(stream: AsyncIterable<Uint8Array>): AsyncGen
   }
 }
 
-async function* unzipped(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  const gunzip = createGunzip();
+async function* unpacked(stream: AsyncIterable<Uint8Array>, format: 'gzip' | 'zstd'): AsyncGenerator<Uint8Array> {
+  const gunzip = format === 'gzip' ? createGunzip() : createZstdDecompress();
   void (async () => {
     try {
       for await (const chunk of stream) {
@@ -95,44 +77,3 @@ async function* unzipped(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
     gunzip.destroy();
   }
 }
-
-async function judgeDockerfile(content: Buffer, call: EngineCall, tenantCall: TenantCall): Promise<void> {
-  const given = call.query.buildargs?.[0];
-  const buildArgs = given === undefined || given === '' ? {} : (JSON.parse(given) as Record<string, string | null>);
-  const isPulled = /^(1|true)$/i.test(call.query.pull?.[0] ?? '');
-  for (const written of imagesOfDockerfile(content.toString('utf8'), buildArgs)) {
-    await judgeBase(canonicalImage(written), isPulled, tenantCall);
-  }
-}
-
-/** An image a build starts from: the tenant's, a shared one, or one the engine is yet to fetch. */
-async function judgeBase(name: string, isPulled: boolean, tenantCall: TenantCall): Promise<void> {
-  const { ledger, state } = tenantCall;
-  const others = ledger.holders('image', name).some((entry) => entry.tenant !== tenantCall.tenant);
-  const isMine = ledger.owned(tenantCall.tenant, 'image', name) !== undefined;
-  if (others && !isMine) throw notThere(name);
-  const takesPull = isPulled && !name.startsWith('sha256:') && (await takePull(name, tenantCall));
-  const image = await ask(state.engine, `/images/${name.split('/').map(encodeURIComponent).join('/')}/json`);
-  if (image === undefined) {
-    if (name.startsWith('sha256:')) throw notThere(name);
-    tenantCall.bring(name, undefined);
-    tenantCall.hold('image', name);
-    return;
-  }
-  if (takesPull) tenantCall.bring(name, text(inner(image, 'Id')));
-  await useImage({ kind: 'image', name, at: 'Dockerfile', role: 'uses' }, tenantCall);
-  const triggers = inner(inner(image, 'Config') as Fields, 'OnBuild');
-  if (Array.isArray(triggers) && triggers.some((trigger) => /from=/i.test(String(trigger)))) {
-    throw new GatewayError(
-      'archive-unreadable',
-      `the image ${familiarImage(name)} has a trigger that takes files from another image; it cannot be judged`,
-    );
-  }
-}
-
-/** As the engine answers for a name its registry does not know. */
-const notThere = (name: string): GatewayError =>
-  new GatewayError(
-    'object-not-found',
-    `pull access denied for ${familiarImage(name)}, repository does not exist or may require 'docker login'`,
-  );

@@ -1,8 +1,9 @@
-// Checks the query of a build: what it may reach while it runs, and where its context and result lie. The context itself
-// streams by unread, so what a Dockerfile fetches is not seen here.
+// Checks a build: what it may reach while it runs, where its context and result lie, and, once its Dockerfile was read, where
+// images and files come from.
+import { readAddress } from '../../engine/dockerfile/address.ts';
 import type { EngineCall } from '../../engine/types.ts';
 import type { CallCheck } from './container.ts';
-import { isListedRegistry } from './images.ts';
+import { checkImage, isListedRegistry } from './images.ts';
 import { isHostNetwork } from './isolation.ts';
 import { networksInUseCheck } from './networks.ts';
 import type { Report } from './report.ts';
@@ -65,6 +66,17 @@ const cacheFrom: QueryCheck = (rules, value, at, report) => {
   }
 };
 
+/** A file of the context: Podman takes a list in JSON, and addresses. */
+const dockerfile: QueryCheck = (_rules, value, at, report) => {
+  if (/^\s*\[|:\/\/|\0/.test(value) || value.split('/').includes('..'))
+    report.deny(at, value, `is ${quote(value)} (allowed: a file of the context)`);
+};
+
+/** Lines of the build's own hosts file. */
+const extraHosts: QueryCheck = (_rules, value, at, report) => {
+  if (!/^[\w.-]+[:=][\w.:[\]-]+$/.test(value)) report.deny(at, value, `is ${quote(value)} (allowed: NAME:ADDRESS)`);
+};
+
 /** Every parameter of POST /build; null is free. */
 const PARAMETERS: ReadonlyMap<string, QueryCheck | null> = new Map<string, QueryCheck | null>([
   ['remote', remote],
@@ -76,17 +88,41 @@ const PARAMETERS: ReadonlyMap<string, QueryCheck | null> = new Map<string, Query
   ['version', version],
   ['session', session],
   ['cachefrom', cacheFrom],
+  ['dockerfile', dockerfile],
+  ['extrahosts', extraHosts],
   ...[
-    ...['dockerfile', 't', 'extrahosts', 'q', 'nocache', 'pull', 'rm', 'forcerm', 'memory', 'memswap', 'cpushares'],
+    ...['t', 'q', 'nocache', 'pull', 'rm', 'forcerm', 'memory', 'memswap', 'cpushares'],
     ...['cpusetcpus', 'cpusetmems', 'cpuperiod', 'cpuquota', 'buildargs', 'shmsize', 'squash', 'labels', 'platform'],
     ...['target', 'buildid', 'ulimits'],
   ].map((name): [string, null] => [name, null]),
 ]);
 
+/** What a Dockerfile takes from elsewhere: the engine connects there by itself. */
+function checkDockerfile(rules: HostRules, call: EngineCall, report: Report): void {
+  const orOwn = rules.registriesListed ? '' : ', or any with credentials of your own';
+  for (const { kind, name, at } of call.resources) {
+    // An image by its id is there already.
+    if (kind !== 'image' || at.startsWith('query.') || name.startsWith('sha256:')) continue;
+    if (rules.registriesListed || call.credentials !== true) checkImage(rules.registries, name, at, report, orOwn);
+  }
+  for (const { url, at } of call.fetches ?? []) {
+    const host = readAddress(url)?.host;
+    if (host !== undefined && isListedHost(rules.sources, host)) continue;
+    const allowed =
+      rules.sources.length === 0 ? 'none; list hosts under sources, or RUN wget' : oneOfWords(rules.sources);
+    report.deny(at, url, `makes the engine fetch ${quote(url)} (allowed: ${allowed})`);
+  }
+}
+
+/** `*` is any host, `*.example.com` any below it. */
+const isListedHost = (listed: readonly string[], host: string): boolean =>
+  listed.some((one) => one === '*' || one === host || (one.startsWith('*.') && host.endsWith(one.slice(1))));
+
 export function build(rules: HostRules): CallCheck {
   const checkNetworks = networksInUseCheck(rules);
   return (call: EngineCall, report: Report) => {
     checkNetworks(call, report);
+    checkDockerfile(rules, call, report);
     for (const name in call.query) {
       const check = PARAMETERS.get(name);
       if (check === null) continue;

@@ -129,6 +129,10 @@ const registry = textLike(
   (text) => text === '*' || /^[A-Za-z0-9][A-Za-z0-9._-]*(?::\d{1,5})?(?:\/[a-z0-9._-]+)*$/.test(text),
   'a registry like ghcr.io or registry.example:5000/team, or *',
 );
+const source = textLike(
+  (text) => /^(?:\*|(?:\*\.)?[A-Za-z0-9][A-Za-z0-9.-]*)$/.test(text),
+  'a host like github.com or *.example.com, or *',
+);
 const field = textLike((text) => /^[A-Za-z][\w.[\]-]*$/.test(text), 'the path of a field like HostConfig.NewField');
 
 const flag: Read<boolean> = (value, where, problems) => {
@@ -186,6 +190,7 @@ const READERS: Readonly<Record<keyof HostSpec, Read<unknown>>> = {
   networkDrivers: listOf(name),
   network: fields({ drivers: listOf(name), options: listOf(name), subnets: listOf(subnet) }),
   registries: listOf(registry),
+  sources: listOf(source),
   limits: fields({ memory, cpus, pids }),
   exec: fields({ privileged: flag }),
   remakes: flag,

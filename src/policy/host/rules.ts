@@ -57,6 +57,8 @@ export interface HostRules {
   readonly registries: readonly string[];
   /** The policy lists them. Where it does not, a caller with credentials of its own may pull from any. */
   readonly registriesListed: boolean;
+  /** Hosts files come from, some as `*.example.com`. */
+  readonly sources: readonly string[];
   readonly limits: LimitRules;
   readonly execPrivileged: boolean;
 }
@@ -161,6 +163,7 @@ export function hostRules(
     subnets: subnets.map((text) => need(parseSubnet(text), 'network.subnets', text)),
     registries: spec.registries ?? values.registries,
     registriesListed: spec.registries !== undefined,
+    sources: (spec.sources ?? []).map((host) => host.toLowerCase()),
     limits: limitRules(spec),
     execPrivileged: spec.exec?.privileged ?? false,
   };

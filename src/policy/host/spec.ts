@@ -69,6 +69,11 @@ export interface HostSpec {
    * login with credentials of the caller's own.
    */
   readonly registries?: readonly string[];
+  /**
+   * Hosts the engine may fetch files of a build from (ADD of an address): `github.com`, `*.example.com`, or `*`. Default none. The
+   * engine follows what such a host redirects to.
+   */
+  readonly sources?: readonly string[];
   readonly limits?: HostLimits;
   readonly exec?: { readonly privileged?: boolean };
   /**
