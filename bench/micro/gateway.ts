@@ -109,7 +109,7 @@ const gateway = assembleGateway({
   },
   engine,
   inFlight: new Lane({ places: 'calls', setting: 'limits.calls' }, () => bounds),
-  limits: () => ({ bodyBytes: 4 << 20, bodyTimeoutMs: 1000 }),
+  limits: () => ({ bodyBytes: 4 << 20, bodyTimeoutMs: 1000, labelBytes: 65536 }),
   apiVersions: { minMinor: 40, maxMinor: 56 },
   seen: new SeenCalls({ minMinor: 40, maxMinor: 56 }),
   redact: redactorFor(store),

@@ -142,6 +142,7 @@ export const LIMITS = {
   engineStreams: [4096, 4, 100_000, 'streams'],
   engineQueueMs: [10_000, 1, 600_000, 'milliseconds'],
   sharePercent: [25, 1, 100, 'percent'],
+  labelBytes: [64 * 1024, 0, 16 * 1024 * 1024, 'bytes'],
   loadBytes: [1024 ** 3, 0, 8 * 1024 ** 3 - 1, 'bytes'],
   strangerRows: [60, 1, 1_000_000, 'rows'],
   auditQueue: [10_000, 1, 1_000_000, 'rows'],

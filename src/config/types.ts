@@ -71,6 +71,8 @@ export interface Limits {
   readonly engineQueueMs: number;
   /** Most of what is free to all that one identity may hold of each of these, in percent. */
   readonly sharePercent: number;
+  /** Labels and driver options of one object together. */
+  readonly labelBytes: number;
   /** Largest image archive a tenant loads; up to four are on disk at once. 0 loads none. */
   readonly loadBytes: number;
   /** Audit rows for refusals of one address without credentials, per minute and five minutes' worth at once; further ones are counted. */

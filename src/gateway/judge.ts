@@ -4,6 +4,7 @@ import { toCall } from '../engine/call.ts';
 import { classify } from '../engine/classify.ts';
 import { bodyKindOfTarget, decodeBody, EMPTY_JSON } from '../engine/decode.ts';
 import { BODY_SETTING } from '../engine/json.ts';
+import { labelBytes } from '../engine/label-bytes.ts';
 import { hasRegistryCredentials } from '../engine/registry-credentials.ts';
 import { renderBody } from '../engine/render-body.ts';
 import { renderTarget } from '../engine/render-target.ts';
@@ -81,6 +82,7 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
     call = Object.freeze({ ...call, credentials: true });
   }
   trace.call = call;
+  checkLabels(call, parts.limits().labelBytes);
   if (principal.tenant !== undefined) {
     trace.tenantCall = await parts.tenancy.begin(
       { ...principal, tenant: principal.tenant },
@@ -173,6 +175,16 @@ async function load(
   const verdict = judgeCall(trace, policies, named);
   if (verdict.effect === 'deny') throwDenial(trace, verdict);
   return named;
+}
+
+/** Every list shows them: a few objects with large ones would keep whoever lists, and what filters lists, busy. */
+function checkLabels(call: EngineCall, maxBytes: number): void {
+  const bytes = call.operation.class === 'read' ? 0 : labelBytes(call);
+  if (bytes <= maxBytes) return;
+  throw new GatewayError(
+    'body-too-large',
+    `the labels and driver options of one object may have ${maxBytes} bytes together (limits.labelBytes), these have ${bytes}`,
+  );
 }
 
 async function decodeCall(trace: Trace, target: Target, parts: GatewayParts): Promise<EngineCall> {

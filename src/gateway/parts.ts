@@ -17,6 +17,8 @@ import type { Tenancy } from './tenancy/tenancy.ts';
 export interface GatewayLimits {
   /** Largest JSON body, in bytes. */
   readonly bodyBytes: number;
+  /** Labels and driver options of one object together, in bytes. */
+  readonly labelBytes: number;
   /** Longest time for a JSON body to arrive, in ms. */
   readonly bodyTimeoutMs: number;
 }

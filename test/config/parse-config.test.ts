@@ -36,6 +36,7 @@ test('only engine is required; everything else has a default', () => {
       engineStreams: 4096,
       engineQueueMs: 10000,
       sharePercent: 25,
+      labelBytes: 65536,
       loadBytes: 1073741824,
       strangerRows: 60,
       auditQueue: 10000,
