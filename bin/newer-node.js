@@ -31,7 +31,7 @@ export function newerNode() {
   const name = packageName();
   const beside = join(ROOT, 'node_modules', name, 'bin', PROGRAM);
   if (existsSync(beside)) return beside;
-  const needs = `dockgate needs Node 22.18 or newer, this is Node ${process.versions.node}`;
+  const needs = `needs Node 22.18 or newer, this is Node ${process.versions.node}`;
   const listed = join(ROOT, 'dist', 'runtime.json');
   const entry = existsSync(listed) ? JSON.parse(readFileSync(listed, 'utf8'))[name] : undefined;
   if (entry === undefined) throw new Error(needs);
@@ -44,7 +44,7 @@ export function newerNode() {
 
 /** Lets npm put the package into a folder beside the wanted one, which then takes its place: nobody sees half of it. */
 function fetchNode(name, { version, integrity }, folder, needs) {
-  process.stderr.write(`${needs}: fetching Node ${version} with npm into ${folder}, once\n`);
+  process.stderr.write(`dockgate: ${needs}: fetching Node ${version} with npm into ${folder}, once\n`);
   mkdirSync(dirname(folder), { recursive: true });
   const made = mkdtempSync(`${folder}.`);
   try {
@@ -66,7 +66,7 @@ function fetchNode(name, { version, integrity }, folder, needs) {
       encoding: 'utf8',
       shell: !isScript && process.platform === 'win32',
     });
-    const why = ran.error === undefined ? ran.stderr.trim().split('\n')[0] : ran.error.message;
+    const why = ran.error === undefined ? ran.stderr.trim().split('\n').slice(0, 3).join('; ') : ran.error.message;
     if (ran.status !== 0) throw new Error(`${needs}, and npm did not bring one: ${why}`);
     try {
       renameSync(made, folder);

@@ -126,8 +126,9 @@ async function ensureIdentities({ open }: RunningGateway): Promise<void> {
 }
 
 /**
- * A folder that is DOCKER_CONFIG and DOCKER_CERT_PATH at once: the token as a header, a client certificate for what sends
- * no header (buildx), and the CA to trust.
+ * A folder for DOCKER_CERT_PATH: a client certificate and the CA to trust. People's own DOCKER_CONFIG, with their plugins,
+ * contexts and logins, stays theirs. A config.json with a token as a header lies beside it for what speaks no client
+ * certificate.
  */
 async function clientFolder({ open }: RunningGateway, config: Config, name: string): Promise<string> {
   const folder = join(config.data, 'clients', name);
@@ -184,7 +185,7 @@ function welcome(at: {
   standin: boolean;
 }): string {
   const be = (folder: string) =>
-    `  export DOCKER_HOST=tcp://127.0.0.1:${at.port} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=${shellWord(folder)} DOCKER_CONFIG=${shellWord(folder)}`;
+    `  export DOCKER_HOST=tcp://127.0.0.1:${at.port} DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=${shellWord(folder)}`;
   const dataFlag = at.data === resolve('data') ? '' : ` --data ${shellWord(at.data)}`;
   return `
 dockgate ${VERSION} is ready: https://127.0.0.1:${at.port} in front of ${at.engine}${at.standin ? ' (the stand-in)' : ''}

