@@ -248,6 +248,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       onSettled: stored.settled,
       seal: new LedgerSeal(secretSetting(store.settings, 'ledger-seal')),
       isShared: (reference) => isShared(reference),
+      refreshesShared: () => current.tenants.refreshShared,
       spool: createSpool(join(config.data, 'spool')),
       maxLoadBytes: () => current.limits.loadBytes,
       limitsOf: (name) => store.tenants.get(name),

@@ -117,6 +117,8 @@ export interface Config {
   readonly tenants: {
     /** Images that belong to nobody and may be used by every tenant: references, in which `*` stands for anything. */
     readonly sharedImages: readonly string[];
+    /** A tenant's pull may move such a name to what its registry has now. */
+    readonly refreshShared: boolean;
   };
   /** A listener of its own for `/metrics`, open to whoever reaches it; without it only operators can read them. */
   readonly metrics?: { readonly listen: HttpListener | HttpsListener };

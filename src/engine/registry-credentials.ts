@@ -5,11 +5,13 @@
 const SECRETS = ['password', 'auth', 'identitytoken', 'registrytoken'];
 /** A header is limited anyway; what is longer is no credential. */
 const MAX_LENGTH = 64 * 1024;
+/** The alphabet for addresses, padded: the engine reads no other and takes the rest for no credentials (RFC 4648 section 5). */
+const BASE64URL = /^(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-]{2}==|[A-Za-z0-9_-]{3}=)?$/;
 
 /** @param values every X-Registry-Auth line of the request */
 export function hasRegistryCredentials(values: readonly string[]): boolean {
   const [value] = values;
-  if (value === undefined || values.length !== 1 || value.length > MAX_LENGTH) return false;
+  if (value === undefined || values.length !== 1 || value.length > MAX_LENGTH || !BASE64URL.test(value)) return false;
   try {
     return isCredential(JSON.parse(Buffer.from(value, 'base64url').toString('utf8')));
   } catch {

@@ -116,6 +116,7 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
     const leases = [principal.leaseMs, trace.decision?.obligations.leaseMs].filter((ms) => ms !== undefined);
     if (leases.length > 0) trace.tenantCall.lease(Math.min(...leases));
     if (call.action === 'image.load') call = await load(call, trace.tenantCall, policies, trace);
+    trace.tenantCall.registryAuth = headerValues(arrival.rawHeaders, 'x-registry-auth')[0];
     call = await trace.tenantCall.reserve(call);
     trace.call = call;
     trace.ledger = trace.tenantCall.reserved;

@@ -19,6 +19,7 @@ export type Serving =
   | 'rename'
   | 'prune'
   | 'image-stream'
+  | 'push'
   | 'nothing';
 
 const PLAIN = [
@@ -50,7 +51,6 @@ const PLAIN = [
   'image.search',
   'image.distribution',
   'image.attestations',
-  'image.push',
   'image.export',
   'build.session',
   'build.control',
@@ -108,6 +108,7 @@ const SERVING: ReadonlyMap<string, Serving> = new Map<string, Serving>([
     'config.remove',
   ].map((action) => [action, 'remove'] as const),
   ['container.rename', 'rename'],
+  ['image.push', 'push'],
   ...['container.prune', 'volume.prune', 'network.prune', 'image.prune'].map((action) => [action, 'prune'] as const),
   ...['image.pull', 'image.import', 'image.load', 'build.run'].map((action) => [action, 'image-stream'] as const),
   ...['plugin.list', 'node.list', 'build.prune'].map((action) => [action, 'nothing'] as const),

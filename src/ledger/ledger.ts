@@ -159,6 +159,12 @@ export class Ledger {
     return this.#shelves.get(`${tenant}/${kind}`)?.byId.get(id);
   }
 
+  /** What a tenant pulled under an image name that means another image to somebody else: known by its digest, sent as such. */
+  aliased(tenant: string, name: string): LedgerEntry | undefined {
+    const entry = this.#shelves.get(`${tenant}/image`)?.byName.get(name);
+    return entry !== undefined && entry.id !== name && entry.id.includes('@') ? entry : undefined;
+  }
+
   /** Live and pending entries of anybody's for a full id. */
   holders(kind: OwnedKind, id: string): readonly LedgerEntry[] {
     return this.#holders.get(`${kind}/${id}`) ?? NONE;

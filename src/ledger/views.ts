@@ -5,6 +5,7 @@ import { canonicalImageReference } from '../engine/image-reference.ts';
 import type { OwnedKind } from './entry.ts';
 import { TENANT_LABEL } from './labels.ts';
 import type { Ledger } from './ledger.ts';
+import { familiarImage } from './missing.ts';
 import { onlyShown } from './shown-fields.ts';
 
 export type Fields = Record<string, unknown>;
@@ -125,7 +126,14 @@ export function imageView(view: View, image: unknown): Fields | undefined {
   const changed: Fields = {};
   const tags = list(from.RepoTags).filter(isSeen);
   const digests = list(from.RepoDigests).filter(isSeen);
-  if (tags.length !== list(from.RepoTags).length) changed.RepoTags = tags;
+  // Names that mean this image to the tenant alone.
+  const aliases = view.ledger
+    .imageHolders(shown.id)
+    .filter(({ tenant, id, name }) => tenant === view.tenant && id !== name && id.includes('@'))
+    .map(({ name }) => familiarImage(name))
+    .filter((name) => !tags.includes(name));
+  if (aliases.length > 0) changed.RepoTags = [...tags, ...aliases];
+  else if (tags.length !== list(from.RepoTags).length) changed.RepoTags = tags;
   if (digests.length !== list(from.RepoDigests).length) changed.RepoDigests = digests;
   // How many containers use it, which, and when somebody last named it: of others as well.
   if ('Containers' in given && given.Containers !== -1) changed.Containers = -1;
@@ -156,6 +164,16 @@ const manifestView =
     const own = Array.isArray(Containers) ? Containers.filter((id) => isOwn(view, 'container', id)) : null;
     return { ...shown, ImageData: { Platform, Size, Containers: own } };
   };
+
+/**
+ * A line of a push's progress. The engine remembers of each layer where it was pushed to, whoever did it, and names that repository
+ * where the registry can take the layer from there.
+ */
+export const pushView = (line: unknown): boolean | object => {
+  const { status } = fields(line);
+  if (typeof status !== 'string' || !status.startsWith('Mounted from ')) return true;
+  return { ...fields(line), status: 'Mounted from another repository' };
+};
 
 /** A network of a list or of `inspect`: what others plugged into a shared one is left out. */
 export function networkView({ tenant, ledger }: View, network: unknown): Fields | undefined {

@@ -47,7 +47,7 @@ test('only engine is required; everything else has a default', () => {
     issuers: [],
     hostNames: [],
     apiVersions: { min: '1.40' },
-    tenants: { sharedImages: ['*'] },
+    tenants: { sharedImages: ['*'], refreshShared: false },
   });
 });
 

@@ -49,6 +49,8 @@ export async function useImage(
     return undefined;
   }
   if (tenantCall.ledger.owned(tenantCall.tenant, 'image', name) !== undefined) return undefined;
+  const alias = tenantCall.ledger.aliased(tenantCall.tenant, name);
+  if (alias !== undefined) return { ...(alias.parent === undefined ? {} : { id: alias.parent }), write: alias.id };
   // A name of others is not asked for: what it means must not show in the time an answer takes.
   const isOthers = tenantCall.ledger.holders('image', name).length > 0;
   const found = await findImage(engine, isOthers ? nobodys(name) : name);
@@ -147,7 +149,7 @@ export async function takePull(reference: string, tenantCall: TenantCall): Promi
 }
 
 /** Whether an image came from the registry its name points to. */
-function isFromRegistry(image: FoundImage, reference: string): boolean {
+export function isFromRegistry(image: FoundImage, reference: string): boolean {
   const repository = repositoryOf(reference);
   return image.digests.some((digest) => {
     const canonical = canonicalOf(digest);
@@ -155,7 +157,7 @@ function isFromRegistry(image: FoundImage, reference: string): boolean {
   });
 }
 
-function repositoryOf(reference: string): string {
+export function repositoryOf(reference: string): string {
   const at = reference.indexOf('@');
   const named = at < 0 ? reference : reference.slice(0, at);
   const colon = named.lastIndexOf(':');

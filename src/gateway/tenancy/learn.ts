@@ -122,7 +122,7 @@ function takingOver(entry: LedgerEntry, { ledger, tenant, owner }: TenantCall): 
 /** A pull that ended well. What was shared before stays everybody's. */
 export async function learnPull(reference: string, tenantCall: TenantCall): Promise<LedgerEntry[]> {
   const [pending] = tenantCall.pending;
-  if (pending !== undefined) return pulled(pending, tenantCall);
+  if (pending !== undefined) return [...outdated(pending, tenantCall), ...(await pulled(pending, tenantCall))];
   if (!tenantCall.claimsPull) return [];
   const isRepository = !/[:@]/.test(reference.slice(reference.lastIndexOf('/') + 1));
   const names = isRepository ? await tagsOf(reference, tenantCall) : [reference];
@@ -135,6 +135,17 @@ export async function learnPull(reference: string, tenantCall: TenantCall): Prom
     changes.push(...(await pulled(entry, tenantCall)));
   }
   return changes;
+}
+
+/** What a tenant knew under the name, or the digest, before: it keeps the image, and the name means the new one. */
+function outdated(entry: LedgerEntry, { ledger, tenant }: TenantCall): LedgerEntry[] {
+  if (entry.id === entry.name) return [];
+  const before = ledger.aliased(tenant, entry.name);
+  const twin = ledger.holders('image', entry.id).find((one) => one.tenant === tenant && one.key !== entry.key);
+  return [
+    ...(before === undefined || before === twin ? [] : [{ ...before, name: before.id }]),
+    ...(twin === undefined ? [] : [voided(twin)]),
+  ];
 }
 
 /** A claim to a name that was fetched, when there is an image under it; the image it meant before stays the tenant's. */

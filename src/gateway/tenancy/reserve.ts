@@ -7,12 +7,13 @@ import { GatewayError } from '../../errors.ts';
 import { countAnonymousVolumes } from '../../ledger/anonymous-volumes.ts';
 import type { LedgerEntry, OwnedKind } from '../../ledger/entry.ts';
 import { labelsOf, refuseReservedLabel, stamp } from '../../ledger/labels.ts';
-import { taken } from '../../ledger/missing.ts';
+import { familiarImage, taken } from '../../ledger/missing.ts';
 import type { SealedKind } from '../../ledger/seal.ts';
 import { NO_SHARE } from '../../ledger/share.ts';
 import { findImage, findVolume, isAnsweredTo } from './engine-state.ts';
 import { counts } from './fill-share.ts';
-import { removable, takePull, takeReference } from './images.ts';
+import { removable, repositoryOf, takeReference } from './images.ts';
+import { planPull } from './pull-plan.ts';
 import { pinned } from './swarm.ts';
 import type { TenantCall } from './tenant-call.ts';
 
@@ -97,7 +98,14 @@ export async function reserve(call: EngineCall, tenantCall: TenantCall): Promise
       return { call, pending };
     case 'image.pull': {
       const reference = call.resources[0]?.name ?? '';
-      tenantCall.claimsPull = await takePull(reference, tenantCall);
+      const plan = await planPull(reference, tenantCall);
+      if (plan.kind === 'by-digest') {
+        const canonical = `${repositoryOf(reference)}@${plan.digest}`;
+        // Nobody owns it by a name: an entry for what is there already is put in the place of the old one when the pull is over.
+        if (plan.isAlias) add('image', canonical, reference, { isPulled: true });
+        return { call: withDigest(call, plan.digest, reference), pending };
+      }
+      tenantCall.claimsPull = plan.claims;
       // The name is the tenant's from now on, so that it is nobody else's whatever becomes of the call.
       const isNamed = /[:@]/.test(reference.slice(reference.lastIndexOf('/') + 1));
       if (tenantCall.claimsPull && isNamed && tenantCall.ledger.owned(owner.tenant, 'image', reference) === undefined) {
@@ -193,6 +201,12 @@ async function takeVolume(name: string, tenantCall: TenantCall): Promise<void> {
   const found = await findVolume(state.engine, name);
   check();
   if (found !== undefined) throw taken('volume', name);
+}
+
+/** The pull of a tag as one of the digest its registry has under it: no tag is moved. */
+function withDigest(call: EngineCall, digest: string, reference: string): EngineCall {
+  const query = { ...call.query, fromImage: [familiarImage(repositoryOf(reference))], tag: [digest] };
+  return keepingIds(call, toCall({ ...call, query }, call.body));
 }
 
 function withField(call: EngineCall, field: string, value: Json): EngineCall {

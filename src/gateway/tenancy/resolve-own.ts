@@ -6,7 +6,7 @@ import type { EngineCall, Json, JsonObject, ResourceRef } from '../../engine/typ
 import { GatewayError } from '../../errors.ts';
 import type { LedgerEntry, OwnedKind } from '../../ledger/entry.ts';
 import { labelsOfTasks, refuseReserved } from '../../ledger/labels.ts';
-import { missing } from '../../ledger/missing.ts';
+import { familiarImage, missing } from '../../ledger/missing.ts';
 import { type Named, withId } from '../../ledger/rewrite.ts';
 import { PREDEFINED_NETWORKS } from '../../ledger/views.ts';
 import { findImage } from './engine-state.ts';
@@ -93,6 +93,7 @@ async function own(reference: ResourceRef, call: EngineCall, tenantCall: TenantC
     case 'image':
       // A search names a registry, and a pull brings what may not be there yet.
       if (call.action === 'image.search' || call.action === 'image.pull') return undefined;
+      if (call.action === 'image.push') refuseAlias(reference, tenantCall);
       return useImage(reference, tenantCall);
     case 'task': {
       const id = await ownTask(name, tenantCall);
@@ -109,6 +110,15 @@ async function own(reference: ResourceRef, call: EngineCall, tenantCall: TenantC
     default:
       throw missing(kind, name);
   }
+}
+
+/** A name that means another image to its maker here is not the tenant's to send: the engine would send the maker's. */
+function refuseAlias({ name }: ResourceRef, { ledger, tenant }: TenantCall): void {
+  if (ledger.owned(tenant, 'image', name) !== undefined || ledger.aliased(tenant, name) === undefined) return;
+  throw new GatewayError(
+    'conflict',
+    `conflict: ${familiarImage(name)} is the name of another image here; tag yours with a name of its own and push that`,
+  );
 }
 
 function found(tenantCall: TenantCall, kind: OwnedKind, reference: ResourceRef): LedgerEntry {

@@ -15,6 +15,7 @@ import {
   infoView,
   isOwn,
   networkView,
+  pushView,
   versionView,
   volumesView,
 } from '../../ledger/views.ts';
@@ -75,6 +76,13 @@ export async function respondToTenant(
     }
     case 'events': {
       const filter = new JsonLines((event) => seesEvent(tenantCall, event));
+      const onHead = options.onHead?.bind(options);
+      return unchanged(
+        await forwardFiltered(engine, request, caller, filter, { ending: options.ending, onHead, waits: false }),
+      );
+    }
+    case 'push': {
+      const filter = new JsonLines(pushView);
       const onHead = options.onHead?.bind(options);
       return unchanged(
         await forwardFiltered(engine, request, caller, filter, { ending: options.ending, onHead, waits: false }),

@@ -50,6 +50,8 @@ export interface TenancyOptions extends FollowParts {
   /** The ledger as it was stored. */
   readonly entries: Iterable<LedgerEntry>;
   readonly isShared: IsShared;
+  /** Default: a tenant's pull moves no name that is everybody's. */
+  refreshesShared?(): boolean;
   readonly seal: LedgerSeal;
   /** Room for image archives, and the largest one, in bytes. */
   readonly spool: Spool;
@@ -65,6 +67,7 @@ export function createTenancy(options: TenancyOptions): Tenancy {
     holds: new Holds(),
     engine: options.engine,
     isShared: options.isShared,
+    refreshesShared: () => options.refreshesShared?.() ?? false,
     seal: options.seal,
     lookSoon: () => follower.lookSoon(),
     remember: (changes, { subject, tenant, auditId }) =>

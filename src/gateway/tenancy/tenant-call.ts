@@ -24,6 +24,8 @@ export interface TenancyState {
   readonly holds: Holds;
   readonly engine: EngineClient;
   readonly isShared: IsShared;
+  /** Whether a tenant's pull may move a name that is everybody's to what its registry has. */
+  refreshesShared(): boolean;
   /** Proves labels to be the gateway's own. */
   readonly seal: LedgerSeal;
   /** What a call left open is looked for at the engine in a moment. */
@@ -59,6 +61,8 @@ export class TenantCall implements View {
   /** References a build brings that were not there before, as they are pending in the ledger. */
   readonly broughtByBuild = new Map<string, LedgerEntry>();
   #made = 0;
+  /** The caller's X-Registry-Auth, for what the gateway asks of a registry in its name. */
+  registryAuth: string | undefined;
   /** What `docker load` brought, once it was read. */
   archive: LoadedArchive | undefined;
   /** The upload did not reach the engine whole: the engine did nothing with it. */
