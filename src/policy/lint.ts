@@ -15,6 +15,7 @@ export type FindingCode =
   | 'everything-allowed'
   | 'opaque-by-wildcard'
   | 'never-matches'
+  | 'links-followed'
   | 'covered-by-deny'
   | 'redundant'
   | 'labels-of-many'
@@ -127,6 +128,7 @@ function lintPolicy(document: PolicyDocument, add: Add): void {
     const isAcknowledged = document.acknowledges.includes('host-access');
     lintGrants(rule, actions, isAcknowledged, tell);
     lintReach(rule, actions, isAcknowledged, tell);
+    lintBinds(rule, tell);
     if (actions.length > 0 && actions.every((action) => denied.has(action))) {
       const by = [...new Set(actions.map((action) => denied.get(action)))].join(', ');
       tell('warning', 'covered-by-deny', `never has an effect, rule ${by} denies all it allows; remove one of them`);
@@ -189,6 +191,30 @@ function lintGrants(rule: Rule, actions: readonly string[], isAcknowledged: bool
       'opaque-by-wildcard',
       `allows ${some(unread)} by a pattern, and what they carry is not read; name them if they are meant`,
     );
+  }
+}
+
+/** Writable folders, below which a container can make links that the engine follows. */
+function lintBinds(rule: Rule, tell: Tell): void {
+  const roots = (rule.host?.binds ?? []).map((bind) => (typeof bind === 'string' ? { path: bind } : bind));
+  for (const { path, readOnly = false, subpaths = readOnly } of roots) {
+    if (readOnly) continue;
+    if (subpaths) {
+      tell(
+        'warning',
+        'links-followed',
+        `lets all below the writable ${path} be mounted: a link a container makes there is followed to any path of the host, so bind it only to callers trusted with the host, or take subpaths out`,
+      );
+      continue;
+    }
+    const inner = roots.find((other) => other.path !== path && other.path.startsWith(`${path.replace(/\/+$/, '')}/`));
+    if (inner !== undefined) {
+      tell(
+        'warning',
+        'never-matches',
+        `can never mount ${inner.path}, for it lies below the writable ${path} and may be a link; list it alone, or ${path} as readOnly`,
+      );
+    }
   }
 }
 

@@ -131,7 +131,7 @@ rules:
     const { message } = await ask('ci', CREATE, host({ Binds: ['/srv/other:/x'] }));
     assert.match(
       message,
-      /^denied by policy ci, rule run: HostConfig\.Binds\[0\] mounts host path "\/srv\/other" \(allowed: below \/srv\/ci\) \[audit /,
+      /^denied by policy ci, rule run: HostConfig\.Binds\[0\] mounts host path "\/srv\/other" \(allowed: \/srv\/ci itself\) \[audit /,
     );
     const denied = await ask('ci', 'POST /v1.45/volumes/create', { Name: 'x' });
     assert.match(denied.message, /^denied by policy ci: rule never denies volume\.create/);

@@ -19,7 +19,7 @@ rules:
   - name: replace
     effect: allow
     actions: [container.create, container.start, container.update, network.connect, container.stop, container.kill, container.rename, container.remove, network.disconnect]
-    host: { preset: baseline, remakes: true, binds: [/srv/${PREFIX}] }
+    host: { preset: baseline, remakes: true, binds: [{ path: /srv/${PREFIX}, subpaths: true }] }
 `;
 
 interface Shown {

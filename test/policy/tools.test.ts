@@ -452,3 +452,33 @@ describe('the seccomp profile unconfined', () => {
     assert.notEqual(runPolicyTests(compilePolicies(read, 1), read).hostile.length, 0);
   });
 });
+
+describe('lintDocuments() on writable folders', () => {
+  const findings = (binds: string) =>
+    lintDocuments(
+      parseDocuments(
+        policyOf(
+          `- { name: r, effect: allow, actions: [container.create], host: { preset: baseline, binds: ${binds} } }`,
+        ),
+      ).documents,
+    ).map(({ message }) => message);
+  for (const [title, binds, found] of [
+    [
+      'warns of links where everything below is open',
+      '[{ path: /srv/ci, subpaths: true }]',
+      /link.*followed to any path/,
+    ],
+    ['is silent on a folder by itself', '[/srv/ci]', undefined],
+    ['is silent on a read-only folder', '[{ path: /srv/ci, readOnly: true }]', undefined],
+    [
+      'tells of a folder inside a writable one',
+      '[/srv, { path: /srv/ro, readOnly: true }]',
+      /can never mount \/srv\/ro/,
+    ],
+  ] as const) {
+    it(title, () => {
+      if (found === undefined) assert.deepEqual(findings(binds), []);
+      else assert.match(findings(binds)[0] ?? '', found);
+    });
+  }
+});

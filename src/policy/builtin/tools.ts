@@ -192,7 +192,7 @@ ${META_INFO}
   {
     name: 'jenkins-workflow',
     description:
-      'Jenkins Docker Pipeline over the docker CLI, with the usual workspace folders as bind mounts. Builds go the classic way (DOCKER_BUILDKIT=0), for what passes through BuildKit is not seen',
+      'Jenkins Docker Pipeline over the docker CLI, with the usual workspace folders as bind mounts, each as itself alone: a link a job makes in one would lead its next container anywhere on the host. Jenkins in a container shares them by --volumes-from; where it mounts single workspaces, copy this preset with {path, subpaths: true} for jobs trusted with the host. Builds go the classic way (DOCKER_BUILDKIT=0), for what passes through BuildKit is not seen',
     rules: `
 ${META_INFO}
 - { name: look, effect: allow, actions: [container.list, container.inspect, container.top, container.logs, container.exec.inspect, image.list, image.inspect] }
@@ -208,7 +208,9 @@ ${META_INFO}
       'allow DELETE /images/app:1',
       `allow POST /containers/create {"Image":"busybox","HostConfig":{"ContainerIDFile":"/tmp/cid"}}`,
       `allow POST /containers/create ${PLAIN}`,
-      'allow POST /containers/create {"Image":"busybox","HostConfig":{"Binds":["/var/jenkins_home/workspace/job:/w"]}}',
+      'allow POST /containers/create {"Image":"busybox","HostConfig":{"Binds":["/var/jenkins_home/workspace:/w"]}}',
+      'deny POST /containers/create {"Image":"busybox","HostConfig":{"Binds":["/var/jenkins_home/workspace/job:/w"]}}',
+      'allow POST /containers/create {"Image":"busybox","HostConfig":{"VolumesFrom":["jenkins"]}}',
       'deny POST /containers/create {"Image":"busybox","HostConfig":{"Binds":["/var/jenkins_home/secrets:/w"]}}',
       'allow POST /containers/c/exec {"Cmd":["ps"]}',
       'deny POST /containers/c/exec {"Cmd":["ps"],"Privileged":true}',

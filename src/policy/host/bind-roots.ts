@@ -1,16 +1,18 @@
 // Which host paths a policy lets a container mount, and which none may. Paths are judged as text in their clean form:
 // what the path of a folder says is all that is known here. A symbolic link below an allowed folder leads the engine
-// wherever it points, so list only folders whose content the caller cannot turn into links, or list them read-only.
+// wherever it points, so what lies below a writable folder is mounted only where the rule takes that upon itself.
 import { cleanPath, isAbsolutePath } from '../../engine/mounts.ts';
 import type { Principal } from '../types.ts';
 import { SOCKET_FOLDERS, SOCKET_NAMES } from './presets.ts';
 import type { BindRule } from './spec.ts';
 
-/** A folder that may be mounted, with all below it. */
+/** A folder that may be mounted. */
 export interface BindRoot {
   /** For messages, as written. */
   readonly text: string;
   readonly readOnly: boolean;
+  /** All below it may be mounted too: it is read-only, or the rule says so. */
+  readonly subpaths: boolean;
   /** The folder in clean form for this caller, undefined when the caller has no such attribute or a harmful one. */
   readonly pathFor: (principal: Principal) => string | undefined;
 }
@@ -22,16 +24,20 @@ const SEGMENT = /^(?!\.{1,2}$)[A-Za-z0-9._@+=-]{1,128}$/;
 
 /** @returns undefined for a path that is not absolute, is the root or holds an unknown placeholder */
 export function bindRootOf(rule: BindRule): BindRoot | undefined {
-  const { path, readOnly = false } = typeof rule === 'string' ? { path: rule } : rule;
+  const {
+    path,
+    readOnly = false,
+    subpaths = readOnly,
+  }: Exclude<BindRule, string> = typeof rule === 'string' ? { path: rule } : rule;
   if (typeof path !== 'string' || !isAbsolutePath(path) || path.includes('\0') || path.includes(':')) return undefined;
   const clean = cleanPath(path);
   if (clean === '/') return undefined;
-  const text = readOnly ? `${clean} (read-only)` : clean;
+  const text = readOnly ? `${clean} (read-only)` : subpaths ? clean : `${clean} itself`;
   const names = [...clean.matchAll(PLACEHOLDER)].map((match) => match[1] as string);
   if (clean.replaceAll(PLACEHOLDER, '').includes('${') || !names.every((name) => ATTRIBUTE.test(name)))
     return undefined;
-  if (names.length === 0) return { text, readOnly, pathFor: () => clean };
-  return { text, readOnly, pathFor: (principal) => fill(clean, principal) };
+  if (names.length === 0) return { text, readOnly, subpaths, pathFor: () => clean };
+  return { text, readOnly, subpaths, pathFor: (principal) => fill(clean, principal) };
 }
 
 /** Kept out of the pattern: a value with `/` or `..` would widen the path, an empty one would name the parent. */

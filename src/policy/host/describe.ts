@@ -45,7 +45,11 @@ export function describePreset(preset: HostPreset): readonly PresetRow[] {
     row(['Isolation'], 'empty, default'),
     row(['CapAdd', 'CapabilityAdd'], values.capabilities.join(', '), 'capabilities'),
     row(['CapDrop', 'CapabilityDrop'], needed(values.needsDropAll, 'must contain ALL', 'anything')),
-    row(['Binds', 'Mounts type bind'], 'none', 'binds'),
+    row(
+      ['Binds', 'Mounts type bind'],
+      'none; writable folders of a policy as themselves, read-only ones with all below them',
+      'binds',
+    ),
     row(['Mounts type volume and tmpfs', 'Tmpfs', 'Volumes'], 'anything, by one plain path and name each'),
     row(['Env without a value'], 'anything; on Podman none, which would fill it in from its own environment'),
     row(['templates in a service, tag of a log'], 'one value each, in Env, Hostname and tag alone'),

@@ -81,17 +81,19 @@ function checkHostPath(
     report.deny(at, path, `mounts host path ${quoted}, which holds odd characters (allowed: a plain absolute path)`);
     return undefined;
   }
-  // The most specific folder decides, so that a writable one may lie in a read-only one and the other way round.
+  // The most specific folder decides, so that a writable one may lie in a read-only one.
   let best: { root: BindRoot; length: number } | undefined;
+  let linked: { root: BindRoot; length: number } | undefined;
   for (const root of rules.binds) {
     const folder = root.pathFor(report.principal);
-    if (folder !== undefined && isBelow(path, folder) && folder.length > (best?.length ?? -1)) {
-      best = { root, length: folder.length };
-    }
+    if (folder === undefined || !isBelow(path, folder)) continue;
+    const found = { root, length: folder.length };
+    if (found.length > (best?.length ?? -1)) best = found;
+    // Whoever writes to a folder above can put a link in this one's place.
+    if (path !== folder && !root.subpaths) linked = found;
   }
   if (best === undefined) {
-    const allowed =
-      rules.binds.length === 0 ? 'none; use a named volume' : `below ${oneOfWords(rules.binds.map((b) => b.text))}`;
+    const allowed = rules.binds.length === 0 ? 'none; use a named volume' : rootsText(rules.binds);
     report.deny(at, path, `mounts host path ${quoted} (allowed: ${allowed})`);
     return undefined;
   }
@@ -99,11 +101,28 @@ function checkHostPath(
     report.deny(at, path, `mounts host path ${quoted}, which reaches the socket of an engine (allowed: never)`);
     return undefined;
   }
+  if (linked !== undefined) {
+    const { text } = linked.root;
+    report.deny(
+      at,
+      path,
+      `mounts host path ${quoted} below a writable folder, where it may be a link to anywhere (allowed: ${text}; or all below it where the policy says subpaths: true)`,
+    );
+    return undefined;
+  }
   if (best.root.readOnly && !readOnly) {
     report.deny(at, path, `mounts host path ${quoted} writable (allowed: read-only)`, true);
     return undefined;
   }
   return best.root;
+}
+
+/** `/srv/ci itself, or below /srv/ro (read-only)` */
+function rootsText(roots: readonly BindRoot[]): string {
+  const alone = roots.filter(({ subpaths }) => !subpaths).map(({ text }) => text);
+  const below = roots.filter(({ subpaths }) => subpaths).map(({ text }) => text);
+  if (alone.length === 0) return `below ${oneOfWords(below)}`;
+  return below.length === 0 ? oneOfWords(alone) : `${oneOfWords(alone)}, or below ${oneOfWords(below)}`;
 }
 
 function checkVolumeName(name: string, at: string, report: Report): void {

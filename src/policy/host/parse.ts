@@ -1,4 +1,5 @@
 // Reads the host block of a policy document and names everything that is wrong with it at once.
+import { cleanPath } from '../../engine/mounts.ts';
 import { bindRootOf, protectedPathsOf, reachesSocket } from './bind-roots.ts';
 import { canonicalCapability, parsePortRange } from './rules.ts';
 import { byteSize } from './sizes.ts';
@@ -66,10 +67,15 @@ const preset: Read<HostPreset> = (value, where, problems) => {
 };
 
 const bind: Read<BindRule> = (value, where, problems) => {
-  const rule = typeof value === 'string' ? { path: value } : object(value, where, ['path', 'readOnly'], problems);
-  const { path, readOnly } = rule as { path?: unknown; readOnly?: unknown };
+  const rule =
+    typeof value === 'string' ? { path: value } : object(value, where, ['path', 'readOnly', 'subpaths'], problems);
+  const { path, readOnly, subpaths } = rule as { path?: unknown; readOnly?: unknown; subpaths?: unknown };
   if (readOnly !== undefined && typeof readOnly !== 'boolean') {
     problems.push(`${where}.readOnly must be true or false, got ${shown(readOnly)}`);
+    return undefined;
+  }
+  if (subpaths !== undefined && typeof subpaths !== 'boolean') {
+    problems.push(`${where}.subpaths must be true or false, got ${shown(subpaths)}`);
     return undefined;
   }
   const root = typeof path === 'string' ? bindRootOf(path) : undefined;
@@ -79,11 +85,19 @@ const bind: Read<BindRule> = (value, where, problems) => {
     );
     return undefined;
   }
-  if (reachesSocket(root.text, protectedPathsOf([])) && root.text !== '/var' && root.text !== '/run') {
+  if (
+    reachesSocket(cleanPath(path as string), protectedPathsOf([])) &&
+    !['/var', '/run'].includes(cleanPath(path as string))
+  ) {
     problems.push(`${where} reaches the socket of an engine and can never be mounted: ${shown(path)}`);
     return undefined;
   }
-  return readOnly === true ? { path: path as string, readOnly } : (path as string);
+  if (readOnly === undefined && subpaths === undefined) return path as string;
+  return {
+    path: path as string,
+    ...(readOnly === undefined ? {} : { readOnly }),
+    ...(subpaths === undefined ? {} : { subpaths }),
+  };
 };
 
 const port: Read<number | string> = (value, where, problems) => {

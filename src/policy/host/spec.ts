@@ -6,8 +6,12 @@ import type { Principal } from '../types.ts';
 export type HostPreset = 'baseline' | 'restricted' | 'hardened' | 'privileged';
 export const HOST_PRESETS: readonly HostPreset[] = ['baseline', 'restricted', 'hardened', 'privileged'];
 
-/** A folder of the host that may be mounted, with everything below it. May hold `${principal.tenant}` and the like. */
-export type BindRule = string | { readonly path: string; readonly readOnly?: boolean };
+/**
+ * A folder of the host that may be mounted. May hold `${principal.tenant}` and the like. A read-only one with everything below it; a
+ * writable one as itself alone, since what is below it may be a link to anywhere that a container made, which the engine follows.
+ * `subpaths: true` lets everything below a writable one be mounted all the same: for callers that are trusted with the host.
+ */
+export type BindRule = string | { readonly path: string; readonly readOnly?: boolean; readonly subpaths?: boolean };
 
 /** A device node by path, graphics cards by number, or a device of the Container Device Interface by name. */
 export type DeviceRule =

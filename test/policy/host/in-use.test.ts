@@ -6,7 +6,13 @@ import { compilePolicies } from '../../../src/policy/compile.ts';
 import { compileHostSpec } from '../../../src/policy/host/index.ts';
 import { alice, callOf, create } from './calls.ts';
 
-const baseline = compileHostSpec({ preset: 'baseline', binds: ['/srv/ci', { path: '/srv/ro', readOnly: true }] });
+const baseline = compileHostSpec({
+  preset: 'baseline',
+  binds: [
+    { path: '/srv/ci', subpaths: true },
+    { path: '/srv/ro', readOnly: true },
+  ],
+});
 
 /** The call as it is once its volumes were looked up. */
 const withDriver = (call: EngineCall, driver: ResourceRef['driver']): EngineCall => ({

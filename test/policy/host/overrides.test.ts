@@ -169,7 +169,8 @@ test('privileged checks nothing but the limits a policy sets beside it', () => {
 });
 
 test('listed folders may be mounted, on segment borders, and never a socket', () => {
-  const binds = ['/srv/ci', { path: '/srv/ro', readOnly: true }, '/var', '/srv/ro/rw'];
+  const all = (path: string) => ({ path, subpaths: true });
+  const binds = [all('/srv/ci'), { path: '/srv/ro', readOnly: true }, all('/var'), all('/srv/ro/rw')];
   const at = 'HostConfig.Binds[0]';
   table({ binds }, [
     [{ Binds: ['/srv/ci:/x'] }],
@@ -240,9 +241,62 @@ test('listed folders may be mounted, on segment borders, and never a socket', ()
   assert.match(found?.message ?? '', /\(allowed: below \/srv\/ci, \/srv\/ro \(read-only\), \/var or \/srv\/ro\/rw\)$/);
 });
 
+test('a writable folder is mounted as itself alone: what is below it may be a link', () => {
+  const at = 'HostConfig.Binds[0]';
+  const volume = (device: string, o = 'bind') => ({ Name: 'v', DriverOpts: { type: 'none', o, device } });
+  const binds = ['/srv/ci', { path: '/srv/ro', readOnly: true }, { path: '/srv/open', subpaths: true }, '/srv/ro/rw'];
+  table({ binds }, [
+    [{ Binds: ['/srv/ci:/x'] }],
+    [{ Binds: ['/srv/ci/:/x:ro'] }],
+    [{ Binds: ['/srv/ci/job/..:/x'] }],
+    [{ Binds: ['/srv/ci/job:/x'] }, at],
+    [{ Binds: ['/srv/ci/job:/x:ro'] }, at],
+    [{ Binds: ['/srv/ci/./job/a:/x'] }, at],
+    [{ Mounts: [{ Type: 'bind', Source: '/srv/ci/job', Target: '/x' }] }, 'HostConfig.Mounts[0]'],
+    [{ Mounts: [{ Type: 'bind', Source: '/srv/ci', Target: '/x' }] }],
+    [{ Binds: ['/srv/ro/job:/x:ro'] }],
+    [{ Binds: ['/srv/open/job:/x'] }],
+    [{ Binds: ['/srv/ro/rw:/x'] }],
+    [{ Binds: ['/srv/ro/rw/job:/x:ro'] }, at],
+  ]);
+  // A folder below a writable one is no safer for being listed, read-only or not.
+  const nested = { binds: ['/srv', { path: '/srv/ro', readOnly: true }, { path: '/srv/open', subpaths: true }] };
+  table(nested, [
+    [{ Binds: ['/srv:/x'] }],
+    [{ Binds: ['/srv/ro:/x:ro'] }, at],
+    [{ Binds: ['/srv/open:/x'] }, at],
+    [{ Binds: ['/srv/open/a:/x'] }, at],
+  ]);
+  table(
+    {
+      binds: [
+        { path: '/srv', subpaths: true },
+        { path: '/srv/ro', readOnly: true },
+      ],
+    },
+    [[{ Binds: ['/srv/ro:/x:ro'] }], [{ Binds: ['/srv/ro:/x'] }, at], [{ Binds: ['/srv/a:/x'] }]],
+  );
+  table({ binds: [{ path: '/srv/ro', readOnly: true, subpaths: false }] }, [
+    [{ Binds: ['/srv/ro:/x:ro'] }],
+    [{ Binds: ['/srv/ro/a:/x:ro'] }, at],
+  ]);
+  const [found] = compileHostSpec({ binds })(create({ Binds: ['/srv/ci/job:/x'] }), alice);
+  assert.match(
+    found?.message ?? '',
+    /may be a link to anywhere \(allowed: \/srv\/ci itself; or all below it where .*subpaths: true\)$/,
+  );
+  const used = (device: string): boolean => {
+    const call = create({ Binds: ['v:/v'] });
+    const driver = { name: 'local', options: volume(device).DriverOpts };
+    const resources = call.resources.map((ref) => (ref.kind === 'volume' ? { ...ref, id: 'v', driver } : ref));
+    return compileHostSpec({ binds })({ ...call, resources }, alice).length === 0;
+  };
+  assert.deepEqual([used('/srv/ci'), used('/srv/ci/job'), used('/srv/open/job')], [true, false, true]);
+});
+
 test('a folder may name its caller, whose attributes fill one path segment or none', () => {
   const at = 'HostConfig.Binds[0]';
-  table({ binds: ['/srv/${principal.tenant}'] }, [[{ Binds: ['/srv/red/a:/x'] }], [{ Binds: ['/srv/blue:/x'] }, at]]);
+  table({ binds: ['/srv/${principal.tenant}'] }, [[{ Binds: ['/srv/red:/x'] }], [{ Binds: ['/srv/blue:/x'] }, at]]);
   table({ binds: ['/srv/${principal.claims.team}'] }, [[{ Binds: ['/srv/blue:/x'] }], [{ Binds: ['/srv:/x'] }, at]]);
   for (const name of ['bad', 'number', 'absent', 'constructor']) {
     table({ binds: [`/srv/\${principal.claims.${name}}`] }, [
@@ -253,7 +307,10 @@ test('a folder may name its caller, whose attributes fill one path segment or no
 });
 
 test('the gateway keeps its own socket and data from every mount', () => {
-  const check = compileHostSpec({ binds: ['/srv'] }, { protectedPaths: ['/srv/dockgate/gw.sock', '/srv/data'] });
+  const check = compileHostSpec(
+    { binds: [{ path: '/srv', subpaths: true }] },
+    { protectedPaths: ['/srv/dockgate/gw.sock', '/srv/data'] },
+  );
   const denied = (path: string): boolean => check(create({ Binds: [`${path}:/x`] }), alice).length > 0;
   assert.ok(denied('/srv'));
   assert.ok(denied('/srv/dockgate'));
