@@ -7,6 +7,7 @@ import { getRequestListener } from '@hono/node-server';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import { type Context, Hono } from 'hono';
 import { classify, upgradesOn } from './engine/classify.ts';
+import { maskText } from './engine/mask.ts';
 import { renderBody } from './engine/render-body.ts';
 import { renderTarget } from './engine/render-target.ts';
 import { type ErrorCode, GatewayError } from './errors.ts';
@@ -93,7 +94,7 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
   async function refuse(trace: Trace, caller: CallerEnd, thrown: unknown): Promise<void> {
     trace.tenantCall?.abandon();
     trace.ledger = undefined;
-    let error = asGatewayError(thrown);
+    let error = withoutSecretsIn(asGatewayError(thrown));
     if (error.code === 'internal')
       parts.log.error({ err: thrown, auditId: trace.auditId }, 'a call could not be judged');
     const decision = decisionOf(error);
@@ -530,4 +531,12 @@ function socketCallerOnce(socket: Duplex, after: AfterUpgrade): () => Promise<Ca
     made ??= after.giveBack().then((giveBack) => socketCaller(socket, giveBack));
     return made;
   };
+}
+
+/** A refusal quotes what the caller sent, and its message is read by others than the caller: in logs of jobs, and in the audit. */
+function withoutSecretsIn(error: GatewayError): GatewayError {
+  const message = error.status === 401 ? error.message : maskText(error.message, undefined);
+  if (message === error.message) return error;
+  const { code, audit, retryAfterS, cause } = error;
+  return new GatewayError(code, message, { cause, audit, ...(retryAfterS === undefined ? {} : { retryAfterS }) });
 }

@@ -1,7 +1,8 @@
 // Takes secrets out of what the audit keeps of a call, before anything is stored. Works on the decoded value, by table
 // (redact-table.ts): names, paths and command lines stay, values that may be secrets become keyed hashes (mask.ts).
+
+import { isTelling, mask, maskAddress, maskArguments, maskAssignment, maskOptions, maskText } from '../engine/mask.ts';
 import type { Json, JsonObject } from '../engine/types.ts';
-import { isTelling, mask, maskAddress, maskArguments, maskAssignment, maskOptions, maskText } from './mask.ts';
 import {
   FIELD_RULES,
   type FieldRule,

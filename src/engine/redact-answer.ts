@@ -4,7 +4,15 @@
 import { isExactNumber } from './exact-json.ts';
 
 /** What can be taken out, beside `labels:PATTERN`. */
-export const REDACTIONS = ['env', 'mounts.source', 'health.log', 'networks', 'command', 'swarm.tokens'] as const;
+export const REDACTIONS = [
+  'env',
+  'mounts.source',
+  'health.log',
+  'networks',
+  'command',
+  'swarm.tokens',
+  'configs.data',
+] as const;
 type Redaction = (typeof REDACTIONS)[number];
 
 /** Stands in the place of what was taken out. */
@@ -46,7 +54,18 @@ const mount: Change = (item) => {
 
 /** A layer's history quotes the instruction, with values of variables and build arguments. */
 const instruction: Change = (value) =>
-  typeof value === 'string' && /(^|\s)(ENV|ARG)\s|(^|\s)\|\d+ /.test(value) ? REDACTED : value;
+  typeof value === 'string' && /(^|\s)(ENV|ARG)\s|(^|\s)\|\d+(\s|$)/i.test(value) ? REDACTED : value;
+
+/**
+ * A command as the builder keeps it quotes instructions, and hands build arguments over in front of it: `|1 NAME=value /bin/sh -c ...`.
+ * `NAME=value` as a word of its own is what `env` takes.
+ */
+const words: Change = (value) => {
+  if (!Array.isArray(value)) return instruction(value);
+  return value.some((item) => instruction(item) !== item)
+    ? value.map(hidden)
+    : value.map((item) => (typeof item === 'string' && /^[A-Za-z_][\w.-]*=/.test(item) ? variable(item) : item));
+};
 
 /** `ps` shows command lines, and environments where it is asked to (`ps_args=auxe`); which column holds them is the caller's choice. */
 const processes: Change = eachOf(eachOf(hidden));
@@ -74,6 +93,13 @@ const FIELDS: Readonly<Record<Redaction, readonly (readonly [string, Change])[]>
     ['Env', eachOf(variable)],
     ['CreatedBy', instruction],
     ['Processes', processes],
+    ['Cmd', words],
+    ['Entrypoint', words],
+    ['Args', words],
+    ['Command', words],
+    ['OnBuild', eachOf(instruction)],
+    ['arguments', words],
+    ['Comment', instruction],
   ],
   'mounts.source': [
     ['Binds', eachOf(bind)],
@@ -108,11 +134,13 @@ const FIELDS: Readonly<Record<Redaction, readonly (readonly [string, Change])[]>
     ['arguments', eachOf(hidden)],
     ['CreatedBy', hidden],
     ['execCommand', hidden],
+    ['OnBuild', eachOf(hidden)],
   ],
   'swarm.tokens': [
     ['JoinTokens', () => ({ Worker: REDACTED, Manager: REDACTED })],
     ['UnlockKey', hidden],
   ],
+  'configs.data': [['Data', (value) => (typeof value === 'string' ? hidden(value) : value)]],
 };
 
 /** A layer of a LABEL instruction quotes names and values of labels. */
@@ -146,8 +174,14 @@ export function answerRedactor(names: readonly string[]): (value: unknown) => un
     }
   }
   if (names.some((name) => name.startsWith('labels:'))) {
-    const before = changes.get('CreatedBy');
-    changes.set('CreatedBy', (value) => labelInstruction(before === undefined ? value : before(value)));
+    for (const [field, hide] of [
+      ['CreatedBy', labelInstruction],
+      ['Cmd', eachOf(labelInstruction)],
+      ['OnBuild', eachOf(labelInstruction)],
+    ] as const) {
+      const before = changes.get(field);
+      changes.set(field, (value) => hide(before === undefined ? value : before(value)));
+    }
   }
   const patterns = names.filter((name) => name.startsWith('labels:')).map((name) => globOf(name.slice(7)));
   const isHiddenLabel = (key: string): boolean => patterns.some((pattern) => pattern.test(key));

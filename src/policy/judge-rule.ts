@@ -1,4 +1,5 @@
 // Judges one rule against one call: does it match, and if not, what stood in the way. Pure and synchronous.
+import { withoutSecrets } from '../engine/mask.ts';
 import type { EngineCall, ResourceKind, ResourceRef } from '../engine/types.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { ReadyRule } from './compile.ts';
@@ -288,6 +289,9 @@ function notFound(ref: ResourceRef): string {
 }
 
 /** A value in a message: quoted, and no longer than helps. */
-export const quote = (text: string): string => JSON.stringify(text.length > 120 ? `${text.slice(0, 117)}...` : text);
+export function quote(given: string): string {
+  const text = withoutSecrets(given);
+  return JSON.stringify(text.length > 120 ? `${text.slice(0, 117)}...` : text);
+}
 
 const firstLine = (text: string): string => (text.split('\n')[0] ?? '').replace(/\.$/, '').slice(0, 200);

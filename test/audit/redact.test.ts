@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { describe, it } from 'node:test';
-import { mask } from '../../src/audit/mask.ts';
 import { redactBody, redactQuery } from '../../src/audit/redact.ts';
 import { FIELD_RULES } from '../../src/audit/redact-table.ts';
+import { mask } from '../../src/engine/mask.ts';
 import type { Schema } from '../../src/engine/schema.ts';
 import { BODY_SCHEMAS } from '../../src/engine/schemas/bodies.ts';
 import type { Json, JsonObject } from '../../src/engine/types.ts';

@@ -85,7 +85,7 @@ const faults: [title: string, source: string, token: string, message: RegExp][] 
     'a key that comes later',
     withRule('redact: [envs]'),
     'envs',
-    /redact\[0\]: unknown part "envs"; known: env, mounts.source, health.log, networks, command, swarm.tokens, labels:PATTERN/,
+    /redact\[0\]: unknown part "envs"; known: env, mounts.source, health.log, networks, command, swarm.tokens, configs.data, labels:PATTERN/,
   ],
   ['a filter', withRule('filter: { labels: { a: b } }'), 'filter: { labels', /filter: not supported yet/],
   [

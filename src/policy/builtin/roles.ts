@@ -32,6 +32,7 @@ rules:
   - name: cluster
     effect: allow
     actions: [node.list, node.inspect, service.list, service.inspect, service.logs, task.list, task.inspect, task.logs, secret.list, secret.inspect, config.list]
+    redact: [configs.data]
 `;
 
 /** What both tenant roles may do besides what the host preset judges. */

@@ -1,5 +1,7 @@
 // Collects violations of one call. Costs nothing while there are none.
+
 import { isEmptyValue } from '../../engine/json.ts';
+import { isTelling, mask, maskArguments, withoutSecrets } from '../../engine/mask.ts';
 import type { Json, JsonObject } from '../../engine/types.ts';
 import type { Principal } from '../types.ts';
 import type { HostViolation } from './spec.ts';
@@ -14,9 +16,29 @@ export function show(value: Json | undefined): string {
   let text: string;
   if (typeof value === 'string') text = value;
   else if (typeof value === 'object' && value !== null) {
-    text = JSON.stringify(value, (_key, item: unknown) => (typeof item === 'bigint' ? String(item) : item));
+    text = JSON.stringify(masked(value), (_key, item: unknown) => (typeof item === 'bigint' ? String(item) : item));
   } else text = String(value);
+  text = withoutSecrets(text);
   return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}...` : text;
+}
+
+/** A value without the secrets in it: what a telling name holds, and what follows a telling word of a command line. */
+function masked(value: Json): Json {
+  if (typeof value === 'string') return withoutSecrets(value);
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) {
+    const list = value as readonly Json[];
+    return list.every((item) => typeof item === 'string') ? maskArguments(list, undefined) : list.map(masked);
+  }
+  const members = Object.entries(value as JsonObject).map(([name, inner]) => [
+    name,
+    inner === undefined || inner === null || inner === ''
+      ? inner
+      : isTelling(name)
+        ? mask(String(inner), undefined)
+        : masked(inner),
+  ]);
+  return Object.fromEntries(members) as JsonObject;
 }
 
 /** Any value for a message: text in quotes, the rest plain. */
@@ -49,8 +71,14 @@ export class Report {
   /** @param text what is wrong, then in brackets what would be allowed; the field is put before it */
   deny(field: string, value: Json | undefined, text: string, near = false): void {
     this.#found ??= [];
-    if (this.#found.length < MAX_VIOLATIONS)
-      this.#found.push({ field, value: show(value), message: `${field} ${text}`, ...(near ? { near } : {}) });
+    if (this.#found.length >= MAX_VIOLATIONS) return;
+    const shown = show(value);
+    // `DriverOpts.password is "x"`: the name of the field says what the value is.
+    const isSecret =
+      typeof value === 'string' && value !== '' && isTelling(/[^.[\]"]+(?=["\]]*$)/.exec(field)?.[0] ?? '');
+    const told = isSecret ? text.replaceAll(shown, mask(value, undefined)) : text;
+    const kept = isSecret ? mask(value, undefined) : shown;
+    this.#found.push({ field, value: kept, message: `${field} ${told}`, ...(near ? { near } : {}) });
   }
 
   /** Refuses a field that no table knows, unless it is empty or the policy lets it through. */

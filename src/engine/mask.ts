@@ -4,10 +4,19 @@ import { createHmac } from 'node:crypto';
 
 /** Characters of the keyed hash that are kept: enough to recognise, too few to attack. */
 const HASH_CHARACTERS = 16;
+/** Stands for a secret in a message. */
+const HIDDEN = '***';
 
-/** Masks one value with the log's key. An empty value is no secret. */
-export const mask = (value: string, key: Uint8Array): string =>
-  value === '' ? '' : `hmac:${createHmac('sha256', key).update(value).digest('hex').slice(0, HASH_CHARACTERS)}`;
+/** Key of a log, by which equal secrets can be recognised; undefined where nobody is to recognise any: in messages. */
+export type MaskKey = Uint8Array | undefined;
+
+/** Masks one value. An empty value is no secret. */
+export const mask = (value: string, key: MaskKey): string =>
+  value === ''
+    ? ''
+    : key === undefined
+      ? HIDDEN
+      : `hmac:${createHmac('sha256', key).update(value).digest('hex').slice(0, HASH_CHARACTERS)}`;
 
 const WORD =
   'pass(?:word|wd|phrase|code)?|pwd|secret|token|credential|cookie|api[-_]?key|private[-_]?key|access[-_]?key|auth';
@@ -32,13 +41,13 @@ const USER_FLAG = /(\s-u\s*|--user[= ])([^\s:"']+:)([^\s"']+)/g;
 /** Tokens that are known by their shape, wherever they stand. */
 const SHAPES =
   /\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|\bSWM(?:TKN|KEY)-1-[\w+/-]+|\b(?:ghp|gho|ghu|ghs|ghr|github_pat|glpat|dckr_pat|dckr_oat|npm|xox[abpr]|sk)[-_][\w-]{16,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*(?:-----END [A-Z ]*PRIVATE KEY-----)?/g;
-const MASKED = /^["']?hmac:/;
+const MASKED = /^["']?(?:hmac:|\*\*\*)/;
 
 /** Longest text that is searched, in characters: beyond, it is a document, and one hash says which. */
 const MAX_READ = 4096;
 
 /** A text that is kept, without the secrets in it. Every pattern begins where a word begins, so that time stays linear. */
-export function maskText(text: string, key: Uint8Array): string {
+export function maskText(text: string, key: MaskKey): string {
   if (text.length > MAX_READ) return `[${text.length} characters, ${mask(text, key)}]`;
   let kept = text.includes('://') ? maskAddresses(text, key) : text;
   if (kept.length >= 8) {
@@ -64,13 +73,13 @@ export function maskText(text: string, key: Uint8Array): string {
   return kept;
 }
 
-function maskQuoted(value: string, key: Uint8Array): string {
+function maskQuoted(value: string, key: MaskKey): string {
   const quote = value[0] === '"' || value[0] === "'" ? value[0] : '';
   return quote === '' ? mask(value, key) : `${quote}${mask(value.slice(1, -1), key)}${quote}`;
 }
 
 /** User information and query values of every address in a text. */
-export const maskAddresses = (text: string, key: Uint8Array): string =>
+export const maskAddresses = (text: string, key: MaskKey): string =>
   text.replace(/(?<![\w+.-])([\w+.-]+:\/\/)([^\s"'`<>]+)/g, (_all, scheme: string, rest: string) => {
     const end = rest.search(/[/?#]/);
     const authority = end < 0 ? rest : rest.slice(0, end);
@@ -81,7 +90,7 @@ export const maskAddresses = (text: string, key: Uint8Array): string =>
   });
 
 /** An address as a whole value: more is masked than in free text, as no other reading is likely. */
-export function maskAddress(text: string, key: Uint8Array): string {
+export function maskAddress(text: string, key: MaskKey): string {
   if (text.length > MAX_READ) return maskText(text, key);
   const [, scheme = '', rest = ''] = /^(\s*[\w+.-]+:\/\/)?(.*)$/s.exec(text) ?? [];
   const query = rest.search(/[?#]/);
@@ -94,7 +103,7 @@ export function maskAddress(text: string, key: Uint8Array): string {
   return scheme + kept + (query < 0 ? '' : maskQueryOf(rest.slice(query), key));
 }
 
-function maskQueryOf(text: string, key: Uint8Array): string {
+function maskQueryOf(text: string, key: MaskKey): string {
   const from = text.indexOf('?');
   if (from < 0) return text;
   const [query = '', ...fragment] = text.slice(from + 1).split('#');
@@ -109,13 +118,13 @@ function maskQueryOf(text: string, key: Uint8Array): string {
 }
 
 /** `NAME=value` with the value masked; a text without `=` is a name. */
-export function maskAssignment(text: string, key: Uint8Array): string {
+export function maskAssignment(text: string, key: MaskKey): string {
   const at = text.indexOf('=');
   return at < 0 ? text : `${text.slice(0, at + 1)}${mask(text.slice(at + 1), key)}`;
 }
 
 /** `addr=10.0.0.1,password=x`, as mount options are written: only values of telling names are masked. */
-export const maskOptions = (text: string, key: Uint8Array): string =>
+export const maskOptions = (text: string, key: MaskKey): string =>
   text
     .split(',')
     .map((part) => {
@@ -125,7 +134,7 @@ export const maskOptions = (text: string, key: Uint8Array): string =>
     .join(',');
 
 /** A command line stays, but for what follows a telling word: `--password x`, `--token=x`, `-e SECRET=x`. */
-export function maskArguments(list: readonly string[], key: Uint8Array): string[] {
+export function maskArguments(list: readonly string[], key: MaskKey): string[] {
   let hideNext = false;
   return list.map((text) => {
     const hide = hideNext && !text.startsWith('-');
@@ -133,3 +142,9 @@ export function maskArguments(list: readonly string[], key: Uint8Array): string[
     return hide ? mask(text, key) : maskText(text, key);
   });
 }
+
+/** A value as messages may show it: masked whole, before anything of it is cut off. */
+export const withoutSecrets = (text: string): string =>
+  text.includes('@') && !/\s/.test(text) && text.length <= MAX_READ
+    ? maskText(maskAddress(text, undefined), undefined)
+    : maskText(text, undefined);
