@@ -18,6 +18,15 @@ const MAX_OPEN = 100_000;
 /** Orphans closed in one transaction. */
 const ORPHANS_AT_ONCE = 500;
 
+/**
+ * Intents without an outcome from a row on, found by the number of the row: the planner would walk the index of audit ids from end
+ * to end for the groups, which is all there ever was.
+ */
+export const ORPHANS = `SELECT min(i.seq), ${COLUMNS.join(', ')} FROM audit_event AS i NOT INDEXED
+  WHERE i.seq > ? AND i.stage = 'intent' AND NOT EXISTS
+    (SELECT 1 FROM audit_event AS c WHERE c.audit_id = i.audit_id AND c.stage = 'complete')
+  GROUP BY +i.audit_id LIMIT ${ORPHANS_AT_ONCE}`;
+
 const LOST_OUTCOME = '{"message":"the gateway ended before the outcome was known"}';
 
 interface Connection {
@@ -169,11 +178,7 @@ export class AuditLog {
     const noted = sqlite.prepare('SELECT value FROM audit_meta WHERE key = ?').get(CLOSED_THROUGH) as
       | { value: string }
       | undefined;
-    const orphans = sqlite.prepare(
-      `SELECT min(i.seq), ${COLUMNS.join(', ')} FROM audit_event AS i WHERE i.seq > ? AND i.stage = 'intent' AND NOT EXISTS
-         (SELECT 1 FROM audit_event AS c WHERE c.audit_id = i.audit_id AND c.stage = 'complete')
-         GROUP BY i.audit_id LIMIT ${ORPHANS_AT_ONCE}`,
-    );
+    const orphans = sqlite.prepare(ORPHANS);
     let count = 0;
     for (;;) {
       const found = orphans.all(Number(noted?.value ?? 0)) as Record<(typeof COLUMNS)[number], ColumnValue>[];
