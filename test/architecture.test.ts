@@ -136,4 +136,14 @@ describe('architecture', () => {
       [],
     );
   });
+
+  it('the package depends on no other: what the bundle takes in is a devDependency', () => {
+    const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as Record<string, unknown>;
+    assert.equal(manifest.dependencies, undefined, 'npm install --save-dev --save-exact NAME');
+    const lock = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as {
+      packages: Record<string, { gypfile?: boolean }>;
+    };
+    // Kept by scripts/lock.js: without it npm 10 compiles the driver.
+    assert.equal(lock.packages['node_modules/better-sqlite3']?.gypfile, false);
+  });
 });

@@ -1,27 +1,8 @@
 // What the gateway itself says to Docker callers: one sentence in Docker's error JSON, with the audit id.
 // Content-Type is exactly application/json: with a parameter the docker CLI shows the raw text instead.
+import { STATUS_CODES } from 'node:http';
 import { type ErrorCode, type GatewayError, statusOf } from '../errors.ts';
 import type { CallerEnd } from '../proxy/types.ts';
-
-/** Reason phrases of the statuses the gateway answers with. */
-const REASONS: Readonly<Record<number, string>> = {
-  200: 'OK',
-  400: 'Bad Request',
-  401: 'Unauthorized',
-  403: 'Forbidden',
-  404: 'Not Found',
-  408: 'Request Timeout',
-  409: 'Conflict',
-  413: 'Content Too Large',
-  415: 'Unsupported Media Type',
-  422: 'Unprocessable Content',
-  431: 'Request Header Fields Too Large',
-  500: 'Internal Server Error',
-  502: 'Bad Gateway',
-  503: 'Service Unavailable',
-  504: 'Gateway Timeout',
-  507: 'Insufficient Storage',
-};
 
 export const AUDIT_ID_HEADER = 'Dockgate-Audit-Id';
 
@@ -50,7 +31,8 @@ export function sendRefusal(caller: CallerEnd, refusal: Refusal, method: string)
   caller.end();
 }
 
-export const reasonOf = (status: number): string => REASONS[status] ?? 'Unknown';
+/** Reason phrase of a status, as HTTP names it. */
+export const reasonOf = (status: number): string => STATUS_CODES[status] ?? '';
 
 /** A whole refusal as bytes, for connections whose head could not even be read. */
 export function rawRefusal(code: ErrorCode, message: string, auditId: string): string {
