@@ -1,4 +1,5 @@
 // Puts target, decoded body and the objects they name together into the value that is judged and then rendered.
+import { canonicalNames } from './canonical-names.ts';
 import { bodyKindOfTarget } from './decode.ts';
 import { referencesOf } from './references.ts';
 import type { EngineCall, Json, LeftOut, Target } from './types.ts';
@@ -8,11 +9,13 @@ const NOTHING: readonly LeftOut[] = Object.freeze([]);
 /**
  * The judged call, frozen to the bottom: what is decided on is what is rendered.
  *
+ * @param asked as `classify` gave it; its names take their canonical form
  * @param body as `decodeBody` gave it; it is frozen in place
  * @param leftOut what `decodeBody` left out of it, beside what the target tells already
  * @throws {GatewayError} as `referencesOf`
  */
-export function toCall(target: Target, body: Json | undefined, leftOut = NOTHING): EngineCall {
+export function toCall(asked: Target, body: Json | undefined, leftOut = NOTHING): EngineCall {
+  const target = canonicalNames(asked);
   freezeJson(body);
   for (const values of Object.values(target.query)) Object.freeze(values);
   Object.freeze(target.query);

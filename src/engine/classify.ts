@@ -81,11 +81,19 @@ export function classify(method: string, rawTarget: string, limits: VersionLimit
     if (!operation.served) throw refused(operation, rawPath);
     const leftOut: LeftOut[] = [];
     const query = judgeQuery(operation, mark < 0 ? '' : rawTarget.slice(mark + 1), leftOut);
-    const action = operation.id === 'ImageCreate' && query.fromSrc !== undefined ? 'image.import' : operation.action;
+    const action = operation.id === 'ImageCreate' ? pullOrImport(query) : operation.action;
     const target = { operation, action, apiVersion, path, query };
     return leftOut.length === 0 ? target : { ...target, leftOut: Object.freeze(leftOut) };
   }
   throw unknown(method, rawPath);
+}
+
+/** Two handlers stand behind one path: the engine pulls where there is an image to pull, and imports otherwise. */
+function pullOrImport(query: Target['query']): string {
+  const [image, source] = [query.fromImage?.[0] ?? '', query.fromSrc?.[0] ?? ''];
+  if (image !== '' && source !== '')
+    throw new GatewayError('query-ambiguous', 'fromImage pulls and fromSrc imports: send one of them');
+  return image === '' ? 'image.import' : 'image.pull';
 }
 
 /** Whether a judged operation takes its connection out of HTTP. */

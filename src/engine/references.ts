@@ -1,8 +1,8 @@
 // Lists every object a call touches, wherever it is named: path, query or body. Names stay as asked, except image
 // references, which take their canonical form. Resolving them to existing objects is left to the gateway.
 import { GatewayError } from '../errors.ts';
+import { cacheSources, canonicalImage, everyTag, exported, namedImage } from './canonical-names.ts';
 import { canonicalImageReference } from './image-reference.ts';
-import { readJson } from './json.ts';
 import { parseBind, volumesFromContainer } from './mounts.ts';
 import type { Json, JsonObject, ResourceKind, ResourceRef, Target } from './types.ts';
 
@@ -10,7 +10,6 @@ type Role = ResourceRef['role'];
 
 /** Network modes that are no networks of their own. */
 const BUILT_IN_NETWORKS: ReadonlySet<string> = new Set(['', 'default', 'bridge', 'none', 'host']);
-const utf8 = new TextEncoder();
 
 /** Collects references without naming one object twice at one place. */
 class References {
@@ -30,27 +29,11 @@ class References {
   }
 }
 
-/** Part of an image id. The engine takes one where no image of that name exists, so it is no name of the public registry. */
-const PART_OF_ID = /^(?:sha256:)?([0-9a-f]{1,63})$/;
-
-/** Canonical form of an image reference; part of an id stays an id, `sha256:3f57`. */
-export function canonicalImage(reference: string): string {
-  const part = PART_OF_ID.exec(reference);
-  return part === null ? canonicalImageReference(reference) : `sha256:${part[1]}`;
-}
-
 /** A search term as a name of a registry: `docker.io/redis`, `registry.test/redis`. */
 function searchedName(term: string): string {
   const slash = term.indexOf('/');
   const head = slash < 0 ? '' : term.slice(0, slash);
   return head === 'localhost' || /[.:]/.test(head) ? term : `docker.io/${term}`;
-}
-
-/** A pull or push without a tag means every tag: the repository's name alone, without `:latest`. */
-function everyTag(reference: string): string {
-  const hasTag = reference.includes('@') || reference.lastIndexOf(':') > reference.lastIndexOf('/');
-  const canonical = canonicalImageReference(reference);
-  return hasTag ? canonical : canonical.slice(0, canonical.lastIndexOf(':'));
 }
 
 /**
@@ -101,8 +84,11 @@ const NAMERS: Readonly<Record<string, (refs: References, asked: Asked) => void>>
     refs.add('image', tag === '' ? everyTag(name) : canonicalImageReference(`${name}:${tag}`), 'path.name', 'target');
   },
   ImageGetAll: (refs, { target }) => {
-    for (const [i, name] of (target.query.names ?? []).entries()) refs.image(name, `query.names[${i}]`, 'target');
+    for (const [i, name] of (target.query.names ?? []).entries()) {
+      if (name !== '') refs.add('image', exported(name), `query.names[${i}]`, 'target');
+    }
   },
+  ImageGet: (refs, { target }) => refs.add('image', exported(target.path.name ?? ''), 'path.name', 'target'),
   // The engine asks the registry the term starts with, or the public one.
   ImageSearch: (refs, { one }) => refs.add('image', searchedName(one('term')), 'query.term', 'target'),
   SystemAuth: (refs, { body }) => refs.add('system', textOf(body.serveraddress), 'serveraddress', 'target'),
@@ -162,7 +148,7 @@ function addPath(refs: References, target: Target): void {
   const at = `path.${parameter}`;
   if (kind === 'container') refs.container(name, at, 'target');
   else if (kind === 'image') refs.image(name, at, 'target');
-  else if (kind === 'distribution') refs.add(kind, canonicalImage(name), at, 'target');
+  else if (kind === 'distribution') refs.add(kind, namedImage(name), at, 'target');
   else refs.add(kind, name, at, 'target');
 }
 
@@ -196,12 +182,7 @@ function addBuild(refs: References, { target, one }: Asked): void {
   addMode(refs, one('networkmode'), 'query.networkmode', true);
   const cacheFrom = one('cachefrom');
   if (cacheFrom === '') return;
-  const list = readJson(utf8.encode(cacheFrom));
-  if (!Array.isArray(list)) throw new GatewayError('query-ambiguous', 'query.cachefrom must be a JSON list of images');
-  for (const [i, name] of list.entries()) {
-    if (typeof name !== 'string') throw new GatewayError('query-ambiguous', `query.cachefrom[${i}] must be a string`);
-    refs.image(name, `query.cachefrom[${i}]`, 'uses');
-  }
+  for (const [i, name] of cacheSources(cacheFrom).entries()) refs.image(name, `query.cachefrom[${i}]`, 'uses');
 }
 
 /** `container:NAME` in a namespace mode; for networks also the name of a network. */

@@ -22,6 +22,8 @@ import { EMPTY_BODY, headerValue, headerValues } from './arrival.ts';
 import type { BuildJudge } from './builds/judged-build.ts';
 import { refuseWhatEngineReads } from './left-out.ts';
 import type { GatewayParts } from './parts.ts';
+import { settleNames } from './settle-names.ts';
+import { seenTagsOf } from './tenancy/images.ts';
 import { keepArchive, withNames } from './tenancy/load.ts';
 import type { TenantCall } from './tenancy/tenant-call.ts';
 import type { Trace } from './trace.ts';
@@ -236,7 +238,7 @@ async function allowed(
 ): Promise<EngineCall> {
   let known: EngineCall;
   try {
-    known = await resolve(call, policies, parts, trace);
+    known = await resolve(await settle(call, trace), policies, parts, trace);
   } catch (unresolved) {
     await throwHostDenial(call, policies, parts, trace);
     throw unresolved;
@@ -266,6 +268,11 @@ async function throwHostDenial(
     decision = judged();
   }
   if (decision !== undefined) throwDenial(trace, decision);
+}
+
+/** Names that the engine alone can read in one way; a tenant's part of an id is looked up with its other names. */
+function settle(call: EngineCall, { engine, tenantCall }: Trace): Promise<EngineCall> {
+  return settleNames(call, engine, tenantCall === undefined ? undefined : (name) => seenTagsOf(name, tenantCall));
 }
 
 /** What the names of a call stand for: for a tenant its own objects, and for policy whatever it needs to know of them. */

@@ -53,6 +53,8 @@ export interface ResourcePattern {
   /** Stands for every object of its kind, whatever its name. */
   readonly any: boolean;
   readonly test: NameTest;
+  /** Of an image's pattern with a tag or digest: whether a repository may hold what it stands for. */
+  readonly repository?: NameTest;
 }
 
 export function compileResource(text: string): ResourcePattern {
@@ -62,7 +64,9 @@ export function compileResource(text: string): ResourcePattern {
   const name = text.slice(slash + 1);
   const any = /^\*+$/.test(name);
   const isReference = kind === 'image' || kind === 'distribution';
-  return { text, kind, any, test: any ? () => true : isReference ? compileReference(name) : compileGlob(name) };
+  const test = any ? () => true : isReference ? compileReference(name) : compileGlob(name);
+  if (any || !isReference || !/[:@]/.test(name.slice(name.lastIndexOf('/') + 1))) return { text, kind, any, test };
+  return { text, kind, any, test, repository: compileGlob(repositoryOf(name)) };
 }
 
 /**
@@ -124,6 +128,7 @@ export function coversPossibly(pattern: ResourcePattern, ref: ResourceRef, isRea
   if (pattern.kind !== '*' && pattern.kind !== kindOf(ref)) return false;
   if (pattern.any) return true;
   if (ref.name === '') return ref.role === 'target' && !isRead;
+  if (ref.kind === 'image' && isWholeRepository(ref.name) && pattern.repository?.(ref.name) === true) return true;
   if (pattern.test(ref.name)) return true;
   if (ref.resolvedName !== undefined && ref.resolvedName !== '' && pattern.test(ref.resolvedName)) return true;
   if (ref.id !== undefined && (pattern.test(ref.id) || ref.id === pattern.text.slice(pattern.text.indexOf('/') + 1))) {
@@ -152,3 +157,6 @@ export const needsRealName = (pattern: ResourcePattern, ref: ResourceRef): boole
   !pattern.any && (pattern.kind === '*' || pattern.kind === kindOf(ref));
 
 export const isResolvable = (ref: ResourceRef): boolean => ref.name !== '' && RESOLVABLE.has(ref.kind);
+
+/** A pull, push or save without a tag is about every image of a repository. */
+const isWholeRepository = (name: string): boolean => !/[:@]/.test(name.slice(name.lastIndexOf('/') + 1));

@@ -48,10 +48,7 @@ const CALLS: readonly [line: string, body: string, expected: readonly string[]][
   [
     'GET /images/get?names=app&names=b:1',
     '',
-    [
-      'target image docker.io/library/app:latest @ query.names[0]',
-      'target image docker.io/library/b:1 @ query.names[1]',
-    ],
+    ['target image docker.io/library/app @ query.names[0]', 'target image docker.io/library/b:1 @ query.names[1]'],
   ],
   ['GET /images/get?names=0', '', ['target image sha256:0 @ query.names[0]']],
   ['POST /images/create?fromImage=busybox&tag=1', '', ['target image docker.io/library/busybox:1 @ query.fromImage']],

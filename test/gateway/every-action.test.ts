@@ -74,7 +74,7 @@ const QUERIES: Readonly<Record<string, string>> = {
   ContainerArchive: '?path=/x',
   ContainerArchiveInfo: '?path=/x',
   ImageTag: '?repo=every-tagged',
-  ImageGetAll: '?names=every-image',
+  ImageGetAll: '?names=every-image:1',
   ImageCreate: '?fromImage=every-image&tag=1',
   ImageSearch: '?term=every',
   ImageCommit: '?container=every-thing',
@@ -85,8 +85,14 @@ const QUERIES: Readonly<Record<string, string>> = {
   BuildCancel: '?id=every-build',
 };
 
-const targetOf = ({ id, path }: Operation): string =>
-  `/v1.45${path === '/' ? '/any' : path.replace('{checkpoint}', 'c1').replace(/\{\w+\}/g, 'every-thing')}${QUERIES[id] ?? ''}`;
+/** Names of images are sent in their canonical form, all others as they came. */
+const pathOf = ({ path, resource }: Operation): string =>
+  path
+    .replace('{checkpoint}', 'c1')
+    .replace(/\{\w+\}/g, /^(image|distribution)$/.test(resource) ? 'docker.io/library/every-thing:1' : 'every-thing');
+
+const targetOf = (operation: Operation): string =>
+  `/v1.45${operation.path === '/' ? '/any' : pathOf(operation)}${QUERIES[operation.id] ?? ''}`;
 
 const send = (operation: Operation) => {
   const body = operation.body === undefined ? undefined : (BODIES[operation.body] ?? '{}');
@@ -104,7 +110,7 @@ test('every served operation reaches the engine as the judged request, and nothi
     seen.length = 0;
     const [answer] = await send(operation);
     const what = `${operation.method} ${targetOf(operation)}`;
-    const path = operation.path.replace('{checkpoint}', 'c1').replace(/\{\w+\}/g, 'every-thing');
+    const path = pathOf(operation);
     // OPTIONS is one request, whatever its path and version.
     const wanted = operation.path === '/' ? 'OPTIONS /' : `${operation.method} /v1.45${path}`;
     const reached = seen.filter(({ line }) => line.replace(/\?.*/, '') === wanted);

@@ -2,7 +2,7 @@
 // images of FROM and COPY --from named as they were judged. Whoever drives the plan answers its questions. See
 // https://docs.docker.com/reference/dockerfile/ and moby, builder/dockerfile.
 import { GatewayError } from '../../errors.ts';
-import { canonicalImage } from '../references.ts';
+import { canonicalImage } from '../canonical-names.ts';
 import { copiedPaths, type Instruction, readInstruction, renderInstruction } from './instruction.ts';
 import { expanded, pairsOf, plainLabels } from './labels.ts';
 import { readLines, refuseLine } from './lines.ts';

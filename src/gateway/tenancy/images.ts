@@ -82,6 +82,12 @@ async function imagesOf(
 export const tagsOf = async (repository: string, tenantCall: TenantCall): Promise<string[]> =>
   (await imagesOf(repository, tenantCall)).map(({ tag }) => tag);
 
+/** Those of them the tenant may know of. */
+export const seenTagsOf = async (repository: string, tenantCall: TenantCall): Promise<string[]> =>
+  (await imagesOf(repository, tenantCall))
+    .filter(({ tag, image }) => seesName(tenantCall, tag, image))
+    .map(({ tag }) => tag);
+
 const familiarRepository = (repository: string): string => repository.replace(/^docker\.io\/(library\/)?/, '');
 
 /**

@@ -1,7 +1,7 @@
 // Replaces every reference of a tenant's call by the full id of an object of its own. What is not its own is answered as what is
 // not there: both take the same way and ask the engine nothing, or the same.
 import { toCall } from '../../engine/call.ts';
-import { canonicalImage } from '../../engine/references.ts';
+import { canonicalImage } from '../../engine/canonical-names.ts';
 import type { EngineCall, Json, JsonObject, ResourceRef } from '../../engine/types.ts';
 import { GatewayError } from '../../errors.ts';
 import type { LedgerEntry, OwnedKind } from '../../ledger/entry.ts';
