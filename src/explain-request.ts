@@ -4,6 +4,7 @@ import type { ExplainInput, Explanation } from './admin/services.ts';
 import { toCall } from './engine/call.ts';
 import { classify } from './engine/classify.ts';
 import { bodyKindOfTarget, decodeBody } from './engine/decode.ts';
+import type { EngineCall, ResourceRef } from './engine/types.ts';
 import type { Authenticator } from './identity/authenticate.ts';
 import type { PolicySet } from './policy/compile.ts';
 import { decide } from './policy/evaluate.ts';
@@ -22,6 +23,22 @@ interface ExplainParts {
   readonly at: number;
 }
 
+/** The call with the objects that calls before it would have made by then. */
+function withNew(call: EngineCall, { assumes, within }: ExplainInput['request']): EngineCall {
+  if (assumes === undefined && within === undefined) return call;
+  const resources = call.resources.map((ref): ResourceRef => {
+    if (assumes !== undefined && ref.kind === 'container' && ref.name === assumes.name) {
+      return { ...ref, id: NEW_ID, resolvedName: assumes.name, labels: assumes.labels };
+    }
+    // An exec instance is judged as the container it runs in.
+    return within !== undefined && ref.kind === 'exec' ? { ...ref, kind: 'container', name: within } : ref;
+  });
+  return Object.freeze({ ...call, resources: Object.freeze(resources) });
+}
+
+/** Stands for an id the engine has yet to choose. */
+const NEW_ID = '0'.repeat(64);
+
 /** @throws {GatewayError} what the live call would be refused with before policy is asked */
 export async function explainRequest({ as, request }: ExplainInput, parts: ExplainParts): Promise<Explanation> {
   const principal = parts.authenticator.bound(as.name);
@@ -32,8 +49,8 @@ export async function explainRequest({ as, request }: ExplainInput, parts: Expla
       ? undefined
       : decodeBody(target, bytes.length === 0 ? [] : ['application/json'], bytes);
   const policies = parts.policies.forPrincipal(principal);
-  let call = toCall(target, body);
-  call = await lookUp(call, policies, parts);
+  // What is yet to be made is not what has its name now.
+  let call = withNew(await lookUp(withNew(toCall(target, body), request), policies, parts), request);
   let input = { principal, call, source: 'explain', at: parts.at };
   if (mayHoldDefaults(call) && decide(policies, input).effect === 'deny') {
     call = await withDefaults(call, parts);

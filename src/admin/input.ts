@@ -173,6 +173,12 @@ export const explainRequest = z.strictObject({
       .startsWith('/', { error: 'must be a path that begins with /' })
       .max(8192),
     body: z.unknown().optional(),
+    /** A container that is there by then, made by a call before this one. */
+    assumes: z
+      .strictObject({ name: z.string().min(1).max(256), labels: z.record(z.string().max(256), z.string().max(4096)) })
+      .optional(),
+    /** The container an exec instance that is yet to be made runs in. */
+    within: z.string().min(1).max(256).optional(),
   }),
 });
 

@@ -92,7 +92,15 @@ export interface NewDocument {
 export interface ExplainInput {
   /** Identity to judge as. */
   readonly as: IdentityRecord;
-  readonly request: { readonly method: string; readonly target: string; readonly body?: unknown };
+  readonly request: {
+    readonly method: string;
+    readonly target: string;
+    readonly body?: unknown;
+    /** A container that is there by then, made by a call before this one. */
+    readonly assumes?: { readonly name: string; readonly labels: Readonly<Record<string, string>> } | undefined;
+    /** The container an exec instance that is yet to be made runs in. */
+    readonly within?: string | undefined;
+  };
 }
 
 export interface Explanation {

@@ -2,7 +2,7 @@
 // The words are in docker/: how options are written, which commands there are, and the body of a new container.
 import { DockerCommandError } from './docker/arguments.ts';
 import type { DockerRequest } from './docker/verb.ts';
-import { requestsOf } from './docker/verbs.ts';
+import { requestsOf, wholeRequestsOf } from './docker/verbs.ts';
 
 export type { DockerRequest } from './docker/verb.ts';
 
@@ -23,9 +23,19 @@ const ALONE = new Set(['-D', '--debug', '--tls', '--tlsverify']);
 
 /**
  * @param args with or without a leading `docker`
- * @returns the requests in order, or the fault as text
+ * @returns the requests the command's work consists of, in order, or the fault as text
  */
-export const parseDockerCommand = (args: readonly string[]): readonly DockerRequest[] | string => {
+export const parseDockerCommand = (args: readonly string[]): readonly DockerRequest[] | string =>
+  parse(args, requestsOf);
+
+/** As `parseDockerCommand`, with everything the CLI sends on the way: its greeting, look-ups, attach, wait and resize. */
+export const wholeDockerCommand = (args: readonly string[]): readonly DockerRequest[] | string =>
+  parse(args, wholeRequestsOf);
+
+const parse = (
+  args: readonly string[],
+  read: (words: readonly string[]) => readonly DockerRequest[],
+): readonly DockerRequest[] | string => {
   let words = args[0] === 'docker' ? args.slice(1) : args;
   for (let word = words[0]; word?.startsWith('-'); word = words[0]) {
     if (WITH_VALUE.has(word)) words = words.slice(2);
@@ -35,7 +45,7 @@ export const parseDockerCommand = (args: readonly string[]): readonly DockerRequ
   }
   if (words.length === 0) return 'the docker command line is empty';
   try {
-    return requestsOf(words);
+    return read(words);
   } catch (error) {
     if (error instanceof DockerCommandError) return error.message;
     throw error;

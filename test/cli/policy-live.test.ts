@@ -8,6 +8,7 @@ import { run, startGateway, type TestGateway } from '../support/gateway.ts';
 import { dockgateCommand } from '../support/runtime.ts';
 
 interface Explained {
+  readonly request: { readonly target: string };
   readonly decision: { readonly effect: string; readonly reasons: readonly { readonly field?: string }[] };
   readonly text: string;
   readonly steps: {
@@ -94,6 +95,42 @@ describe('policies of a running gateway', { skip: skipWithoutEngine }, () => {
     assert.ok((create?.steps.nearest.length ?? 0) > 0);
     const plain = await explain('--', 'docker', 'run', '-v', 'data:/data', 'busybox:test', 'sh');
     assert.ok(plain.every(({ decision }) => decision.effect === 'allow'));
+  });
+
+  it('every request of a command is explained, the container that is yet to be made taken for granted', async () => {
+    const narrow = policy(
+      'narrow',
+      '{ name: a, effect: allow, actions: [system.ping, container.create, container.start], host: { preset: baseline } }',
+    );
+    assert.equal((await gateway.dockgate('policy', 'apply', '-f', file('narrow.yaml', narrow))).code, 0);
+    await gateway.must('identity', 'create', 'narrow', '--policy', 'narrow');
+    const deniedOf = async (...docker: string[]) => {
+      const args = ['policy', 'explain', '--as', 'narrow', '--json', '--', 'docker', ...docker];
+      const [command, first] = dockgateCommand();
+      const ran = await run(command, [...first, '--config', gateway.configFile, ...args]);
+      assert.equal(ran.code, 0, ran.stderr);
+      return (JSON.parse(ran.stdout) as Explained[])
+        .filter(({ decision }) => decision.effect === 'deny')
+        .map(({ request }) => request.target.split('?')[0]);
+    };
+    assert.deepEqual(await deniedOf('run', '--rm', 'busybox:test', 'true'), [
+      '/containers/new/attach',
+      '/containers/new/wait',
+    ]);
+    assert.deepEqual(await deniedOf('run', '-d', '--name', 'n', 'busybox:test', 'true'), []);
+    assert.deepEqual(await deniedOf('run', '-it', '--name', 'n', 'busybox:test'), [
+      '/containers/n/attach',
+      '/containers/n/wait',
+      '/containers/n/resize',
+    ]);
+    assert.deepEqual(await deniedOf('exec', 'n', 'true'), [
+      '/containers/n/exec',
+      '/containers/n/json',
+      '/exec/new/start',
+      '/exec/new/json',
+    ]);
+    const { stdout } = await gateway.dockgate('policy', 'explain', '--as', 'narrow', 'docker', 'run', 'busybox:test');
+    assert.match(stdout, /DENY {2}the whole command: 2 of 5 requests are denied/);
   });
 
   it('a request of a file is explained as it would be decided', async () => {

@@ -123,6 +123,8 @@ interface ExplainRequest {
   readonly method: string;
   readonly target: string;
   readonly body?: unknown;
+  readonly assumes?: { readonly name: string; readonly labels: Readonly<Record<string, string>> };
+  readonly within?: string;
 }
 
 const readRequest = async (file: string): Promise<ExplainRequest> => {
@@ -148,8 +150,8 @@ const requestsOf = async (docker: readonly string[], file: string | undefined): 
     return [await readRequest(file)];
   }
   if (docker.length === 0) throw usageError('say what to explain: -- docker run ..., or --request FILE');
-  const { parseDockerCommand } = await import('../docker-command.ts');
-  const parsed = parseDockerCommand(docker);
+  const { wholeDockerCommand } = await import('../docker-command.ts');
+  const parsed = wholeDockerCommand(docker);
   if (typeof parsed === 'string') throw usageError(parsed);
   return parsed;
 };
@@ -182,12 +184,20 @@ const explain = (): Command =>
         });
       }
       if (optionsOf(command).json) return printJson(results);
-      return print(
-        results
-          .map(({ request, text }) => visibleLines(`${request.method} ${request.target}\n${text.trimEnd()}`))
-          .join('\n\n'),
+      const texts = results.map(({ request, text }) =>
+        visibleLines(`${request.method} ${request.target}\n${text.trimEnd()}`),
       );
+      if (results.length > 1) texts.push(wholeOf(results));
+      return print(texts.join('\n\n'));
     });
+
+/** What becomes of a command: it works when every request of it is allowed. */
+function wholeOf(results: readonly { request: ExplainRequest; decision: { effect: string } }[]): string {
+  const denied = results.filter(({ decision }) => decision.effect !== 'allow');
+  if (denied.length === 0) return `ALLOW  the whole command, ${results.length} requests`;
+  const lines = denied.map(({ request }) => visibleLines(`  ${request.method} ${request.target}`));
+  return [`DENY  the whole command: ${denied.length} of ${results.length} requests are denied`, ...lines].join('\n');
+}
 
 export const policyCommand = (): Command => {
   const policy = new Command('policy')

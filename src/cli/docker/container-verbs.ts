@@ -4,11 +4,14 @@ import { containerBody, resourcesBody } from './container-body.ts';
 import { CONTAINER_OPTIONS } from './container-options.ts';
 import {
   ANY,
+  type DockerRequest,
   each,
   filters,
   fullName,
   imageParts,
   LIST,
+  look,
+  looking,
   OUTPUT,
   on,
   path,
@@ -35,7 +38,50 @@ const runOrCreate = (verb: 'run' | 'create'): Verb => ({
     // Without a name the engine chooses an id, and the start is judged on that: nothing to say before it exists.
     return verb === 'run' && name !== undefined ? [create, to('POST', path`/containers/${name}/start`)] : [create];
   },
+  whole([image = '', ...command], options) {
+    const { name: imageName, tag } = imageParts(image);
+    const pull = to('POST', '/images/create', {
+      fromImage: fullName(imageName),
+      tag,
+      platform: options.last('platform'),
+    });
+    const [create] = runOrCreate('create').requests([image, ...command], options);
+    const first = [...(options.last('pull') === 'always' ? [pull] : []), create as DockerRequest];
+    if (verb === 'create') return first;
+    const name = options.last('name') ?? NEW;
+    const assumes = { name, labels: labelsOf(create?.body) };
+    const is = (option: string): boolean => options.is(option);
+    const isSeen = !is('detach');
+    const after = isSeen
+      ? [
+          ...attachTo(name, is('interactive')),
+          to('POST', path`/containers/${name}/wait`, { condition: is('rm') ? 'removed' : 'next-exit' }),
+        ]
+      : [];
+    const resize = isSeen && is('tty') ? [to('POST', path`/containers/${name}/resize`, { h: '24', w: '80' })] : [];
+    return [
+      ...first,
+      ...[...after, to('POST', path`/containers/${name}/start`), ...resize].map((one) => ({ ...one, assumes })),
+    ];
+  },
 });
+
+/** Stands for a container, or an exec instance, whose id the engine has yet to choose. */
+const NEW = 'new';
+
+const labelsOf = (body: unknown): Readonly<Record<string, string>> =>
+  ((body as { Labels?: Readonly<Record<string, string>> } | undefined)?.Labels ?? {}) as Readonly<
+    Record<string, string>
+  >;
+
+const attachTo = (name: string, withInput: boolean): DockerRequest[] => [
+  to('POST', path`/containers/${name}/attach`, {
+    stdin: on(withInput),
+    stdout: '1',
+    stderr: '1',
+    stream: '1',
+  }),
+];
 
 const SIGNAL_TIME: OptionTable = { signal: value('s'), time: value('t'), timeout: value('t') };
 
@@ -81,6 +127,20 @@ const exec: Verb = {
       },
     ),
   ],
+  whole([container = '', ...command], options) {
+    const within = (request: DockerRequest): DockerRequest => ({ ...request, within: container });
+    const isSeen = !options.is('detach');
+    const resize = isSeen && options.is('tty') ? [to('POST', `/exec/${NEW}/resize`, { h: '24', w: '80' })] : [];
+    return [
+      look(container),
+      ...exec.requests([container, ...command], options),
+      ...[
+        to('POST', `/exec/${NEW}/start`, {}, { Detach: !isSeen, Tty: options.is('tty') }),
+        ...resize,
+        ...(isSeen ? [to('GET', `/exec/${NEW}/json`)] : []),
+      ].map(within),
+    ];
+  },
 };
 
 const copy: Verb = {
@@ -93,6 +153,11 @@ const copy: Verb = {
     if (sink && !source)
       return [to('PUT', path`/containers/${sink[1] ?? ''}/archive`, { path: sink[2], noOverwriteDirNonDir: 'true' })];
     throw new DockerCommandError('docker cp needs one path of a container, CONTAINER:PATH, and one of this machine');
+  },
+  whole(operands, options) {
+    const [work] = copy.requests(operands, options) as readonly [DockerRequest];
+    // The path is looked at before anything is read from it or written to it.
+    return [{ method: 'HEAD', target: work.target.replace('&noOverwriteDirNonDir=true', '') }, work];
   },
 };
 
@@ -110,9 +175,21 @@ export const CONTAINER: Readonly<Record<string, Verb>> = {
       filters: filters(options),
     }),
   ),
-  start: each({ attach: flag('a'), interactive: flag('i'), 'detach-keys': value() }, (name) =>
-    to('POST', path`/containers/${name}/start`),
-  ),
+  start: {
+    ...each({ attach: flag('a'), interactive: flag('i'), 'detach-keys': value() }, (name) =>
+      to('POST', path`/containers/${name}/start`),
+    ),
+    whole(names, options) {
+      const start = (name: string): DockerRequest => to('POST', path`/containers/${name}/start`);
+      if (!options.is('attach') && !options.is('interactive')) return names.map(start);
+      return names.flatMap((name) => [
+        look(name),
+        ...attachTo(name, options.is('interactive')),
+        to('POST', path`/containers/${name}/wait`, { condition: 'next-exit' }),
+        start(name),
+      ]);
+    },
+  },
   stop: stopping('stop'),
   restart: stopping('restart'),
   kill: each({ signal: value('s') }, (name, options) =>
@@ -128,29 +205,39 @@ export const CONTAINER: Readonly<Record<string, Verb>> = {
   pause: posting('pause'),
   unpause: posting('unpause'),
   wait: posting('wait'),
-  logs: each(
-    { details: flag(), follow: flag('f'), since: value(), tail: value('n'), timestamps: flag('t'), until: value() },
-    (name, options) =>
-      to('GET', path`/containers/${name}/logs`, {
-        follow: on(options.is('follow')),
-        stdout: '1',
-        stderr: '1',
-        tail: options.last('tail') ?? 'all',
-        timestamps: on(options.is('timestamps')),
-        details: on(options.is('details')),
-      }),
+  logs: looking(
+    each(
+      { details: flag(), follow: flag('f'), since: value(), tail: value('n'), timestamps: flag('t'), until: value() },
+      (name, options) =>
+        to('GET', path`/containers/${name}/logs`, {
+          follow: on(options.is('follow')),
+          stdout: '1',
+          stderr: '1',
+          tail: options.last('tail') ?? 'all',
+          timestamps: on(options.is('timestamps')),
+          details: on(options.is('details')),
+        }),
+    ),
   ),
   inspect: each({ ...OUTPUT, size: flag('s') }, (name, options) =>
     to('GET', path`/containers/${name}/json`, { size: on(options.is('size')) }),
   ),
-  attach: each({ 'detach-keys': value(), 'no-stdin': flag(), 'sig-proxy': flag() }, (name, options) =>
-    to('POST', path`/containers/${name}/attach`, {
-      stdin: on(!options.is('no-stdin')),
-      stdout: '1',
-      stderr: '1',
-      stream: '1',
-    }),
-  ),
+  attach: {
+    ...each({ 'detach-keys': value(), 'no-stdin': flag(), 'sig-proxy': flag() }, (name, options) =>
+      to('POST', path`/containers/${name}/attach`, {
+        stdin: on(!options.is('no-stdin')),
+        stdout: '1',
+        stderr: '1',
+        stream: '1',
+      }),
+    ),
+    whole: (names, options) =>
+      names.flatMap((name) => [
+        look(name),
+        ...attachTo(name, !options.is('no-stdin')),
+        to('POST', path`/containers/${name}/wait`),
+      ]),
+  },
   stats: {
     options: { ...OUTPUT, all: flag('a'), 'no-stream': flag() },
     operands: [0, ANY],

@@ -6,6 +6,10 @@ export interface DockerRequest {
   readonly method: string;
   readonly target: string;
   readonly body?: unknown;
+  /** A container that the requests before this one make: it is there by then, with these labels. */
+  readonly assumes?: { readonly name: string; readonly labels: Readonly<Record<string, string>> };
+  /** The container an exec instance of a request before this one runs in. */
+  readonly within?: string;
 }
 
 export interface Verb {
@@ -15,6 +19,8 @@ export interface Verb {
   /** Fewest and most operands. */
   readonly operands: readonly [number, number];
   requests(operands: readonly string[], options: Options): readonly DockerRequest[];
+  /** Everything the CLI sends on the way, look-ups included, in its order. Default: the requests its work consists of. */
+  whole?(operands: readonly string[], options: Options): readonly DockerRequest[];
 }
 
 export const ANY = Number.POSITIVE_INFINITY;
@@ -79,6 +85,15 @@ export const fullName = (name: string): string => {
   if (rest.length === 0) return `docker.io/library/${name}`;
   return /[.:]/.test(host) || host === 'localhost' ? name : `docker.io/${name}`;
 };
+
+/** What the CLI asks of the container before it does its work. */
+export const look = (name: string): DockerRequest => to('GET', path`/containers/${name}/json`);
+
+/** A verb that looks at each container before its request. */
+export const looking = (verb: Verb): Verb => ({
+  ...verb,
+  whole: (operands, options) => operands.flatMap((name) => [look(name), ...verb.requests([name], options)]),
+});
 
 /** A verb that sends one request for each operand. */
 export const each = (options: OptionTable, request: (name: string, options: Options) => DockerRequest): Verb => ({

@@ -20,6 +20,10 @@ const SYSTEM: Readonly<Record<string, Verb>> = {
       ),
       imagePrune(options),
     ],
+    whole: (none, options) => [
+      ...(SYSTEM.prune as Verb).requests(none, options),
+      to('POST', '/build/prune', { filters: filters(options) }),
+    ],
   },
 };
 
@@ -52,6 +56,23 @@ const TOP: Readonly<Record<string, Verb | undefined>> = {
  * @throws {DockerCommandError} for what is not known here or cannot be read
  */
 export const requestsOf = (words: readonly string[]): readonly DockerRequest[] => {
+  const { verb, operands, options } = read(words);
+  return verb.requests(operands, options);
+};
+
+/** As `requestsOf`, then everything else the CLI sends on the way: look-ups, attach, wait, and its greeting. */
+export const wholeRequestsOf = (words: readonly string[]): readonly DockerRequest[] => {
+  const { verb, operands, options } = read(words);
+  const work = verb.requests(operands, options);
+  const lineOf = ({ method, target }: DockerRequest): string => `${method} ${target}`;
+  const known = new Set(work.map(lineOf));
+  const whole = verb.whole?.(operands, options) ?? [];
+  // What the work assumes of the calls before it stands in the whole.
+  const first = work.map((one) => whole.find((other) => lineOf(other) === lineOf(one)) ?? one);
+  return [...first, ...whole.filter((one) => !known.has(lineOf(one))), to('HEAD', '/_ping')];
+};
+
+const read = (words: readonly string[]) => {
   const [first = '', second = ''] = words;
   const group = Object.hasOwn(GROUPS, first) ? GROUPS[first] : undefined;
   const own = (table: Readonly<Record<string, Verb | undefined>>, word: string) =>
@@ -70,5 +91,5 @@ export const requestsOf = (words: readonly string[]): readonly DockerRequest[] =
       `docker ${title} needs ${most === ANY ? `at least ${least}` : least === most ? least : `${least} to ${most}`} ${most === 1 ? 'argument' : 'arguments'}, got ${count}`,
     );
   }
-  return verb.requests(parsed.operands, new Options(parsed));
+  return { verb, operands: parsed.operands, options: new Options(parsed) };
 };
