@@ -8,8 +8,10 @@ import { BODY_SCHEMAS } from '../engine/schemas/bodies.ts';
 import { hostConfig } from '../engine/schemas/host-config.ts';
 import type { Json, JsonObject } from '../engine/types.ts';
 import { expandAction } from './actions.ts';
+import { hostPathsOf, isOnePath } from './host-paths.ts';
 import { compileGlob } from './match.ts';
 import type { DecisionInput } from './types.ts';
+import { normalSource } from './windows.ts';
 
 /** A compiled condition. */
 export interface Condition {
@@ -96,6 +98,12 @@ function namesIn(node: unknown, names: Set<string>): Set<string> {
   return names;
 }
 
+/** Whether `host.binds` is among what is read: volumes and containers then have to be looked up. */
+function readsBinds(node: unknown): boolean {
+  if (Array.isArray(node)) return node.some(readsBinds) || node.includes('binds');
+  return isNode(node) && (node.args === 'binds' || readsBinds(node.args));
+}
+
 /** Compiles a condition that `faultOfCondition` found nothing wrong with. */
 export function compileCondition(text: string, actions: readonly string[]): Condition {
   const schema = bodySchemaOf(actions);
@@ -104,7 +112,7 @@ export function compileCondition(text: string, actions: readonly string[]): Cond
   const names = namesIn(parsed.ast, new Set());
   return {
     text,
-    readsResources: names.has('resources'),
+    readsResources: names.has('resources') || readsBinds(parsed.ast),
     holds: (input) => parsed(contextOf(input, names, schema)) === true,
   };
 }
@@ -133,7 +141,11 @@ function environmentFor(actions: readonly string[]): Environment {
 function makeEnvironment(body: StructSchema | undefined): Environment {
   const environment = new Environment({ unlistedVariablesAreDyn: false, limits: LIMITS });
   const types = new Map<StructSchema, string>();
+  const settings = fieldsOf(environment, hostConfig, types);
   environment
+    .registerType('HostPath', { fields: { source: 'string', target: 'string', readOnly: 'bool', at: 'string' } })
+    // HostConfig, and beside it every host path of the call as the engine reads it.
+    .registerType('Host', { fields: { ...settings, binds: 'list<HostPath>' } })
     .registerType('Principal', {
       fields: {
         subject: 'string',
@@ -161,16 +173,25 @@ function makeEnvironment(body: StructSchema | undefined): Environment {
     .registerVariable('source', 'string')
     .registerVariable('query', 'map<string, list<string>>')
     .registerVariable('resources', 'list<Resource>')
-    .registerVariable('host', registerStruct(environment, hostConfig, types))
+    .registerVariable('host', 'Host')
     .registerVariable('body', body === undefined ? 'dyn' : registerStruct(environment, body, types))
     .registerFunction('under(string, string): bool', isUnder)
     .registerFunction('glob(string, string): bool', (text: string, pattern: string) => compileGlob(pattern)(text));
   return environment;
 }
 
-/** Whether an absolute path is a folder or lies below it, after both have been cleaned. */
+/**
+ * Whether an absolute path is a folder or lies below it, after both have been cleaned.
+ *
+ * @throws {TypeError} for what is no path: an entry of Binds cleaned as one would lead elsewhere than the engine goes
+ */
 function isUnder(path: string, base: string): boolean {
-  if (!path.startsWith('/') || !base.startsWith('/')) return false;
+  for (const text of [path, base]) {
+    if (isOnePath(text)) continue;
+    throw new TypeError(
+      `under() takes absolute paths, not ${JSON.stringify(text.slice(0, 80))}; host.binds has them parsed`,
+    );
+  }
   const root = cleanPath(base);
   const clean = cleanPath(path);
   return root === '/' || clean === root || clean.startsWith(`${root}/`);
@@ -182,10 +203,14 @@ function registerStruct(environment: Environment, schema: StructSchema, types: M
   if (known !== undefined) return known;
   const name = `Engine${types.size}_${schema.name.replace(/[^A-Za-z0-9]/g, '')}`;
   types.set(schema, name);
+  environment.registerType(name, { fields: { ...fieldsOf(environment, schema, types) } });
+  return name;
+}
+
+function fieldsOf(environment: Environment, schema: StructSchema, types: Map<StructSchema, string>) {
   const fields: Record<string, string> = Object.create(null);
   for (const field of schema.order) fields[field.name] = typeOf(environment, field.schema, types);
-  environment.registerType(name, { fields: { ...fields } });
-  return name;
+  return fields;
 }
 
 function typeOf(environment: Environment, schema: Schema, types: Map<StructSchema, string>): string {
@@ -232,7 +257,7 @@ function contextOf(input: DecisionInput, names: ReadonlySet<string>, schema: Str
     const { action, operation, apiVersion = '' } = call;
     context.call = { action, operation: operation.id, class: operation.class, apiVersion };
   }
-  if (names.has('source')) context.source = source;
+  if (names.has('source')) context.source = normalSource(source);
   if (names.has('query')) context.query = bounded({ ...call.query });
   if (names.has('resources')) {
     context.resources = bounded(
@@ -252,7 +277,7 @@ function contextOf(input: DecisionInput, names: ReadonlySet<string>, schema: Str
     const body = call.body;
     const host =
       typeof body === 'object' && body !== null && !Array.isArray(body) ? (body as JsonObject).HostConfig : undefined;
-    context.host = wholeValue(hostConfig, host);
+    context.host = { ...(wholeValue(hostConfig, host) as object), binds: bounded([...hostPathsOf(call)]) };
   }
   return context;
 }

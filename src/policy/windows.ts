@@ -77,6 +77,20 @@ export function faultOfSource(pattern: string): string | undefined {
   return undefined;
 }
 
+/**
+ * An address in its one form: an IPv4 caller of a listener for both families as IPv4, without the zone of a link-local address,
+ * IPv6 short and in lower case. What is no address stays as it is.
+ */
+export function normalSource(source: string): string {
+  const address = source.replace(/%.*$/s, '');
+  if (isIP(address) !== 6) return isIP(address) === 4 ? address : source;
+  const short = new URL(`http://[${address}]`).hostname.slice(1, -1);
+  const mapped = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(short);
+  if (mapped === null) return short;
+  const [high, low] = [Number.parseInt(mapped[1] ?? '', 16), Number.parseInt(mapped[2] ?? '', 16)];
+  return [high >> 8, high & 255, low >> 8, low & 255].join('.');
+}
+
 /** @param patterns addresses, ranges, and `unix` */
 export function compileSource(patterns: readonly string[]): (source: string) => SourceVerdict {
   const list = new BlockList();
@@ -93,8 +107,7 @@ export function compileSource(patterns: readonly string[]): (source: string) => 
   }
   return (source) => {
     if (source === 'unix' || source.startsWith('unix:')) return unix ? 'inside' : 'outside';
-    // An IPv4 caller on an IPv6 listener, and the zone of a link-local address.
-    const address = source.replace(/%.*$/, '').replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/i, '');
+    const address = normalSource(source);
     const version = isIP(address);
     if (version === 0) return 'unknown';
     return list.check(address, version === 4 ? 'ipv4' : 'ipv6') ? 'inside' : 'outside';
