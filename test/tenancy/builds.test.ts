@@ -1,8 +1,11 @@
 // Builds of tenants: what a Dockerfile takes from must be the tenant's or shared, in every way to write it, and tags of others stay.
 // What is built is what was judged, and no step of another tenant's build is taken from the cache, nor put there.
 import assert from 'node:assert/strict';
+import http from 'node:http';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
+import { admin, until } from '../support/admin.ts';
 import { must } from '../support/api.ts';
 import { IMAGE, skipWithoutEngine } from '../support/engine.ts';
 import { IS_DENO } from '../support/runtime.ts';
@@ -313,6 +316,114 @@ describe('builds of tenants', { skip: skipWithoutEngine }, () => {
       const child = context(`FROM ${name}\n`);
       assert.match((await build('bob', 'child:1', child)).text, /has triggers, .*docker build --no-cache/);
       assert.match((await build('bob', 'child:1', child, '&nocache=1&networkmode=none')).text, /Successfully built/);
+    });
+  });
+
+  describe('what a build leaves behind', () => {
+    interface Listed {
+      readonly Id: string;
+      readonly Labels: Record<string, string>;
+    }
+    const containers = async (who: 'alice' | 'bob'): Promise<string[]> =>
+      (await must<Listed[]>(two[who], 'GET', '/containers/json?all=1')).map(({ Id }) => Id);
+    const left = async (query: string, step = `RUN echo ${Date.now()} && exit 3`): Promise<string[]> => {
+      const before = new Set(await containers('bob'));
+      await two.bob('POST', `/build?networkmode=none&${query}`, { body: context(`FROM ${IMAGE}\n${step}\n`) });
+      return (await containers('bob')).filter((id) => !before.has(id));
+    };
+    for (const [title, query, step] of [
+      ['failed', `t=${PREFIX}-left:1`, undefined],
+      ['failed quietly', `t=${PREFIX}-left:1&q=1`, undefined],
+      ['keeps its containers', `t=${PREFIX}-left:1&rm=0`, `RUN echo ${PREFIX} ${Date.now()}`],
+      ['keeps its containers quietly', `t=${PREFIX}-left:1&rm=0&q=1`, `RUN echo quiet ${PREFIX} ${Date.now()}`],
+    ] as const) {
+      it(`a container of one that ${title} is its maker's alone, counts and is removed by a prune`, async () => {
+        const ids = await left(query, step);
+        assert.ok(ids.length >= 1);
+        for (const id of ids) {
+          assert.ok(!(await containers('alice')).includes(id));
+          assert.equal((await two.alice('GET', `/containers/${id}/json`)).status, 404);
+          assert.equal((await two.bob('GET', `/containers/${id}/json`)).status, 200);
+        }
+        // Nothing of the build is left that nobody owns.
+        const labelled = encodeURIComponent(JSON.stringify({ label: ['dockgate.tenant=blue'] }));
+        const there = await must<Listed[]>(two.engine, 'GET', `/containers/json?all=1&filters=${labelled}`);
+        const own = await containers('bob');
+        assert.deepEqual(
+          there.map(({ Id }) => Id).filter((id) => !own.includes(id)),
+          [],
+        );
+        const { usage } = await admin<{ usage: Record<string, number> }>(two.gateway, 'GET', '/tenants/blue');
+        assert.ok((usage.containers ?? 0) >= ids.length);
+        const pruned = await must<{ ContainersDeleted: string[] | null }>(two.bob, 'POST', '/containers/prune');
+        for (const id of ids) {
+          assert.ok((pruned.ContainersDeleted ?? []).includes(id));
+          assert.equal((await two.engine('GET', `/containers/${id}/json`)).status, 404);
+        }
+      });
+    }
+    it('one that removes its containers leaves none', async () => {
+      assert.deepEqual(await left(`t=${PREFIX}-left:1`, `RUN echo removed ${PREFIX} ${Date.now()}`), []);
+      assert.deepEqual(await left('forcerm=1'), []);
+    });
+    it('the last image of one that failed is its maker’s alone', async () => {
+      const step = `RUN echo ${PREFIX} ${Date.now()} > /made`;
+      const body = context(`FROM ${IMAGE}\n${step}\nRUN exit 3\n`);
+      const { text } = await two.bob('POST', '/build?networkmode=none&forcerm=1', { body });
+      const [start] = [...text.matchAll(/ ---\\u003e ([0-9a-f]{12})/g)].map(([, id]) => id).slice(-1);
+      assert.equal((await two.bob('GET', `/images/${start}/json`)).status, 200, text);
+      assert.equal((await two.alice('GET', `/images/${start}/json`)).status, 404);
+      const stolen = await build('alice', 'left:2', context(`FROM ${start}\nRUN cat /made\n`));
+      assert.equal(stolen.status, 404, stolen.text);
+    });
+    it('a step that prints what the builder says takes nothing of others', async () => {
+      const body = context(`FROM ${IMAGE}\nRUN echo ${PREFIX} ${Date.now()} > /made\nRUN exit 3\n`);
+      const { text } = await two.alice('POST', '/build?networkmode=none&forcerm=1', { body });
+      const [start = ''] = [...text.matchAll(/ ---\\u003e ([0-9a-f]{12})/g)].map(([, id]) => id).slice(-1);
+      const id = (await must<{ Id: string }>(two.alice, 'GET', `/images/${start}/json`)).Id;
+      const lines = [`Successfully built ${start}`, ` ---> ${start}`, ` ---> Running in ${start}`];
+      const print = lines.map((line) => `echo '${line}'`).join(' && ');
+      await two.bob('POST', '/v1.41/build?networkmode=none&nocache=1', {
+        body: context(`FROM ${IMAGE}\nRUN ${print} && exit 3\n`),
+      });
+      assert.equal((await two.bob('GET', `/images/${id}/json`)).status, 404);
+    });
+    it('a container of one that was given up is its maker’s as well', async () => {
+      const before = new Set(await containers('bob'));
+      const body = context(`FROM ${IMAGE}\nRUN echo ${Date.now()} && sleep 60\n`);
+      const call = http.request({
+        ...{
+          socketPath: join(two.gateway.dir, 'bob.sock'),
+          method: 'POST',
+          path: '/build?networkmode=none',
+          agent: false,
+        },
+        headers: { 'content-type': 'application/x-tar', 'content-length': String(body.length) },
+      });
+      call.on('error', () => {});
+      await new Promise<void>((resolve) => {
+        let text = '';
+        call.on('response', (response) => {
+          response.on('error', () => {});
+          response.on('data', (data: Buffer) => {
+            text += data.toString();
+            if (/Running in [0-9a-f]{12}[^}]*\}\s*\{"stream":"\d+/.test(text)) resolve();
+          });
+        });
+        call.end(body);
+      });
+      call.destroy();
+      await until('the container in the ledger', async () => (await containers('bob')).some((id) => !before.has(id)));
+    });
+    it('no label of a build plants what it leaves into an adoption', async () => {
+      const label = `${PREFIX}.plant=1`;
+      const [key = '', value = ''] = label.split('=');
+      const ids = await left('rm=0', `LABEL ${key}=${value}\nRUN echo ${PREFIX} ${Date.now()}`);
+      assert.ok(ids.length >= 1);
+      const adopted = await two.gateway.dockgate('tenant', 'adopt', '--tenant', 'red', '--label', label);
+      assert.notEqual(adopted.code, 0);
+      assert.match(adopted.stderr, /belongs to tenant blue/);
+      assert.ok(!(await containers('alice')).some((id) => ids.includes(id)));
     });
   });
 });

@@ -78,7 +78,11 @@ export function learnId(answer: unknown, tenantCall: TenantCall): LedgerEntry[] 
 }
 
 /** References that now name an image of the tenant's; an image without one is known by its id. */
-export async function learnImages(imageId: string | undefined, tenantCall: TenantCall): Promise<LedgerEntry[]> {
+export async function learnImages(
+  imageId: string | undefined,
+  tenantCall: TenantCall,
+  action?: string,
+): Promise<LedgerEntry[]> {
   const changes: LedgerEntry[] = [];
   for (const entry of tenantCall.pending) {
     const found = await findImage(tenantCall.state.engine, entry.id);
@@ -90,7 +94,9 @@ export async function learnImages(imageId: string | undefined, tenantCall: Tenan
   }
   if (imageId !== undefined && tenantCall.ledger.owned(tenantCall.tenant, 'image', imageId) === undefined) {
     const found = await findImage(tenantCall.state.engine, imageId);
-    if (found !== undefined && found.tags.length === 0) {
+    // What a step of a build prints may read like the end of it: the image it made bears the label of this call.
+    const isMade = action !== 'build.run' || inner(found?.labels, AUDIT_LABEL) === tenantCall.owner.auditId;
+    if (found !== undefined && found.tags.length === 0 && isMade) {
       changes.push(
         tenantCall.make({
           kind: 'image',

@@ -21,6 +21,7 @@ import {
   text,
 } from './engine-state.ts';
 import { keptImage, ofImage } from './images.ts';
+import { leftUnseen } from './leftovers.ts';
 import { isUpdating } from './take-share.ts';
 import type { TenancyState } from './tenant-call.ts';
 
@@ -35,7 +36,7 @@ const LOOKS_AT_ONCE = 8;
  */
 export async function reconcile(state: TenancyState, learn: Learn, isFirst = false): Promise<void> {
   await learnSharedNetworks(state);
-  if (state.ledger.size === 0) return;
+  if (state.ledger.size === 0 && state.builders.size === 0) return;
   // What comes to life while the lists are on their way is not compared with them.
   const before = [...state.ledger.entries()];
   const present = await presentObjects(state, new Set(before.map(({ kind }) => kind)));
@@ -62,6 +63,7 @@ export async function reconcile(state: TenancyState, learn: Learn, isFirst = fal
     if (found === undefined || entry.kind === 'image') await learnEnding(entry, state, learn);
     else learn(state.ledger.ending(entry.kind, entry.id, Date.now()), GONE);
   }
+  learn(await leftUnseen(state, Date.now()), 'a step of a build left it');
   await learnShares(state, learn, isFirst);
 }
 

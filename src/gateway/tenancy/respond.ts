@@ -35,6 +35,7 @@ import {
   learnRefusal,
   learnVolume,
 } from './learn.ts';
+import { learnLeft } from './leftovers.ts';
 import { countOwn, withOwnIds } from './own-objects.ts';
 import { prune } from './prune.ts';
 import { observeStream, type StreamWords } from './stream-words.ts';
@@ -287,7 +288,13 @@ async function respondImageStream(
   tenantCall: TenantCall,
   options: RespondOptions,
 ): Promise<TenantAnswer> {
-  const { builds } = tenantCall.state;
+  const { builds, building } = tenantCall.state;
+  const { tenant } = tenantCall;
+  const isBuild = call.action === 'build.run';
+  if (isBuild) {
+    building.set(tenant, (building.get(tenant) ?? 0) + 1);
+    tenantCall.state.builders.set(tenant, tenantCall.owner);
+  }
   const buildId = call.action === 'build.run' ? call.query.buildid?.[0] : undefined;
   if (buildId !== undefined) builds.set(buildId, tenantCall.tenant);
   const words = observeStream(caller);
@@ -304,6 +311,7 @@ async function respondImageStream(
     return { outcome, changes };
   } finally {
     words.finish();
+    if (isBuild) building.set(tenant, (building.get(tenant) ?? 1) - 1);
     if (buildId !== undefined) builds.delete(buildId);
   }
 }
@@ -313,5 +321,9 @@ async function learnStream(call: EngineCall, words: StreamWords, tenantCall: Ten
     if (words.pulled) return learnPull(call.resources[0]?.name ?? '', tenantCall);
     return tenantCall.pending.map((entry) => ({ ...entry, state: 'void' }));
   }
-  return [...(await learnImages(words.imageId, tenantCall)), ...(await learnBrought(tenantCall))];
+  const changes = [...(await learnImages(words.imageId, tenantCall, call.action)), ...(await learnBrought(tenantCall))];
+  if (call.action !== 'build.run') return changes;
+  // What a build made is told from what it left once its names are known.
+  for (const entry of changes) tenantCall.ledger.apply(entry);
+  return [...changes, ...(await learnLeft(words, tenantCall))];
 }

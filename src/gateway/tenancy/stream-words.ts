@@ -3,6 +3,9 @@ import type { CallerEnd } from '../../proxy/types.ts';
 
 /** Bytes of the stream's end that are kept: the words looked for are in its last lines. */
 const TAIL_BYTES = 64 * 1024;
+/** Longest line about a step, in characters, and most steps of a build that are remembered. */
+const MAX_LINE = 200;
+const MAX_STEPS = 10_000;
 
 export interface StreamWords {
   readonly caller: CallerEnd;
@@ -10,6 +13,10 @@ export interface StreamWords {
   readonly pulled: boolean;
   /** Id of the image that was made, or the start of it. */
   readonly imageId: string | undefined;
+  /** First digits of the containers the steps of a build ran in. */
+  readonly steps: ReadonlySet<string>;
+  /** First digits of the image the last step of a build made. */
+  readonly lastImage: string | undefined;
   /** Tells the caller that the stream has ended, once what it said is known here. */
   finish(): void;
 }
@@ -17,10 +24,26 @@ export interface StreamWords {
 export function observeStream(caller: CallerEnd): StreamWords {
   let tail = '';
   let isOver = false;
+  let open = '';
+  const steps = new Set<string>();
+  let lastImage: string | undefined;
+  /** Lines of a build on its steps. What a step prints may read the same: they tell where to look, not what is there. */
+  const readLines = (text: string): void => {
+    const lines = (open + text).split('\n');
+    open = (lines.pop() as string).slice(-MAX_LINE);
+    for (const line of lines) {
+      const found = /^\{"stream":" ---\\u003e (Running in )?([0-9a-f]{12})\\n"\}/.exec(line);
+      if (found === null) continue;
+      if (found[1] === undefined) lastImage = found[2];
+      else if (steps.size < MAX_STEPS) steps.add(found[2] as string);
+    }
+  };
   const observing: CallerEnd = {
     head: (status, reason, headers) => caller.head(status, reason, headers),
     write(chunk) {
-      tail = (tail + Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length).toString('latin1')).slice(-TAIL_BYTES);
+      const text = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length).toString('latin1');
+      tail = (tail + text).slice(-TAIL_BYTES);
+      readLines(text);
       return caller.write(chunk);
     },
     onDrain: (resume) => caller.onDrain(resume),
@@ -35,6 +58,10 @@ export function observeStream(caller: CallerEnd): StreamWords {
     caller: observing,
     finish() {
       if (isOver) caller.end();
+    },
+    steps,
+    get lastImage() {
+      return lastImage;
     },
     get pulled() {
       return /"status":"Status: (Downloaded newer image|Image is up to date)/.test(tail);

@@ -84,6 +84,8 @@ export function createTenancy(options: TenancyOptions): Tenancy {
       }),
     underWay: new Set(),
     builds: new Map(),
+    building: new Map(),
+    builders: new Map(),
     rates: new Rates(),
     spool: options.spool,
     loading: new Set(),

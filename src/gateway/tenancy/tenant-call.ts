@@ -36,6 +36,9 @@ export interface TenancyState {
   readonly underWay: Set<string>;
   /** Classic builds under way by build id, for `build.cancel`. */
   readonly builds: Map<string, string>;
+  /** Classic builds under way by tenant, and who built last in each. */
+  readonly building: Map<string, number>;
+  readonly builders: Map<string, Owner>;
   readonly rates: Rates;
   readonly spool: Spool;
   /** Tenants with an image archive on its way. */
