@@ -18,6 +18,7 @@ import { NEWEST_MINOR } from './engine/versions.ts';
 import { GatewayError } from './errors.ts';
 import { explainRequest } from './explain-request.ts';
 import { newAuditId } from './gateway/audit-id.ts';
+import { BuildKitState } from './gateway/buildkit/state.ts';
 import { LiveCalls } from './gateway/live-calls.ts';
 import type { GatewayParts } from './gateway/parts.ts';
 import { performFor } from './gateway/perform.ts';
@@ -258,6 +259,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       newAuditId,
     });
     undo.push(() => tenancy.close());
+    const buildkit = new BuildKitState(buildKitSecret(store.settings), () => current.tenants.distrust);
     const readiness = readinessOf(engine);
     // A gateway that must refuse every call is not ready, whatever the engine says.
     const isReady = async () => recorder.healthy && (await readiness.ask());
@@ -402,6 +404,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       strangers,
       onUnwritable: (error) => audit.failed(error),
       tenancy,
+      buildkit,
       limits: () => current.limits,
       apiVersions,
       listeners: () => options.listeners?.() ?? [],
@@ -492,6 +495,17 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     }
     throw error;
   }
+}
+
+/** Under this name the secret is kept that marks ids of builds with: with another one, history and cache mounts begin anew. */
+const BUILDKIT_SECRET = 'buildkit.secret';
+
+function buildKitSecret(settings: Store['settings']): Uint8Array {
+  const kept = settings.get(BUILDKIT_SECRET);
+  if (kept !== undefined) return Buffer.from(kept, 'base64');
+  const secret = randomBytes(32);
+  settings.set(BUILDKIT_SECRET, secret.toString('base64'));
+  return secret;
 }
 
 /**

@@ -55,6 +55,7 @@ export const ERROR_CODES = {
   'operation-not-allowed': { status: 403, title: 'No policy allows the operation' },
   'denied-by-policy': { status: 403, title: 'A policy denies the operation' },
   'host-field-denied': { status: 403, title: 'A host setting is not allowed' },
+  'build-denied': { status: 403, title: 'A build asks for what is not allowed' },
   'build-opaque-needed': { status: 403, title: 'BuildKit passes through unread' },
   'scope-exceeded': { status: 403, title: 'The token is not valid for the operation' },
   'rule-error': { status: 403, title: 'A rule could not be evaluated' },

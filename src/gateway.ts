@@ -13,6 +13,7 @@ import { renderTarget } from './engine/render-target.ts';
 import { type ErrorCode, GatewayError } from './errors.ts';
 import { AUDIT_ID_HEADER, rawRefusal, reasonOf, refusalOf, sendRefusal } from './gateway/answer.ts';
 import { type Arrival, type Channel, headerValues, nodeArrival, webArrival } from './gateway/arrival.ts';
+import { type Mediation, mediationOf } from './gateway/buildkit/mediate.ts';
 import { buildTarget, judgedBuild } from './gateway/builds/judged-build.ts';
 import { type Judged, judge } from './gateway/judge.ts';
 import { leftOutWarning, warningCaller } from './gateway/left-out.ts';
@@ -254,9 +255,13 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
     try {
       let judged: Judged;
       let protocol: string;
+      let request: EngineRequest;
+      let mediation: Mediation | undefined;
       try {
         judged = await admit(trace);
         protocol = protocolOf(judged, arrival);
+        request = engineRequestOf(judged, trace, running);
+        mediation = mediationOf(judged, request, trace, parts);
       } catch (refused) {
         await refuse(trace, await caller(), refused);
         return;
@@ -265,7 +270,7 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
         live.hold(running, judged.principal);
         // Bytes stay in the socket's buffer until the stream begins, but that a caller goes away must be noticed.
         socket.read(0);
-        const answer = await trace.engine.upgrade(engineRequestOf(judged, trace, running), protocol, {
+        const answer = await trace.engine.upgrade(mediation?.request ?? request, protocol, {
           signal: AbortSignal.any([running.signal, gone.signal]),
         });
         if (answer.kind === 'answer') {
@@ -281,7 +286,10 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
         if (early !== undefined && early.length > 0) socket.unshift(early);
         parts.meter.streamOpened();
         try {
-          const moved = await spliceHijack(socket, answer.socket, { signal: running.signal });
+          const moved =
+            mediation === undefined
+              ? await spliceHijack(socket, answer.socket, { signal: running.signal })
+              : await mediation.run(socket, answer.socket, running.signal);
           complete(trace, { status: 101, ...moved }, running);
         } finally {
           parts.meter.streamClosed();

@@ -247,6 +247,7 @@ const imagePattern = text('an image reference').refine(isImagePattern, {
 export const tenantsSection = strict({
   sharedImages: z.array(imagePattern, { error: wrong('a list of image references') }).default(['*']),
   refreshShared: z.boolean({ error: wrong('true or false') }).default(false),
+  distrust: z.boolean({ error: wrong('true or false') }).default(false),
 });
 
 export const metricsSection = strict({ listen: z.unknown().optional() });

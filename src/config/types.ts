@@ -119,6 +119,8 @@ export interface Config {
     readonly sharedImages: readonly string[];
     /** A tenant's pull may move such a name to what its registry has now. */
     readonly refreshShared: boolean;
+    /** The tenants must not meet: BuildKit, whose cache is everybody's, is not served to them. Default false. */
+    readonly distrust: boolean;
   };
   /** A listener of its own for `/metrics`, open to whoever reaches it; without it only operators can read them. */
   readonly metrics?: { readonly listen: HttpListener | HttpsListener };

@@ -144,4 +144,31 @@ export interface EngineCall extends Target {
   readonly defaults?: JsonObject;
   /** Addresses the Dockerfile of a build has the engine fetch, once it was read. */
   readonly fetches?: readonly { readonly url: string; readonly at: string }[];
+  /** What a BuildKit build asks for, where the call stands for one: read from the protocol, not from the query. */
+  readonly build?: BuildFacts;
+}
+
+/** One thing a build asks for, and where its request says so. */
+export interface BuildFact {
+  /** `Entitlements[0]`, `Exporters[0].name`. */
+  readonly at: string;
+  readonly value: string;
+}
+
+/** What a BuildKit build asks for, as far as its requests tell; images by their names in full. */
+export interface BuildFacts {
+  readonly entitlements: readonly BuildFact[];
+  /** `default`, `none`, `host`. */
+  readonly networks: readonly BuildFact[];
+  /** Identifiers as BuildKit writes them: `docker-image://docker.io/library/busybox:test`. */
+  readonly sources: readonly BuildFact[];
+  /** `dockerfile.v0`, or the image of a frontend. */
+  readonly frontends: readonly BuildFact[];
+  readonly exporters: readonly BuildFact[];
+  readonly tags: readonly BuildFact[];
+  readonly secrets: readonly BuildFact[];
+  readonly ssh: readonly BuildFact[];
+  /** `inline`, `local`, `registry:docker.io/acme/cache:latest`. */
+  readonly cache: readonly BuildFact[];
+  readonly contexts: readonly BuildFact[];
 }

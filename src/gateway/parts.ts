@@ -9,6 +9,7 @@ import type { PolicySet } from '../policy/compile.ts';
 import type { EngineClient } from '../proxy/engine-client.ts';
 import type { EngineDefaults } from '../proxy/engine-defaults.ts';
 import type { Lane } from '../proxy/lanes.ts';
+import type { BuildKitState } from './buildkit/state.ts';
 import type { LiveCalls } from './live-calls.ts';
 import type { SeenCalls } from './seen-calls.ts';
 import type { Strangers } from './strangers.ts';
@@ -51,6 +52,8 @@ export interface GatewayParts {
   readonly inFlight: Lane;
   /** Serves principals that have a tenant. */
   readonly tenancy: Tenancy;
+  /** What mediated connections to BuildKit share. */
+  readonly buildkit: BuildKitState;
   limits(): GatewayLimits;
   /** Addresses the gateway listens on, `https://127.0.0.1:2376`: no build has the engine fetch from them. Default: none. */
   listeners?(): readonly string[];

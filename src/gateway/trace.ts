@@ -6,7 +6,7 @@ import type { EngineCall, ResourceRef, Target } from '../engine/types.ts';
 import { GatewayError } from '../errors.ts';
 import type { ForeignToken } from '../identity/foreign-token.ts';
 import type { LedgerEntry } from '../ledger/entry.ts';
-import { BUILD_OPAQUE, isBuildKitDoor } from '../policy/actions.ts';
+import { BUILD_OPAQUE } from '../policy/actions.ts';
 import { isBuildKitBuild } from '../policy/buildkit.ts';
 import type { Decision, Principal } from '../policy/types.ts';
 import type { EngineClient } from '../proxy/engine-client.ts';
@@ -88,6 +88,7 @@ export class Trace {
       message?: string | undefined;
       field?: string | undefined;
       origin?: Readonly<Record<string, unknown>> | undefined;
+      build?: Readonly<Record<string, unknown>>;
       status?: number;
       bytesIn?: number;
       bytesOut?: number;
@@ -153,12 +154,14 @@ export class Trace {
       message?: string | undefined;
       field?: string | undefined;
       origin?: Readonly<Record<string, unknown>> | undefined;
+      build?: Readonly<Record<string, unknown>>;
       end?: string;
     },
   ): Readonly<Record<string, unknown>> | undefined {
     const detail: Record<string, unknown> = {};
     if (outcome.message !== undefined) detail.message = this.#withoutUserInfo(outcome.message);
     if (outcome.field !== undefined) detail.field = outcome.field;
+    if (outcome.build !== undefined) detail.build = outcome.build;
     if (outcome.end !== undefined && outcome.end !== 'complete') detail.end = outcome.end;
     const { call, target } = this;
     // The request is kept once: with the intent of a call that changes something, or with the one row of a refused one.
@@ -185,7 +188,7 @@ export class Trace {
         detail.path = (this.arrival.target.split('?', 1)[0] ?? '').slice(0, 512);
       }
       // What follows was let through unread: whoever reviews the log must see that it cannot tell what was built.
-      const isUnread = target !== undefined && (isBuildKitDoor(target.action) || isBuildKitBuild(target));
+      const isUnread = this.decision?.isUnread === true || (call !== undefined && isBuildKitBuild(call));
       if (isUnread && decision === 'allow') detail.unread = BUILD_OPAQUE;
       if (this.arrival.channel.identity !== undefined) detail.listener = this.arrival.channel.name;
       if (this.foreignToken !== undefined) detail.ignoredToken = this.foreignToken;

@@ -18,9 +18,12 @@ const CLASSES: readonly OperationClass[] = ['read', 'write', 'admin'];
  */
 export const BUILD_OPAQUE = 'build.opaque';
 
+/** Builds: with the classic builder, and with BuildKit as far as it is read and judged. */
+export const BUILD_RUN = 'build.run';
+
 /**
- * The two doors of that protocol. An allow rule of theirs is for builds the gateway can read, which it cannot yet: until then
- * they open to `build.opaque` alone, and close to any deny rule that speaks of them or of it.
+ * The two doors of that protocol. They open to whoever may build, and then what comes through is read and judged; to
+ * `build.opaque` they open unread. They close to any deny rule that speaks of them or of `build.opaque`.
  */
 const BUILDKIT_DOORS: readonly string[] = ['build.session', 'build.control'];
 
@@ -82,7 +85,8 @@ export function actionsOf({
   readonly actions: readonly string[];
 }): ReadonlySet<string> {
   const found = new Set(actions.flatMap((pattern) => (effect === 'deny' ? matchActions : expandAction)(pattern)));
-  if (found.has(BUILD_OPAQUE)) for (const door of BUILDKIT_DOORS) found.add(door);
+  const opens = found.has(BUILD_OPAQUE) || (effect === 'allow' && found.has(BUILD_RUN));
+  if (opens) for (const door of BUILDKIT_DOORS) found.add(door);
   else if (effect === 'allow') for (const door of BUILDKIT_DOORS) found.delete(door);
   return found;
 }
@@ -109,7 +113,7 @@ export function faultOfAction(pattern: string): string | undefined {
 
 /** Whether a token's scope covers an action. Scope entries that are no patterns cover nothing. */
 export function scopeCovers(scope: readonly string[], action: string): boolean {
-  if (isBuildKitDoor(action)) return scope.includes(BUILD_OPAQUE);
+  if (isBuildKitDoor(action)) return scope.includes(BUILD_OPAQUE) || scopeCovers(scope, BUILD_RUN);
   for (const entry of scope) {
     if (entry === action) return true;
     if ((entry.includes('*') || entry.startsWith('class:')) && expansionOf(entry).has(action)) return true;

@@ -1,6 +1,8 @@
 // A token's ceiling: scope and RFC 9396 authorization details, its own and those of the tokens it was made from. Every layer
 // must cover a call; none ever grants anything. Details are judged as allow rules are, so both mean the same by a pattern.
-import { actionsOf, expandAction, faultOfAction, scopeCovers } from './actions.ts';
+
+import { actionsOf, expandAction, faultOfAction, isBuildKitDoor, scopeCovers } from './actions.ts';
+import { type BuildGrant, bothGrants, buildRulesOf, compileBuild, narrowedGrant } from './build/index.ts';
 import type { ReadyRule } from './compile.ts';
 import { compileHostSpec, HOST_PRESETS, type HostPreset } from './host/index.ts';
 import { type HostResults, judgeRule, type Miss, STAGES } from './judge-rule.ts';
@@ -140,12 +142,28 @@ export class TokenCeiling {
     );
   }
 
+  /** What is left of a build's grant below the ceiling: of each layer, what the details that cover the call give. */
+  narrowed(grant: BuildGrant, input: DecisionInput): BuildGrant {
+    let left = grant;
+    for (const { rules } of this.#layers) {
+      let layer: BuildGrant | undefined;
+      for (const { actions, rule } of rules ?? []) {
+        if (!actions.has(input.call.action) || rule.build === undefined) continue;
+        if (judgeRule(rule, input).kind !== 'match') continue;
+        layer = layer === undefined ? rule.build.grant : bothGrants(layer, rule.build.grant);
+      }
+      if (layer !== undefined) left = narrowedGrant(left, layer);
+    }
+    return left;
+  }
+
   /** Why the ceiling does not cover the call; undefined when it does. */
-  exceededBy(input: DecisionInput, hosts?: HostResults): Reason | undefined {
+  exceededBy(input: DecisionInput, hosts?: HostResults, isUnread = false): Reason | undefined {
     const { action } = input.call;
     const message = this.outside(action);
     if (message !== undefined) return { code: 'scope-exceeded', field: 'scope', message };
-    if (ALWAYS_COVERED.has(action)) return undefined;
+    // What comes through a door that is read is held against the ceiling by itself.
+    if (ALWAYS_COVERED.has(action) || (isBuildKitDoor(action) && !isUnread)) return undefined;
     for (const { rules } of this.#layers) {
       if (rules === undefined) continue;
       let nearest: Miss | undefined;
@@ -209,6 +227,7 @@ function ruleOf(detail: DockerAuthorization, index: number): ReadyRule {
     host: host === undefined ? undefined : compileHostSpec(host),
     // A token grants nothing, so naming an action in full is all it needs to say.
     acknowledged: true,
+    build: compileBuild(buildRulesOf(undefined, host)),
     when: undefined,
     set: undefined,
     redact: undefined,

@@ -3,6 +3,7 @@
 import type { EngineCall, ResourceRef } from '../engine/types.ts';
 import { GatewayError } from '../errors.ts';
 import { actionsOf } from './actions.ts';
+import { type BuildCheck, buildRulesOf, compileBuild } from './build/index.ts';
 import { BUILT_IN_DOCUMENTS } from './builtin.ts';
 import { ceilingOf, type TokenCeiling } from './ceiling.ts';
 import { type Condition, compileCondition } from './conditions.ts';
@@ -40,6 +41,8 @@ export interface ReadyRule {
   readonly host: HostCheck | undefined;
   /** The policy says that it means to give the host away. */
   readonly acknowledged: boolean;
+  /** Set for rules that allow builds. */
+  readonly build: BuildCheck | undefined;
   readonly when: readonly Condition[] | undefined;
   /** Labels to stamp. */
   readonly set: Readonly<Record<string, string>> | undefined;
@@ -84,6 +87,7 @@ interface CompiledRule {
   readonly hours: ReadyRule['hours'];
   readonly host: HostCheck | undefined;
   readonly acknowledged: boolean;
+  readonly build: BuildCheck | undefined;
   readonly when: readonly Condition[] | undefined;
   /** The rule as it is for everybody, when nothing in it is to be filled. */
   readonly ready: ReadyRule | undefined;
@@ -448,6 +452,10 @@ function compileRules(document: PolicyDocument): readonly CompiledRule[] {
       hours: rule.hours === undefined ? undefined : compileHours(rule.hours),
       host: rule.host === undefined ? undefined : hostCheckOf(rule.host),
       acknowledged: document.acknowledges.includes('host-access'),
+      build:
+        rule.effect === 'allow' && actionsOf(rule).has('build.run')
+          ? compileBuild(buildRulesOf(rule.build, rule.host))
+          : undefined,
       when: rule.when?.map((text) => compileCondition(text, rule.actions)),
       ready: undefined,
     };
@@ -488,6 +496,7 @@ function fillRule(compiled: CompiledRule, principal: Principal | undefined): Rea
     hours: compiled.hours,
     host: compiled.host,
     acknowledged: compiled.acknowledged,
+    build: compiled.build,
     when: compiled.when,
     set: set === undefined ? undefined : Object.freeze(Object.fromEntries(set)),
     redact: compiled.redact,

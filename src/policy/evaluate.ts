@@ -1,7 +1,8 @@
 // The decision (PDP): pure, synchronous, without a clock. Deny is the resting state, any deny beats every allow, a rule that
 // cannot be judged denies, and a token's ceiling stands over all of it.
-import { BUILD_OPAQUE } from './actions.ts';
-import { isBuildKitBuild, refusedBuildKit } from './buildkit.ts';
+import { BUILD_OPAQUE, isBuildKitDoor } from './actions.ts';
+import { type BuildGrant, bothGrants } from './build/index.ts';
+import { isBuildKitBuild, openDoor, refusedBuildKit } from './buildkit.ts';
 import type { ActionRules, PrincipalPolicies, ReadyRule } from './compile.ts';
 import { describeRef, type HostResults, judgeRule, type Miss, missOfHost, STAGES } from './judge-rule.ts';
 import type { Decision, DecisionInput, Obligations, Reason } from './types.ts';
@@ -39,7 +40,9 @@ export function decide(policies: PrincipalPolicies, input: DecisionInput): Decis
       return denial(policies, [field === undefined || field === '' ? reason : { ...reason, field }], rule.id);
     }
   }
+  if (isBuildKitDoor(call.action)) return decideDoor(policies, input);
   let allowed: ReadyRule | undefined;
+  let grant: BuildGrant | undefined;
   let labels: Record<string, string> | undefined;
   let redact: readonly string[] | undefined;
   let leaseMs: number | undefined;
@@ -54,7 +57,10 @@ export function decide(policies: PrincipalPolicies, input: DecisionInput): Decis
       continue;
     }
     allowed ??= rule;
-    if (!judgeAll) break;
+    if (call.build !== undefined && rule.build !== undefined) {
+      // What each rule lets be fetched adds up, so all of them are asked.
+      grant = grant === undefined ? rule.build.grant : bothGrants(grant, rule.build.grant);
+    } else if (!judgeAll) break;
     if (rule.leaseMs !== undefined) {
       if (input.principal.tenant === undefined) {
         return failure(
@@ -82,7 +88,32 @@ export function decide(policies: PrincipalPolicies, input: DecisionInput): Decis
     reasons: [allowReason(allowed)],
     policyIds: [allowed.policy],
     rule: allowed.id,
-    obligations: obligationsOf(labels, redact, leaseMs),
+    obligations: withGrant(obligationsOf(labels, redact, leaseMs), policies, input, grant),
+  };
+}
+
+function withGrant(
+  obligations: Obligations,
+  policies: PrincipalPolicies,
+  input: DecisionInput,
+  grant: BuildGrant | undefined,
+): Obligations {
+  if (grant === undefined) return obligations;
+  return { ...obligations, build: policies.ceiling?.narrowed(grant, input) ?? grant };
+}
+
+/** A door of BuildKit: what comes through is judged by itself, unless a rule opens the door unread. */
+function decideDoor(policies: PrincipalPolicies, input: DecisionInput): Decision {
+  const door = openDoor(policies, input);
+  if ('code' in door) return denial(policies, [door], undefined);
+  const { rule, isUnread } = door;
+  return {
+    effect: 'allow',
+    reasons: [allowReason(rule)],
+    policyIds: [rule.policy],
+    rule: rule.id,
+    isUnread,
+    obligations: NO_OBLIGATIONS,
   };
 }
 

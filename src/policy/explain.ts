@@ -1,7 +1,7 @@
 // The decision path as data and as text: each rule, why it matched or did not, and the nearest change that would allow.
 // It judges with the same functions as `decide`, so the two cannot part.
 import type { ResourceRef } from '../engine/types.ts';
-import { ACTIONS, actionsOf, BUILD_OPAQUE, isBuildKitDoor } from './actions.ts';
+import { ACTIONS, actionsOf, BUILD_RUN, isBuildKitDoor } from './actions.ts';
 import { builtIns, type PrincipalPolicies, type ReadyRule } from './compile.ts';
 import { decide } from './evaluate.ts';
 import { judgeRule, STAGES, type Stage } from './judge-rule.ts';
@@ -128,7 +128,7 @@ function nearestChanges(policies: PrincipalPolicies, input: DecisionInput, steps
     return policies.missing.map((what) => `${what}: apply a policy of that name, or bind another`);
   }
   const changes: string[] = [];
-  const needed = isBuildKitDoor(call.action) ? BUILD_OPAQUE : call.action;
+  const needed = isBuildKitDoor(call.action) ? BUILD_RUN : call.action;
   const exceeded = policies.ceiling?.exceededBy(input);
   if (exceeded?.field === 'scope') changes.push(`use a token whose scope holds ${needed}`);
   else if (exceeded !== undefined) changes.push(`use a token with a wider ceiling (${exceeded.message})`);

@@ -92,4 +92,12 @@ export const HOSTILE_CALLS: readonly HostileCall[] = [
   service('a service with every capability', { CapabilityAdd: ['ALL'] }),
   // Every operation no preset judges, as the table of operations has it: engine plugins, the swarm, archives of images.
   ...unjudgedCalls().map(({ action, method, path }) => ({ name: action, method, path })),
+  // Builds with BuildKit, as what they ask for is read.
+  { ...post('a BuildKit build on the network of the host', '/grpc'), body: { entitlements: ['network.host'] } },
+  { ...post('a BuildKit build with all privileges', '/grpc'), body: { entitlements: ['security.insecure'] } },
+  {
+    ...post('a BuildKit build with a device of the host', '/grpc'),
+    body: { entitlements: ['device=vendor/class=name'] },
+  },
+  { ...post('a BuildKit build that fetches any address', '/grpc'), body: { sources: ['http://192.0.2.1/x.tar'] } },
 ];

@@ -51,7 +51,7 @@ const MATCH: Match = Object.freeze({ kind: 'match' });
  */
 export function judgeRule(rule: ReadyRule, input: DecisionInput, hosts?: HostResults): Verdict {
   if (rule.error !== undefined) return { kind: 'error', message: rule.error };
-  const early = outOfTime(rule, input.at) ?? outOfSource(rule, input.source);
+  const early = outOfReach(rule, input);
   if (early !== undefined) return early;
   try {
     return rule.effect === 'allow' ? judgeAllow(rule, input, hosts) : judgeDeny(rule, input);
@@ -62,6 +62,10 @@ export function judgeRule(rule: ReadyRule, input: DecisionInput, hosts?: HostRes
     };
   }
 }
+
+/** What keeps a rule from speaking of any call now: its time or its sources. */
+export const outOfReach = (rule: ReadyRule, input: Pick<DecisionInput, 'at' | 'source'>): Miss | undefined =>
+  outOfTime(rule, input.at) ?? outOfSource(rule, input.source);
 
 function judgeAllow(rule: ReadyRule, input: DecisionInput, hosts: HostResults | undefined): Verdict {
   const { call } = input;
@@ -82,7 +86,20 @@ function judgeAllow(rule: ReadyRule, input: DecisionInput, hosts: HostResults | 
     if (resources.length === 0) return missOfLabels(rule, undefined, call);
     for (const ref of resources) if (!hasLabels(ref, rule.labels)) return missOfLabels(rule, ref, call);
   }
-  if (rule.host !== undefined) {
+  if (call.build !== undefined) {
+    const [first, ...rest] = rule.build?.(call.build) ?? [];
+    if (first !== undefined) {
+      return {
+        kind: 'miss',
+        stage: 'host',
+        code: 'build-denied',
+        field: first.field,
+        message: first.message,
+        change: `change ${first.field} as said, or let the rule's build: block allow it`,
+        ...(rest.length === 0 ? {} : { more: rest }),
+      };
+    }
+  } else if (rule.host !== undefined) {
     const unjudged = refusedUnjudged(rule, call.action);
     if (unjudged !== undefined) {
       return { kind: 'miss', stage: 'host', code: 'operation-not-allowed', ...unjudged };

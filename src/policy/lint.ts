@@ -228,12 +228,12 @@ function lintReach(rule: Rule, actions: readonly string[], isAcknowledged: boole
       `can never allow ${some(unjudged)}, which no host preset can judge; move it to a rule without host, or write metadata.acknowledges: [host-access]`,
     );
   }
-  const waiting = rule.actions.filter((action) => isBuildKitDoor(action) && !rule.actions.includes(BUILD_OPAQUE));
+  const waiting = rule.actions.filter((action) => isBuildKitDoor(action) && !actions.includes(action));
   if (waiting.length > 0) {
     tell(
       'warning',
       'never-matches',
-      `can never allow ${some(waiting)}, for what BuildKit carries cannot be judged yet; name ${BUILD_OPAQUE} to let it through unread`,
+      `can never allow ${some(waiting)}, for BuildKit opens to whoever may build, and is read then; name build.run, or name ${BUILD_OPAQUE} to let it through unread`,
     );
   }
   if (rule.resources !== undefined && !rule.resources.includes('*')) {

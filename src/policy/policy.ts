@@ -1,5 +1,6 @@
 // The policy documents: Policy (rules, and who they are for) and Binding (who gets which policies), read from YAML or JSON.
 // Every fault is told at once, with its place and what would be right. A key that would not be enforced is refused.
+import type { BuildSpec } from './build/index.ts';
 import type { HostSpec } from './host/index.ts';
 import { type Located, type Problem, readLocated } from './located.ts';
 import { Faults, type Fields, readFields, readList, readText, readTexts, readWord } from './read-fields.ts';
@@ -33,6 +34,8 @@ export interface Rule {
   readonly resources?: readonly string[];
   readonly labels?: Readonly<Record<string, string>>;
   readonly host?: HostSpec;
+  /** What builds with BuildKit may ask for; absent: what the host preset says. */
+  readonly build?: BuildSpec;
   readonly set?: { readonly labels: Readonly<Record<string, string>> };
   /** Parts taken out of the answers. */
   readonly redact?: readonly string[];

@@ -1,6 +1,7 @@
 // Reads one rule of a policy document. Every fault is told; a key that would not be enforced is refused.
 import { faultOfRedaction } from '../engine/redact-answer.ts';
-import { faultOfAction } from './actions.ts';
+import { actionsOf, faultOfAction } from './actions.ts';
+import { readBuild } from './build/index.ts';
 import { faultOfCondition } from './conditions.ts';
 import { parseHostSpec } from './host/index.ts';
 import { type Located, plainOf } from './located.ts';
@@ -32,6 +33,7 @@ const RULE_KEYS = {
     'resources',
     'labels',
     'host',
+    'build',
     'set',
     'redact',
     'lease',
@@ -47,7 +49,6 @@ const RULE_KEYS = {
     audit: LATER,
     record: LATER,
     mode: LATER,
-    build: `${LATER}; host: {preset: baseline} judges the options of a build`,
     limits: 'limits belong to the host preset; write host: {preset: baseline, limits: {...}}',
   },
 };
@@ -118,6 +119,7 @@ export function readRule(node: Located, where: string, faults: Faults): Rule | u
     if (read !== undefined) rule.hours = read;
   }
   readHostOf(rule, get('host'), faults);
+  readBuildOf(rule, get('build'), faults);
   readSetOf(rule, get('set'), faults);
   readRedactOf(rule, get('redact'), faults);
   readLeaseOf(rule, get('lease'), faults);
@@ -145,6 +147,17 @@ function readHostOf(rule: RuleDraft, value: [Located, string] | undefined, fault
   const { spec, problems } = parseHostSpec(plainOf(node), where);
   for (const problem of problems) faults.add(placeOf(node, where, problem), problem);
   rule.host = spec;
+}
+
+function readBuildOf(rule: RuleDraft, value: [Located, string] | undefined, faults: Faults): void {
+  if (value === undefined) return;
+  const [node, where] = value;
+  if (rule.effect === 'deny') faults.add(node.at, `${where} narrows what a rule allows; a deny rule takes none`);
+  else if (!actionsOf(rule).has('build.run')) {
+    faults.add(node.at, `${where} is about builds, and the rule does not allow build.run; add it to the actions`);
+  }
+  const spec = readBuild(node, where, faults);
+  if (spec !== undefined) rule.build = spec;
 }
 
 /** The nearest place inside a value that a message which begins with its path speaks of. */

@@ -3,6 +3,7 @@
 
 import type { EngineCall } from '../engine/types.ts';
 import type { ErrorCode } from '../errors.ts';
+import type { BuildGrant } from './build/index.ts';
 import type { HostPreset } from './host/spec.ts';
 
 /** One RFC 9396 authorization details object of ours. What is left out is not narrowed. */
@@ -93,6 +94,8 @@ export interface Obligations {
   readonly redact?: readonly string[];
   /** How long what is made may stay, in ms: the shortest of every rule that matches. */
   readonly leaseMs?: number;
+  /** What a BuildKit build may have while it runs: of every rule that matches. */
+  readonly build?: BuildGrant;
 }
 
 export interface Decision {
@@ -102,5 +105,7 @@ export interface Decision {
   readonly policyIds: readonly string[];
   /** `policy/rule` that decided. */
   readonly rule?: string;
+  /** A door of BuildKit that passes unread, by build.opaque. */
+  readonly isUnread?: boolean;
   readonly obligations: Obligations;
 }

@@ -192,7 +192,7 @@ ${META_INFO}
   {
     name: 'jenkins-workflow',
     description:
-      'Jenkins Docker Pipeline over the docker CLI, with the usual workspace folders as bind mounts, each as itself alone: a link a job makes in one would lead its next container anywhere on the host. Jenkins in a container shares them by --volumes-from; where it mounts single workspaces, copy this preset with {path, subpaths: true} for jobs trusted with the host. Builds go the classic way (DOCKER_BUILDKIT=0), for what passes through BuildKit is not seen',
+      'Jenkins Docker Pipeline over the docker CLI, with the usual workspace folders as bind mounts, each as itself alone: a link a job makes in one would lead its next container anywhere on the host. Jenkins in a container shares them by --volumes-from; where it mounts single workspaces, copy this preset with {path, subpaths: true} for jobs trusted with the host. Builds with BuildKit fetch images of docker.io alone: name others under build.sources',
     rules: `
 ${META_INFO}
 - { name: look, effect: allow, actions: [container.list, container.inspect, container.top, container.logs, container.exec.inspect, image.list, image.inspect] }
@@ -218,7 +218,8 @@ ${META_INFO}
       'allow DELETE /containers/c?force=1&v=1',
       'allow POST /build?t=app:1',
       'deny POST /build?t=app:1&networkmode=host',
-      'deny POST /grpc',
+      'allow POST /grpc {"tags":["docker.io/library/app:1"],"exporters":["image"],"frontends":["dockerfile.v0"]}',
+      'deny POST /grpc {"entitlements":["network.host"]}',
       ...NO_HOST,
     ],
   },
@@ -319,7 +320,7 @@ ${ownPrunes('container', 'network', 'volume', 'image')}
   {
     name: 'compose',
     description:
-      'docker compose: up, down, ps, logs, exec, run, cp, commit, export. Services that mount host paths need a copy of this preset with host.binds; images are built with docker build first, for what passes through BuildKit is not seen',
+      'docker compose: up, down, ps, logs, exec, run, cp, commit, export. Services that mount host paths need a copy of this preset with host.binds; builds fetch images of docker.io alone, others are named under build.sources',
     rules: `
 ${META_INFO}
 - { name: look, effect: allow, actions: [container.list, container.inspect, container.logs, container.top, container.stats, container.exec.inspect, image.list, image.inspect, network.list, network.inspect, volume.list, volume.inspect, system.events] }
@@ -376,7 +377,7 @@ ${ownPrunes('container', 'network', 'volume', 'image')}`,
   {
     name: 'ci-build',
     description:
-      'builds, tags, pulls and pushes images, and runs nothing else. Builds go the classic way (DOCKER_BUILDKIT=0), for what passes through BuildKit is not seen',
+      'builds, tags, pulls and pushes images, and runs nothing else. Builds with BuildKit fetch images of docker.io alone: copy this preset and name others under build.sources',
     rules: `
 ${META_INFO}
 - { name: look, effect: allow, actions: [image.list, image.inspect, image.history] }
@@ -388,8 +389,10 @@ ${META_INFO}
       'deny POST /build?t=app:1&remote=http%3A%2F%2F192.0.2.1%2Fx.tar',
       'allow POST /images/registry.example.com/app/push?tag=1',
       'allow POST /images/create?fromImage=busybox&tag=latest',
-      'deny POST /session',
-      'deny POST /grpc',
+      'allow POST /session',
+      'allow POST /grpc {"tags":["registry.example.com/app:1"],"exporters":["image"],"sources":["docker-image://docker.io/library/node:20"]}',
+      'deny POST /grpc {"tags":["registry.example.com/app:1"],"entitlements":["network.host"]}',
+      'deny POST /grpc {"sources":["http://192.0.2.1/x.tar"]}',
       `deny POST /containers/create?name=x ${PLAIN}`,
       'deny GET /containers/json',
     ],

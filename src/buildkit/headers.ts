@@ -1,0 +1,104 @@
+// Heads of HTTP/2 streams as they came: repeated fields stay apart. node's own header objects join them, and gRPC metadata that
+// has several values (the paths a build follows) would become one wrong value. RFC 9113 section 8.2.
+import { decodeMessage, encodeMessage, Refusal } from './grpc.ts';
+import { readMessage, textOf, writeMessage } from './protobuf.ts';
+
+/** Fields that belong to one connection, or that node writes itself. */
+const OWN = new Set(['connection', 'host', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade', 'date']);
+/** Fields that may come once: node refuses to send more. */
+const ONCE = new Set([
+  'content-type',
+  'te',
+  'user-agent',
+  'grpc-timeout',
+  'grpc-encoding',
+  'grpc-status',
+  'grpc-message',
+]);
+
+/** Fields of a head but for the pseudo ones; names in lower case, values in their order. */
+export class RawHeaders {
+  readonly #fields: ReadonlyMap<string, readonly string[]>;
+  /** `:status` of an answer. */
+  readonly status: number;
+
+  constructor(fields: ReadonlyMap<string, readonly string[]>, status = 200) {
+    this.#fields = fields;
+    this.status = status;
+  }
+
+  /** The only value of a field. */
+  get(name: string): string | undefined {
+    const values = this.#fields.get(name);
+    return values?.length === 1 ? values[0] : undefined;
+  }
+  values(name: string): readonly string[] {
+    return this.#fields.get(name) ?? [];
+  }
+  names(): IterableIterator<string> {
+    return this.#fields.keys();
+  }
+  /** The same with one field in another value. */
+  with(name: string, values: readonly string[]): RawHeaders {
+    return new RawHeaders(new Map([...this.#fields, [name, values]]), this.status);
+  }
+  /** Only some fields. */
+  only(isKept: (name: string) => boolean): RawHeaders {
+    return new RawHeaders(new Map([...this.#fields].filter(([name]) => isKept(name))), this.status);
+  }
+  forSending(): Record<string, string | string[]> {
+    const sent: Record<string, string | string[]> = {};
+    for (const [name, values] of this.#fields) sent[name] = values.length === 1 ? (values[0] as string) : [...values];
+    return sent;
+  }
+}
+
+/**
+ * Reads the flat list of a head.
+ *
+ * @param door changes what errors say, where it is given
+ * @throws {Refusal} for a field twice that may come once
+ */
+export function headersOf(
+  raw: readonly string[],
+  door?: { shown(text: string): string },
+): { path: string; method: string; headers: RawHeaders } {
+  const fields = new Map<string, string[]>();
+  const pseudo = new Map<string, string>();
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const name = (raw[i] as string).toLowerCase();
+    const value = raw[i + 1] as string;
+    if (name.startsWith(':')) {
+      pseudo.set(name, value);
+      continue;
+    }
+    if (OWN.has(name)) continue;
+    const known = fields.get(name);
+    if (known !== undefined && ONCE.has(name)) throw new Refusal('invalid-argument', `the field ${name} came twice`);
+    const kept = door === undefined ? value : shownError(name, value, door);
+    if (known === undefined) fields.set(name, [kept]);
+    else known.push(kept);
+  }
+  const path = pseudo.get(':path') ?? '';
+  return {
+    path,
+    method: pseudo.get(':method') ?? '',
+    headers: new RawHeaders(fields, Number(pseudo.get(':status') ?? 200)),
+  };
+}
+
+/** What an error says stands in two fields: as text, and in a message that clients prefer. */
+function shownError(name: string, value: string, door: { shown(text: string): string }): string {
+  if (name === 'grpc-message') return encodeMessage(door.shown(decodeMessage(value)));
+  if (name !== 'grpc-status-details-bin') return value;
+  try {
+    const status = readMessage('google.rpc.Status', Buffer.from(value, 'base64'), false);
+    const message = textOf(status, 'message');
+    const shown = door.shown(message);
+    if (shown === message) return value;
+    const written = writeMessage('google.rpc.Status', { ...status, message: shown });
+    return Buffer.from(written).toString('base64').replace(/=+$/, '');
+  } catch {
+    return value;
+  }
+}

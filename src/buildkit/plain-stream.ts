@@ -1,0 +1,37 @@
+// A socket as a stream and nothing more. HTTP/2 takes over what lies below a socket it is given: with TLS below, one runtime cannot
+// (Deno 2.9: the connection breaks), and the other ends the process when a write ends under its hands (node 24.21: assertion
+// is_write_in_progress). What it cannot see it leaves alone.
+import { Duplex } from 'node:stream';
+
+export class PlainStream extends Duplex {
+  readonly #socket: Duplex;
+
+  constructor(socket: Duplex) {
+    super({ allowHalfOpen: true });
+    this.#socket = socket;
+    socket.on('data', (piece: Buffer) => {
+      if (!this.push(piece)) socket.pause();
+    });
+    socket.on('end', () => this.push(null));
+    socket.on('error', () => this.destroy());
+    socket.on('close', () => this.destroy());
+    if (socket.destroyed) this.destroy();
+  }
+
+  override _read(): void {
+    this.#socket.resume();
+  }
+
+  override _write(piece: Buffer, _encoding: string, done: (error?: Error | null) => void): void {
+    this.#socket.write(piece, done);
+  }
+
+  override _final(done: (error?: Error | null) => void): void {
+    this.#socket.end(done);
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#socket.destroy();
+    done(error);
+  }
+}

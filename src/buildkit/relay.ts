@@ -1,0 +1,415 @@
+// Joins two HTTP/2 connections stream by stream: a server towards the peer that opens streams, a client towards the other.
+// Each stream is let in by a plan, so that nothing reaches the far side that was not judged; what passes keeps its raw headers,
+// trailers and backpressure. The one place that speaks HTTP/2. RFC 9113; gRPC over HTTP/2.
+import type * as Http2 from 'node:http2';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { FrameReader, framed, Refusal, refusalHead } from './grpc.ts';
+import { headersOf, type RawHeaders } from './headers.ts';
+import { PlainStream } from './plain-stream.ts';
+
+/** Loaded when the first build comes: it costs more to load than most gateways use of it. */
+let loaded: typeof Http2 | undefined;
+function http2(): typeof Http2 {
+  loaded ??= process.getBuiltinModule('node:http2');
+  return loaded;
+}
+
+/** What becomes of one stream. */
+export type Plan =
+  /** The bytes pass both ways unread. */
+  | { readonly kind: 'pass'; readonly headers: RawHeaders }
+  /** The one message of the request is read and judged before the far side hears of the stream. */
+  | { readonly kind: 'judge'; judge(message: Uint8Array, ended: AbortSignal): Promise<Judged> };
+
+export type Judged =
+  /** Answered here; the far side hears nothing. */
+  | { readonly kind: 'answer'; readonly messages: readonly Uint8Array[] }
+  | {
+      readonly kind: 'send';
+      readonly headers: RawHeaders;
+      readonly message: Uint8Array;
+      /** Sees each message of the answer; gives what is passed on in its place, or undefined to leave it out. */
+      onAnswer?(message: Uint8Array): Uint8Array | undefined;
+      /** The stream is over; the status is undefined when it broke off. Resolves when its trailers may leave. */
+      onEnd?(status: string | undefined): void | Promise<void>;
+    };
+
+/** Decides on streams by their head. */
+export interface Door {
+  /** @throws {Refusal} */
+  plan(path: string, headers: RawHeaders): Plan;
+  /** A text of the far side that the near side will see: messages of errors. */
+  shown(text: string): string;
+  /** Records what is refused here; gives what is said. */
+  refused(path: string, refusal: Refusal): Promise<Refusal>;
+}
+
+export interface RelayLimits {
+  /** Streams at once; beyond, HTTP/2 itself refuses. */
+  readonly maxStreams: number;
+  /** Longest time for the one message of a judged request to arrive, in ms. */
+  readonly messageTimeoutMs: number;
+}
+
+export const RELAY_LIMITS: RelayLimits = { maxStreams: 128, messageTimeoutMs: 60_000 };
+
+/** Window of a stream and of a connection, in bytes: what may be on its way before the reader has taken it. */
+const STREAM_WINDOW = 1024 * 1024;
+const CONNECTION_WINDOW = 8 * 1024 * 1024;
+/** Most bytes of half-read requests of one connection, and of all. */
+const MAX_HELD_BYTES = 48 * 1024 * 1024;
+const MAX_HELD_BYTES_OF_ALL = 384 * 1024 * 1024;
+/** A peer that resets this many streams, or floods with frames that mean nothing, loses its connection. */
+const HOSTILE_LIMITS = {
+  maxSessionInvalidFrames: 200,
+  maxSessionRejectedStreams: 200,
+  maxHeaderListPairs: 200,
+  maxOutstandingPings: 10,
+  maxSettings: 32,
+  streamResetBurst: 1000,
+  streamResetRate: 33,
+};
+
+let heldOfAll = 0;
+
+export interface Relayed {
+  readonly end: 'complete' | 'caller-gone' | 'engine-gone';
+}
+
+/**
+ * Relays until both connections are over.
+ *
+ * @param near the peer that opens streams
+ * @param far the peer that serves them
+ * @param callerIs which of the two is the caller, to tell who went away
+ */
+export function relay(
+  near: Duplex,
+  far: Duplex,
+  door: Door,
+  { signal, callerIs, limits = RELAY_LIMITS }: { signal: AbortSignal; callerIs: 'near' | 'far'; limits?: RelayLimits },
+): Promise<Relayed> {
+  return new Promise((resolve) => {
+    for (const socket of [near, far]) {
+      (socket as Socket).setTimeout?.(0);
+      (socket as Socket).setNoDelay?.(true);
+      socket.on('error', () => socket.destroy());
+    }
+    const client = http2().connect('http://buildkit', {
+      createConnection: () => new PlainStream(far),
+      settings: { initialWindowSize: STREAM_WINDOW, enablePush: false },
+      maxHeaderListPairs: 400,
+    });
+    const server = http2().performServerHandshake(new PlainStream(near), {
+      settings: { initialWindowSize: STREAM_WINDOW, maxConcurrentStreams: limits.maxStreams },
+      ...HOSTILE_LIMITS,
+    });
+    server.setTimeout(0);
+    client.setTimeout(0);
+    widen(server);
+    client.once('connect', () => widen(client));
+    let first: 'near' | 'far' | undefined;
+    let isAborted = false;
+    let open = 2;
+    const gone = (side: 'near' | 'far') => {
+      first ??= side;
+      // The far side may still have answers on their way to it, and the near side no more questions.
+      if (side === 'near') client.destroy();
+      else server.destroy();
+      near.destroy();
+      far.destroy();
+      if (--open > 0) return;
+      signal.removeEventListener('abort', onAbort);
+      const end = isAborted || first === callerIs ? 'caller-gone' : 'engine-gone';
+      // A client that is done closes its connection: that is the ordinary end.
+      resolve({ end: !isAborted && first === callerIs ? 'complete' : end });
+    };
+    const onAbort = () => {
+      isAborted = true;
+      server.destroy();
+      client.destroy();
+      near.destroy();
+      far.destroy();
+    };
+    server.on('error', () => server.destroy());
+    client.on('error', () => client.destroy());
+    onceClosed(server, near, () => gone('near'));
+    onceClosed(client, far, () => gone('far'));
+    const held = { bytes: 0 };
+    server.on('stream', (stream, _headers, _flags, raw) => {
+      serve(stream, raw as unknown as string[], { client, door, limits, held });
+    });
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort);
+  });
+}
+
+/** A session tells of its end, or its socket does: on one runtime the one, on the other the other. */
+function onceClosed(session: Http2.Http2Session, socket: Duplex, then: () => void): void {
+  let isTold = false;
+  const tell = () => {
+    if (isTold) return;
+    isTold = true;
+    session.destroy();
+    then();
+  };
+  session.on('close', tell);
+  socket.on('close', tell);
+  if (session.closed || session.destroyed || socket.destroyed) tell();
+}
+
+function widen(session: Http2.Http2Session): void {
+  try {
+    session.setLocalWindowSize?.(CONNECTION_WINDOW);
+  } catch {
+    // it is over already
+  }
+}
+
+interface Shared {
+  readonly client: Http2.ClientHttp2Session;
+  readonly door: Door;
+  readonly limits: RelayLimits;
+  readonly held: { bytes: number };
+}
+
+function serve(stream: Http2.ServerHttp2Stream, raw: string[], shared: Shared): void {
+  stream.on('error', () => {});
+  const path = pathOf(raw);
+  const refuse = (error: unknown): void => void refuseBy(stream, path, error, shared.door);
+  try {
+    const { headers } = headersOf(raw);
+    const plan = shared.door.plan(path, headers);
+    if (plan.kind === 'pass') pass(stream, forward(stream, path, plan.headers, shared), shared.door);
+    else readOne(stream, shared, refuse, (message, ended) => judged(stream, path, plan.judge(message, ended), shared));
+  } catch (error) {
+    refuse(error);
+  }
+}
+
+function pathOf(raw: readonly string[]): string {
+  for (let i = 0; i + 1 < raw.length; i += 2) if (raw[i] === ':path') return raw[i + 1] as string;
+  return '';
+}
+
+/** Records and answers a refusal; what is not one tells nothing of itself. */
+async function refuseBy(stream: Http2.ServerHttp2Stream, path: string, error: unknown, door: Door): Promise<void> {
+  const refusal =
+    error instanceof Refusal ? error : new Refusal('internal', 'the gateway failed while judging a build');
+  refuse(stream, refusal.isRecorded ? refusal : await door.refused(path, refusal).catch(() => UNRECORDED));
+}
+
+const UNRECORDED = new Refusal('unavailable', 'the audit log cannot be written', true);
+
+/** Answers with trailers alone. */
+function refuse(stream: Http2.ServerHttp2Stream, refusal: Refusal): void {
+  if (stream.destroyed || stream.closed) return;
+  if (stream.headersSent) {
+    stream.close(http2().constants.NGHTTP2_INTERNAL_ERROR);
+    return;
+  }
+  stream.respond(refusalHead(refusal), { endStream: true });
+  // What the client may still send has no reader.
+  stream.resume();
+  if (!stream.readableEnded) stream.close(http2().constants.NGHTTP2_NO_ERROR);
+}
+
+/** Reads the one message of a request. */
+function readOne(
+  stream: Http2.ServerHttp2Stream,
+  { limits, held }: Shared,
+  refuse: (error: unknown) => void,
+  then: (message: Uint8Array, ended: AbortSignal) => Promise<void>,
+): void {
+  const frames = new FrameReader();
+  const over = new AbortController();
+  let counted = 0;
+  let message: Uint8Array | undefined;
+  const letGo = () => {
+    held.bytes -= counted;
+    heldOfAll -= counted;
+    counted = 0;
+  };
+  const count = (more: number) => {
+    counted += more;
+    held.bytes += more;
+    heldOfAll += more;
+    if (held.bytes > MAX_HELD_BYTES || heldOfAll > MAX_HELD_BYTES_OF_ALL) {
+      throw new Refusal('resource-exhausted', 'too many requests that are not complete are under way; try again');
+    }
+  };
+  const fail = (error: unknown) => {
+    clearTimeout(timer);
+    letGo();
+    stream.off('data', onData);
+    refuse(error);
+  };
+  const timer = setTimeout(
+    () => fail(new Refusal('deadline-exceeded', `the request was not sent within ${limits.messageTimeoutMs} ms`)),
+    limits.messageTimeoutMs,
+  );
+  const onData = (piece: Buffer) => {
+    try {
+      if (message !== undefined) throw new Refusal('invalid-argument', 'one message is expected, more were sent');
+      count(piece.length);
+      const [found, ...more] = frames.push(piece);
+      if (found === undefined) return;
+      if (more.length > 0 || frames.size > 0) {
+        throw new Refusal('invalid-argument', 'one message is expected, more were sent');
+      }
+      message = found;
+      clearTimeout(timer);
+      void then(found, over.signal).catch(refuse).finally(letGo);
+    } catch (error) {
+      if (message === undefined) fail(error);
+      else stream.close(http2().constants.NGHTTP2_PROTOCOL_ERROR);
+    }
+  };
+  stream.on('data', onData);
+  stream.once('end', () => {
+    if (message === undefined && !stream.closed) fail(new Refusal('invalid-argument', 'the request has no message'));
+  });
+  stream.once('close', () => {
+    clearTimeout(timer);
+    if (message === undefined) letGo();
+    over.abort();
+  });
+}
+
+async function judged(
+  stream: Http2.ServerHttp2Stream,
+  path: string,
+  verdict: Promise<Judged>,
+  shared: Shared,
+): Promise<void> {
+  const plan = await verdict;
+  if (stream.destroyed || stream.closed) {
+    if (plan.kind === 'send') await plan.onEnd?.(undefined);
+    return;
+  }
+  if (plan.kind === 'answer') {
+    stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+    for (const message of plan.messages) stream.write(framed(message));
+    stream.end();
+    return;
+  }
+  let upstream: Http2.ClientHttp2Stream;
+  try {
+    upstream = forward(stream, path, plan.headers, shared);
+  } catch (error) {
+    await plan.onEnd?.(undefined);
+    throw error;
+  }
+  upstream.end(framed(plan.message));
+  answer(stream, upstream, shared.door, plan);
+}
+
+function forward(
+  stream: Http2.ServerHttp2Stream,
+  path: string,
+  headers: RawHeaders,
+  { client }: Shared,
+): Http2.ClientHttp2Stream {
+  if (client.destroyed || client.closed) throw new Refusal('unavailable', 'the other side has closed the connection');
+  const upstream = client.request(
+    { ':method': 'POST', ':path': path, ':scheme': 'http', ':authority': 'localhost', ...headers.forSending() },
+    { endStream: false },
+  );
+  upstream.on('error', () => {});
+  stream.once('close', () => {
+    if (!upstream.closed) upstream.close(stream.rstCode === 0 ? http2().constants.NGHTTP2_CANCEL : stream.rstCode);
+  });
+  return upstream;
+}
+
+function pass(stream: Http2.ServerHttp2Stream, upstream: Http2.ClientHttp2Stream, door: Door): void {
+  stream.on('data', (piece: Buffer) => {
+    if (upstream.write(piece)) return;
+    stream.pause();
+    upstream.once('drain', () => stream.resume());
+  });
+  stream.once('end', () => upstream.end());
+  answer(stream, upstream, door, {});
+}
+
+/** Carries the answer. On one runtime its data may come before its head: it is read once the head is there. */
+function answer(
+  stream: Http2.ServerHttp2Stream,
+  upstream: Http2.ClientHttp2Stream,
+  door: Door,
+  { onAnswer, onEnd }: Pick<Extract<Judged, { kind: 'send' }>, 'onAnswer' | 'onEnd'>,
+): void {
+  const frames = onAnswer === undefined ? undefined : new FrameReader();
+  let trailers: RawHeaders | undefined;
+  let isEnded = false;
+  let isDone = false;
+  const finish = () => {
+    if (isDone || !isEnded || trailers === undefined) return;
+    isDone = true;
+    const last = trailers;
+    const work = onEnd?.(last.get('grpc-status'));
+    if (work === undefined) stream.end();
+    else void work.catch(() => {}).then(() => stream.end());
+  };
+  upstream.once('response', (_headers, flags, raw) => {
+    const head = headersOf(raw as unknown as string[], door).headers;
+    if (stream.destroyed || stream.closed) return;
+    const status = head.status;
+    // An answer of trailers alone.
+    if ((flags & http2().constants.NGHTTP2_FLAG_END_STREAM) !== 0 || head.get('grpc-status') !== undefined) {
+      isDone = true;
+      const send = () => {
+        if (!stream.destroyed && !stream.closed) {
+          stream.respond({ ':status': status, ...head.forSending() }, { endStream: true });
+          if (!stream.readableEnded) stream.resume();
+        }
+      };
+      const work = onEnd?.(head.get('grpc-status'));
+      upstream.resume();
+      if (work === undefined) send();
+      else void work.catch(() => {}).then(send);
+      return;
+    }
+    stream.respond({ ':status': status, ...head.forSending() }, { waitForTrailers: true });
+    stream.on('wantTrailers', () => stream.sendTrailers(trailers?.forSending() ?? {}));
+    const write = (piece: Uint8Array) => {
+      if (stream.write(piece)) return;
+      upstream.pause();
+      stream.once('drain', () => upstream.resume());
+    };
+    upstream.on('data', (piece: Buffer) => {
+      if (frames === undefined || onAnswer === undefined) {
+        write(piece);
+        return;
+      }
+      try {
+        for (const message of frames.push(piece)) {
+          const shown = onAnswer(message);
+          if (shown !== undefined) write(framed(shown));
+        }
+      } catch {
+        // An answer that cannot be read cannot be shown.
+        stream.close(http2().constants.NGHTTP2_INTERNAL_ERROR);
+        upstream.close(http2().constants.NGHTTP2_CANCEL);
+      }
+    });
+    upstream.once('end', () => {
+      isEnded = true;
+      finish();
+    });
+  });
+  upstream.on('trailers', (_trailers, _flags, raw) => {
+    trailers = headersOf(raw as unknown as string[], door).headers;
+    finish();
+  });
+  upstream.once('close', () => {
+    if (isDone) return;
+    isDone = true;
+    void onEnd?.(undefined);
+    if (!stream.closed) {
+      stream.close(upstream.rstCode === 0 ? http2().constants.NGHTTP2_INTERNAL_ERROR : upstream.rstCode);
+    }
+  });
+}

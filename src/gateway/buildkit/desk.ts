@@ -1,0 +1,384 @@
+// What the doors of BuildKit ask of the gateway, for the caller of one connection: policy, ledger, audit and the engine. A build is
+// a call of its own, with an audit id of its own, judged by the same rules as a classic one.
+import type { Desk, Granted, RunningBuild } from '../../buildkit/control-door.ts';
+import { Refusal } from '../../buildkit/grpc.ts';
+import type { Owner } from '../../buildkit/owner.ts';
+import type { Message } from '../../buildkit/protobuf.ts';
+import type { SessionDesk } from '../../buildkit/session-door.ts';
+import type { ReadPart, ReadSolve } from '../../buildkit/solve.ts';
+import { buildCall, factsOf } from '../../engine/build-call.ts';
+import { toCall } from '../../engine/call.ts';
+import { classify } from '../../engine/classify.ts';
+import type { EngineCall } from '../../engine/types.ts';
+import { GatewayError } from '../../errors.ts';
+import { labelsOf, OWNER_LABEL, TENANT_LABEL } from '../../ledger/labels.ts';
+import { matchesGlob } from '../../policy/build/index.ts';
+import { decide } from '../../policy/evaluate.ts';
+import type { Decision, Principal } from '../../policy/types.ts';
+import type { GatewayParts } from '../parts.ts';
+import { learnBrought, learnImages } from '../tenancy/learn.ts';
+import { asGatewayError, decisionOf, Trace } from '../trace.ts';
+import { Build } from './build.ts';
+import { type HiddenImages, hiddenImages, NONE_HIDDEN } from './hidden-images.ts';
+
+export class BuildDesk implements Desk, SessionDesk {
+  readonly owner: Owner;
+  readonly #parts: GatewayParts;
+  /** Of the connection: who called, from where and how. */
+  readonly #connection: Trace;
+  readonly #principal: Principal;
+  /** The last build that had anything to explain. */
+  #latest: Build | undefined;
+
+  constructor(connection: Trace, principal: Principal, parts: GatewayParts) {
+    this.#connection = connection;
+    this.#principal = principal;
+    this.#parts = parts;
+    this.owner = parts.buildkit.ownerOf(principal);
+  }
+
+  get content() {
+    return this.#parts.buildkit.content;
+  }
+
+  #decide(call: EngineCall): Decision {
+    const policies = this.#parts.policies().forPrincipal(this.#principal);
+    return decide(policies, {
+      principal: this.#principal,
+      call,
+      source: this.#connection.arrival.source,
+      at: this.#parts.now(),
+    });
+  }
+
+  #newTrace(call: EngineCall): Trace {
+    const trace = new Trace(this.#connection.arrival, this.#parts);
+    trace.principal = this.#principal;
+    trace.target = call;
+    trace.call = call;
+    trace.policyRevision = this.#parts.policies().revision;
+    return trace;
+  }
+
+  /** Records a refusal, then says it with its audit id. */
+  async #refused(trace: Trace, thrown: unknown, build?: Build): Promise<Refusal> {
+    trace.tenantCall?.abandon();
+    trace.tenantCall?.release();
+    trace.ledger = undefined;
+    let error =
+      thrown instanceof Refusal ? new GatewayError('build-denied', asDenial(thrown.message)) : asGatewayError(thrown);
+    if (error.code === 'internal')
+      this.#parts.log.error({ err: thrown, auditId: trace.auditId }, 'a build could not be judged');
+    try {
+      const { code, message, status } = error;
+      await this.#parts.recorder.record(
+        trace.event('complete', decisionOf(error), {
+          code,
+          message,
+          status,
+          ...(build === undefined ? {} : { build: build.asked() }),
+        }),
+      );
+    } catch (unwritable) {
+      error = asGatewayError(unwritable);
+    }
+    this.#parts.meter.started();
+    this.#parts.meter.finished({
+      action: 'build.run',
+      decision: decisionOf(error),
+      status: error.status,
+      durationUs: trace.durationUs(),
+    });
+    const word =
+      thrown instanceof Refusal
+        ? thrown.word
+        : error.status >= 500
+          ? 'unavailable'
+          : error.status === 429
+            ? 'resource-exhausted'
+            : 'permission-denied';
+    return new Refusal(word, `${error.message} [audit ${trace.auditId}]`, true);
+  }
+
+  /** What is refused before it is a build: a method that is closed, a request that cannot be judged. */
+  async refused(path: string, { word, message: why }: Refusal): Promise<Refusal> {
+    const message = asDenial(why);
+    const { arrival, target, call } = this.#connection;
+    const trace = new Trace(arrival, this.#parts);
+    trace.principal = this.#principal;
+    trace.target = target;
+    trace.call = call;
+    await this.#parts.recorder.record(
+      trace.event('complete', 'deny', {
+        code: 'build-denied',
+        message,
+        status: 403,
+        build: { method: path.slice(0, 200) },
+      }),
+    );
+    return new Refusal(word, `${message} [audit ${trace.auditId}]`, true);
+  }
+
+  async start(read: ReadSolve, ended: AbortSignal): Promise<RunningBuild> {
+    const call = buildCall(read.facts, queryOf(read.options));
+    const trace = this.#newTrace(call);
+    let build: Build | undefined;
+    try {
+      this.#parts.authenticator.recheck(this.#principal);
+      const grant = this.#judge(trace, call);
+      build = new Build({
+        auditId: trace.auditId,
+        policy: policyOf(trace.decision),
+        facts: read.facts,
+        masked: read.masked,
+        grant,
+      });
+      for (const push of read.pushes) this.#judgePush(push.value);
+      const plugins = this.#parts.plugins();
+      if (plugins.concerns(call.action)) await this.#askPlugins(trace, call);
+      const hidden = await this.#admitTenant(trace, call, build);
+      const isProbe = read.isProbe && read.facts.exporters.length === 0 && read.facts.sources.length === 0;
+      const begin = async (): Promise<void> => {
+        this.#parts.authenticator.recheck(this.#principal);
+        await this.#parts.recorder.record(trace.event('intent', 'allow', { build: (build as Build).asked() }));
+        this.#parts.meter.started();
+      };
+      if (isProbe) build.onFirstPart = begin;
+      else await begin();
+      if (ended.aborted) throw new Refusal('cancelled', 'the client went away');
+      return this.#run(read, trace, build, hidden, isProbe);
+    } catch (error) {
+      throw await this.#refused(trace, error, build);
+    }
+  }
+
+  #judge(trace: Trace, call: EngineCall) {
+    const decision = this.#decide(call);
+    trace.decision = decision;
+    const grant = decision.obligations.build;
+    if (decision.effect === 'deny' || grant === undefined) throw denied(decision);
+    return grant;
+  }
+
+  /** A build that pushes is a push as well. */
+  #judgePush(reference: string): void {
+    const cut = reference.lastIndexOf(':');
+    const path = `/images/${reference.slice(0, cut)}/push?tag=${encodeURIComponent(reference.slice(cut + 1))}`;
+    const decision = this.#decide(toCall(classify('POST', path), undefined));
+    if (decision.effect === 'deny') throw denied(decision);
+  }
+
+  async #askPlugins(trace: Trace, call: EngineCall): Promise<void> {
+    const admitted = await this.#parts.plugins().admit(call, {
+      auditId: trace.auditId,
+      principal: this.#principal,
+      source: this.#connection.arrival.source,
+      at: trace.atMs,
+      rejudge() {
+        throw new GatewayError('plugin-failed', 'a plugin would change a build with BuildKit, which it may only deny');
+      },
+    });
+    trace.changes = admitted.changes;
+    trace.annotations = admitted.annotations;
+    trace.warnings = admitted.warnings;
+  }
+
+  /** Names are taken and quotas are asked, and what the tenant must not build from is found. */
+  async #admitTenant(trace: Trace, call: EngineCall, build: Build): Promise<HiddenImages> {
+    const { tenant } = this.#principal;
+    if (tenant === undefined) return NONE_HIDDEN;
+    const { tenancy, engine, buildkit } = this.#parts;
+    if (buildkit.isDistrusting()) throw distrusted();
+    const tenantCall = await tenancy.begin({ ...this.#principal, tenant }, trace.auditId, trace.atMs);
+    trace.tenantCall = tenantCall;
+    const leases = [this.#principal.leaseMs, trace.decision?.obligations.leaseMs].filter((ms) => ms !== undefined);
+    if (leases.length > 0) tenantCall.lease(Math.min(...leases));
+    await tenantCall.resolve(call);
+    await tenantCall.reserve(call);
+    trace.ledger = tenantCall.reserved;
+    const { [TENANT_LABEL]: of, [OWNER_LABEL]: by } = labelsOf(tenantCall.owner);
+    // Not the audit id: equal builds give equal images, and nothing that runs them is made anew.
+    build.labels = { [TENANT_LABEL]: of ?? '', [OWNER_LABEL]: by ?? '' };
+    return hiddenImages(tenantCall, engine);
+  }
+
+  #run(read: ReadSolve, trace: Trace, build: Build, hidden: HiddenImages, isProbe: boolean): RunningBuild {
+    const ref = this.owner.own(read.ref, 'Ref');
+    build.hidden = hidden.names;
+    this.#latest = build;
+    this.#parts.buildkit.add(ref, build);
+    let isOver = false;
+    return {
+      grant: build.grant,
+      hidden: hidden.names,
+      hiddenIds: hidden.ids,
+      labels: build.labels,
+      result: (response) => build.result(response),
+      end: async (status) => {
+        if (isOver) return;
+        isOver = true;
+        this.#parts.buildkit.remove(ref, build);
+        try {
+          await this.#learn(trace, build);
+        } finally {
+          trace.tenantCall?.release();
+          // A probe of which no part came has no intent either.
+          if (!isProbe || build.onFirstPart === undefined) this.#complete(trace, build, status);
+        }
+      },
+    };
+  }
+
+  async #learn(trace: Trace, build: Build): Promise<void> {
+    const { tenantCall } = trace;
+    if (tenantCall === undefined) return;
+    const changes = [
+      ...(await learnImages(build.imageId ?? build.imageDigest, tenantCall)),
+      ...(await learnBrought(tenantCall)),
+    ];
+    for (const entry of changes) tenantCall.ledger.apply(entry);
+    trace.ledger = changes;
+  }
+
+  #complete(trace: Trace, build: Build, status: string | undefined): void {
+    const isDone = status === '0';
+    const outcome = isDone ? 'done' : status === undefined ? 'broken-off' : status === '1' ? 'cancelled' : 'failed';
+    this.#parts.recorder.append(
+      trace.event('complete', 'allow', { status: isDone ? 200 : 500, build: { result: outcome, ...build.done() } }),
+    );
+    this.#parts.meter.finished({
+      action: 'build.run',
+      decision: 'allow',
+      status: isDone ? 200 : 500,
+      durationUs: trace.durationUs(),
+    });
+  }
+
+  async part(read: ReadPart, id: string, ended: AbortSignal): Promise<Granted> {
+    const build = await this.#parts.buildkit.awaited(id, ended);
+    if (build === undefined)
+      throw new Refusal('not-found', `no build ${this.owner.original(id)?.slice(0, 80)} of yours is under way`);
+    const call = buildCall(read.facts, queryOf(read.options));
+    const trace = this.#newTrace({ ...call, resources: [] });
+    try {
+      this.#parts.authenticator.recheck(this.#principal);
+      const { tenant } = this.#principal;
+      const grant = this.#judge(trace, { ...call, resources: [] });
+      for (const push of read.pushes) this.#judgePush(push.value);
+      const begin = build.onFirstPart;
+      build.onFirstPart = undefined;
+      await begin?.();
+      build.add(read.facts, read.masked);
+      build.grant = grant;
+      this.#latest = build;
+      let hidden = NONE_HIDDEN;
+      if (tenant !== undefined) {
+        if (this.#parts.buildkit.isDistrusting()) throw distrusted();
+        const { ledger, isShared } = this.#parts.tenancy.state;
+        hidden = await hiddenImages({ tenant, ledger, isShared }, this.#parts.engine);
+        refuseReservedLabels(read.options);
+      }
+      build.hidden = hidden.names;
+      return { grant, hidden: hidden.names, hiddenIds: hidden.ids, labels: build.labels };
+    } catch (error) {
+      throw await this.#refused(trace, error);
+    }
+  }
+
+  mayUse(action: 'system.df' | 'build.prune'): boolean {
+    if (this.#principal.tenant !== undefined) return false;
+    const path = action === 'system.df' ? ['GET', '/system/df'] : ['POST', '/build/prune'];
+    return this.#decide(toCall(classify(path[0] as string, path[1] as string), undefined)).effect === 'allow';
+  }
+
+  enforcesSources(): Promise<boolean> {
+    return this.#parts.buildkit.enforcesSources(this.#parts.engine);
+  }
+
+  progress(id: string, status: Message): void {
+    this.#parts.buildkit.running(id)?.progress(status);
+  }
+
+  /** The engine's words for a source it was told to refuse, in ours. */
+  explain(text: string): string {
+    const build = this.#latest;
+    if (build === undefined) return text;
+    return text
+      .replace(
+        /(network\.host|security\.insecure) is not allowed/g,
+        (_words, name: string) =>
+          `denied by policy ${build.policy}: entitlement ${name} is not among its build.entitlements [audit ${build.auditId}]`,
+      )
+      .replace(/source "([^"]*)" (?:denied|not allowed) by policy[^\n]*/g, (_words, identifier: string) => {
+        const name = identifier.replace(/^docker-image:\/\//, '');
+        if (identifier !== name && build.hidden.includes(name)) {
+          return `pull access denied for ${name}, repository does not exist or may require 'docker login' [audit ${build.auditId}]`;
+        }
+        const what = identifier === name ? name : `FROM ${name}`;
+        return `denied by policy ${build.policy}: ${what} is not among its build sources [audit ${build.auditId}]`;
+      });
+  }
+
+  ask(kind: 'secrets' | 'ssh' | 'contexts', name: string): void {
+    const decision = this.#decide({ ...buildCall(factsOf({})), resources: [] });
+    const grant = decision.obligations.build;
+    if (decision.effect === 'deny' || grant === undefined)
+      throw new Refusal('permission-denied', denied(decision).message);
+    if (matchesGlob(grant[kind], name)) return;
+    const allowed = grant[kind].length === 0 ? 'none' : grant[kind].slice(0, 8).join(', ');
+    throw new Refusal(
+      'permission-denied',
+      `denied by policy ${policyOf(decision)}: ${JSON.stringify(name.slice(0, 120))} is not among its build.${kind} (allowed: ${allowed})`,
+    );
+  }
+}
+
+export const distrusted = (): GatewayError =>
+  new GatewayError(
+    'tenant-not-served',
+    'denied: BuildKit shares its cache among all, and the tenants of this engine must not meet (tenants.distrust); build with DOCKER_BUILDKIT=0',
+  );
+
+const asDenial = (why: string): string => (why.startsWith('denied') ? why : `denied: ${why}`);
+
+const policyOf = (decision: Decision | undefined): string => decision?.policyIds.join(', ') ?? '';
+
+function denied(decision: Decision): GatewayError {
+  const [reason] = decision.reasons;
+  return new GatewayError(
+    reason?.code === 'operation-not-allowed' ? 'operation-not-allowed' : (reason?.code ?? 'operation-not-allowed'),
+    reason?.message ?? 'no policy allows this build',
+  );
+}
+
+function refuseReservedLabels(options: ReadonlyMap<string, string>): void {
+  for (const key of options.keys()) {
+    if (!/^label:dockgate\./i.test(key)) continue;
+    throw new GatewayError(
+      'label-reserved',
+      `${key}: labels that begin with dockgate. are written by the gateway and cannot be set; leave it out`,
+    );
+  }
+}
+
+/** The query of a classic build with the same options. */
+function queryOf(options: ReadonlyMap<string, string>): Record<string, string> {
+  const query: Record<string, string> = {};
+  const args: Record<string, string> = {};
+  const labels: Record<string, string> = {};
+  for (const [key, value] of options) {
+    if (key.startsWith('build-arg:')) args[key.slice('build-arg:'.length)] = value;
+    else if (key.startsWith('label:')) labels[key.slice('label:'.length)] = value;
+  }
+  const set = (name: string, value: string | undefined) => {
+    if (value !== undefined && value !== '') query[name] = value;
+  };
+  set('dockerfile', options.get('filename'));
+  set('target', options.get('target'));
+  set('platform', options.get('platform'));
+  set('networkmode', options.get('force-network-mode'));
+  set('extrahosts', options.get('add-hosts'));
+  if (Object.keys(args).length > 0) query.buildargs = JSON.stringify(args);
+  if (Object.keys(labels).length > 0) query.labels = JSON.stringify(labels);
+  return query;
+}

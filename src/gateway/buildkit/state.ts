@@ -1,0 +1,95 @@
+// What all mediated connections to BuildKit share: the secret ids are marked with, content that may be read, builds under way, and
+// whether the engine can be held to a list of sources.
+import { OwnContent } from '../../buildkit/content.ts';
+import { Owner } from '../../buildkit/owner.ts';
+import type { Principal } from '../../policy/types.ts';
+import type { EngineClient } from '../../proxy/engine-client.ts';
+import { ask, inner, text } from '../tenancy/engine-state.ts';
+import type { Build } from './build.ts';
+
+/** First API version of engines whose BuildKit knows source policies in all of its requests: 25.0 has BuildKit 0.12. */
+const FIRST_MINOR = 44;
+/** An engine may be replaced while the gateway runs, in ms. */
+const ASK_AGAIN_MS = 60_000;
+/** Parts of a build may come before the build itself, on streams of their own: they wait so long for it, in ms. */
+const WAIT_FOR_BUILD_MS = 10_000;
+
+export class BuildKitState {
+  readonly content = new OwnContent();
+  readonly #secret: Uint8Array;
+  readonly #owners = new WeakMap<Principal, Owner>();
+  readonly #builds = new Map<string, Build>();
+  readonly #waiting = new Map<string, Set<(build: Build) => void>>();
+  #enforces: { readonly atMs: number; readonly answer: Promise<boolean> } | undefined;
+  /** Tenants that must not meet share no BuildKit. */
+  readonly isDistrusting: () => boolean;
+
+  constructor(secret: Uint8Array, isDistrusting: () => boolean = () => false) {
+    this.#secret = secret;
+    this.isDistrusting = isDistrusting;
+  }
+
+  ownerOf(principal: Principal): Owner {
+    let owner = this.#owners.get(principal);
+    if (owner === undefined) {
+      owner = new Owner(this.#secret, principal);
+      this.#owners.set(principal, owner);
+    }
+    return owner;
+  }
+
+  /** @param ref with the owner's mark */
+  add(ref: string, build: Build): void {
+    this.#builds.set(ref, build);
+    for (const tell of this.#waiting.get(ref) ?? []) tell(build);
+    this.#waiting.delete(ref);
+  }
+
+  remove(ref: string, build: Build): void {
+    if (this.#builds.get(ref) === build) this.#builds.delete(ref);
+  }
+
+  running(ref: string): Build | undefined {
+    return this.#builds.get(ref);
+  }
+
+  /** The build a part belongs to; undefined when it does not come. */
+  async awaited(ref: string, ended: AbortSignal): Promise<Build | undefined> {
+    const known = this.#builds.get(ref);
+    if (known !== undefined) return known;
+    const waiting = this.#waiting.get(ref) ?? new Set();
+    this.#waiting.set(ref, waiting);
+    return new Promise((resolve) => {
+      const settle = (build: Build | undefined) => {
+        clearTimeout(timer);
+        ended.removeEventListener('abort', onEnd);
+        waiting.delete(settle);
+        if (waiting.size === 0 && this.#waiting.get(ref) === waiting) this.#waiting.delete(ref);
+        resolve(build);
+      };
+      const onEnd = () => settle(undefined);
+      const timer = setTimeout(onEnd, WAIT_FOR_BUILD_MS);
+      waiting.add(settle);
+      ended.addEventListener('abort', onEnd);
+      if (ended.aborted) settle(undefined);
+    });
+  }
+
+  /** Whether the engine's BuildKit reads a source policy; older ones leave it out without a word. */
+  enforcesSources(engine: EngineClient): Promise<boolean> {
+    const now = Date.now();
+    if (this.#enforces === undefined || now - this.#enforces.atMs > ASK_AGAIN_MS) {
+      const answer = ask(engine, '/version').then((version) => {
+        const minor = /^1\.(\d+)$/.exec(text(inner(version, 'ApiVersion')))?.[1];
+        return minor !== undefined && Number(minor) >= FIRST_MINOR;
+      });
+      const asked = { atMs: now, answer };
+      this.#enforces = asked;
+      // An engine that did not answer is asked again.
+      answer.catch(() => {
+        if (this.#enforces === asked) this.#enforces = undefined;
+      });
+    }
+    return this.#enforces.answer;
+  }
+}
