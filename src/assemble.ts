@@ -2,7 +2,7 @@
 // Everything is opened in order and closed in reverse; a failure on the way closes what was opened.
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { createAdminApp } from './admin/app.ts';
 import { createAdminServices } from './admin/create-services.ts';
 import type { AdminServices, PluginInfo } from './admin/services.ts';
@@ -59,6 +59,7 @@ import type { ConnectionCounts } from './runtime/connections.ts';
 import { type Handlers, listen } from './runtime/listen.ts';
 import { openAuditReader } from './store/audit-reader.ts';
 import { openTokenUseReader } from './store/audit-token-use.ts';
+import { BACKUPS, beginBackup, stampOf } from './store/backup.ts';
 import { LEDGER_FILE, openLedger } from './store/ledger-file.ts';
 import { lockDataDir, openStore, type Store } from './store/open.ts';
 import { openRecorder } from './store/recorder.ts';
@@ -374,6 +375,20 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         onBlocked: () => live.review(),
       },
       metrics: () => meter.text(),
+      backups: {
+        async begin() {
+          const folder = join(config.data, BACKUPS, stampOf(now()));
+          const begun = await beginBackup(config.data, folder, { nowMs: now(), version: VERSION }, (work) =>
+            recorder.atRest(work),
+          );
+          return {
+            async finish() {
+              const { at, files } = await begun.finish();
+              return { folder: resolve(folder), at, files: files.map(({ name, size }) => ({ name, size })) };
+            },
+          };
+        },
+      },
       status: async () => ({
         version: VERSION,
         policyRevision: policies.revision,

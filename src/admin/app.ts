@@ -297,6 +297,10 @@ export const createAdminApp = (services: AdminServices, options: AdminOptions = 
         headers: { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' },
       }),
   );
+  app.post('/backup', async (c) => {
+    await body(input.noQuery, c.req.raw);
+    return c.json(await services.backup(c.get('context')));
+  });
   app.post('/reload', async (c) => {
     await body(input.noQuery, c.req.raw);
     return c.json(await services.reload(c.get('context')));

@@ -15,7 +15,15 @@ import { createIssuerServices, type IssuerParts } from './issuer-services.ts';
 import { createLeaseServices, type LeaseParts } from './lease-services.ts';
 import { createOwnershipServices, type OwnershipLedger } from './ownership-services.ts';
 import { InputError } from './problems.ts';
-import type { AdminCaller, AdminServices, ExplainInput, Explanation, NewDocument, PluginInfo } from './services.ts';
+import type {
+  AdminCaller,
+  AdminServices,
+  BackupDone,
+  ExplainInput,
+  Explanation,
+  NewDocument,
+  PluginInfo,
+} from './services.ts';
 import { createSocketServices, type SocketParts } from './socket-services.ts';
 import { createTenantServices, type TenantParts } from './tenant-services.ts';
 import { createTokenServices } from './token-services.ts';
@@ -75,6 +83,8 @@ export interface AdminParts {
   /** External issuers. Default: there are none. */
   readonly issuers?: IssuerParts;
   metrics(): Promise<string>;
+  /** Begins a backup; left out, none can be made. */
+  readonly backups?: { begin(): Promise<{ finish(): Promise<BackupDone> }> };
   /** Further facts for `status`: version, engine, listeners. */
   status?(): Readonly<Record<string, unknown>> | Promise<Readonly<Record<string, unknown>>>;
   reload(): Promise<Readonly<Record<string, unknown>> | undefined>;
@@ -369,6 +379,17 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
       };
     },
     metrics: () => parts.metrics(),
+    async backup(context) {
+      const { begin } = parts.backups ?? noBackups();
+      // Only the moment it is of keeps other changes waiting: copying takes as long as the log is large.
+      const begun = await change(context, {
+        action: 'gateway.backup',
+        resource: 'gateway/data',
+        check() {},
+        perform: begin,
+      });
+      return begun.finish();
+    },
     reload: (context) =>
       change(context, {
         action: 'gateway.reload',
@@ -388,4 +409,8 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
     newAuditId: () => parts.newAuditId(),
     now: () => parts.now(),
   };
+};
+
+const noBackups = (): never => {
+  throw new GatewayError('not-found', 'this gateway keeps its data elsewhere and makes no backups of it');
 };

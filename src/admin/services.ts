@@ -67,6 +67,15 @@ export type TokenStatus = TokenRecord & {
   readonly parentRevoked?: boolean;
 };
 
+/** A backup that was written. */
+export interface BackupDone {
+  /** Folder on the gateway's machine. */
+  readonly folder: string;
+  /** ISO 8601, UTC. */
+  readonly at: string;
+  readonly files: readonly { readonly name: string; readonly size: number }[];
+}
+
 /** One loaded plugin, as `dockgate plugin list` shows it. */
 export interface PluginInfo {
   readonly name: string;
@@ -131,6 +140,8 @@ export interface AdminServices
   /** Without `all`, tokens that ended more than a day ago are left out. */
   listTokens(filter: { identity?: string; all?: boolean }): Promise<readonly TokenStatus[]>;
   revokeToken(id: string, context: ChangeContext): Promise<TokenStatus>;
+  /** Writes a backup of the data folder into a folder within it; no other change is made meanwhile. */
+  backup(context: ChangeContext): Promise<BackupDone>;
   /** Revokes tokens and credentials of an identity that were issued before a moment (ms since the epoch). Default: all. */
   revokeIdentityTokens(
     input: { readonly identity: string; readonly before?: number | undefined },

@@ -61,6 +61,8 @@ export interface Recorder {
    * failures surface in `healthy`.
    */
   append(event: AuditEvent): void;
+  /** Runs work, which does not wait, at a moment when no row is being written. Rows that wait go on waiting for it. */
+  atRest<T>(work: () => T): Promise<T>;
   /** Resolves once what was queued so far is written, or cannot be written. For readers who want to see all of it. */
   settle(): Promise<void>;
   /** False once a write failed, true again after one succeeded. */

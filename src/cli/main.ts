@@ -4,6 +4,7 @@ import process from 'node:process';
 import { Command, CommanderError } from 'commander';
 import { VERSION } from '../version.ts';
 import { auditCommand } from './commands/audit.ts';
+import { backupCommands } from './commands/backup.ts';
 import { certCommand } from './commands/cert.ts';
 import { connectCommands } from './commands/connect.ts';
 import { contextCommand } from './commands/context.ts';
@@ -50,7 +51,7 @@ export const createProgram = (): Command => {
     .option('--ca <file>', 'CA certificate to trust for --host (DOCKGATE_CA)')
     .option('--json', 'print JSON, stable for scripts')
     .addHelpText('after', GATEWAY_HELP);
-  for (const command of [...gatewayCommands(), ...connectCommands()]) program.addCommand(command);
+  for (const command of [...gatewayCommands(), ...backupCommands(), ...connectCommands()]) program.addCommand(command);
   for (const make of [
     identityCommand,
     tenantCommand,

@@ -66,6 +66,8 @@ export function openDatabase(file: string, which: Which): { sqlite: Sqlite; db: 
     refuseNewer(sqlite, folder, file);
     const db = drizzle(sqlite);
     migrate(db, { migrationsFolder: folder });
+    // A copy of the file alone is then no empty database.
+    if (file !== IN_MEMORY) sqlite.pragma('wal_checkpoint(PASSIVE)');
     return { sqlite, db };
   } catch (error) {
     sqlite?.close();

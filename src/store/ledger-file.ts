@@ -126,6 +126,23 @@ function metaOf(sqlite: Database.Database) {
   };
 }
 
+/**
+ * Makes state.db remember one opening of the ledger more than there was: the ledger beside it is then an older copy to the next start.
+ *
+ * @param stateFile a state.db no gateway has open
+ */
+export function markOlder(stateFile: string): void {
+  const sqlite = new Database(stateFile, { fileMustExist: true });
+  try {
+    const known = sqlite.prepare('SELECT value FROM setting WHERE key = ?').pluck().get(OPENED) as string | undefined;
+    sqlite
+      .prepare('INSERT OR REPLACE INTO setting (key, value) VALUES (?, ?)')
+      .run(OPENED, String(Number(known ?? 0) + 1));
+  } finally {
+    sqlite.close();
+  }
+}
+
 /** The writer's end: changes of the ledger, durable when `write` returns. */
 export class LedgerWriter {
   readonly #file: string;

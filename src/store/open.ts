@@ -14,7 +14,7 @@ import type { TenantStore } from '../ledger/quota.ts';
 import type { PolicyStore } from '../policy/store.ts';
 import { certificateStore } from './certificates.ts';
 import { credentialStore } from './credentials.ts';
-import { IN_MEMORY, openDatabase } from './database.ts';
+import { IN_MEMORY, openDatabase, type Sqlite } from './database.ts';
 import { identityStore } from './identities.ts';
 import { keyStore } from './keys.ts';
 import { policyStore } from './policies.ts';
@@ -53,6 +53,7 @@ export function openStore(dataDir: string): Store {
   const file = dataDir === IN_MEMORY ? IN_MEMORY : join(dataDir, 'state.db');
   const { sqlite, db } = openDatabase(file, 'state');
   if (file !== IN_MEMORY) keepRoomToWrite(file, sqlite);
+  const stopTidying = file === IN_MEMORY ? () => {} : moveWhenIdle(sqlite);
   return {
     identities: identityStore(db),
     tokens: tokenStore(db),
@@ -75,7 +76,32 @@ export function openStore(dataDir: string): Store {
       },
     },
     close() {
+      stopTidying();
       sqlite.close();
     },
   };
+}
+
+/** How often it is looked whether something was written, in ms. */
+const IDLE_MS = 1000;
+
+/** Moves the write-ahead log into the database once nothing was written for a moment: a copy of the file alone is then whole. */
+function moveWhenIdle(sqlite: Sqlite): () => void {
+  const changes = sqlite.prepare('SELECT total_changes()').pluck();
+  let seen = 0;
+  let moved = 0;
+  const timer = setInterval(() => {
+    const now = changes.get() as number;
+    if (now === seen && now !== moved) {
+      try {
+        sqlite.pragma('wal_checkpoint(PASSIVE)');
+        moved = now;
+      } catch {
+        // what is in the write-ahead log is as durable; the next look tries again
+      }
+    }
+    seen = now;
+  }, IDLE_MS);
+  timer.unref();
+  return () => clearInterval(timer);
 }

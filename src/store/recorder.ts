@@ -100,6 +100,8 @@ class GroupRecorder implements Recorder {
   #closing: Promise<void> | undefined;
   /** Called once nothing is left to write, or nothing more can be written. */
   #onSettled: (() => void)[] = [];
+  /** Called as soon as no group is with the writer. */
+  #resting: (() => void)[] = [];
   #writer: Writer | undefined;
   /** The rows in front may be stored already: their writer died. */
   #again = false;
@@ -151,6 +153,20 @@ class GroupRecorder implements Recorder {
     }
     this.#queue.push({ line });
     this.#scheduleLazily();
+  }
+
+  atRest<T>(work: () => T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const run = (): void => {
+        try {
+          resolve(work());
+        } catch (error) {
+          reject(error);
+        }
+      };
+      if (this.#group === undefined) run();
+      else this.#resting.push(run);
+    });
   }
 
   async settle(): Promise<void> {
@@ -240,6 +256,7 @@ class GroupRecorder implements Recorder {
     this.#writingSince = performance.now();
     const answered = ({ failure, died }: Answer): void => {
       this.#group = undefined;
+      for (const run of this.#resting.splice(0)) run();
       if (failure === undefined) this.#written(group);
       else this.#refused(group, failure, died);
     };

@@ -126,6 +126,9 @@ export class FakeAudit implements Recorder, AuditReader {
   byAuditId(auditId: string): readonly AuditRow[] {
     return this.rows.filter((row) => row.auditId === auditId);
   }
+  async atRest<T>(work: () => T): Promise<T> {
+    return work();
+  }
   async settle(): Promise<void> {}
   async close(): Promise<void> {}
 }

@@ -29,6 +29,7 @@ async function openEndpoint(options: { unwritable?: boolean; fault?: Error } = {
         return Promise.resolve();
       },
       append() {},
+      atRest: async <T>(work: () => T) => work(),
       settle: () => Promise.resolve(),
       healthy: true,
       close: () => Promise.resolve(),
