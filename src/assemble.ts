@@ -354,6 +354,12 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         return set;
       },
       builtIn: () => policies.policies().filter((p) => p.builtIn),
+      effectivePolicies: ({ name, tenant, groups, policies: own }) =>
+        policies.boundTo({
+          ...{ subject: name, issuer: config.issuer, groups, policies: own, channel: 'local', claims: {} },
+          ...(tenant === undefined ? {} : { tenant }),
+        }),
+      issuerPolicies: () => current.issuers.flatMap(({ rules }) => rules.flatMap((rule) => rule.policies ?? [])),
       explain: (asked) =>
         explainRequest(asked, { policies, authenticator, engine, engineDefaults, apiVersions, at: now() }),
       onPoliciesChanged() {

@@ -115,10 +115,21 @@ export const createAdminApp = (services: AdminServices, options: AdminOptions = 
     const made = await services.createIdentity({ ...given, maxTtlMs: msOf(maxTtl) }, c.get('context'));
     return c.json(identityView(made), 201);
   });
-  app.get('/identities/:name', (c) => c.json(identityView(services.showIdentity(c.req.param('name')))));
+  app.get('/identities/:name', (c) => {
+    const name = c.req.param('name');
+    return c.json({
+      ...identityView(services.showIdentity(name)),
+      effectivePolicies: services.effectivePolicies(name),
+    });
+  });
   app.patch('/identities/:name', async (c) => {
-    const { maxTtl } = await body(input.changedIdentity, c.req.raw);
-    return c.json(identityView(await services.setMaxTtl(c.req.param('name'), msOf(maxTtl), c.get('context'))));
+    const { maxTtl, ...changes } = await body(input.changedIdentity, c.req.raw);
+    const name = c.req.param('name');
+    const context = c.get('context');
+    const isMore = Object.values(changes).some((given) => given !== undefined);
+    let made = isMore ? await services.updateIdentity(name, defined(changes), context) : services.showIdentity(name);
+    if (maxTtl !== undefined) made = await services.setMaxTtl(name, msOf(maxTtl), context);
+    return c.json(identityView(made));
   });
   app.delete('/identities/:name', async (c) => {
     await services.deleteIdentity(c.req.param('name'), c.get('context'));
@@ -191,6 +202,10 @@ export const createAdminApp = (services: AdminServices, options: AdminOptions = 
   });
 
   // policies
+  app.get('/unbound-policies', (c) => {
+    input.parseQuery(input.noQuery, c.req.url);
+    return c.json({ policies: services.unboundPolicies() });
+  });
   app.get('/policies', (c) => {
     const { revision, documents } = services.listPolicies();
     return c.json({ revision, documents: documents.map(documentView) });

@@ -3,10 +3,12 @@
 import type { AuditFilter, AuditReader, AuditRow, Recorder } from '../audit/event.ts';
 import { nearest } from '../config/nearest.ts';
 import { GatewayError } from '../errors.ts';
+import { MAX_OPERATOR_TTL_MS, MAX_TTL_MS } from '../identity/issue-token.ts';
 import type { RefreshCredentials } from '../identity/refresh-credentials.ts';
 import type { Revocations } from '../identity/revocation.ts';
 import type { PublicKeyRecord } from '../identity/signing-keys.ts';
 import type { CredentialStore, IdentityRecord, IdentityStore, TokenRecord, TokenStore } from '../identity/stores.ts';
+import { parseDocuments } from '../policy/policy.ts';
 import type { PolicyStore, StoredDocument } from '../policy/store.ts';
 import type { DockerAuthorization } from '../policy/types.ts';
 import { type CertificateParts, createCertificateServices } from './certificate-services.ts';
@@ -19,6 +21,7 @@ import type {
   AdminCaller,
   AdminServices,
   BackupDone,
+  EffectivePolicy,
   ExplainInput,
   Explanation,
   NewDocument,
@@ -68,6 +71,10 @@ export interface AdminParts {
   compile(documents: readonly NewDocument[], fresh?: ReadonlySet<string>): unknown;
   /** Policies the program brings along; their names cannot be taken. */
   builtIn?(): readonly NewDocument[];
+  /** The policies that hold for an identity, and what binds each. */
+  effectivePolicies?(identity: IdentityRecord): readonly EffectivePolicy[];
+  /** Names of policies that rules of external issuers give. */
+  issuerPolicies?(): readonly string[];
   explain?(input: ExplainInput): Explanation | Promise<Explanation>;
   /** The set has changed: put the new one in force. Called before the change is acknowledged. */
   onPoliciesChanged(): void | Promise<void>;
@@ -96,6 +103,16 @@ export interface AdminParts {
   newAuditId(): string;
 }
 
+/** A limit beyond what any token may live promises what nobody keeps. @throws {GatewayError} `input-invalid` */
+function checkMaxTtl(maxTtlMs: number, policies: readonly string[]): void {
+  const longest = policies.includes('operator') ? MAX_OPERATOR_TTL_MS : MAX_TTL_MS;
+  if (maxTtlMs <= longest) return;
+  throw new GatewayError(
+    'input-invalid',
+    `maxTtl: tokens live at most ${longest / 3_600_000}h${policies.includes('operator') ? '' : ' (7d for operators)'}; for a service that runs on, bind a socket to it (dockgate socket add), let it renew tokens (dockgate credential create, dockgate connect --credential-file), or give it a client certificate (dockgate cert issue)`,
+  );
+}
+
 /** Faults named by document and line (`ci:4:7: ...`) in the lines of the files they came from. */
 const inCallersLines = (error: unknown, documents: readonly NewDocument[]): unknown => {
   if (!(error instanceof GatewayError) || error.code !== 'input-invalid') return error;
@@ -115,6 +132,20 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
   const startedAt = parts.now();
 
   const { record, change } = createChanges(parts);
+
+  /** Policies nobody is bound to: they are in force and seem to do nothing. */
+  function unboundPolicies(): readonly string[] {
+    const bound = new Set(parts.issuerPolicies?.() ?? []);
+    for (const identity of identities.list()) for (const name of identity.policies) bound.add(name);
+    const given: string[] = [];
+    for (const { source } of policies.current().documents) {
+      for (const { document } of parseDocuments(source).documents) {
+        if (document.kind === 'Binding') for (const name of document.policies) bound.add(name);
+        else if (document.subjects.length === 0) given.push(document.name);
+      }
+    }
+    return given.filter((name) => !bound.has(name));
+  }
 
   const showIdentity = (name: string): IdentityRecord => {
     const found = identities.get(name);
@@ -192,6 +223,7 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
           if (identities.get(input.name))
             throw new GatewayError('conflict', `there already is an identity ${input.name}`);
           checkPolicyNames(input.policies);
+          if (input.maxTtlMs !== undefined) checkMaxTtl(input.maxTtlMs, input.policies);
         },
         perform() {
           const { tenant, maxTtlMs } = input;
@@ -226,13 +258,33 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
         action: 'identity.update',
         resource: `identity/${name}`,
         detail: { maxTtlMs: maxTtlMs ?? null },
-        check: () => showIdentity(name),
+        check() {
+          const { policies: bound } = showIdentity(name);
+          if (maxTtlMs !== undefined) checkMaxTtl(maxTtlMs, bound);
+        },
         perform() {
           identities.setMaxTtl(name, maxTtlMs);
           parts.onIdentityChanged?.(name);
           return showIdentity(name);
         },
       }),
+    updateIdentity: (name, changes, context) =>
+      change(context, {
+        action: 'identity.update',
+        resource: `identity/${name}`,
+        detail: { ...changes },
+        check() {
+          const { maxTtlMs } = showIdentity(name);
+          checkPolicyNames(changes.policies ?? []);
+          if (changes.policies !== undefined && maxTtlMs !== undefined) checkMaxTtl(maxTtlMs, changes.policies);
+        },
+        perform() {
+          identities.update(name, changes);
+          parts.onIdentityChanged?.(name);
+          return showIdentity(name);
+        },
+      }),
+    effectivePolicies: (name) => parts.effectivePolicies?.(showIdentity(name)) ?? [],
     deleteIdentity: (name, context) =>
       change(context, {
         action: 'identity.delete',
@@ -265,6 +317,7 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
     ...createOwnershipServices(parts.ledger, change),
 
     listPolicies,
+    unboundPolicies,
     showPolicy,
     policyHistory(name) {
       const history = policies.history(name);

@@ -29,7 +29,16 @@ export const newIdentity = z.strictObject({
 });
 
 /** `null` takes the limit away. */
-export const changedIdentity = z.strictObject({ maxTtl: span.nullable() });
+export const changedIdentity = z
+  .strictObject({
+    maxTtl: span.nullable().optional(),
+    tenant: label.nullable().optional(),
+    groups: labels.optional(),
+    policies: labels.optional(),
+  })
+  .refine((value) => Object.values(value).some((given) => given !== undefined), {
+    error: 'must say what to change: maxTtl, tenant, groups or policies',
+  });
 
 const authorizationDetails = z
   .unknown()

@@ -2,7 +2,7 @@
 // The routes are in app.ts, the implementation over the stores in create-services.ts.
 import type { AuditFilter, AuditRow } from '../audit/event.ts';
 import type { PublicKeyRecord } from '../identity/signing-keys.ts';
-import type { CredentialRecord, IdentityRecord, TokenRecord, TokenUse } from '../identity/stores.ts';
+import type { CredentialRecord, IdentityChanges, IdentityRecord, TokenRecord, TokenUse } from '../identity/stores.ts';
 import type { StoredDocument } from '../policy/store.ts';
 import type { Decision, DockerAuthorization } from '../policy/types.ts';
 import type { CertificateServices } from './certificate-services.ts';
@@ -98,6 +98,16 @@ export interface NewDocument {
 }
 
 /** An Engine API request to be explained rather than sent. */
+/** A policy that holds for an identity. */
+export interface EffectivePolicy {
+  readonly name: string;
+  /** `the identity itself`, `binding NAME`, `its own subjects`. */
+  readonly from: string;
+  readonly builtIn: boolean;
+  /** False for a name that stands for no policy: until that is mended, everything is denied. */
+  readonly exists: boolean;
+}
+
 export interface ExplainInput {
   /** Identity to judge as. */
   readonly as: IdentityRecord;
@@ -134,6 +144,12 @@ export interface AdminServices
   setIdentityDisabled(name: string, disabled: boolean, context: ChangeContext): Promise<IdentityRecord>;
   /** Limits the life of the identity's tokens; undefined takes the limit away. Tokens there are keep their end. */
   setMaxTtl(name: string, maxTtlMs: number | undefined, context: ChangeContext): Promise<IdentityRecord>;
+  /** What is left out stays as it is; `null` takes the tenant away. */
+  updateIdentity(name: string, changes: IdentityChanges, context: ChangeContext): Promise<IdentityRecord>;
+  /** The policies that hold for an identity, and why. */
+  effectivePolicies(name: string): readonly EffectivePolicy[];
+  /** Policies in force that no identity, no binding and no issuer's rule is bound to. */
+  unboundPolicies(): readonly string[];
   deleteIdentity(name: string, context: ChangeContext): Promise<void>;
 
   createToken(input: NewToken, context: ChangeContext): Promise<{ token: string; record: TokenRecord }>;

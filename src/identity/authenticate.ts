@@ -301,7 +301,8 @@ export function createAuthenticator(parts: AuthenticatorParts): Authenticator {
       if (caller !== undefined && !externals()?.stillNames(caller)) {
         throw new GatewayError('identity-not-mapped', 'the settings no longer say who the caller is');
       }
-      if (caller === undefined || caller.mapped.kind === 'identity') principals.check(principal.subject);
+      if (caller === undefined || caller.mapped.kind === 'identity')
+        principals.check(principal.subject, principal.tenant);
     },
     challengeFor(error) {
       const realm = 'Bearer realm="dockgate"';

@@ -29,8 +29,8 @@ export interface Principals {
    * @throws {GatewayError} `identity-unknown`, `identity-disabled`
    */
   ofSocket(name: string): Principal;
-  /** @throws {GatewayError} `identity-unknown`, `identity-disabled` */
-  check(name: string): void;
+  /** @throws {GatewayError} `identity-unknown`, `identity-disabled`, `token-revoked` where it belongs to another tenant now */
+  check(name: string, tenant: string | undefined): void;
 }
 
 /** A believed certificate and whom it names. */
@@ -88,7 +88,11 @@ export function createPrincipals(issuer: string, identities: IdentityStore): Pri
   }
 
   return {
-    check: lookUp,
+    check(name, tenant) {
+      if (lookUp(name).tenant === tenant) return;
+      // A stream of the old tenant's objects ends with its right to them.
+      throw new GatewayError('token-revoked', 'the identity belongs to another tenant now; call again');
+    },
     ofToken(owner, token, channel) {
       const record = lookUp(token.subject);
       // A token of an earlier identity of the same name must not speak for the new one.

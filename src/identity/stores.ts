@@ -14,6 +14,13 @@ export interface IdentityRecord {
   readonly maxTtlMs?: number;
 }
 
+/** What of an identity may be changed; `null` takes its tenant away. */
+export interface IdentityChanges {
+  readonly tenant?: string | null;
+  readonly groups?: readonly string[];
+  readonly policies?: readonly string[];
+}
+
 export interface IdentityStore {
   /**
    * Rises with every change made through this object, so that readers may keep what they read.
@@ -28,6 +35,8 @@ export interface IdentityStore {
   setDisabled(name: string, disabled: boolean): void;
   /** Undefined takes the limit away. @throws {GatewayError} `not-found` */
   setMaxTtl(name: string, maxTtlMs: number | undefined): void;
+  /** What is left out stays as it is. @throws {GatewayError} `not-found` */
+  update(name: string, changes: IdentityChanges): void;
   /** Also revokes its tokens, credentials and certificates, and forgets its sockets. @throws {GatewayError} `not-found` */
   delete(name: string): void;
 }

@@ -233,14 +233,30 @@ export class PolicySet {
     return this.#collect(principal, new Map(names.map((name) => [name, 'the test'])));
   }
 
+  /** The policies bound to a principal, in the order they are judged, and what binds each. */
+  boundTo(
+    principal: Principal,
+  ): readonly { readonly name: string; readonly from: string; readonly builtIn: boolean; readonly exists: boolean }[] {
+    return [...this.#boundTo(principal)].map(([name, from]) => ({
+      name,
+      from,
+      builtIn: BUILT_IN_NAMES.has(name),
+      exists: this.#policies.has(name) || BUILT_IN_NAMES.has(name),
+    }));
+  }
+
   #bind(principal: Principal): PrincipalPolicies {
+    return this.#collect(principal, this.#boundTo(principal));
+  }
+
+  #boundTo(principal: Principal): ReadonlyMap<string, string> {
     const bound = new Map<string, string>();
     for (const name of principal.policies) bound.set(name, 'the identity itself');
     for (const binding of this.#bindings) {
       if (!binding.matches(principal)) continue;
       for (const name of binding.policies) if (!bound.has(name)) bound.set(name, `binding ${binding.name}`);
     }
-    return this.#collect(principal, bound);
+    return bound;
   }
 
   #collect(principal: Principal, bound: ReadonlyMap<string, string>): PrincipalPolicies {

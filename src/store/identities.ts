@@ -50,6 +50,16 @@ export function identityStore(db: BetterSQLite3Database, now: () => number = Dat
       if (change.where(eq(identity.name, name)).run().changes === 0) throw missing(name);
       generation++;
     },
+    update(name, { tenant, groups, policies }) {
+      const values = {
+        ...(tenant === undefined ? {} : { tenant }),
+        ...(groups === undefined ? {} : { groups: [...groups] }),
+        ...(policies === undefined ? {} : { policies: [...policies] }),
+      };
+      if (Object.keys(values).length === 0) return;
+      if (db.update(identity).set(values).where(eq(identity.name, name)).run().changes === 0) throw missing(name);
+      generation++;
+    },
     delete(name) {
       db.transaction((tx) => {
         if (tx.delete(identity).where(eq(identity.name, name)).run().changes === 0) throw missing(name);

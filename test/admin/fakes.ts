@@ -24,6 +24,15 @@ export class FakeIdentities implements IdentityStore {
     if (!record) throw new GatewayError('not-found', 'none');
     this.records.set(name, { ...record, disabled });
   }
+  update(
+    name: string,
+    changes: { tenant?: string | null; groups?: readonly string[]; policies?: readonly string[] },
+  ): void {
+    const { tenant, ...rest } = this.records.get(name) as IdentityRecord;
+    const { tenant: to, ...more } = changes;
+    const now = to === undefined ? tenant : (to ?? undefined);
+    this.records.set(name, { ...rest, ...more, ...(now === undefined ? {} : { tenant: now }) });
+  }
   setMaxTtl(name: string, maxTtlMs: number | undefined): void {
     const record = this.records.get(name);
     if (!record) throw new GatewayError('not-found', 'none');

@@ -146,3 +146,69 @@ describe('policies of a running gateway', { skip: skipWithoutEngine }, () => {
     assert.match(refused.stderr, /the path has an empty segment/);
   });
 });
+
+describe('an identity and the policies that hold for it', () => {
+  let gateway: TestGateway;
+  before(async () => {
+    gateway = await startGateway({ engine: '/nonexistent/docker.sock' });
+  });
+  after(() => gateway.remove());
+
+  const policy = (name: string, subjects = '') =>
+    `apiVersion: dockgate/v1\nkind: Policy\nmetadata: { name: ${name} }\n${subjects}rules:\n  - { name: look, effect: allow, actions: [container.list] }\n`;
+  const apply = async (name: string, text: string): Promise<string> => {
+    const path = join(gateway.dir, `${name}.yaml`);
+    writeFileSync(path, text);
+    return gateway.must('policy', 'apply', '-f', path);
+  };
+
+  it('is changed: policies, groups and tenant, each alone or together', async () => {
+    await gateway.must('identity', 'create', 'ci', '--policy', 'baseline', '--tenant', 'red');
+    await gateway.must('identity', 'update', 'ci', '--policy', 'compose', '--policy', 'ci-build', '--group', 'ops');
+    const shown = async () =>
+      JSON.parse(await gateway.must('identity', 'show', 'ci', '--json')) as Record<string, unknown>;
+    const { policies, groups, tenant } = await shown();
+    assert.deepEqual([policies, groups, tenant], [['compose', 'ci-build'], ['ops'], 'red']);
+    await gateway.must('identity', 'update', 'ci', '--tenant', 'none', '--group', 'none');
+    assert.deepEqual([(await shown()).groups, (await shown()).tenant], [[], null]);
+    assert.equal((await gateway.dockgate('identity', 'update', 'ci')).code, 2);
+    const wrong = await gateway.dockgate('identity', 'update', 'ci', '--policy', 'nosuch');
+    assert.notEqual(wrong.code, 0);
+    assert.match(wrong.stderr, /nosuch/);
+  });
+
+  it('a policy that is applied and bound to nobody is told so, until it is bound', async () => {
+    assert.match(await apply('lonely', policy('lonely')), /warning: policy lonely is bound to nobody/);
+    assert.doesNotMatch(await apply('own', policy('own', 'subjects: [{ identity: ci }]\n')), /warning/);
+    await gateway.must('identity', 'update', 'ci', '--policy', 'lonely');
+    assert.doesNotMatch(await apply('lonely', policy('lonely')), /warning/);
+  });
+
+  it('identity show tells the policies that hold and what binds each', async () => {
+    await apply(
+      'ops',
+      'apiVersion: dockgate/v1\nkind: Binding\nmetadata: { name: ops }\nsubjects: [{ group: ops }]\npolicies: [reader]\n',
+    );
+    await gateway.must('identity', 'update', 'ci', '--policy', 'lonely', '--group', 'ops');
+    const text = await gateway.must('identity', 'show', 'ci');
+    assert.match(text, /lonely \(by the identity itself\)/);
+    assert.match(text, /reader \(by binding ops\)/);
+    assert.match(text, /own \(by binding own\)/);
+    await gateway.must('identity', 'create', 'bare');
+    assert.match(await gateway.must('identity', 'show', 'bare'), /no policy, so everything is denied/);
+  });
+
+  it('a limit on the life of tokens beyond what is possible is refused, and the way for a service is shown', async () => {
+    for (const args of [
+      ['create', 'service', '--max-ttl', '30d'],
+      ['update', 'bare', '--max-ttl', '25h'],
+      ['create', 'chief', '--policy', 'operator', '--max-ttl', '8d'],
+    ]) {
+      const { code, stderr } = await gateway.dockgate('identity', ...args);
+      assert.notEqual(code, 0, args.join(' '));
+      assert.match(stderr, /socket add.*--credential-file.*cert issue/);
+    }
+    await gateway.must('identity', 'create', 'chief', '--policy', 'operator', '--max-ttl', '7d');
+    await gateway.must('identity', 'create', 'service', '--max-ttl', '24h');
+  });
+});

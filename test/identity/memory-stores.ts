@@ -51,6 +51,12 @@ export function memoryIdentities(tokens: MemoryTokens, counting = true): MemoryI
       rows.set(name, { ...rest, ...(maxTtlMs === undefined ? {} : { maxTtlMs }) });
       bump();
     },
+    update(name, { tenant, ...more }) {
+      const { tenant: before, ...rest } = need(name);
+      const now = tenant === undefined ? before : (tenant ?? undefined);
+      rows.set(name, { ...rest, ...more, ...(now === undefined ? {} : { tenant: now }) });
+      bump();
+    },
     delete(name) {
       need(name);
       rows.delete(name);

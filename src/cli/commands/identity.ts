@@ -13,6 +13,8 @@ interface IdentityView {
   readonly disabled: boolean;
   readonly createdAt: string;
   readonly maxTtl: string | null;
+  /** Of one identity alone: the policies that hold for it, and what binds each. */
+  readonly effectivePolicies?: readonly { name: string; from: string; builtIn: boolean; exists: boolean }[];
 }
 
 /** A name that cannot be one is a usage error, before any gateway is asked. */
@@ -36,7 +38,18 @@ const showSheet = (identity: IdentityView): string =>
     ['state', identity.disabled ? 'disabled' : 'enabled'],
     ['max ttl', identity.maxTtl],
     ['created', shortTime(identity.createdAt)],
+    ...(identity.effectivePolicies === undefined ? [] : ([['in force', effectiveOf(identity)]] as const)),
   ]);
+
+const effectiveOf = ({ effectivePolicies = [] }: IdentityView): string =>
+  effectivePolicies.length === 0
+    ? 'no policy, so everything is denied'
+    : effectivePolicies
+        .map(
+          ({ name, from, exists }) =>
+            `${name} (by ${from}${exists ? '' : '; it does not exist, so everything is denied'})`,
+        )
+        .join(', ');
 
 const create = (): Command =>
   new Command('create')
@@ -101,7 +114,7 @@ const list = (): Command =>
 
 const show = (): Command =>
   new Command('show')
-    .description('show one identity')
+    .description('show one identity, with the policies that hold for it and what binds each')
     .argument('<name>', 'name of the identity')
     .addHelpText('after', examples('dockgate identity show ci'))
     .action(async (name: string, _options: object, command: Command) => {
@@ -113,20 +126,56 @@ const show = (): Command =>
       else await print(showSheet(identity));
     });
 
+/** The names given, or none at all for the word `none`. */
+const namesOf = (given: readonly string[] | undefined): readonly string[] | undefined =>
+  given?.length === 1 && given[0] === 'none' ? [] : given;
+
+interface Changes {
+  readonly maxTtl?: string;
+  readonly tenant?: string;
+  readonly group?: string[];
+  readonly policy?: string[];
+}
+
 const update = (): Command =>
   new Command('update')
-    .description('change an identity; tokens that are out keep their end')
+    .description('change an identity, from its next request on; tokens that are out keep their end')
     .argument('<name>', 'name of the identity')
-    .requiredOption('--max-ttl <span>', 'longest life of its tokens from now on: 15m, 1h, or none')
+    .option(
+      '--policy <policy>',
+      'policy bound to it, in place of those it has; may be given more than once, or none',
+      collect,
+    )
+    .option(
+      '--group <group>',
+      'group it is in, in place of those it has; may be given more than once, or none',
+      collect,
+    )
+    .option('--tenant <tenant>', "tenant it belongs to from now on, or none; what it made stays the old one's")
+    .option('--max-ttl <span>', 'longest life of its tokens from now on: 15m, 1h, or none')
     .addHelpText(
       'after',
-      examples('dockgate identity update ci --max-ttl 15m', 'dockgate identity update ci --max-ttl none'),
+      examples(
+        'dockgate identity update ci --policy baseline --policy ci',
+        'dockgate identity update alice --tenant red --group oncall',
+        'dockgate identity update ci --max-ttl 15m',
+      ),
     )
-    .action(async (name: string, { maxTtl }: { maxTtl: string }, command: Command) => {
+    .action(async (name: string, { maxTtl, tenant, group, policy }: Changes, command: Command) => {
+      const changes = {
+        ...(maxTtl === undefined ? {} : { maxTtl: maxTtl === 'none' ? null : checkSpan('--max-ttl', maxTtl) }),
+        ...(tenant === undefined ? {} : { tenant: tenant === 'none' ? null : tenant }),
+        ...(group === undefined ? {} : { groups: namesOf(group) }),
+        ...(policy === undefined ? {} : { policies: namesOf(policy) }),
+      };
+      checkName(name);
+      if (Object.keys(changes).length === 0) {
+        throw usageError('say what to change: --policy, --group, --tenant or --max-ttl');
+      }
       const identity = await (await gatewayOf(command)).call<IdentityView>(
         'PATCH',
-        `/identities/${segment(checkName(name))}`,
-        { maxTtl: maxTtl === 'none' ? null : checkSpan('--max-ttl', maxTtl) },
+        `/identities/${segment(name)}`,
+        changes,
       );
       if (optionsOf(command).json) await printJson(identity);
       else await print(`identity ${name} updated`);

@@ -38,12 +38,19 @@ const apply = (): Command =>
     .action(async (options: { file: string[] }, command: Command) => {
       const sources = [];
       for (const file of options.file) sources.push(await readSource(file));
-      const applied = await (await gatewayOf(command)).call<{
+      const gateway = await gatewayOf(command);
+      const applied = await gateway.call<{
         revision: number;
         documents: { kind: string; name: string; change: string }[];
       }>('POST', '/policies', { sources });
       if (optionsOf(command).json) return printJson(applied);
       const lines = applied.documents.map(({ kind, name, change }) => `${kind}/${name} ${change}`);
+      const { policies } = await gateway.call<{ policies: string[] }>('GET', '/unbound-policies');
+      for (const { name } of applied.documents.filter((one) => policies.includes(one.name))) {
+        lines.push(
+          `warning: policy ${name} is bound to nobody, so it changes nothing yet; bind it with dockgate identity update NAME --policy ${name}, with subjects in it, or with a Binding`,
+        );
+      }
       return print([...lines, `revision ${applied.revision} is in force`].join('\n'));
     });
 
