@@ -3,7 +3,17 @@
 // package, so nothing is compiled and no script runs where it is installed.
 //   build.ts [FOLDER]       default: dist, with the declarations for TypeScript
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -55,10 +65,9 @@ const { metafile } = await build({
   entryPoints: {
     cli: 'src/cli/main.ts',
     index: 'src/index.ts',
-    plugin: 'src/plugin.ts',
     'audit-worker': 'src/store/audit-worker.ts',
-    'plugins/no-privileged': 'plugins/no-privileged.ts',
-    'plugins/bind-mounts': 'plugins/bind-mounts.ts',
+    'native-runner': 'src/admission/hosts/native-runner.ts',
+    'sandbox-worker': 'src/admission/hosts/sandbox-worker.ts',
   },
   bundle: true,
   splitting: true,
@@ -76,9 +85,27 @@ const { metafile } = await build({
     js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url), __bundle = import.meta.dirname;",
   },
 });
+// What runs where plugins run stands alone: a sandbox reads nothing beside it and has no `require`.
+const alone = await build({
+  metafile: true,
+  entryPoints: {
+    plugin: 'src/plugin.ts',
+    guest: 'src/admission/hosts/guest.ts',
+    ...Object.fromEntries(globSync('plugins/*.ts').map((path) => [path.replace(/\.ts$/, ''), path])),
+  },
+  bundle: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'es2022',
+  outdir,
+  legalComments: 'none',
+});
 cpSync('migrations', join(outdir, 'migrations'), { recursive: true });
 cpSync('node_modules/better-sqlite3/prebuilds', join(outdir, 'prebuilds'), { recursive: true });
-writeFileSync(join(outdir, 'THIRD-PARTY.txt'), noticesOf(metafile));
+writeFileSync(
+  join(outdir, 'THIRD-PARTY.txt'),
+  noticesOf({ ...metafile, inputs: { ...metafile.inputs, ...alone.metafile.inputs } }),
+);
 
 const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as Record<string, unknown>;
 for (const ofCheckout of ['scripts', 'devDependencies', 'allowScripts']) delete manifest[ofCheckout];

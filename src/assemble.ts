@@ -53,6 +53,7 @@ import { faultsOfTests } from './policy/run-tests.ts';
 import { createEngineClient } from './proxy/engine-client.ts';
 import { createEngineDefaults } from './proxy/engine-defaults.ts';
 import { Lane } from './proxy/lanes.ts';
+import { engineReadFor } from './proxy/plugin-read.ts';
 import { readinessOf } from './readiness.ts';
 import { redactorFor } from './redactor.ts';
 import type { ConnectionCounts } from './runtime/connections.ts';
@@ -116,6 +117,29 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
   try {
     const lock = lockDataDir(config.data);
     undo.push(() => lock.release());
+    let current = config;
+    const engine = createEngineClient(readEngineAddress(config), { bounds: () => current.limits });
+    undo.push(() => engine.close());
+    let generation = 0;
+    const chainOf = async (from: Config) =>
+      createPluginChain(
+        await loadPlugins(from.plugins, {
+          baseDir: options.baseDir ?? process.cwd(),
+          log,
+          engineRead: engineReadFor(engine),
+        }),
+        log,
+        ++generation,
+      );
+    // Threads of plugins get ready while the stores are opened.
+    let plugins: PluginChain = createPluginChain([], log, 0);
+    const starting = chainOf(config);
+    undo.push(() =>
+      starting.then(
+        (first) => (plugins.generation === 0 ? first : plugins).close(),
+        () => undefined,
+      ),
+    );
     const store = openStore(config.data);
     undo.push(() => store.close());
     const auditFile = join(config.data, 'audit.db');
@@ -211,19 +235,12 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     const live = new LiveCalls(authenticator);
     undo.push(revocations.onChange(() => live.review()));
 
-    let current = config;
     const compileStored = (): PolicySet => {
       const { documents, revision } = store.policies.current();
       return compilePolicies(documents, revision, { issuer: config.issuer });
     };
     let policies = compileStored();
-    const chainOf = async (from: Config) =>
-      createPluginChain(await loadPlugins(from.plugins, options.baseDir ?? process.cwd(), log), log);
-    let plugins = await chainOf(config);
-    undo.push(() => plugins.close());
-
-    const engine = createEngineClient(readEngineAddress(config), { bounds: () => current.limits });
-    undo.push(() => engine.close());
+    plugins = await starting;
     const engineDefaults = createEngineDefaults(engine, {
       onLearned: ({ learned, why }) =>
         learned
@@ -373,7 +390,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       recorder,
       reserve,
       onUnwritable: (error) => audit.failed(error),
-      plugins: () => plugins.plugins.map(pluginInfo),
+      plugins: () => plugins.plugins().map(pluginInfo),
       issuers: {
         states: () => externals.states(),
         blocks,
@@ -570,11 +587,9 @@ function readIfThere(file: string): string | undefined {
   return existsSync(file) ? readFileSync(file, 'utf8') : undefined;
 }
 
-const pluginInfo = ({ plugin, use }: LoadedPlugin): PluginInfo => ({
-  name: plugin.meta.name,
-  version: plugin.meta.version,
-  description: plugin.meta.description,
-  actions: plugin.match.actions,
-  phases: [...(plugin.mutate === undefined ? [] : ['mutate']), ...(plugin.validate === undefined ? [] : ['validate'])],
-  use,
+const pluginInfo = ({ meta, hooks, ...rest }: LoadedPlugin): PluginInfo => ({
+  ...rest,
+  version: meta.version,
+  description: meta.description,
+  phases: hooks,
 });

@@ -56,10 +56,10 @@ export async function run(
     const needsRestart = FIXED_SETTINGS.filter((key) => JSON.stringify(next[key]) !== JSON.stringify(config[key]));
     if (needsRestart.length > 0) log.warn({ settings: needsRestart }, 'these settings change at the next start only');
     current = next;
-    log.info({ policies: open.policies().revision, plugins: open.plugins().plugins.length }, 'reloaded');
+    log.info({ policies: open.policies().revision, plugins: open.plugins().plugins().length }, 'reloaded');
     return {
       policyRevision: open.policies().revision,
-      plugins: open.plugins().plugins.length,
+      plugins: open.plugins().plugins().length,
       ...(needsRestart.length > 0 ? { needsRestart } : {}),
     };
   };

@@ -82,10 +82,23 @@ export interface PluginInfo {
   readonly version: string;
   readonly description: string;
   readonly actions: readonly string[];
-  /** `mutate`, `validate`, in this order. */
+  /** `mutate`, `validate`, `onResponse`, in this order. */
   readonly phases: readonly string[];
   /** Module as the settings name it. */
   readonly use?: string;
+  /** How it is contained: `sandboxed`, `process`, or `trusted`, which is not contained. */
+  readonly tier?: string;
+  readonly sha256?: string;
+  /** What was granted to it. */
+  readonly needs?: readonly string[];
+  readonly figures?: {
+    readonly calls: number;
+    readonly denials: number;
+    readonly faults: number;
+    readonly p50Us: number | undefined;
+    readonly p99Us: number | undefined;
+    readonly breaker: 'closed' | 'open';
+  };
 }
 
 /** A policy document on its way in: its text and where its kind and name were read from. */

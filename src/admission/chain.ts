@@ -1,26 +1,18 @@
-// Runs the plugins on a judged call: mutators in order, then validators, first denial in configured order wins.
-// A plugin that throws, is late or answers in another shape denies the call. Loading modules is load.ts's work.
-// Phases and the reinvocation rule follow Kubernetes admission control.
-import type { EngineCall, Json, JsonObject } from '../engine/types.ts';
+// Runs the plugins on a call: mutators in order before policy, validators in parallel after it, the first denial in configured
+// order wins. A plugin that throws, is late or answers in another shape denies the call. Where and how a plugin runs is its
+// host's work. Phases and the reinvocation rule follow Kubernetes admission control.
+import type { EngineCall, Json } from '../engine/types.ts';
 import { GatewayError } from '../errors.ts';
 import type { Logger } from '../log.ts';
-import type { Principal } from '../policy/types.ts';
 import { applyChanges } from './changes.ts';
-import { freezeDeep } from './freeze.ts';
-import type { AdmissionRequest, Change, Plugin, PluginContext, Verdict } from './plugin.ts';
+import { grantsNeeded } from './hosts/describe.ts';
+import { GuardedHost, type PluginFigures } from './hosts/guarded.ts';
+import { type Hook, type HookAnswer, HookFault, type PluginHost, type Tier } from './hosts/host.ts';
+import type { Change, PluginMeta, Verdict } from './plugin.ts';
+import { type AdmissionContext, requestJson } from './request.ts';
 
-/** Longest time one hook may take, in ms. A hook that is later denies the call; its late answer is ignored. */
-const HOOK_TIMEOUT_MS = 250;
-/** Longest annotation a plugin may leave in the audit, in characters. */
-const MAX_ANNOTATION = 1024;
-
-/** A plugin with its settings validated. */
-export interface LoadedPlugin {
-  readonly plugin: Plugin<unknown>;
-  readonly config: unknown;
-  /** As written in the configuration, for `plugin list`. */
-  readonly use: string;
-}
+/** All hooks of one call together may take this long, in ms. */
+const CALL_BUDGET_MS = 1000;
 
 /** The body and query of a call: all that a plugin may change. */
 export interface Admissible {
@@ -33,35 +25,50 @@ export interface PluginChange {
   readonly changes: readonly Change[];
 }
 
-export interface AdmissionContext {
-  readonly auditId: string;
-  readonly principal: Principal;
-  readonly source: string;
-  /** Milliseconds since the epoch. */
-  readonly at: number;
-  /** Judges a changed body and query again: decode, then policy. Throws GatewayError when the change is refused. */
-  rejudge(changed: Admissible): EngineCall | Promise<EngineCall>;
-}
-
-export interface Admitted {
-  readonly call: EngineCall;
-  readonly changes: readonly PluginChange[];
+/** What plugins left to be told: beside the call, not in it. */
+export interface Remarks {
   readonly annotations: Readonly<Record<string, string>>;
   readonly warnings: readonly string[];
 }
 
-export interface PluginChain {
-  readonly plugins: readonly LoadedPlugin[];
-  /** True when at least one plugin wants to see the call. False costs one map lookup. */
-  concerns(action: string): boolean;
-  /** @throws {GatewayError} `plugin-denied`, `plugin-failed`, `mutation-not-stable`, or what `rejudge` throws */
-  admit(call: EngineCall, context: AdmissionContext): Promise<Admitted>;
-  close(): Promise<void>;
+export interface Mutated extends Remarks {
+  readonly call: EngineCall;
+  readonly changes: readonly PluginChange[];
 }
 
-interface Wanted {
-  readonly mutators: readonly LoadedPlugin[];
-  readonly validators: readonly LoadedPlugin[];
+export interface LoadedPlugin {
+  readonly name: string;
+  readonly use: string;
+  readonly tier: Tier;
+  readonly sha256: string;
+  readonly meta: PluginMeta;
+  readonly actions: readonly string[];
+  readonly hooks: readonly Hook[];
+  readonly needs: readonly string[];
+  readonly figures: PluginFigures;
+}
+
+export interface PluginChain {
+  /** Counts the loads of this process: the audit names it with each call that plugins saw. */
+  readonly generation: number;
+  plugins(): readonly LoadedPlugin[];
+  /** True when at least one plugin wants to see the call. False costs one map lookup. */
+  concerns(action: string): boolean;
+  /**
+   * Lets plugins change the call, before anything was decided about it.
+   *
+   * @param reread reads the changed body and query as the engine would; throws GatewayError for what is no call any more
+   * @throws {GatewayError} `plugin-failed`, `mutation-not-stable`, or what `reread` throws
+   */
+  mutate(
+    call: EngineCall,
+    context: AdmissionContext,
+    reread: (call: EngineCall, changed: Admissible) => EngineCall,
+  ): Promise<Mutated>;
+  /** Asks plugins about the call that will be sent. @throws {GatewayError} `plugin-denied`, `plugin-failed` */
+  validate(call: EngineCall, context: AdmissionContext): Promise<Remarks>;
+  /** Ends the plugins in good order. Never throws. */
+  close(): Promise<void>;
 }
 
 /** True when an action is named by a pattern: exact, `container.*` or `*`. */
@@ -70,126 +77,229 @@ export function matchesAction(pattern: string, action: string): boolean {
   return pattern.endsWith('.*') && action.startsWith(pattern.slice(0, -1));
 }
 
+const NONE: Remarks = Object.freeze({ annotations: Object.freeze({}), warnings: Object.freeze([]) });
+const NO_PLUGINS: readonly GuardedHost[] = [];
+
+interface Wanted {
+  readonly mutators: readonly GuardedHost[];
+  readonly validators: readonly GuardedHost[];
+}
+const NOTHING_WANTED: Wanted = { mutators: NO_PLUGINS, validators: NO_PLUGINS };
+
 /** Joins loaded plugins into a chain, in configured order. */
-export function createPluginChain(plugins: readonly LoadedPlugin[], log: Logger): PluginChain {
+export function createPluginChain(hosts: readonly PluginHost[], log: Logger, generation = 1): PluginChain {
+  const guarded = hosts.map(
+    (host) =>
+      new GuardedHost(host, ({ name }) =>
+        log.error({ plugin: name }, 'a plugin was ended again and again: its calls are denied for a while'),
+      ),
+  );
   const wantedByAction = new Map<string, Wanted>();
 
   const wanted = (action: string): Wanted => {
     let found = wantedByAction.get(action);
     if (found === undefined) {
-      const matching = plugins.filter((p) => p.plugin.match.actions.some((a) => matchesAction(a, action)));
-      found = {
-        mutators: matching.filter((p) => p.plugin.mutate !== undefined),
-        validators: matching.filter((p) => p.plugin.validate !== undefined),
-      };
+      const matching = guarded.filter(({ host }) =>
+        host.description.match.actions.some((a) => matchesAction(a, action)),
+      );
+      const having = (hook: Hook) => matching.filter(({ host }) => host.description.hooks.includes(hook));
+      found = matching.length === 0 ? NOTHING_WANTED : { mutators: having('mutate'), validators: having('validate') };
       wantedByAction.set(action, found);
     }
     return found;
   };
 
-  const contextFor = (
-    loaded: LoadedPlugin,
-    annotations: Record<string, string>,
-    signal: AbortSignal,
-  ): PluginContext => ({
-    config: loaded.config,
-    signal,
-    annotate(key, value) {
-      annotations[`${loaded.plugin.meta.name}/${key}`] = String(value).slice(0, MAX_ANNOTATION);
-    },
-    log(level, message, data) {
-      log[level]({ plugin: loaded.plugin.meta.name, data }, message);
-    },
-  });
-
   return {
-    plugins,
+    generation,
+    plugins: () =>
+      guarded.map(({ host, figures }) => ({
+        name: host.name,
+        use: host.use,
+        tier: host.tier,
+        sha256: host.sha256,
+        meta: host.description.meta,
+        actions: host.description.match.actions,
+        hooks: host.description.hooks,
+        needs: grantsNeeded(host.description),
+        figures,
+      })),
     concerns(action) {
-      const w = wanted(action);
-      return w.mutators.length > 0 || w.validators.length > 0;
+      const { mutators, validators } = wanted(action);
+      return mutators.length > 0 || validators.length > 0;
     },
-    async admit(call, context) {
-      const { mutators, validators } = wanted(call.action);
-      const inClass = (p: LoadedPlugin) =>
-        p.plugin.match.class === undefined || p.plugin.match.class.includes(call.operation.class);
+    async mutate(call, context, reread) {
+      const mutators = wanted(call.action).mutators.filter((one) => matches(one, call));
+      if (mutators.length === 0) return { call, changes: [], ...NONE };
+      const round = new MutatingRound(call, context, reread);
+      let changedAt = -1;
+      for (const [index, one] of mutators.entries()) if (await round.ask(one)) changedAt = index;
+      // A later plugin's change is shown once more to those that asked; then the request must rest.
+      const again = mutators.filter(({ host }, index) => host.description.reinvoke && index < changedAt);
+      let isMoving = false;
+      for (const one of again) isMoving = (await round.ask(one)) || isMoving;
+      if (isMoving) {
+        for (const one of again) {
+          if (await round.ask(one)) {
+            throw new GatewayError(
+              'mutation-not-stable',
+              `plugin ${one.host.name} keeps changing the request, so it is denied`,
+            );
+          }
+        }
+      }
+      return round.result;
+    },
+    async validate(call, context) {
+      const validators = wanted(call.action).validators.filter((one) => matches(one, call));
+      if (validators.length === 0) return NONE;
+      const inputs = new Inputs(call, context);
       const annotations: Record<string, string> = {};
       const warnings: string[] = [];
-      const made: PluginChange[] = [];
-      let current = call;
-
-      for (const loaded of mutators.filter(inClass)) {
-        const request = viewOf(current, context);
-        const changes = await runHook(loaded, (signal) =>
-          loaded.plugin.mutate?.(request, contextFor(loaded, annotations, signal)),
-        );
-        if (changes === undefined) continue;
-        if (!Array.isArray(changes)) throw failed(loaded, 'mutate did not return a list of changes');
-        if (changes.length === 0) continue;
-        let changed: Admissible;
-        try {
-          changed = applyChanges({ body: current.body, query: current.query }, changes as readonly Change[]);
-        } catch (cause) {
-          throw failed(loaded, cause instanceof Error ? cause.message : 'its change could not be applied', cause);
-        }
-        current = await context.rejudge(changed);
-        made.push({ plugin: loaded.plugin.meta.name, changes: changes as readonly Change[] });
-      }
-
-      const final = viewOf(current, context);
-      const verdicts = await Promise.all(
-        validators.filter(inClass).map(async (loaded) => ({
-          loaded,
-          verdict: await runHook(loaded, (signal) =>
-            loaded.plugin.validate?.(final, contextFor(loaded, annotations, signal)),
-          ),
+      const answers = await Promise.all(
+        validators.map(async (one) => ({
+          one,
+          answer: await askHook(one, 'validate', inputs.of(one)).catch((error: unknown) => error),
         })),
       );
-      for (const { loaded, verdict } of verdicts) {
-        if (!isVerdict(verdict)) throw failed(loaded, 'validate did not return a verdict');
+      for (const { one, answer } of answers) {
+        if (answer instanceof Error) throw answer;
+        const { value: verdict, annotations: left } = answer as HookAnswer;
+        const { name } = one.host;
+        annotate(annotations, name, left);
+        if (!isVerdict(verdict)) throw failed(one.host, 'validate did not return a verdict');
         if (verdict.kind === 'deny') {
-          annotations[`${loaded.plugin.meta.name}/code`] = String(verdict.code).slice(0, MAX_ANNOTATION);
-          throw new GatewayError('plugin-denied', `denied by plugin ${loaded.plugin.meta.name}: ${verdict.message}`);
+          one.denied();
+          throw new GatewayError(
+            'plugin-denied',
+            `denied by plugin ${name}: ${oneLine(verdict.message)} (${oneLine(verdict.code)})`,
+          );
         }
-        if (verdict.kind === 'warn') warnings.push(`${loaded.plugin.meta.name}: ${verdict.message}`);
+        if (verdict.kind === 'warn') warnings.push(`${name}: ${oneLine(verdict.message)}`);
       }
-      return { call: current, changes: made, annotations, warnings };
+      return { annotations, warnings };
     },
     async close() {
-      for (const { plugin } of plugins) await plugin.teardown?.();
+      await Promise.all(hosts.map((host) => host.close().catch(() => undefined)));
     },
   };
 }
 
-const failed = (loaded: LoadedPlugin, what: string, cause?: unknown) =>
-  new GatewayError('plugin-failed', `plugin ${loaded.plugin.meta.name} failed, so the call is denied: ${what}`, {
-    cause,
-  });
+/** The requests of one call, each made once. */
+class Inputs {
+  readonly #call: EngineCall;
+  readonly #context: AdmissionContext;
+  #open: string | undefined;
+  #masked: string | undefined;
 
-async function runHook<T>(loaded: LoadedPlugin, hook: (signal: AbortSignal) => T | Promise<T>): Promise<T> {
-  const controller = new AbortController();
-  let result: T | Promise<T>;
-  try {
-    result = hook(controller.signal);
-  } catch (cause) {
-    throw failed(loaded, 'it threw an error', cause);
+  constructor(call: EngineCall, context: AdmissionContext) {
+    this.#call = call;
+    this.#context = context;
   }
-  if (!(result instanceof Promise)) return result;
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      controller.abort();
-      reject(failed(loaded, `no answer within ${HOOK_TIMEOUT_MS} ms`));
-    }, HOOK_TIMEOUT_MS);
-  });
-  try {
-    return await Promise.race([result, late]);
-  } catch (cause) {
-    if (cause instanceof GatewayError) throw cause;
-    throw failed(loaded, 'it threw an error', cause);
-  } finally {
-    clearTimeout(timer);
+
+  of({ host }: GuardedHost): string {
+    if (host.description.needs.bodies === true) {
+      this.#open ??= requestJson(this.#call, this.#context, true);
+      return this.#open;
+    }
+    this.#masked ??= requestJson(this.#call, this.#context, false);
+    return this.#masked;
   }
 }
+
+/** The call as the mutators leave it, one after the other. */
+class MutatingRound {
+  readonly #context: AdmissionContext;
+  readonly #reread: (call: EngineCall, changed: Admissible) => EngineCall;
+  readonly #changes: PluginChange[] = [];
+  readonly #annotations: Record<string, string> = {};
+  readonly #endMs = performance.now() + CALL_BUDGET_MS;
+  #call: EngineCall;
+  #inputs: Inputs;
+
+  constructor(
+    call: EngineCall,
+    context: AdmissionContext,
+    reread: (call: EngineCall, changed: Admissible) => EngineCall,
+  ) {
+    this.#call = call;
+    this.#context = context;
+    this.#reread = reread;
+    this.#inputs = new Inputs(call, context);
+  }
+
+  /** @returns whether the plugin changed anything */
+  async ask(one: GuardedHost): Promise<boolean> {
+    const { host } = one;
+    if (performance.now() > this.#endMs)
+      throw failed(host, `the plugins of this call took more than ${CALL_BUDGET_MS} ms`);
+    const { value: changes, annotations } = await askHook(one, 'mutate', this.#inputs.of(one));
+    annotate(this.#annotations, host.name, annotations);
+    if (changes === undefined || changes === null) return false;
+    if (!Array.isArray(changes)) throw failed(host, 'mutate did not return a list of changes');
+    if (changes.length === 0) return false;
+    let changed: Admissible;
+    try {
+      changed = applyChanges(
+        { body: this.#call.body, query: this.#call.query },
+        changes as unknown as readonly Change[],
+      );
+    } catch (cause) {
+      throw failed(host, cause instanceof Error ? cause.message : 'its change could not be applied', cause);
+    }
+    this.#call = this.#reread(this.#call, changed);
+    this.#inputs = new Inputs(this.#call, this.#context);
+    this.#changes.push({ plugin: host.name, changes: changes as unknown as readonly Change[] });
+    return true;
+  }
+
+  get result(): Mutated {
+    return { call: this.#call, changes: this.#changes, annotations: this.#annotations, warnings: [] };
+  }
+}
+
+async function askHook(one: GuardedHost, hook: Hook, input: string): Promise<HookAnswer> {
+  try {
+    return await one.ask(hook, input);
+  } catch (cause) {
+    // What a plugin throws may hold what it was shown: the log has it, the caller has not.
+    const why = cause instanceof HookFault && !cause.isQuoted ? cause.message : `its ${hook} hook threw an error`;
+    throw failed(one.host, why, cause);
+  }
+}
+
+const failed = (host: PluginHost, why: string, cause?: unknown): GatewayError =>
+  new GatewayError('plugin-failed', `plugin ${host.name} failed, so the call is denied: ${why}`, { cause });
+
+function annotate(into: Record<string, string>, plugin: string, left: Readonly<Record<string, string>>): void {
+  for (const [key, value] of Object.entries(left)) into[`${plugin}/${key}`] = value;
+}
+
+function matches({ host }: GuardedHost, call: EngineCall): boolean {
+  const { class: classes, resources } = host.description.match;
+  if (classes !== undefined && !classes.includes(call.operation.class)) return false;
+  return (
+    resources === undefined ||
+    call.resources.some(({ kind, name }) => resources.some((pattern) => isLike(pattern, `${kind}/${name}`)))
+  );
+}
+
+/** `*` stands for any text. Linear in the length of both. */
+export function isLike(pattern: string, text: string): boolean {
+  const parts = pattern.split('*');
+  if (parts.length === 1) return pattern === text;
+  const first = parts[0] as string;
+  const last = parts.at(-1) as string;
+  if (!text.startsWith(first) || text.length < first.length + last.length) return false;
+  let at = first.length;
+  for (const part of parts.slice(1, -1)) {
+    const found = text.indexOf(part, at);
+    if (found < 0) return false;
+    at = found + part.length;
+  }
+  return text.endsWith(last) && text.length - last.length >= at;
+}
+
+const oneLine = (text: string): string => text.replace(/\p{Cc}+/gu, ' ').slice(0, 1000);
 
 function isVerdict(value: unknown): value is Verdict {
   if (typeof value !== 'object' || value === null) return false;
@@ -197,41 +307,4 @@ function isVerdict(value: unknown): value is Verdict {
   if (verdict.kind === 'pass') return true;
   if (verdict.kind === 'warn') return typeof verdict.message === 'string';
   return verdict.kind === 'deny' && typeof verdict.message === 'string' && typeof verdict.code === 'string';
-}
-
-/** What a plugin is shown: frozen through and through, so that it cannot change what was judged behind our back. */
-function viewOf(call: EngineCall, context: AdmissionContext): AdmissionRequest {
-  const { principal } = context;
-  return freezeDeep({
-    auditId: context.auditId,
-    at: new Date(context.at).toISOString(),
-    dryRun: false,
-    apiVersion: call.apiVersion,
-    principal: {
-      subject: principal.subject,
-      issuer: principal.issuer,
-      ...(principal.tenant === undefined ? {} : { tenant: principal.tenant }),
-      groups: [...principal.groups],
-      ...(principal.tokenId === undefined ? {} : { tokenId: principal.tokenId }),
-      claims: structuredClone(principal.claims),
-    },
-    operation: {
-      id: call.operation.id,
-      action: call.action,
-      class: call.operation.class,
-      risk: [...call.operation.risk],
-      stream: call.operation.stream,
-    },
-    resources: call.resources.map((r) => ({
-      kind: r.kind,
-      name: r.name,
-      at: r.at,
-      ...(r.id === undefined ? {} : { id: r.id }),
-      ...(r.labels === undefined ? {} : { labels: { ...r.labels } }),
-    })),
-    path: { ...call.path },
-    query: { ...call.query },
-    ...(call.body === undefined ? {} : { body: call.body as JsonObject }),
-    source: { address: context.source },
-  });
 }

@@ -35,8 +35,13 @@ function applyOne(root: Tree, change: Change): void {
     throw new Error(`its change of ${change.path} is not below /body or /query`);
   }
   let at: unknown = root;
-  for (const step of steps.slice(1, -1)) {
-    const next = child(at, step);
+  for (const [i, step] of steps.slice(1, -1).entries()) {
+    let next = child(at, step);
+    if ((next === undefined || next === null) && change.op === 'add' && !Array.isArray(at)) {
+      // The engine's schema decides afterwards whether there is such a parent.
+      next = steps[i + 2] === '-' ? [] : Object.create(null);
+      (at as Tree)[step] = next;
+    }
     if (typeof next !== 'object' || next === null) throw new Error(`its change of ${change.path} has no parent there`);
     at = next;
   }

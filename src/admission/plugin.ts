@@ -1,29 +1,54 @@
-// The public types of a plugin: a module with one default export. Words and phases follow Kubernetes admission.
-// A plugin narrows, never widens: it may deny or change a request, which is then judged again.
+// The public contract of a plugin: a module with one default export. Words and phases follow Kubernetes admission control.
+// A plugin narrows, never widens: it changes a request before policy judges it, or denies it afterwards.
 import type { Json, OperationClass, StreamKind } from '../engine/types.ts';
 
+/** Who the plugin is. Checked when it is loaded. */
 export interface PluginMeta {
-  /** kebab-case, unique among the loaded plugins. */
+  /** kebab-case, at most 63 characters. Two uses of one plugin are told apart by the `name` of the settings. */
   readonly name: string;
   readonly version: string;
+  /** Version of this contract. A plugin for another version does not load. */
   readonly apiVersion: 1;
+  /** One line, for `dockgate plugin list`. */
   readonly description: string;
 }
 
-/** Which calls a plugin is shown. Unmatched calls cost nothing. */
+/**
+ * What a plugin wants beyond the request. Nothing is given that the settings do not grant word for word:
+ * `needs: [bodies, net:registry.example, engine:image.inspect]`.
+ */
+export interface PluginNeeds {
+  /** Values of environment variables, build arguments and secrets in the body. Without it they read as `***`. */
+  readonly bodies?: boolean;
+  /** Answers of the engine, for `onResponse`. */
+  readonly responses?: boolean;
+  /** Environment variables of the gateway, by name, readable at `context.env`. */
+  readonly env?: readonly string[];
+  /** Hosts, `host` or `host:port`, that `context.fetch` may reach by HTTPS. */
+  readonly net?: readonly string[];
+  /** Read operations of the engine that `context.engine.get` may call. */
+  readonly engineRead?: readonly string[];
+}
+
+/** Which calls a plugin is shown. Calls that do not match cost nothing. */
 export interface Match {
   /** Exact action, `container.*`, or `*`. */
   readonly actions: readonly string[];
+  /** Only calls of these classes. */
   readonly class?: readonly OperationClass[];
+  /** Only calls that name at least one resource like these, `image/docker.io/*`; `*` stands for any text. */
+  readonly resources?: readonly string[];
 }
 
-/** What a plugin sees. Deep-frozen; Authorization and X-Registry-* are never present. */
+/** What a plugin sees of a call. Deep-frozen; Authorization, Cookie and X-Registry-* headers are never present. */
 export interface AdmissionRequest {
   readonly auditId: string;
   /** RFC 3339, UTC. */
   readonly at: string;
+  /** True for `policy explain` and `plugin try`: nothing reaches the engine. */
   readonly dryRun: boolean;
-  readonly apiVersion: string | undefined;
+  /** `1.43`, or undefined when the caller sent no version. */
+  readonly apiVersion?: string;
   readonly principal: {
     readonly subject: string;
     readonly issuer: string;
@@ -33,23 +58,36 @@ export interface AdmissionRequest {
     readonly claims: Readonly<Record<string, unknown>>;
   };
   readonly operation: {
+    /** Docker's own operation id, `ContainerCreate`. */
     readonly id: string;
     readonly action: string;
     readonly class: OperationClass;
     readonly risk: readonly string[];
     readonly stream: StreamKind;
   };
+  /** Objects the call names. In `mutate` as the caller named them, in `validate` with id and labels where policy looked them up. */
   readonly resources: readonly {
     readonly kind: string;
     readonly name: string;
+    /** Where it was named: `path.id`, `HostConfig.NetworkMode`. */
     readonly at: string;
     readonly id?: string;
     readonly labels?: Readonly<Record<string, string>>;
   }[];
   readonly path: Readonly<Record<string, string>>;
   readonly query: Readonly<Record<string, readonly string[]>>;
+  /** The decoded body in Docker's own spelling; undefined where there is none or where it streams (archives). */
   readonly body?: Json;
   readonly source: { readonly address: string };
+}
+
+/** An answer of the engine, or one element of a list or event stream. Shown only with `needs.responses`. */
+export interface AdmissionResponse {
+  readonly auditId: string;
+  readonly operation: AdmissionRequest['operation'];
+  readonly principal: AdmissionRequest['principal'];
+  readonly status: number;
+  readonly body: Json;
 }
 
 /** No opinion; a denial with a kebab-case code and one line; or a warning for the audit and a response header. */
@@ -58,31 +96,119 @@ export type Verdict =
   | { readonly kind: 'deny'; readonly code: string; readonly message: string }
   | { readonly kind: 'warn'; readonly message: string };
 
-/** RFC 6902 subset. `path` is a JSON Pointer below `/body` or `/query`. */
+/**
+ * RFC 6902 subset. `path` is a JSON Pointer below `/body` or `/query`. An `add` below a parent that the caller left out
+ * (`/body/Labels/team`, `/body/HostConfig/Memory`) makes the parent; the engine's schema must know it.
+ */
 export interface Change {
   readonly op: 'add' | 'replace' | 'remove';
   readonly path: string;
   readonly value?: Json;
 }
 
+/** Answer of `context.fetch`. */
+export interface FetchedText {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  /** UTF-8, at most 1 MiB. */
+  readonly body: string;
+}
+
+/** What a hook may use. Everything in it ends with the hook. */
 export interface PluginContext<C = unknown> {
+  /** The settings, after the plugin's own `config` has read them. */
   readonly config: C;
-  readonly signal: AbortSignal;
+  /** Name of this use of the plugin, as the settings and denials say it. */
+  readonly name: string;
+  /** Values of the granted environment variables. */
+  readonly env: Readonly<Record<string, string>>;
   /** Adds an annotation to the audit event, at most 1 KiB, prefixed with the plugin's name. */
   annotate(key: string, value: string): void;
   log(level: 'debug' | 'info' | 'warn' | 'error', message: string, data?: Json): void;
+  readonly engine: {
+    /**
+     * Asks the engine a granted read operation: `engine.get('image.inspect', { name: 'busybox' })`. Parameters of the path
+     * by their names, all others are query parameters. Undefined when the engine says 404. Its time counts.
+     */
+    get(action: string, parameters?: Readonly<Record<string, string>>): Promise<Json | undefined>;
+  };
+  /** Memory of this use of the plugin, shared by its instances, at most 1 MiB; lost when the gateway stops. */
+  readonly store: {
+    get(key: string): Promise<Json | undefined>;
+    set(key: string, value: Json, ttlMs?: number): Promise<void>;
+  };
+  /** HTTPS to a granted host. Redirects are not followed. Its time counts. */
+  fetch(
+    url: string,
+    init?: { readonly method?: string; readonly headers?: Readonly<Record<string, string>>; readonly body?: string },
+  ): Promise<FetchedText>;
 }
 
+/** A case the plugin carries with it: run whenever it is loaded, and by `dockgate plugin test`. */
+export interface PluginExample {
+  readonly name: string;
+  readonly action: string;
+  readonly body?: Json;
+  readonly query?: Readonly<Record<string, readonly string[]>>;
+  readonly principal?: Partial<AdmissionRequest['principal']>;
+  readonly resources?: AdmissionRequest['resources'];
+  /** RFC 3339; now when left out. */
+  readonly at?: string;
+  /** `pass`, or the code of the denial. */
+  readonly expect: 'pass' | 'warn' | { readonly deny: string };
+  /** The body after `mutate`; not looked at when left out. */
+  readonly changedBody?: Json;
+  /** Settings for this case; those of the use when left out. Only `plugin test` runs cases with settings of their own. */
+  readonly config?: Json;
+}
+
+/** JSON Schema of the settings, draft 2020-12. */
+export type JsonSchema = { readonly [key: string]: Json | undefined };
+
+/** A Standard Schema validator: zod, valibot, arktype. @see https://standardschema.dev */
+export interface StandardSchema<C> {
+  readonly '~standard': {
+    readonly version: 1;
+    readonly vendor: string;
+    validate(value: unknown): unknown;
+    readonly types?: { readonly input: unknown; readonly output: C } | undefined;
+  };
+}
+
+/**
+ * A plugin. Hooks may be asynchronous. A hook has 50 ms of processor time and 250 ms in all; one that is late, throws, or
+ * answers in another shape denies the call with `plugin-failed`.
+ *
+ * @example
+ * export default definePlugin({
+ *   meta: { name: 'owner-label', version: '1.0.0', apiVersion: 1, description: 'Every container names its owner' },
+ *   match: { actions: ['container.create'] },
+ *   validate: ({ body }) =>
+ *     body.Labels?.owner
+ *       ? { kind: 'pass' }
+ *       : { kind: 'deny', code: 'owner-missing', message: 'Labels.owner must be set: add --label owner=TEAM' },
+ * });
+ */
 export interface Plugin<C = unknown> {
   readonly meta: PluginMeta;
+  readonly needs?: PluginNeeds;
   readonly match: Match;
-  /** Validates the settings from the configuration file; any object with zod's `parse` fits. */
-  readonly config?: { parse(input: unknown): C };
+  /** Reads the settings: JSON Schema, a Standard Schema validator, or any object with zod's `parse`. Without it there are none. */
+  readonly config?: JsonSchema | StandardSchema<C> | { parse(input: unknown): C };
+  /** Run once in every instance before its first hook. Throws: the plugin does not load. */
   setup?(context: PluginContext<C>): void | Promise<void>;
+  /** Changes the request before policy judges it. */
   mutate?(request: AdmissionRequest, context: PluginContext<C>): readonly Change[] | Promise<readonly Change[]>;
+  /** Asked again, once, when a later plugin changed the request. */
+  readonly reinvoke?: boolean;
+  /** Passes or denies what policy allowed and what will be sent. */
   validate?(request: AdmissionRequest, context: PluginContext<C>): Verdict | Promise<Verdict>;
+  /** Changes below `/body` of a JSON answer of at most 4 MiB. */
+  onResponse?(response: AdmissionResponse, context: PluginContext<C>): readonly Change[] | Promise<readonly Change[]>;
+  /** Paired with `setup`: run when the instance ends in good order. */
   teardown?(): void | Promise<void>;
+  readonly examples?: readonly PluginExample[];
 }
 
-/** Identity function that gives a plugin's settings their type. */
-export const definePlugin = <C>(plugin: Plugin<C>): Plugin<C> => plugin;
+/** Gives a plugin's hooks and settings their types; returns its argument. */
+export const definePlugin = <C = unknown>(plugin: Plugin<C>): Plugin<C> => plugin;

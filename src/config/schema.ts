@@ -114,9 +114,21 @@ export const pluginsSection = z.array(
         error: 'must be in kebab-case, letters a-z, digits and hyphens, at most 63',
       })
       .optional(),
+    tier: z.enum(['sandboxed', 'process', 'trusted'], { error: wrong('sandboxed, process or trusted') }).optional(),
+    sha256: text('a SHA-256 in hexadecimal')
+      .regex(/^[0-9a-fA-F]{64}$/, { error: 'must be a SHA-256, 64 hexadecimal digits' })
+      .optional(),
+    needs: z
+      .array(
+        text('a grant').regex(/^(bodies|responses|(env|net|engine|read|write|run):\S+)$/, {
+          error: 'must be bodies, responses, env:NAME, net:HOST, engine:ACTION, read:PATH, write:PATH or run:COMMAND',
+        }),
+        { error: wrong('a list of grants such as [bodies, net:registry.example]') },
+      )
+      .optional(),
     config: z.unknown().optional(),
   }),
-  { error: wrong('a list of { use, config }') },
+  { error: wrong('a list of { use, name, tier, sha256, needs, config }') },
 );
 
 const isImagePattern = (value: string): boolean => {

@@ -43,6 +43,12 @@ export interface PluginSetting {
   readonly use: string;
   /** Tells two uses of one module apart in reasons and the audit. */
   readonly name?: string;
+  /** How it is contained. Default: sandboxed, but for shipped plugins that need the host's tree. */
+  readonly tier?: 'sandboxed' | 'process' | 'trusted';
+  /** SHA-256 the module must have, hexadecimal. */
+  readonly sha256?: string;
+  /** What it is granted: bodies, responses, env:NAME, net:HOST, engine:ACTION; for process also read:, write:, run:. */
+  readonly needs?: readonly string[];
   /** Handed to the plugin's own schema. */
   readonly config: unknown;
 }

@@ -1,4 +1,4 @@
-// Steps 2 to 6 of a call: authenticate, classify, decode, decide, admit. The result is the judged value or a refusal.
+// Steps 2 to 6 of a call: authenticate, classify, decode, mutate, decide, validate. The result is the judged value or a refusal.
 // What these steps mean stands in their own rooms; here is only their order and what flows between them.
 import { toCall } from '../engine/call.ts';
 import { classify } from '../engine/classify.ts';
@@ -31,7 +31,7 @@ import type { Trace } from './trace.ts';
 /** Largest body an operation without one may carry before it is refused, in bytes: enough to see what it is. */
 const STRAY_BODY_BYTES = 64 * 1024;
 
-/** A call that may be sent: judged, changed by plugins where they wanted to, and judged again. */
+/** A call that may be sent: changed by plugins where they wanted to, judged, and passed by the plugins that may veto. */
 export interface Judged {
   readonly call: EngineCall;
   readonly principal: Principal;
@@ -80,10 +80,22 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
   if (!policies.mayAllow(target.action)) throwDenial(trace, judgeCall(trace, policies, toCall(target, undefined)));
 
   let call = seen.takesBody || arrival.body.present ? await decodeCall(trace, target, parts) : seen.bodiless();
+  trace.call = call;
+  const plugins = parts.plugins();
+  const isWatched = plugins.concerns(call.action);
+  const admission = { auditId: trace.auditId, principal, source: arrival.source, at: trace.atMs };
+  if (isWatched) {
+    trace.pluginGeneration = plugins.generation;
+    const mutated = await plugins.mutate(call, admission, rebuild);
+    call = mutated.call;
+    trace.call = call;
+    trace.changes = mutated.changes;
+    trace.annotations = mutated.annotations;
+  }
   if (hasRegistryCredentials(headerValues(arrival.rawHeaders, 'x-registry-auth'))) {
     call = Object.freeze({ ...call, credentials: true });
+    trace.call = call;
   }
-  trace.call = call;
   checkLabels(call, parts.limits().labelBytes);
   if (principal.tenant !== undefined) {
     trace.tenantCall = await parts.tenancy.begin(
@@ -96,23 +108,10 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
   call = await allowed(call, policies, parts, trace);
   trace.call = call;
   await refuseWhatEngineReads(call, parts.engine);
-
-  const plugins = parts.plugins();
-  if (plugins.concerns(call.action)) {
-    const admitted = await plugins.admit(call, {
-      auditId: trace.auditId,
-      principal,
-      source: arrival.source,
-      at: trace.atMs,
-      async rejudge(changed) {
-        return allowed(rebuild(call, changed), policies, parts, trace);
-      },
-    });
-    call = admitted.call;
-    trace.call = call;
-    trace.changes = admitted.changes;
-    trace.annotations = admitted.annotations;
-    trace.warnings = admitted.warnings;
+  if (isWatched) {
+    const { annotations, warnings } = await plugins.validate(call, admission);
+    trace.annotations = { ...trace.annotations, ...annotations };
+    trace.warnings = warnings;
   }
   if (trace.tenantCall !== undefined) {
     const leases = [principal.leaseMs, trace.decision?.obligations.leaseMs].filter((ms) => ms !== undefined);
@@ -226,7 +225,11 @@ function rebuild(call: EngineCall, changed: { body: EngineCall['body']; query: E
   const bytes = renderBody({ operation: call.operation, body: changed.body });
   if (bytes === undefined) return toCall(target, undefined);
   const leftOut: LeftOut[] = [];
-  return toCall(target, decodeBody(target, ['application/json'], bytes, {}, leftOut), leftOut);
+  const body = decodeBody(target, ['application/json'], bytes, {}, leftOut);
+  if (leftOut[0] !== undefined) {
+    throw new GatewayError('plugin-failed', `a plugin added ${leftOut[0].at}, which no engine reads, so it is denied`);
+  }
+  return toCall(target, body);
 }
 
 /** The call with all that was found out about it and what its rules oblige to add. @throws {GatewayError} the denial */

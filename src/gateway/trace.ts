@@ -37,6 +37,8 @@ export class Trace {
   call: EngineCall | undefined;
   decision: Decision | undefined;
   policyRevision: string | undefined;
+  /** Load of the plugins that saw the call; undefined for a call that none of them matches. */
+  pluginGeneration: number | undefined;
   changes: readonly PluginChange[] = [];
   annotations: Readonly<Record<string, string>> = {};
   warnings: readonly string[] = [];
@@ -193,6 +195,7 @@ export class Trace {
       if (this.arrival.channel.identity !== undefined) detail.listener = this.arrival.channel.name;
       if (this.foreignToken !== undefined) detail.ignoredToken = this.foreignToken;
       if (this.principal?.certificateSerial !== undefined) detail.certificate = this.principal.certificateSerial;
+      if (this.pluginGeneration !== undefined) detail.pluginGeneration = this.pluginGeneration;
       if (this.changes.length > 0) detail.changes = this.changes;
       if (Object.keys(this.annotations).length > 0) detail.annotations = this.annotations;
       if (this.warnings.length > 0) detail.warnings = this.warnings;

@@ -1,12 +1,14 @@
 // The plugin chain: order, changes judged again, and every way a plugin can break denies the call.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { createPluginChain, type LoadedPlugin } from '../../src/admission/chain.ts';
+import { createPluginChain } from '../../src/admission/chain.ts';
+import type { PluginHost } from '../../src/admission/hosts/host.ts';
 import type { Plugin } from '../../src/admission/plugin.ts';
 import type { EngineCall, Json } from '../../src/engine/types.ts';
 import { GatewayError } from '../../src/errors.ts';
 import { silentLogger } from '../../src/log.ts';
 import type { Principal } from '../../src/policy/types.ts';
+import { directHost } from '../support/plugin-host.ts';
 
 const principal: Principal = {
   subject: 'ci',
@@ -42,24 +44,27 @@ const call = (body: Json): EngineCall =>
     resources: [],
   }) as EngineCall;
 
-const plugin = (name: string, hooks: Partial<Plugin>): LoadedPlugin => ({
-  use: name,
-  config: {},
-  plugin: {
+const plugin = (name: string, hooks: Partial<Plugin>): PluginHost =>
+  directHost({
     meta: { name, version: '1.0.0', apiVersion: 1, description: '' },
     match: { actions: ['container.create'] },
     ...hooks,
-  },
-});
-
-const admit = (plugins: LoadedPlugin[], body: Json = { Image: 'x' }, rejudge?: (c: { body: unknown }) => EngineCall) =>
-  createPluginChain(plugins, silentLogger).admit(call(body), {
-    auditId: 'id',
-    principal,
-    source: '127.0.0.1',
-    at: 0,
-    rejudge: (changed) => (rejudge ?? ((c) => ({ ...call(c.body as Json) })))(changed),
   });
+
+const context = { auditId: 'id', principal, source: '127.0.0.1', at: 0 };
+
+const admit = async (
+  plugins: PluginHost[],
+  body: Json = { Image: 'x' },
+  reread?: (c: { body: unknown }) => EngineCall,
+) => {
+  const chain = createPluginChain(plugins, silentLogger);
+  const mutated = await chain.mutate(call(body), context, (_call, changed) =>
+    (reread ?? ((c) => ({ ...call(c.body as Json) })))(changed),
+  );
+  const { annotations, warnings } = await chain.validate(mutated.call, context);
+  return { ...mutated, warnings, annotations: { ...mutated.annotations, ...annotations } };
+};
 
 const code = (expected: string) => (error: unknown) => error instanceof GatewayError && error.code === expected;
 
@@ -70,7 +75,7 @@ describe('the plugin chain', () => {
     assert.equal(chain.concerns('container.list'), false);
   });
 
-  it('mutators run in order and each change is judged again', async () => {
+  it('mutators run in order and each change is read again', async () => {
     const seen: unknown[] = [];
     const admitted = await admit(
       [
@@ -92,12 +97,12 @@ describe('the plugin chain', () => {
     );
   });
 
-  it('a change that policy refuses ends the call with the policy’s reason', async () => {
+  it('a change that cannot be read again ends the call with the reader’s reason', async () => {
     await assert.rejects(
       admit([plugin('wide', { mutate: () => [{ op: 'add', path: '/body/Privileged', value: true }] })], {}, () => {
-        throw new GatewayError('host-field-denied', 'no');
+        throw new GatewayError('body-malformed', 'no');
       }),
-      code('host-field-denied'),
+      code('body-malformed'),
     );
   });
 
@@ -128,7 +133,7 @@ describe('the plugin chain', () => {
     ['changes something outside body and query', { mutate: () => [{ op: 'replace', path: '/action', value: 'x' }] }],
     ['changes the whole body', { mutate: () => [{ op: 'replace', path: '/body', value: {} }] }],
     ['changes what is not there', { mutate: () => [{ op: 'replace', path: '/body/Nope', value: 1 }] }],
-    ['returns a change that is not JSON', { mutate: () => [{ op: 'add', path: '/body/F', value: () => 1 }] }],
+    ['returns a change without a value', { mutate: () => [{ op: 'add', path: '/body/F', value: () => 1 }] }],
     ['returns no list', { mutate: () => ({}) }],
     ['never answers', { validate: () => new Promise(() => {}) }],
     [

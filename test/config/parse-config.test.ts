@@ -359,7 +359,12 @@ const FAULTS: [name: string, source: string, at: string, message: RegExp][] = [
     /longer than 103 bytes/,
   ],
   ['a plugin without use', `${ENGINE}plugins: [{ config: {} }]`, '2:11 plugins[0].use', /is missing/],
-  ['a plugin as word', `${ENGINE}plugins: [no-privileged]`, '2:11 plugins[0]', /must be a map with use, name, config/],
+  [
+    'a plugin as word',
+    `${ENGINE}plugins: [no-privileged]`,
+    '2:11 plugins[0]',
+    /must be a map with use, name, tier, sha256, needs, config/,
+  ],
   ['plugins as map', `${ENGINE}plugins: { use: a }`, '2:10 plugins', /must be a list/],
   [
     'a plugin with a misspelt key',

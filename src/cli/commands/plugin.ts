@@ -9,7 +9,19 @@ interface PluginView {
   readonly description: string;
   readonly actions: readonly string[];
   readonly phases: readonly string[];
+  readonly tier?: string;
+  readonly figures?: {
+    readonly calls: number;
+    readonly denials: number;
+    readonly faults: number;
+    readonly p50Us?: number;
+    readonly p99Us?: number;
+    readonly breaker: string;
+  };
 }
+
+/** What a tier keeps a plugin from, in a word. */
+const tierOf = ({ tier }: PluginView): string => (tier === 'trusted' ? 'trusted (not contained)' : (tier ?? ''));
 
 const list = (): Command =>
   new Command('list')
@@ -21,8 +33,22 @@ const list = (): Command =>
       if (optionsOf(command).json) return printJson(plugins);
       return print(
         table(
-          ['NAME', 'VERSION', 'PHASES', 'ACTIONS', 'DESCRIPTION'],
-          plugins.map((one) => [one.name, one.version, one.phases.join(','), one.actions.join(','), one.description]),
+          ['NAME', 'VERSION', 'TIER', 'PHASES', 'ACTIONS', 'CALLS', 'DENIALS', 'FAULTS', 'P50 US', 'P99 US', 'BREAKER'],
+          plugins.map((one) => [
+            one.name,
+            one.version,
+            tierOf(one),
+            one.phases.join(','),
+            one.actions.join(','),
+            ...[
+              one.figures?.calls,
+              one.figures?.denials,
+              one.figures?.faults,
+              one.figures?.p50Us,
+              one.figures?.p99Us,
+            ].map((figure) => (figure === undefined ? '-' : String(figure))),
+            one.figures?.breaker ?? '',
+          ]),
         ),
       );
     });

@@ -169,18 +169,20 @@ export class BuildDesk implements Desk, SessionDesk {
   }
 
   async #askPlugins(trace: Trace, call: EngineCall): Promise<void> {
-    const admitted = await this.#parts.plugins().admit(call, {
+    const plugins = this.#parts.plugins();
+    const admission = {
       auditId: trace.auditId,
       principal: this.#principal,
       source: this.#connection.arrival.source,
       at: trace.atMs,
-      rejudge() {
-        throw new GatewayError('plugin-failed', 'a plugin would change a build with BuildKit, which it may only deny');
-      },
+    };
+    trace.pluginGeneration = plugins.generation;
+    const { annotations: first } = await plugins.mutate(call, admission, () => {
+      throw new GatewayError('plugin-failed', 'a plugin would change a build with BuildKit, which it may only deny');
     });
-    trace.changes = admitted.changes;
-    trace.annotations = admitted.annotations;
-    trace.warnings = admitted.warnings;
+    const { annotations, warnings } = await plugins.validate(call, admission);
+    trace.annotations = { ...first, ...annotations };
+    trace.warnings = warnings;
   }
 
   /** Names are taken and quotas are asked, and what the tenant must not build from is found. */

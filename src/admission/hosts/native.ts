@@ -1,0 +1,242 @@
+// The tiers `trusted` and `process`: one plugin in a thread or a process of its own, asked over messages. A side that does not
+// answer, floods or ends is ended and started again; its calls fail closed meanwhile.
+import { checkConfig, checkGrants, type Described, PluginRefused, readDescription } from './describe.ts';
+import { HOOK_LIMITS, type Hook, type HookAnswer, HookFault, type PluginHost, type Tier } from './host.ts';
+import { Job, noAnswer } from './job.ts';
+import type { FromGuest, ToGuest } from './protocol.ts';
+import { envOf, logOf, type PluginUse, replyTo } from './use.ts';
+import { processWire, threadWire, type Wire } from './wire.ts';
+
+/** A side that does not say it is there within this time, in ms, is ended. */
+const PING_MS = 100;
+/** Most messages for each hook asked, some in advance. */
+const MESSAGES_PER_ASK = 100;
+/** Hooks under way at once. */
+const MAX_AT_ONCE = 16;
+/** Wait before a side that ended is started again, in ms; doubled each time up to a minute. */
+const RESTART_MS = 50;
+const MAX_RESTART_MS = 60_000;
+
+/** @throws {PluginRefused} */
+export async function openNative(
+  use: PluginUse,
+  tier: Exclude<Tier, 'sandboxed'>,
+  isShipped: boolean,
+): Promise<PluginHost> {
+  const host = new NativeHost(use, tier, isShipped);
+  await host.start();
+  return host;
+}
+
+class NativeHost implements PluginHost {
+  readonly #use: PluginUse;
+  readonly tier: Exclude<Tier, 'sandboxed'>;
+  readonly #isShipped: boolean;
+  #described: Described | undefined;
+  #config: Extract<ToGuest, { kind: 'configure' }> | undefined;
+  #wire: Wire | undefined;
+  /** A side that is not set up yet. */
+  #starting: Wire | undefined;
+  readonly #jobs = new Map<number, Job>();
+  #waiting: Job[] = [];
+  #ids = 0;
+  #credit = MESSAGES_PER_ASK;
+  #isClosed = false;
+  #onClosed: (() => void) | undefined;
+  #ping: NodeJS.Timeout | undefined;
+  #restart: NodeJS.Timeout | undefined;
+  #restartMs = RESTART_MS;
+
+  constructor(use: PluginUse, tier: Exclude<Tier, 'sandboxed'>, isShipped: boolean) {
+    this.#use = use;
+    this.tier = tier;
+    this.#isShipped = isShipped;
+  }
+
+  get name(): string {
+    return this.#use.name ?? this.#use.use;
+  }
+  get use(): string {
+    return this.#use.use;
+  }
+  get sha256(): string {
+    return this.#use.sha256;
+  }
+  get description(): Described['description'] {
+    return (this.#described as Described).description;
+  }
+
+  /** Starts the other side and sets the plugin up. @throws {PluginRefused} */
+  start(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      let wire: Wire | undefined;
+      let isOpen = true;
+      const settle = (error?: Error) => {
+        if (!isOpen) return;
+        isOpen = false;
+        clearTimeout(timer);
+        this.#starting = undefined;
+        if (error === undefined) return resolve();
+        wire?.kill();
+        reject(error);
+      };
+      const timer = setTimeout(
+        () => settle(new PluginRefused(`it did not load within ${HOOK_LIMITS.loadMs} ms`)),
+        HOOK_LIMITS.loadMs,
+      );
+      const events = {
+        onMessage: (message: FromGuest) => {
+          if (!isOpen) return this.#onMessage(wire as Wire, message);
+          try {
+            if (message.kind === 'refused') settle(new PluginRefused(message.message));
+            else if (message.kind === 'described') wire?.post(this.#describe(readDescription(message.description)));
+            else if (message.kind === 'ready') {
+              this.#wire = wire;
+              settle();
+              this.#dispatch();
+            } else this.#onMessage(wire as Wire, message);
+          } catch (error) {
+            settle(error instanceof Error ? error : new Error(String(error)));
+          }
+        },
+        onEnd: (why: string) => {
+          if (isOpen) settle(new PluginRefused(why));
+          else if (this.#wire === wire) this.#ended(why);
+        },
+      };
+      try {
+        const { entry, grants } = this.#use;
+        wire =
+          this.tier === 'trusted' && this.#isShipped
+            ? threadWire(entry, events)
+            : processWire(entry, grants, this.tier === 'trusted' ? 'all' : 'granted', events);
+        if (isOpen) this.#starting = wire;
+        if (this.#isClosed) settle(new PluginRefused('it was closed'));
+      } catch (error) {
+        settle(error instanceof Error ? error : new Error(String(error)));
+      }
+    });
+  }
+
+  ask(hook: Hook, input: string): Promise<HookAnswer> {
+    if (this.#isClosed) return Promise.reject(new HookFault('it was closed', false));
+    if (this.#waiting.length >= HOOK_LIMITS.queue) {
+      return Promise.reject(new HookFault(`${HOOK_LIMITS.queue} calls wait for it already`, false));
+    }
+    const job = new Job(++this.#ids, hook, input);
+    job.expire(4 * this.#use.times.wallMs, 'it is not running', () => {
+      this.#waiting = this.#waiting.filter((one) => one !== job);
+    });
+    this.#waiting.push(job);
+    this.#dispatch();
+    return job.result;
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    clearTimeout(this.#restart);
+    this.#starting?.kill();
+    const wire = this.#wire;
+    if (wire !== undefined) {
+      await new Promise<void>((resolve) => {
+        this.#onClosed = resolve;
+        setTimeout(resolve, this.#use.times.wallMs);
+        wire.post({ kind: 'close' });
+      });
+      this.#wire = undefined;
+      wire.kill();
+    }
+    clearTimeout(this.#ping);
+    for (const job of [...this.#jobs.values(), ...this.#waiting]) job.fail('it was closed', false);
+  }
+
+  #dispatch(): void {
+    const wire = this.#wire;
+    while (wire !== undefined && this.#jobs.size < MAX_AT_ONCE) {
+      const job = this.#waiting.shift();
+      if (job === undefined) return;
+      if (job.isOver) continue;
+      this.#jobs.set(job.id, job);
+      this.#credit = Math.min(this.#credit + MESSAGES_PER_ASK, 4 * MESSAGES_PER_ASK);
+      job.expire(this.#use.times.wallMs, noAnswer(this.#use.times.wallMs), () => {
+        this.#jobs.delete(job.id);
+        this.#look(wire);
+        this.#dispatch();
+      });
+      wire.post({ kind: 'ask', id: job.id, hook: job.hook, input: job.input });
+    }
+  }
+
+  /** Asks a side that was late whether it is there at all. */
+  #look(wire: Wire): void {
+    if (this.#ping !== undefined) return;
+    wire.post({ kind: 'ping' });
+    this.#ping = setTimeout(() => {
+      this.#ping = undefined;
+      if (this.#wire === wire) this.#ended(`${noAnswer(this.#use.times.wallMs)}, and it does not say that it is there`);
+    }, PING_MS);
+  }
+
+  #onMessage(wire: Wire, message: FromGuest): void {
+    if (--this.#credit < 0) {
+      this.#ended('it sent more messages than it was asked for');
+      return;
+    }
+    switch (message.kind) {
+      case 'pong':
+        clearTimeout(this.#ping);
+        this.#ping = undefined;
+        return;
+      case 'answered':
+      case 'threw': {
+        const job = this.#jobs.get(message.id);
+        this.#jobs.delete(message.id);
+        if (message.kind === 'threw') job?.threw(message.message);
+        else job?.answer(message.value, { ...message.annotations });
+        this.#restartMs = RESTART_MS;
+        this.#dispatch();
+        return;
+      }
+      case 'wish':
+        void replyTo(this.#use, message.id, message.wish).then((reply) => wire.post(reply));
+        return;
+      case 'log':
+        logOf(this.#use, message);
+        return;
+      case 'closed':
+        this.#onClosed?.();
+        return;
+      default:
+        return;
+    }
+  }
+
+  #ended(why: string): void {
+    const wire = this.#wire;
+    this.#wire = undefined;
+    clearTimeout(this.#ping);
+    this.#ping = undefined;
+    wire?.kill();
+    for (const job of this.#jobs.values()) job.fail(why, true);
+    this.#jobs.clear();
+    if (this.#isClosed) return;
+    this.#use.log.warn({ plugin: this.name, why }, 'a plugin was ended and is started again');
+    this.#restart = setTimeout(() => {
+      this.#restartMs = Math.min(2 * this.#restartMs, MAX_RESTART_MS);
+      this.#credit = MESSAGES_PER_ASK;
+      this.start().catch((error: unknown) => this.#ended(error instanceof Error ? error.message : String(error)));
+    }, this.#restartMs);
+    this.#restart.unref();
+  }
+
+  #describe(described: Described): ToGuest {
+    if (this.#config !== undefined) return this.#config;
+    const use = this.#use;
+    checkGrants(described.description, use.grants);
+    const config = checkConfig(described, use.config);
+    this.#described = described;
+    use.name ??= described.description.meta.name;
+    this.#config = { kind: 'configure', config, name: use.name, env: envOf(use.grants) };
+    return this.#config;
+  }
+}

@@ -1,0 +1,360 @@
+// The sandboxed tier: a few threads, each with QuickJS and every sandboxed plugin of one generation. One hook at a time has a
+// thread's processor; a hook that waits for a look-up leaves it to others. A thread whose plugin misbehaved is ended and
+// replaced, and one thread is always left to plugins that are not busy: a hostile plugin delays its own callers alone.
+import { Worker } from 'node:worker_threads';
+import type { Logger } from '../../log.ts';
+import { checkConfig, checkGrants, type Described, PluginRefused, readDescription } from './describe.ts';
+import {
+  HOOK_LIMITS,
+  HOOK_TIMES,
+  type Hook,
+  type HookAnswer,
+  HookFault,
+  type HookTimes,
+  type PluginHost,
+} from './host.ts';
+import { Job, noAnswer } from './job.ts';
+import { guestSource, programUrl } from './programs.ts';
+import type { FromGuest, ToGuest } from './protocol.ts';
+import type { FromSandbox, SandboxData, SandboxedModule, ToSandbox } from './sandbox-worker.ts';
+import { envOf, logOf, type PluginUse, replyTo } from './use.ts';
+
+/** Threads: from the start, one of them in reserve; and most of them while all are busy. */
+const MIN_THREADS = 3;
+const MAX_THREADS = 4;
+const STACK_BYTES = 64 * 1024;
+/** Wait before a thread that could not start is tried again, in ms. */
+const RESTART_MS = 1000;
+
+export interface SandboxedUse extends PluginUse {
+  readonly module: SandboxedModule;
+}
+
+/** One plugin's line of jobs. */
+class Line {
+  readonly use: SandboxedUse;
+  readonly waiting: Job[] = [];
+  running = 0;
+  described: Described | undefined;
+  config: ToGuest & { kind: 'configure' } = { kind: 'configure', config: undefined, name: '', env: {} };
+
+  constructor(use: SandboxedUse) {
+    this.use = use;
+  }
+}
+
+class Thread {
+  readonly worker: Worker;
+  isReady = false;
+  isDead = false;
+  /** The plugin that has the processor. */
+  running: number | undefined;
+  readonly jobs = new Map<number, { readonly plugin: number; readonly job: Job }>();
+  /** Replies that wait for the processor. */
+  readonly mail: ToSandbox[] = [];
+  overrun: NodeJS.Timeout | undefined;
+
+  constructor(data: SandboxData) {
+    this.worker = new Worker(programUrl('sandbox-worker'), {
+      workerData: data,
+      env: {},
+      resourceLimits: { maxOldGenerationSizeMb: 128 },
+    });
+    this.worker.unref();
+  }
+}
+
+export class SandboxPool {
+  readonly #lines: readonly Line[];
+  readonly #log: Logger;
+  readonly #times: HookTimes;
+  readonly #data: SandboxData;
+  readonly #threads = new Set<Thread>();
+  #jobs = 0;
+  #isClosed = false;
+  #restart: NodeJS.Timeout | undefined;
+
+  private constructor(uses: readonly SandboxedUse[], log: Logger) {
+    this.#log = log;
+    this.#times = uses[0]?.times ?? HOOK_TIMES;
+    this.#lines = uses.map((use) => new Line(use));
+    this.#data = {
+      plugins: uses.map(({ module }) => module),
+      guest: guestSource(),
+      stackBytes: STACK_BYTES,
+      memoryBytes: HOOK_LIMITS.memoryBytes,
+      cpuMs: this.#times.cpuMs,
+      loadMs: HOOK_LIMITS.loadMs / 10,
+    };
+  }
+
+  /**
+   * Loads the plugins into every thread.
+   *
+   * @returns a host for each use, in order
+   * @throws {PluginRefused} of the first plugin that does not load, with `use` told
+   */
+  static async open(uses: readonly SandboxedUse[], log: Logger): Promise<readonly PluginHost[]> {
+    if (uses.length === 0) return [];
+    const pool = new SandboxPool(uses, log);
+    try {
+      await Promise.all(Array.from({ length: MIN_THREADS }, () => pool.#start()));
+    } catch (error) {
+      await pool.close();
+      throw error;
+    }
+    let open = uses.length;
+    return pool.#lines.map((line, plugin) => ({
+      name: line.config.name,
+      use: line.use.use,
+      tier: 'sandboxed' as const,
+      sha256: line.use.sha256,
+      description: (line.described as Described).description,
+      ask: (hook: Hook, input: string) => pool.#ask(plugin, hook, input),
+      close: async () => {
+        if (--open === 0) await pool.close();
+      },
+    }));
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    clearTimeout(this.#restart);
+    await Promise.all(
+      [...this.#threads].map(async (thread) => {
+        await Promise.race([this.#tearDown(thread), new Promise((resolve) => setTimeout(resolve, this.#times.wallMs))]);
+        this.#end(thread, 'the plugins were closed', false);
+      }),
+    );
+  }
+
+  /** Lets every plugin close what it opened, one after the other. */
+  async #tearDown(thread: Thread): Promise<void> {
+    if (!thread.isReady || thread.isDead) return;
+    for (let plugin = 0; plugin < this.#lines.length; plugin++) {
+      await new Promise<void>((resolve) => {
+        const onMessage = (from: FromSandbox) => {
+          if (from.plugin === plugin && ('fault' in from || ('text' in from && from.text.includes('"closed"')))) done();
+        };
+        const done = () => {
+          thread.worker.off('message', onMessage);
+          thread.worker.off('exit', done);
+          resolve();
+        };
+        thread.worker.on('message', onMessage);
+        thread.worker.on('exit', done);
+        thread.worker.postMessage({ plugin, message: { kind: 'close' } } satisfies ToSandbox);
+      });
+    }
+  }
+
+  #ask(plugin: number, hook: Hook, input: string): Promise<HookAnswer> {
+    const line = this.#lines[plugin] as Line;
+    if (this.#isClosed) return Promise.reject(new HookFault('it was closed', false));
+    if (line.waiting.length >= HOOK_LIMITS.queue)
+      return Promise.reject(new HookFault(`${HOOK_LIMITS.queue} calls wait for it already`, false));
+    const job = new Job(++this.#jobs, hook, input);
+    job.expire(4 * this.#times.wallMs, 'no thread was free for it in time', () => {
+      const at = line.waiting.indexOf(job);
+      if (at >= 0) line.waiting.splice(at, 1);
+    });
+    line.waiting.push(job);
+    this.#dispatch();
+    return job.result;
+  }
+
+  /** Gives free threads what waits: replies first, then the lines in turn. */
+  #dispatch(): void {
+    for (const thread of this.#threads) {
+      if (!thread.isReady || thread.isDead || thread.running !== undefined) continue;
+      const mail = thread.mail.shift();
+      if (mail !== undefined) this.#run(thread, mail);
+    }
+    // One thread is left to other plugins, whatever one plugin does.
+    const share = Math.max(1, this.#threads.size - 1);
+    for (const [plugin, line] of this.#lines.entries()) {
+      while (line.waiting.length > 0 && line.running < share) {
+        const thread = [...this.#threads].find((one) => one.isReady && !one.isDead && one.running === undefined);
+        if (thread === undefined) {
+          if (this.#threads.size < MAX_THREADS) this.#startAgain();
+          return;
+        }
+        const job = line.waiting.shift() as Job;
+        if (job.isOver) continue;
+        job.expire(this.#times.wallMs, noAnswer(this.#times.wallMs), () => thread.jobs.delete(job.id));
+        thread.jobs.set(job.id, { plugin, job });
+        this.#run(thread, { plugin, message: { kind: 'ask', id: job.id, hook: job.hook, input: job.input } });
+      }
+    }
+  }
+
+  #run(thread: Thread, to: ToSandbox): void {
+    thread.running = to.plugin;
+    (this.#lines[to.plugin] as Line).running++;
+    thread.overrun = setTimeout(
+      () => this.#end(thread, `it used more than ${this.#times.cpuMs} ms of processor time`, true),
+      // The thread itself counts processor time; what keeps it from counting is ended with the hook's whole time.
+      this.#times.wallMs,
+    );
+    thread.worker.postMessage(to);
+  }
+
+  #onMessage(thread: Thread, from: FromSandbox): void {
+    if (thread.isDead) return;
+    if ('fault' in from) {
+      this.#end(thread, from.fault, true);
+      return;
+    }
+    if ('idle' in from) {
+      if (thread.running === undefined) return;
+      clearTimeout(thread.overrun);
+      (this.#lines[thread.running] as Line).running--;
+      thread.running = undefined;
+      this.#dispatch();
+      return;
+    }
+    let message: FromGuest;
+    try {
+      message = JSON.parse(from.text) as FromGuest;
+    } catch {
+      this.#end(thread, 'it sent what cannot be read', true);
+      return;
+    }
+    this.#onGuest(thread, from.plugin, message);
+  }
+
+  #onGuest(thread: Thread, plugin: number, message: FromGuest): void {
+    const { use } = this.#lines[plugin] as Line;
+    switch (message.kind) {
+      case 'answered':
+      case 'threw': {
+        const found = thread.jobs.get(message.id);
+        if (found === undefined || found.plugin !== plugin) return;
+        thread.jobs.delete(message.id);
+        if (message.kind === 'answered') found.job.answer(message.value, { ...message.annotations });
+        else found.job.threw(message.message);
+        return;
+      }
+      case 'wish':
+        void replyTo(use, message.id, message.wish).then((reply) => {
+          if (thread.isDead) return;
+          thread.mail.push({ plugin, message: reply });
+          this.#dispatch();
+        });
+        return;
+      case 'log':
+        logOf(use, message);
+        return;
+      default:
+        return;
+    }
+  }
+
+  /** Ends a thread. What waited in it for a look-up begins again elsewhere, once; what misbehaved has failed. */
+  #end(thread: Thread, why: string, killed: boolean): void {
+    if (thread.isDead) return;
+    thread.isDead = true;
+    clearTimeout(thread.overrun);
+    this.#threads.delete(thread);
+    void thread.worker.terminate();
+    const at = thread.running;
+    if (at !== undefined) (this.#lines[at] as Line).running--;
+    for (const { plugin, job } of thread.jobs.values()) {
+      const line = this.#lines[plugin] as Line;
+      if (killed && (plugin === at || at === undefined || job.isAgain)) job.fail(why, plugin === at);
+      else if (!killed) job.fail(why, false);
+      else {
+        job.isAgain = true;
+        line.waiting.unshift(job);
+      }
+    }
+    if (killed && !this.#isClosed) {
+      this.#log.warn(
+        { plugin: at === undefined ? undefined : (this.#lines[at] as Line).config.name, why },
+        'a thread of the plugin sandbox was ended',
+      );
+      if (this.#threads.size < MIN_THREADS) this.#startAgain();
+      this.#dispatch();
+    }
+  }
+
+  #startAgain(): void {
+    this.#start().catch((error: unknown) => {
+      if (this.#isClosed) return;
+      this.#log.error({ err: error }, 'a thread of the plugin sandbox could not be started');
+      this.#restart = setTimeout(() => {
+        if (!this.#isClosed && this.#threads.size < MIN_THREADS) this.#startAgain();
+      }, RESTART_MS);
+      this.#restart.unref();
+    });
+  }
+
+  /** Starts a thread and sets every plugin up in it. The first one also learns what the plugins are. */
+  #start(): Promise<void> {
+    const thread = new Thread(this.#data);
+    this.#threads.add(thread);
+    const { worker } = thread;
+    return new Promise<void>((resolve, reject) => {
+      const open = new Set(this.#lines);
+      const timer = setTimeout(() => {
+        const uses = [...open].map(({ use }) => use.use).join(', ');
+        fail(new PluginRefused(`plugin ${uses}: it did not load within ${HOOK_LIMITS.loadMs} ms`));
+      }, HOOK_LIMITS.loadMs);
+      const fail = (error: Error) => {
+        clearTimeout(timer);
+        // First: one of the runtimes tells of a thread's end while it is being ended.
+        reject(error);
+        this.#end(thread, error.message, false);
+      };
+      const refused = (plugin: number, what: string) => {
+        fail(new PluginRefused(`plugin ${(this.#lines[plugin] as Line).use.use}: ${what}`));
+      };
+      worker.on('error', (error) => {
+        if (thread.isReady) this.#end(thread, `its thread ended: ${error.message}`, true);
+        else fail(error);
+      });
+      worker.on('exit', () => {
+        if (thread.isReady) this.#end(thread, 'its thread ended', true);
+        else fail(new Error('the thread ended before it was ready'));
+      });
+      worker.on('message', (from: FromSandbox) => {
+        if (thread.isReady) return this.#onMessage(thread, from);
+        if ('fault' in from) return refused(from.plugin, from.fault);
+        if ('idle' in from) {
+          // The run in which the last plugin got ready is over: from here on every idle answers a run of ours.
+          if (open.size > 0) return;
+          clearTimeout(timer);
+          thread.isReady = true;
+          resolve();
+          this.#dispatch();
+          return;
+        }
+        const message = JSON.parse(from.text) as FromGuest;
+        const line = this.#lines[from.plugin] as Line;
+        try {
+          if (message.kind === 'described') {
+            if (line.described === undefined) this.#describe(line, readDescription(message.description));
+            worker.postMessage({ plugin: from.plugin, message: line.config } satisfies ToSandbox);
+          } else if (message.kind === 'refused') refused(from.plugin, message.message);
+          else if (message.kind === 'wish') {
+            void replyTo(line.use, message.id, message.wish).then((reply) =>
+              worker.postMessage({ plugin: from.plugin, message: reply }),
+            );
+          } else if (message.kind === 'log') logOf(line.use, message);
+          else if (message.kind === 'ready') open.delete(line);
+        } catch (error) {
+          refused(from.plugin, error instanceof Error ? error.message : String(error));
+        }
+      });
+    });
+  }
+
+  #describe(line: Line, described: Described): void {
+    const { use } = line;
+    checkGrants(described.description, use.grants);
+    const config = checkConfig(described, use.config);
+    line.described = described;
+    use.name ??= described.description.meta.name;
+    line.config = { kind: 'configure', config, name: use.name, env: envOf(use.grants) };
+  }
+}
