@@ -13,7 +13,7 @@ import { GatewayError } from '../errors.ts';
 import type { ForeignToken } from '../identity/foreign-token.ts';
 import { isBuildKitBuild } from '../policy/buildkit.ts';
 import type { PrincipalPolicies } from '../policy/compile.ts';
-import { decide, deniedByHost, sentenceOf } from '../policy/evaluate.ts';
+import { decide, deniedBuilder, deniedByHost, sentenceOf } from '../policy/evaluate.ts';
 import type { Decision, DecisionInput, Principal } from '../policy/types.ts';
 import { mayHoldDefaults, withDefaults } from '../proxy/engine-defaults.ts';
 import { lookUp } from '../proxy/remake.ts';
@@ -263,6 +263,8 @@ async function throwHostDenial(
   parts: GatewayParts,
   trace: Trace,
 ): Promise<void> {
+  const builder = deniedBuilder(policies, inputOf(trace, call));
+  if (builder !== undefined) throwDenial(trace, builder);
   let asked = trace.tenantCall?.filled(call) ?? call;
   const judged = () => deniedByHost(policies, inputOf(trace, asked));
   let decision = judged();

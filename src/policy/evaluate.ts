@@ -192,6 +192,15 @@ function byNearness(
 }
 
 /**
+ * The denial of a builder container of BuildKit's by its name, told before it is looked up: buildx hides what it hears of the
+ * protocol, and pulls an image for a container that is not there.
+ */
+export function deniedBuilder(policies: PrincipalPolicies, input: DecisionInput): Decision | undefined {
+  const reason = refusedBuildKit(policies, input);
+  return reason === undefined ? undefined : denial(policies, [reason]);
+}
+
+/**
  * The denial of a call whose host fields no rule lets pass, whatever the objects it names turn out to be: told before they are
  * looked up, so that a missing image hides no denial. Undefined where that cannot be said yet.
  */

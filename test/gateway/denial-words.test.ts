@@ -60,6 +60,14 @@ describe('a denial', { skip: skipWithoutEngine }, () => {
     await apiOver(ENGINE as string)('DELETE', `/containers/${(allowed.json as { Id: string }).Id}`);
   });
 
+  it('of the builder container of buildx comes before it is looked up, so that no builder is pulled', async () => {
+    const ask = callers.tenant as Api;
+    const { status, text } = await ask('GET', '/containers/buildx_buildkit_default/json');
+    assert.equal(status, 403, text);
+    assert.match(text, /would let BuildKit build unread.*DOCKER_BUILDKIT=0/);
+    assert.equal((await ask('GET', '/containers/buildx_other/json')).status, 404);
+  });
+
   it('comes before the objects a tenant names are looked up', async () => {
     for (const host of [{ Privileged: true }, { Privileged: true, NetworkMode: 'nosuch' }, { Binds: ['/:/host'] }]) {
       const { status, text } = await create('tenant', host, 'nosuch:1');
