@@ -177,7 +177,7 @@ test('a reader that leaves early is no failure', async () => {
     'sh',
     [
       '-c',
-      `"$RUNTIME" ${'Deno' in globalThis ? 'run -A --no-check --config deno.json src/cli/main.ts' : 'bin/dockgate.js'} --help | head -c 1; exit 0`,
+      `"$RUNTIME" ${'Deno' in globalThis ? 'run -A --no-check --config deno.json src/cli/main.ts' : 'bin/dockgate.js'} --help | { read -r _; }; exit 0`,
     ],
     {
       cwd: ROOT,
