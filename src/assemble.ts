@@ -291,8 +291,13 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       version: VERSION,
     });
     const apiVersions = {
-      minMinor: Number(config.apiVersions.min.slice(2)),
-      maxMinor: config.apiVersions.max === undefined ? NEWEST_MINOR : Number(config.apiVersions.max.slice(2)),
+      get minMinor() {
+        return Number(current.apiVersions.min.slice(2));
+      },
+      get maxMinor() {
+        const { max } = current.apiVersions;
+        return max === undefined ? NEWEST_MINOR : Number(max.slice(2));
+      },
     };
     const now = () => Date.now();
     /** Credentials were revoked in the store by way of their identity or one by one. */

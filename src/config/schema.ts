@@ -248,7 +248,7 @@ const apiVersion = z
         : wrong('a version such as "1.40"')(issue),
   })
   .regex(/^1\.[1-9][0-9]$/, { error: (issue) => `must be a version such as "1.40", not ${named(issue.input)}` });
-export const apiVersionsSection = strict({ min: apiVersion.default('1.40'), max: apiVersion.optional() }).refine(
+export const apiVersionsSection = strict({ min: apiVersion.default('1.24'), max: apiVersion.optional() }).refine(
   (value) => value.max === undefined || Number(value.max.slice(2)) >= Number(value.min.slice(2)),
   { path: ['max'], error: 'must not be below min' },
 );

@@ -3,8 +3,11 @@ import { GatewayError } from '../errors.ts';
 
 /** Newest version the operation table and the schemas know, as a minor number: 1.56. */
 export const NEWEST_MINOR = 56;
-/** Oldest version served unless configured otherwise: older ones change dangerous defaults of the same request. */
-export const OLDEST_MINOR = 40;
+/**
+ * Oldest version served unless configured otherwise. Below it, engines of old read a HostConfig from the body of a start. What
+ * changes something is sent at a newer one (gateway/settle-version.ts).
+ */
+export const OLDEST_MINOR = 24;
 
 export interface VersionLimits {
   readonly minMinor?: number;
@@ -40,13 +43,13 @@ export function readVersion(segment: string, limits: VersionLimits = {}): string
   if (minor < min) {
     throw new GatewayError(
       'version-unsupported',
-      `client version 1.${minor} is too old. Minimum supported API version is 1.${min}, please upgrade your client to a newer version ${wayOut(min)}`,
+      `client version 1.${minor} is too old. Minimum supported API version is 1.${min}, please upgrade your client to a newer version ${wayOut(min)}; the gateway's setting is apiVersions.min`,
     );
   }
   if (minor > max) {
     throw new GatewayError(
       'version-unsupported',
-      `client version 1.${minor} is too new. Maximum supported API version is 1.${max} ${wayOut(max)}`,
+      `client version 1.${minor} is too new. Maximum supported API version is 1.${max} ${wayOut(max)}; the gateway's setting is apiVersions.max`,
     );
   }
   return `1.${minor}`;

@@ -3,6 +3,7 @@
 import { toCall } from '../engine/call.ts';
 import { classify } from '../engine/classify.ts';
 import { bodyKindOfTarget, decodeBody, EMPTY_JSON } from '../engine/decode.ts';
+import { RECURSIVE_READ_ONLY_MINOR } from '../engine/field-versions.ts';
 import { BODY_SETTING } from '../engine/json.ts';
 import { labelBytes } from '../engine/label-bytes.ts';
 import { hasRegistryCredentials } from '../engine/registry-credentials.ts';
@@ -23,6 +24,7 @@ import type { BuildJudge } from './builds/judged-build.ts';
 import { refuseWhatEngineReads } from './left-out.ts';
 import type { GatewayParts } from './parts.ts';
 import { settleNames } from './settle-names.ts';
+import { raisedTo, settleVersion, type Versions } from './settle-version.ts';
 import { seenTagsOf } from './tenancy/images.ts';
 import { keepArchive, withNames } from './tenancy/load.ts';
 import type { TenantCall } from './tenancy/tenant-call.ts';
@@ -241,7 +243,7 @@ async function allowed(
 ): Promise<EngineCall> {
   let known: EngineCall;
   try {
-    known = await resolve(await settle(call, trace), policies, parts, trace);
+    known = await resolve(await settle(call, parts, trace), policies, parts, trace);
   } catch (unresolved) {
     await throwHostDenial(call, policies, parts, trace);
     throw unresolved;
@@ -252,7 +254,13 @@ async function allowed(
     known = await withDefaults(known, parts);
     if (known.defaults !== undefined) decision = judgeCall(trace, policies, known);
   }
-  if (decision.effect === 'deny') throwDenial(trace, decision);
+  if (decision.effect === 'deny') {
+    // An old client's call may be denied for what its version means alone.
+    const raised = await raisedTo(RECURSIVE_READ_ONLY_MINOR, known, versionsOf(parts, trace));
+    const again = raised === undefined ? decision : judgeCall(trace, policies, raised);
+    if (raised !== undefined && again.effect !== 'deny') return withObligations(raised, again);
+    throwDenial(trace, decision);
+  }
   return withObligations(known, decision);
 }
 
@@ -275,9 +283,20 @@ async function throwHostDenial(
   if (decision !== undefined) throwDenial(trace, decision);
 }
 
-/** Names that the engine alone can read in one way; a tenant's part of an id is looked up with its other names. */
-function settle(call: EngineCall, { engine, tenantCall }: Trace): Promise<EngineCall> {
-  return settleNames(call, engine, tenantCall === undefined ? undefined : (name) => seenTagsOf(name, tenantCall));
+const versionsOf = (parts: GatewayParts, { engine }: Trace): Versions => ({
+  engine,
+  engineDefaults: parts.engineDefaults,
+  maxMinor: parts.apiVersions.maxMinor,
+});
+
+/** What the engine alone can read in one way: its versions, and names; a tenant's part of an id is looked up with its others. */
+async function settle(call: EngineCall, parts: GatewayParts, trace: Trace): Promise<EngineCall> {
+  const { engine, tenantCall } = trace;
+  return settleNames(
+    await settleVersion(call, versionsOf(parts, trace)),
+    engine,
+    tenantCall === undefined ? undefined : (name) => seenTagsOf(name, tenantCall),
+  );
 }
 
 /** What the names of a call stand for: for a tenant its own objects, and for policy whatever it needs to know of them. */

@@ -40,10 +40,12 @@ export class SeenCall {
 
 export class SeenCalls {
   readonly #limits: VersionLimits;
+  #minMinor: number | undefined;
+  #maxMinor: number | undefined;
   #young = new Map<string, SeenCall>();
   #old = new Map<string, SeenCall>();
 
-  /** @param limits API versions served, fixed for the life of what is seen */
+  /** @param limits API versions served: they change with a reload, and what was seen before is then forgotten */
   constructor(limits: VersionLimits) {
     this.#limits = limits;
   }
@@ -51,6 +53,13 @@ export class SeenCalls {
   /** @throws {GatewayError} as `classify` */
   read(method: string, rawTarget: string): SeenCall {
     // A method holds no space.
+    const { minMinor, maxMinor } = this.#limits;
+    if (minMinor !== this.#minMinor || maxMinor !== this.#maxMinor) {
+      this.#young = new Map();
+      this.#old = new Map();
+      this.#minMinor = minMinor;
+      this.#maxMinor = maxMinor;
+    }
     const key = `${method} ${rawTarget}`;
     const young = this.#young.get(key);
     if (young !== undefined) return young;

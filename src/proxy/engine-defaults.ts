@@ -7,6 +7,7 @@ import { classify } from '../engine/classify.ts';
 import { decodeBody } from '../engine/decode.ts';
 import { isEmptyValue } from '../engine/json.ts';
 import type { EngineCall, JsonObject } from '../engine/types.ts';
+import { minorOf } from '../engine/versions.ts';
 import { GatewayError } from '../errors.ts';
 import type { EngineClient } from './engine-client.ts';
 
@@ -41,6 +42,8 @@ export interface EngineDefaults {
   of(image: string | undefined): Promise<JsonObject | undefined>;
   /** Whose engine it is. @throws {GatewayError} when it does not say */
   kind(): Promise<'docker' | 'podman'>;
+  /** Minor numbers of the API versions it serves. @throws {GatewayError} when it does not say */
+  versions(): Promise<{ readonly oldest: number; readonly newest: number }>;
 }
 
 export interface EngineDefaultsOptions {
@@ -87,12 +90,21 @@ export function createEngineDefaults(engine: EngineClient, options: EngineDefaul
     return defaults;
   }
 
-  let kind: { readonly is: 'docker' | 'podman'; readonly until: number } | undefined;
+  let told: { readonly is: Told; readonly until: number } | undefined;
+  const tell = async (): Promise<Told> => {
+    if (told === undefined || now() >= told.until) told = { is: await whatEngineTells(engine), until: now() + KIND_MS };
+    return told.is;
+  };
 
   return {
     async kind() {
-      if (kind === undefined || now() >= kind.until) kind = { is: await kindOf(engine), until: now() + KIND_MS };
-      return kind.is;
+      return (await tell()).kind;
+    },
+    async versions() {
+      const { oldest, newest } = await tell();
+      if (newest === undefined)
+        throw new GatewayError('engine-unreachable', 'the engine did not say what API it serves');
+      return { oldest: oldest ?? 0, newest };
     },
     async of(image) {
       if (known !== undefined && now() - askedAt < FRESH_MS && now() < known.until) return known.defaults;
@@ -106,14 +118,27 @@ export function createEngineDefaults(engine: EngineClient, options: EngineDefaul
   };
 }
 
+interface Told {
+  readonly kind: 'docker' | 'podman';
+  readonly oldest: number | undefined;
+  readonly newest: number | undefined;
+}
+
 /** Podman names itself first among the components of its version. */
-async function kindOf(engine: EngineClient): Promise<'docker' | 'podman'> {
+async function whatEngineTells(engine: EngineClient): Promise<Told> {
   const version = await get(engine, '/version');
-  const { Components: components } = (typeof version === 'object' && version !== null ? version : {}) as {
+  const told = (typeof version === 'object' && version !== null ? version : {}) as {
     readonly Components?: unknown;
+    readonly ApiVersion?: unknown;
+    readonly MinAPIVersion?: unknown;
   };
-  if (!Array.isArray(components)) throw new GatewayError('engine-unreachable', 'the engine did not say what it is');
-  return components.some((one) => /podman/i.test(textOf(one, 'Name'))) ? 'podman' : 'docker';
+  if (!Array.isArray(told.Components))
+    throw new GatewayError('engine-unreachable', 'the engine did not say what it is');
+  return {
+    kind: told.Components.some((one) => /podman/i.test(textOf(one, 'Name'))) ? 'podman' : 'docker',
+    oldest: minorOf(told.MinAPIVersion),
+    newest: minorOf(told.ApiVersion),
+  };
 }
 
 /** Whether a value of the call means something else on another kind of engine. */

@@ -46,7 +46,7 @@ test('only engine is required; everything else has a default', () => {
     audience: 'dockgate',
     issuers: [],
     hostNames: [],
-    apiVersions: { min: '1.40' },
+    apiVersions: { min: '1.24' },
     tenants: { sharedImages: ['*'], refreshShared: false },
   });
 });

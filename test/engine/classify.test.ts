@@ -90,8 +90,10 @@ test('a version has one spelling and lies between the oldest and the newest serv
   table([
     ['GET /_ping', 'system.ping'],
     ['GET /v1.40/_ping', 'system.ping 1.40'],
-    ['GET /v1.39/_ping', 'version-unsupported'],
-    ['GET /v1.24/_ping', 'version-unsupported'],
+    ['GET /v1.39/_ping', 'system.ping 1.39'],
+    ['GET /v1.24/_ping', 'system.ping 1.24'],
+    ['GET /v1.23/_ping', 'version-unsupported'],
+    ['POST /v1.23/containers/x/start', 'version-unsupported'],
     ['GET /v1.56/_ping', 'system.ping 1.56'],
     ['GET /v1.57/_ping', 'version-unsupported'],
     ['GET /v1.041/_ping', 'version-unsupported'],
@@ -215,7 +217,7 @@ for (const seed of [1, 20241124]) {
     const query = fc
       .array(pair, { maxLength: 4 })
       .map((pairs) => pairs.map(([k, v, raw]) => `${k}=${raw ? v : encodeURIComponent(v)}`).join('&'));
-    const prefix = fc.constantFrom('', '', '/v1.41', '/v1.56', '/v1.39', '/v01.41', '/', '/.');
+    const prefix = fc.constantFrom('', '', '/v1.41', '/v1.56', '/v1.39', '/v1.23', '/v01.41', '/', '/.');
     let taken = 0;
     fc.assert(
       fc.property(

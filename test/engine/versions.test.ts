@@ -4,9 +4,9 @@ import { describe, it } from 'node:test';
 import { readVersion } from '../../src/engine/versions.ts';
 
 const OLD =
-  'is too old. Minimum supported API version is 1.40, please upgrade your client to a newer version (or have it speak that version: DOCKER_API_VERSION=1.40)';
+  "is too old. Minimum supported API version is 1.40, please upgrade your client to a newer version (or have it speak that version: DOCKER_API_VERSION=1.40); the gateway's setting is apiVersions.min";
 const NEW =
-  'is too new. Maximum supported API version is 1.51 (or have it speak that version: DOCKER_API_VERSION=1.51)';
+  "is too new. Maximum supported API version is 1.51 (or have it speak that version: DOCKER_API_VERSION=1.51); the gateway's setting is apiVersions.max";
 
 describe('readVersion()', () => {
   const limits = { minMinor: 40, maxMinor: 51 };

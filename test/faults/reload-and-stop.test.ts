@@ -68,6 +68,20 @@ describe('a running gateway', () => {
     await until('the reload', () => reloads() > before);
   };
 
+  it('takes over the API versions served', async () => {
+    const caller = new HttpsCaller(gateway, token, 1);
+    const status = async () => (await caller.call('GET', '/v1.30/containers/json')).status;
+    assert.equal(await status(), 200);
+    const before = settings();
+    write({ ...before, apiVersions: { min: '1.40' } });
+    await hup();
+    assert.equal(await status(), 400);
+    write(before);
+    await hup();
+    assert.equal(await status(), 200);
+    caller.close();
+  });
+
   it('takes over settings, plugins, policies and certificates on SIGHUP without a dropped request', async () => {
     const callers = Array.from({ length: 4 }, () => new HttpsCaller(gateway, token, 1));
     const stream = await callers[0]?.open('GET', '/events');

@@ -99,7 +99,7 @@ describe('createGateway().fetch', () => {
       };
       pump();
     };
-    const response = await at.gateway.fetch(request('/images/x/get'));
+    const response = await at.gateway.fetch(request('/images/x:1/get'));
     assert.equal(response.status, 200);
     let before = -1;
     await until('the engine to stand still', async () => {

@@ -79,4 +79,14 @@ describe('request lines that were read before', () => {
     const long = `/v1.43/containers/json?filters=${encodeURIComponent(JSON.stringify({ label: ['x'.repeat(600)] }))}`;
     assert.notEqual(seen.read('GET', long), seen.read('GET', long));
   });
+
+  it('a line is read anew when the versions served have changed', () => {
+    const limits = { minMinor: 24, maxMinor: 51 };
+    const seen = new SeenCalls(limits);
+    assert.equal(seen.read('GET', '/v1.30/containers/json').target.apiVersion, '1.30');
+    limits.minMinor = 40;
+    assert.throws(() => seen.read('GET', '/v1.30/containers/json'), { code: 'version-unsupported' });
+    limits.minMinor = 24;
+    assert.equal(seen.read('GET', '/v1.30/containers/json').target.apiVersion, '1.30');
+  });
 });

@@ -3,6 +3,7 @@
 import { unknownFieldsOf } from '../../engine/decode.ts';
 import { isCredential } from '../../engine/registry-credentials.ts';
 import type { EngineCall } from '../../engine/types.ts';
+import { minorOf } from '../../engine/versions.ts';
 import { build } from './build.ts';
 import type { CallCheck } from './container.ts';
 import { bodyOf, containerCreate, containerUpdate, execCreate, objectIn } from './container.ts';
@@ -45,6 +46,7 @@ export function compileHostSpec(spec: HostSpec, options: CompileOptions = {}): H
     const check = checks.get(call.action) ?? (preset === 'privileged' ? undefined : otherwise);
     if (check === undefined) return NONE;
     const report = new Report(principal, fields, call.defaults);
+    report.minor = minorOf(call.apiVersion);
     check(call, report);
     if (preset !== 'privileged') checkEvaluated(call, report);
     return report.violations;

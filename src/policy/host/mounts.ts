@@ -1,5 +1,6 @@
 // Checks everything that puts files of elsewhere into a container: Binds, Mounts, volumes and the options of drivers.
 
+import { RECURSIVE_READ_ONLY_MINOR } from '../../engine/field-versions.ts';
 import { isEmptyValue } from '../../engine/json.ts';
 import type { ParsedBind } from '../../engine/mounts.ts';
 import { cleanPath, isAbsolutePath, parseBind } from '../../engine/mounts.ts';
@@ -112,6 +113,15 @@ function checkHostPath(
   }
   if (best.root.readOnly && !readOnly) {
     report.deny(at, path, `mounts host path ${quoted} writable (allowed: read-only)`, true);
+    return undefined;
+  }
+  if (best.root.readOnly && report.minor !== undefined && report.minor < RECURSIVE_READ_ONLY_MINOR) {
+    report.deny(
+      at,
+      path,
+      `mounts host path ${quoted} read-only, which in API 1.${report.minor} leaves mounts below it writable (allowed: API 1.${RECURSIVE_READ_ONLY_MINOR} or later, which Docker 25 and newer serve)`,
+      true,
+    );
     return undefined;
   }
   return best.root;

@@ -49,6 +49,8 @@ export class Report {
   readonly principal: Principal;
   /** HostConfig the engine fills in by itself, where it was asked. */
   readonly defaults: JsonObject | undefined;
+  /** API version the call is judged for, as a minor number; undefined for the engine's own. */
+  minor: number | undefined;
   readonly #fields: ReadonlySet<string>;
   #found: HostViolation[] | undefined;
 
@@ -61,7 +63,9 @@ export class Report {
 
   /** An empty report for the same rule and caller. */
   anew(defaults: JsonObject | undefined): Report {
-    return new Report(this.principal, this.#fields, defaults);
+    const report = new Report(this.principal, this.#fields, defaults);
+    report.minor = this.minor;
+    return report;
   }
 
   get violations(): readonly HostViolation[] {

@@ -1,0 +1,84 @@
+// Fields an engine drops below an API version although a policy may rest on them: one row each, from the version gates of
+// container_routes.go, swarm/helpers.go and cluster_routes.go of 28.5.2 and API 1.56. A field without a row is read at every
+// version served, or limits nothing.
+import { isEmptyValue } from './json.ts';
+import type { EngineCall, Json, JsonObject } from './types.ts';
+
+/** Below it defaults of one and the same body change (IpcMode, CgroupnsMode): what changes something is not sent at less. */
+export const WRITES_MINOR = 41;
+/** First version in which a read-only bind is read-only below mounts in it too, as far as the kernel can. */
+export const RECURSIVE_READ_ONLY_MINOR = 44;
+
+const CONTAINER_SPEC = 'TaskTemplate.ContainerSpec';
+const SERVICE: readonly (readonly [path: string, minor: number])[] = [
+  [`${CONTAINER_SPEC}.CapabilityAdd`, 41],
+  [`${CONTAINER_SPEC}.CapabilityDrop`, 41],
+  [`${CONTAINER_SPEC}.Ulimits`, 41],
+  ['TaskTemplate.Resources.Limits.Pids', 41],
+  ['Mode.ReplicatedJob', 41],
+  ['Mode.GlobalJob', 41],
+  [`${CONTAINER_SPEC}.Privileges.NoNewPrivileges`, 44],
+  [`${CONTAINER_SPEC}.Privileges.Seccomp`, 44],
+  [`${CONTAINER_SPEC}.Privileges.AppArmor`, 44],
+  [`${CONTAINER_SPEC}.OomScoreAdj`, 46],
+  [`${CONTAINER_SPEC}.Mounts.*.TmpfsOptions.Options`, 46],
+  ['TaskTemplate.Resources.SwapBytes', 52],
+  ['TaskTemplate.Resources.MemorySwappiness', 52],
+];
+
+/** By operation id. */
+const FIRST_MINOR: Readonly<Record<string, readonly (readonly [path: string, minor: number])[]>> = {
+  ContainerCreate: [
+    ['HostConfig.Mounts.*.BindOptions.ReadOnlyForceRecursive', RECURSIVE_READ_ONLY_MINOR],
+    ['HostConfig.Mounts.*.VolumeOptions.Subpath', 45],
+    ['HostConfig.Umask', 56],
+  ],
+  ContainerUpdate: [
+    ['BlkioWeightDevice', 55],
+    ['BlkioDeviceReadBps', 55],
+    ['BlkioDeviceWriteBps', 55],
+    ['BlkioDeviceReadIOps', 55],
+    ['BlkioDeviceWriteIOps', 55],
+  ],
+  ServiceCreate: SERVICE,
+  ServiceUpdate: SERVICE,
+};
+
+/** Calls whose body means what their version says, so the version is always sent along. */
+const VERSIONED: ReadonlySet<string> = new Set([
+  'ContainerCreate',
+  'ContainerUpdate',
+  'ServiceCreate',
+  'ServiceUpdate',
+]);
+
+export const isVersioned = ({ operation }: Pick<EngineCall, 'operation'>): boolean => VERSIONED.has(operation.id);
+
+/** The field of a call that needs the newest API version, with that version as a minor number; undefined when none needs one. */
+export function newestField(
+  call: Pick<EngineCall, 'operation' | 'body'>,
+): { readonly path: string; readonly minor: number } | undefined {
+  let newest: { path: string; minor: number } | undefined;
+  for (const [path, minor] of FIRST_MINOR[call.operation.id] ?? []) {
+    if (minor > (newest?.minor ?? 0) && isSet(call.body, path.split('.'))) newest = { path, minor };
+  }
+  return newest;
+}
+
+function isSet(value: Json | undefined, steps: readonly string[]): boolean {
+  const [step, ...rest] = steps;
+  // A mode without settings is one all the same.
+  if (step === undefined) return typeof value === 'object' && value !== null ? true : !isEmptyValue(value);
+  if (typeof value !== 'object' || value === null) return false;
+  if (step === '*') return Array.isArray(value) && value.some((item: Json) => isSet(item, rest));
+  return isSet((value as JsonObject)[step], rest);
+}
+
+/** Up to 1.24 the client removes a container itself, and the engine does not look at AutoRemove. */
+export function withoutAutoRemove(body: Json | undefined): Json | undefined {
+  const hostConfig = typeof body === 'object' && body !== null ? (body as JsonObject).HostConfig : undefined;
+  if (typeof hostConfig !== 'object' || hostConfig === null || (hostConfig as JsonObject).AutoRemove !== true)
+    return body;
+  const changed = Object.assign(Object.create(null), hostConfig, { AutoRemove: false });
+  return Object.assign(Object.create(null), body, { HostConfig: Object.freeze(changed) }) as JsonObject;
+}

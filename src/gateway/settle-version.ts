@@ -1,0 +1,73 @@
+// The API version a call is sent at: the one asked for, unless the engine would drop or read otherwise what was judged. A client
+// hears of another version only by the answer, so versions change where the answer has the same form in both.
+import { toCall } from '../engine/call.ts';
+import { isVersioned, newestField, WRITES_MINOR, withoutAutoRemove } from '../engine/field-versions.ts';
+import type { EngineCall } from '../engine/types.ts';
+import { minorOf } from '../engine/versions.ts';
+import { GatewayError } from '../errors.ts';
+import type { EngineClient } from '../proxy/engine-client.ts';
+import type { EngineDefaults } from '../proxy/engine-defaults.ts';
+
+export interface Versions {
+  readonly engine: EngineClient;
+  readonly engineDefaults: EngineDefaults;
+  /** Newest minor version served. */
+  readonly maxMinor: number;
+}
+
+/**
+ * Raises the version of a call that changes something to one that honours all of it.
+ *
+ * @throws {GatewayError} `version-unsupported` when the engine has none that does, or does not serve the version asked for, then
+ *   in its own words
+ */
+export async function settleVersion(call: EngineCall, versions: Versions): Promise<EngineCall> {
+  if (call.operation.class === 'read') return call;
+  const asked = minorOf(call.apiVersion);
+  const field = newestField(call);
+  const needed = Math.max(WRITES_MINOR, field?.minor ?? 0);
+  if (asked === undefined ? !isVersioned(call) : asked >= needed) return call;
+  const { oldest, newest } = await versions.engineDefaults.versions();
+  const most = Math.min(newest, versions.maxMinor);
+  if (asked !== undefined && asked < oldest) await refuseAsEngineDoes(call, versions.engine);
+  if (field !== undefined && field.minor > most) {
+    throw new GatewayError(
+      'version-unsupported',
+      `${field.path.replaceAll('.*', '[]')} needs API 1.${field.minor}, and this engine serves up to 1.${most}: it would drop the field; leave it out or update the engine`,
+    );
+  }
+  const sent = asked === undefined ? most : Math.min(needed, most);
+  if (asked !== undefined && sent <= asked) return call;
+  const body =
+    asked !== undefined && asked < 25 && call.operation.id === 'ContainerCreate'
+      ? withoutAutoRemove(call.body)
+      : call.body;
+  const raised = { ...call, apiVersion: `1.${sent}` };
+  return body === call.body ? Object.freeze(raised) : toCall(raised, body);
+}
+
+/** The same call at another version, where the engine serves it; undefined where it does not, or the call asks for as much. */
+export async function raisedTo(minor: number, call: EngineCall, versions: Versions): Promise<EngineCall | undefined> {
+  const asked = minorOf(call.apiVersion);
+  if (!isVersioned(call) || asked === undefined || asked >= minor || minor > versions.maxMinor) return undefined;
+  const { newest } = await versions.engineDefaults.versions();
+  return newest < minor ? undefined : Object.freeze({ ...call, apiVersion: `1.${minor}` });
+}
+
+async function refuseAsEngineDoes({ apiVersion }: EngineCall, engine: EngineClient): Promise<void> {
+  const answer = await engine.fetchJson({
+    method: 'GET',
+    target: `/v${apiVersion}/_ping`,
+    headers: [],
+    body: undefined,
+  });
+  if (answer.status !== 400) return;
+  let message = `client version ${apiVersion} is too old`;
+  try {
+    const told = JSON.parse(Buffer.from(answer.body).toString('utf8')) as { message?: unknown };
+    if (typeof told.message === 'string') message = told.message;
+  } catch {
+    // The sentence of our own does.
+  }
+  throw new GatewayError('version-unsupported', message);
+}
