@@ -42,7 +42,12 @@ export function foreignTokenIn(
   return readForeign(token, own);
 }
 
+/** Refresh credentials of ours begin so. */
+const OWN_PREFIX = 'dockgate_';
+
 function readForeign(token: string, own: OwnTokens): ForeignToken | undefined {
+  // Every token taken here is a JWT: a text without a dot is none, and none of ours unless it says so.
+  if (!token.includes('.') && !token.startsWith(OWN_PREFIX)) return foreign(token, 'opaque', undefined);
   const parts = token.split('.', 4);
   const [head = '', body = '', signature = ''] = parts;
   if (parts.length !== 3 || !parts.every((part) => BASE64URL.test(part)) || signature === '') return undefined;
@@ -57,12 +62,15 @@ function readForeign(token: string, own: OwnTokens): ForeignToken | undefined {
   if (iss !== undefined && (typeof iss !== 'string' || own.isIssuer(iss))) return undefined;
   const audiences: readonly unknown[] = aud === undefined ? [] : Array.isArray(aud) ? aud : [aud];
   if (audiences.some((one) => typeof one !== 'string' || own.isAudience(one))) return undefined;
-  return Object.freeze({
-    algorithm: alg,
-    ...(iss === undefined ? {} : { issuer: iss.slice(0, MAX_ISSUER_CHARS) }),
+  return foreign(token, alg, iss);
+}
+
+const foreign = (token: string, algorithm: string, issuer: string | undefined): ForeignToken =>
+  Object.freeze({
+    algorithm,
+    ...(issuer === undefined ? {} : { issuer: issuer.slice(0, MAX_ISSUER_CHARS) }),
     thumbprint: hash('sha256', token, 'base64url').slice(0, 16),
   });
-}
 
 function objectIn(part: string): Readonly<Record<string, unknown>> | undefined {
   try {

@@ -131,7 +131,7 @@ describe('a token beside an identity the channel has proved', () => {
         'without a signature': `Bearer ${encode({ alg: 'none' })}.${encode(PORTAINER)}.`,
         'with an issuer that is no text': `Bearer ${jwt(HS256, { ...PORTAINER, iss: [ours.iss] })}`,
         'cut short': `Bearer ${own.slice(0, -20)}`,
-        'that is no token': 'Bearer x',
+        'that begins as our refresh credentials do': 'Bearer dockgate_x',
         'of no scheme we know': 'Digest x',
         'sent twice': [`Bearer ${own}`, `Bearer ${jwt(HS256, PORTAINER)}`],
       };
@@ -140,6 +140,7 @@ describe('a token beside an identity the channel has proved', () => {
         assert.equal(status, 401, `${what}: ${status} ${message}`);
       }
       assert.equal((await ask(channel, `Bearer ${own}`)).status, 200);
+      assert.equal((await ask(channel, 'Bearer x')).status, 200, 'a word is no token of ours');
     });
 
     it(`on a ${channel}, an expired or revoked one of ours is refused, and a narrow one narrows`, async () => {

@@ -315,7 +315,7 @@ describe('a call through the gateway', () => {
     caller.destroy();
   });
 
-  it('on the socket bound to an identity no token is needed, and one that is sent is not read', async () => {
+  it('on the socket bound to an identity no token is needed, and what is no token of ours is not read', async () => {
     const { RawCaller } = await import('../support/embedded-gateway.ts');
     const net = await import('node:net');
     const caller = new RawCaller(net.connect(at.socketPath));
