@@ -26,6 +26,7 @@ interface Shown {
 for (const { store, socket, skip } of stores) {
   describe(`an image of alice’s, in ${store} store`, { skip }, () => {
     let two: TwoTenants;
+    let count = 0;
     const name = (what: string): string => `${PREFIX}-${what}`;
     const inspect = async (reference: string): Promise<Shown> =>
       must<Shown>(two.engine, 'GET', `/images/${encodeURIComponent(reference)}/json`);
@@ -49,7 +50,9 @@ for (const { store, socket, skip } of stores) {
         save: two.bob('GET', `/images/${asked}/get`),
         'save names': two.bob('GET', `/images/get?names=${encodeURIComponent(reference)}`),
         tag: two.bob('POST', `/images/${asked}/tag?repo=${name('stolen')}&tag=1`),
-        create: two.bob('POST', '/containers/create', { body: { ...create, Image: reference } }),
+        create: two.bob('POST', `/containers/create?name=${name(`c${count++}`)}`, {
+          body: { ...create, Image: reference },
+        }),
         build: two.bob('POST', '/build?rm=1', { body: context(`FROM ${reference}\nLABEL a=b\n`) }),
         remove: two.bob('DELETE', `/images/${asked}`),
       };
@@ -160,7 +163,11 @@ for (const { store, socket, skip } of stores) {
       for (const reference of [IMAGE, Id, Id.replace('sha256:', '').slice(0, 12)]) {
         assert.equal((await two.bob('GET', `/images/${reference}/json`)).status, 200, reference);
         assert.equal(
-          (await two.bob('POST', '/containers/create', { body: { ...create, Image: reference } })).status,
+          (
+            await two.bob('POST', `/containers/create?name=${name(`c${count++}`)}`, {
+              body: { ...create, Image: reference },
+            })
+          ).status,
           201,
         );
       }

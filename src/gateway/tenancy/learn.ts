@@ -23,7 +23,8 @@ export async function learnContainer(id: string, tenantCall: TenantCall): Promis
   const changes: LedgerEntry[] = [{ ...main, id, name: found?.name ?? main.name, share, state: 'live' }];
   const present = new Set(found?.volumes ?? []);
   for (const volume of volumes) {
-    changes.push(present.has(volume.id) ? await liveVolume(volume, tenantCall) : voided(volume));
+    const isNews = present.has(volume.id) && !isOwned(volume, tenantCall);
+    changes.push(isNews ? await liveVolume(volume, tenantCall) : voided(volume));
     present.delete(volume.id);
   }
   for (const name of present) {
@@ -35,6 +36,10 @@ export async function learnContainer(id: string, tenantCall: TenantCall): Promis
   return changes;
 }
 
+/** Whether the tenant has it already, by another call of its own that made it meanwhile. */
+const isOwned = ({ kind, id }: LedgerEntry, { ledger, tenant }: TenantCall): boolean =>
+  ledger.owned(tenant, kind, id) !== undefined;
+
 async function liveVolume(entry: LedgerEntry, tenantCall: TenantCall): Promise<LedgerEntry> {
   const found = await findVolume(tenantCall.state.engine, entry.id);
   return { ...entry, state: 'live', ...(found === undefined ? {} : { engineCreatedAt: found.createdAt }) };
@@ -45,7 +50,10 @@ export async function learnRefusal(tenantCall: TenantCall): Promise<LedgerEntry[
   const changes: LedgerEntry[] = [];
   for (const entry of tenantCall.pending) {
     const isThere =
-      entry.kind === 'volume' && entry.id !== '' && (await findVolume(tenantCall.state.engine, entry.id)) !== undefined;
+      entry.kind === 'volume' &&
+      entry.id !== '' &&
+      (await findVolume(tenantCall.state.engine, entry.id)) !== undefined &&
+      !isOwned(entry, tenantCall);
     changes.push(isThere ? await liveVolume(entry, tenantCall) : voided(entry));
   }
   return changes;
@@ -60,7 +68,13 @@ export function learnVolume(answer: unknown, tenantCall: TenantCall): LedgerEntr
   const [entry] = tenantCall.pending;
   if (entry === undefined) return [];
   const name = text(inner(answer, 'Name'));
-  if (inner(inner(answer, 'Labels'), AUDIT_LABEL) !== tenantCall.owner.auditId) return undefined;
+  if (inner(inner(answer, 'Labels'), AUDIT_LABEL) !== tenantCall.owner.auditId) {
+    // Another call of the tenant's made it a moment before: the engine answers both alike, and so do we.
+    const isMine = tenantCall.ledger
+      .holders('volume', name)
+      .some(({ tenant, key }) => tenant === tenantCall.tenant && key !== entry.key);
+    return isMine ? [voided(entry)] : undefined;
+  }
   return [{ ...entry, id: name, name, state: 'live', engineCreatedAt: text(inner(answer, 'CreatedAt')) }];
 }
 
@@ -84,7 +98,9 @@ export async function learnImages(
   action?: string,
 ): Promise<LedgerEntry[]> {
   const changes: LedgerEntry[] = [];
+  const nameless = tenantCall.pending.find(({ kind, id }) => kind === 'image' && id === '');
   for (const entry of tenantCall.pending) {
+    if (entry === nameless) continue;
     const found = await findImage(tenantCall.state.engine, entry.id);
     if (found === undefined) {
       changes.push(voided(entry));
@@ -97,18 +113,12 @@ export async function learnImages(
     // What a step of a build prints may read like the end of it: the image it made bears the label of this call.
     const isMade = action !== 'build.run' || inner(found?.labels, AUDIT_LABEL) === tenantCall.owner.auditId;
     if (found !== undefined && found.tags.length === 0 && isMade) {
-      changes.push(
-        tenantCall.make({
-          kind: 'image',
-          id: found.id,
-          name: found.id,
-          state: 'live',
-          parent: found.id,
-          share: found.share,
-        }),
-      );
+      const what = { id: found.id, name: found.id, state: 'live', parent: found.id, share: found.share } as const;
+      const entry = nameless ?? tenantCall.make({ kind: 'image', ...what });
+      changes.push({ ...entry, ...what });
     }
   }
+  if (nameless !== undefined && !changes.some(({ key }) => key === nameless.key)) changes.push(voided(nameless));
   return changes;
 }
 

@@ -249,6 +249,7 @@ async function settle(entry: LedgerEntry, state: TenancyState): Promise<LedgerEn
       return found?.volumes.includes(entry.id) === true ? [{ ...entry, state: 'live' }] : voided;
     }
     case 'image': {
+      if (entry.id === '') return settleNameless(entry, byLabel, state);
       const found = await findImage(engine, entry.id);
       if (found === undefined) return voided;
       return entry.isPulled === true ? settlePull(entry, found, state) : [ofImage(entry, found, state)];
@@ -283,4 +284,15 @@ function settlePull(entry: LedgerEntry, found: FoundImage, state: TenancyState):
       key: derivedKey(entry.key, 'image', entry.id),
     },
   ];
+}
+
+/** An image without a name, found by the label of the call that made it: images inherit labels, and only those without names are it. */
+async function settleNameless(entry: LedgerEntry, byLabel: string, { engine }: TenancyState): Promise<LedgerEntry[]> {
+  const made = items(await ask(engine, `/images/json?${byLabel}`, MAX_LIST_BYTES)).filter(
+    ({ RepoTags }) => !Array.isArray(RepoTags) || RepoTags.every((tag) => canonicalOf(text(tag)) === undefined),
+  );
+  const [one] = made;
+  if (one === undefined || made.length > 1) return [{ ...entry, state: 'void' }];
+  const id = text(one.Id);
+  return [{ ...entry, id, name: id, parent: id, share: shareOfBytes(one.Size), state: 'live' }];
 }

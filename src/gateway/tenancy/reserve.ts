@@ -89,6 +89,8 @@ export async function reserve(call: EngineCall, tenantCall: TenantCall): Promise
         await takeReference(name, tenantCall);
         add('image', name, name, { ...tagged, ...loadedImage(name, tenantCall) });
       }
+      // Without a name it is one image more all the same.
+      if (references.length === 0 && call.action !== 'image.tag' && call.action !== 'image.load') add('image', '', '');
       if (call.action === 'image.commit') return { call: stamped(withChanges(call), tenantCall), pending };
       if (call.action === 'image.import') return { call: withChanges(call), pending };
       return { call: call.action === 'build.run' ? withBuildLabels(call, tenantCall) : call, pending };
@@ -188,19 +190,22 @@ async function newVolumes(call: EngineCall, tenantCall: TenantCall): Promise<rea
   return [...names];
 }
 
-/** Whether a volume is the tenant's, or a call of the tenant's is about to make it. */
+/** Whether a volume is the tenant's. One that a call of the tenant's is about to make may yet come to nothing: see takeVolume. */
 const isOwnVolume = (name: string, { ledger, tenant }: TenantCall): boolean =>
-  ledger.holders('volume', name).some((entry) => entry.tenant === tenant);
+  ledger.owned(tenant, 'volume', name) !== undefined;
 
+/** A name may be taken by two calls of one tenant at once: each reserves it, so that what either makes has an owner. */
 async function takeVolume(name: string, tenantCall: TenantCall): Promise<void> {
   const { ledger, state, tenant } = tenantCall;
+  const isMine = (): boolean => ledger.holders('volume', name).some((entry) => entry.tenant === tenant);
   const check = (): void => {
-    const isHeld = ledger.holders('volume', name).length > 0 || state.holds.isHeldByOthers('volume', name, tenant);
-    if (isHeld) throw taken('volume', name);
+    const isOthers = ledger.holders('volume', name).some((entry) => entry.tenant !== tenant);
+    if (isOthers || state.holds.isHeldByOthers('volume', name, tenant)) throw taken('volume', name);
   };
+  const wasMine = isMine();
   const found = await findVolume(state.engine, name);
   check();
-  if (found !== undefined) throw taken('volume', name);
+  if (found !== undefined && !wasMine && !isMine()) throw taken('volume', name);
 }
 
 /** The pull of a tag as one of the digest its registry has under it: no tag is moved. */
