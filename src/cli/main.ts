@@ -17,6 +17,7 @@ import { keyCommand } from './commands/key.ts';
 import { leaseCommand } from './commands/lease.ts';
 import { pluginCommand } from './commands/plugin.ts';
 import { policyCommand } from './commands/policy.ts';
+import { shellCommands } from './commands/shell.ts';
 import { socketCommand } from './commands/socket.ts';
 import { tenantCommand } from './commands/tenant.ts';
 import { tokenCommand } from './commands/token.ts';
@@ -70,6 +71,7 @@ export const createProgram = (): Command => {
   ]) {
     program.addCommand(make());
   }
+  for (const command of shellCommands()) program.addCommand(command);
   settle(program);
   return program;
 };
