@@ -124,7 +124,7 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
     trace.call = call;
     trace.ledger = trace.tenantCall.reserved;
   }
-  return { call, principal, build: buildJudge(call, policies, parts, trace) };
+  return { call, principal, build: await buildJudge(call, policies, parts, trace) };
 }
 
 /** What an identity's shares are counted under: issuer and subject. */
@@ -137,11 +137,22 @@ const holderOf = (principal: Principal, parts: GatewayParts): Holder => ({
 });
 
 /** The judge of a classic build's Dockerfile, for tenants and wherever a rule says what a build may take from. */
-function buildJudge(call: EngineCall, policies: PrincipalPolicies, parts: GatewayParts, trace: Trace): Judged['build'] {
+async function buildJudge(
+  call: EngineCall,
+  policies: PrincipalPolicies,
+  parts: GatewayParts,
+  trace: Trace,
+): Promise<Judged['build']> {
   const { tenantCall } = trace;
   if (call.action !== 'build.run' || isBuildKitBuild(call)) return undefined;
   if (tenantCall === undefined && !policies.limitsImages(call.action)) return undefined;
   if ((call.query.remote?.[0] ?? '') !== '') throw remoteContext();
+  // Podman has the C preprocessor read such a file first, which takes in others of the host's.
+  if ((call.query.dockerfile?.[0] ?? '').endsWith('.in') && (await parts.engineDefaults.kind()) === 'podman')
+    throw new GatewayError(
+      'host-field-denied',
+      'denied: query.dockerfile ends in .in, which Podman preprocesses; name it otherwise',
+    );
   return {
     async decide(asked) {
       const { engineDefaults } = parts;

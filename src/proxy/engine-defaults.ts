@@ -143,6 +143,8 @@ async function whatEngineTells(engine: EngineClient): Promise<Told> {
 
 /** Whether a value of the call means something else on another kind of engine. */
 export function dependsOnKind({ action, body }: EngineCall): boolean {
+  // Podman's builds have the network of the host, whatever they ask for.
+  if (action === 'build.run') return true;
   if (action !== 'container.create' && action !== 'container.exec.create') return false;
   const env = typeof body === 'object' && body !== null ? (body as JsonObject).Env : undefined;
   return Array.isArray(env) && env.some((item) => typeof item === 'string' && !/^[^=]+=/.test(item));

@@ -14,12 +14,14 @@ const MAX_BYTES = 4 * 1024 * 1024;
 /** Everything the rules of a caller must know of the objects a call names. @throws {GatewayError} as its two steps */
 export async function lookUp(
   call: EngineCall,
-  policies: Pick<PrincipalPolicies, 'needsResolution' | 'needsRemake'>,
+  policies: Pick<PrincipalPolicies, 'needsResolution' | 'needsRemake' | 'limitsImages'>,
   { engine, engineDefaults }: { readonly engine: EngineClient; readonly engineDefaults: EngineDefaults },
 ): Promise<EngineCall> {
   const open = policies.needsResolution(call);
   const named = open.length === 0 ? call : await resolveReferences(call, open, engine);
-  const known = dependsOnKind(named) ? Object.freeze({ ...named, engineKind: await engineDefaults.kind() }) : named;
+  // What a build may reach matters to rules that limit what it takes, or the host.
+  const needsKind = dependsOnKind(named) && (named.action !== 'build.run' || policies.limitsImages(named.action));
+  const known = needsKind ? Object.freeze({ ...named, engineKind: await engineDefaults.kind() }) : named;
   const remade = policies.needsRemake(known);
   return remade.length === 0 ? known : withRemakes(known, remade, engine, engineDefaults);
 }

@@ -29,11 +29,7 @@ export interface BuildJudge {
 /** Path and query of a judged build. Newer images are fetched by the gateway, which looks at them before the engine builds. */
 export function buildTarget(call: EngineCall): string {
   const { pull: _, ...query } = call.query;
-  const dockerfile = pathOf(call);
-  return renderTarget({
-    ...call,
-    query: { ...query, ...(query.dockerfile === undefined ? {} : { dockerfile: [dockerfile] }) },
-  });
+  return renderTarget({ ...call, query: { ...query, dockerfile: [pathOf(call)] } });
 }
 
 /** @throws {GatewayError} `archive-unreadable` for a Dockerfile that is not a file of the context */

@@ -114,6 +114,15 @@ function checkDockerfile(rules: HostRules, call: EngineCall, report: Report): vo
   }
 }
 
+/** Podman's own network for builds is the host's, and `networkmode` does not change it. */
+function checkEngine({ engineKind, query }: EngineCall, report: Report): void {
+  if (engineKind !== 'podman') return;
+  const given = query.networkmode?.[0] ?? '';
+  const why =
+    'has no say on Podman, whose builds are on the network of the host (allowed: none; build elsewhere, or let the rule name no preset)';
+  report.deny('query.networkmode', given, why);
+}
+
 /** `*` is any host, `*.example.com` any below it. */
 const isListedHost = (listed: readonly string[], host: string): boolean =>
   listed.some((one) => one === '*' || one === host || (one.startsWith('*.') && host.endsWith(one.slice(1))));
@@ -123,6 +132,7 @@ export function build(rules: HostRules): CallCheck {
   return (call: EngineCall, report: Report) => {
     checkNetworks(call, report);
     checkDockerfile(rules, call, report);
+    checkEngine(call, report);
     for (const name in call.query) {
       const check = PARAMETERS.get(name);
       if (check === null) continue;

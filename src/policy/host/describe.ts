@@ -106,7 +106,10 @@ export function describePreset(preset: HostPreset): readonly PresetRow[] {
       'registries',
     ),
     row(['fromSrc'], '-, an upload'),
-    row(['build networkmode'], 'anything but host and container:NAME'),
+    row(
+      ['build networkmode'],
+      'anything but host and container:NAME; no build on Podman, which has the network of the host',
+    ),
     row(['build remote', 'cgroupparent', 'securityopt', 'outputs'], 'empty; remote client-session and upload-request'),
     row(['FROM and COPY --from of a Dockerfile'], values.registries.join(', '), 'registries'),
     row(['ADD of an address in a Dockerfile'], 'none', 'sources'),
