@@ -20,7 +20,8 @@ export type FindingCode =
   | 'redundant'
   | 'labels-of-many'
   | 'policy-unknown'
-  | 'name-taken';
+  | 'name-taken'
+  | 'hostile-passes';
 
 export interface Finding {
   /** An error makes callers' requests fail; a warning may be meant. */

@@ -116,3 +116,32 @@ test('policy import turns the switches of a socket proxy into a policy that pass
   const piped = await runCli(['policy', 'import', '--socket-proxy-env', '-', '--json'], { input: 'CONTAINERS=1\n' });
   assert.match((JSON.parse(piped.stdout) as { source: string }).source, /container\.list/);
 });
+
+test('policy lint runs the hostile calls: what apply would refuse is an error, with its line', async () => {
+  file('open.yaml', policy('open', '  - { name: run, effect: allow, actions: [container.create] }\n'));
+  const { code, stdout } = await cli('lint', 'open.yaml');
+  assert.equal(code, 1, stdout);
+  assert.match(stdout, /^open\.yaml:5: error: rule run lets pass .*\[hostile-passes\]$/m);
+  file(
+    'meant.yaml',
+    policy('meant', '  - { name: run, effect: allow, actions: [container.create] }\n', ', acknowledges: [host-access]'),
+  );
+  assert.equal((await cli('lint', 'meant.yaml')).code, 0);
+});
+
+test('policy presets lists what each allows, rule by rule and field by field', async () => {
+  const all = await cli('presets');
+  assert.equal(all.code, 0, all.stderr);
+  for (const name of ['operator', 'baseline', 'watchtower', 'compose'])
+    assert.match(all.stdout, new RegExp(`^policy ${name}: `, 'm'));
+  for (const name of ['baseline', 'restricted', 'hardened', 'privileged']) {
+    assert.match(all.stdout, new RegExp(`^host preset ${name}$`, 'm'));
+  }
+  const one = await cli('presets', 'watchtower');
+  assert.match(one.stdout, /baseline, remakes: true/);
+  assert.match(one.stdout, /^Privileged +false/m);
+  assert.doesNotMatch(one.stdout, /policy compose/);
+  const wrong = await cli('presets', 'nosuch');
+  assert.equal(wrong.code, 2);
+  assert.match(wrong.stderr, /there is no preset nosuch; known: operator, /);
+});

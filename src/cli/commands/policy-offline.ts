@@ -1,11 +1,13 @@
-// dockgate policy test, lint, diff and import: work on files, without a gateway, for editors and CI.
+// dockgate policy test, lint, presets, diff and import: work on files, without a gateway, for editors and CI.
 // What the documents mean is the policy room's; here are only files, lines and exit codes.
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { Command } from 'commander';
+import type { HostSpec, PresetRow } from '../../policy/host/index.ts';
+import type { Finding } from '../../policy/lint.ts';
 import type { ParsedDocument } from '../../policy/policy.ts';
-import { CliError, EXIT, jsonText, print, printJson, usageError, visibleLines } from '../output.ts';
+import { CliError, EXIT, jsonText, print, printJson, table, usageError, visibleLines } from '../output.ts';
 import { examples, optionsOf, readStdin } from './common.ts';
 
 /** The files meant: those named, and in folders every .yaml, .yml and .json. */
@@ -97,16 +99,38 @@ const test = (): Command =>
       if (!report.ok) process.exitCode = EXIT.failed;
     });
 
+/** The hostile calls the documents would let pass: with one, apply puts none of them in force. */
+async function hostileFindings(documents: readonly ParsedDocument[]): Promise<readonly Finding[]> {
+  const { compilePolicies } = await import('../../policy/compile.ts');
+  const { runPolicyTests } = await import('../../policy/run-tests.ts');
+  const { GatewayError } = await import('../../errors.ts');
+  let set: ReturnType<typeof compilePolicies>;
+  try {
+    set = compilePolicies(documents, 0);
+  } catch (error) {
+    // Documents that do not stand together are told by the other findings.
+    if (error instanceof GatewayError) return [];
+    throw error;
+  }
+  return runPolicyTests(set, documents).hostile.map(({ policy, rule, line, message }) => {
+    const file = documents.find(({ name }) => name === policy)?.file;
+    const found = { level: 'error', code: 'hostile-passes', document: policy, rule, line, message } as const;
+    return file === undefined ? found : { ...found, file };
+  });
+}
+
 const lint = (): Command =>
   new Command('lint')
-    .description('find what is valid but hardly meant: rules that never match, grave grants, unknown names')
+    .description(
+      'find what is valid but hardly meant: rules that never match, grave grants, unknown names, hostile calls that pass',
+    )
     .argument('<files...>', 'YAML or JSON files, or folders of them')
     .option('--strict', 'fail on warnings too')
     .addHelpText('after', examples('dockgate policy lint policies/', 'dockgate policy lint ci.yaml --strict'))
     .action(async (paths: string[], options: { strict?: boolean }, command: Command) => {
       const { documents, problems } = await load(paths);
       const { lintDocuments, renderFinding } = await import('../../policy/lint.ts');
-      const findings = lintDocuments(documents);
+      const findings = [...lintDocuments(documents), ...(await hostileFindings(documents))];
       if (optionsOf(command).json) await printJson({ problems, findings });
       else {
         const lines = [...problems.map((problem) => `${problem} [invalid]`), ...findings.map(renderFinding)];
@@ -152,5 +176,76 @@ const importPolicy = (): Command =>
       return print(`${notes}${imported.source}`);
     });
 
+/** What a host preset allows, field by field. */
+function presetTable(rows: readonly PresetRow[]): string {
+  return table(
+    ['FIELD', 'ALLOWED', 'CHANGED BY'],
+    rows.map(({ fields, allowed, override }) => [
+      fields.join(', '),
+      allowed,
+      override === undefined ? '' : `host.${override}`,
+    ]),
+  );
+}
+
+const presets = (): Command =>
+  new Command('presets')
+    .description('list the built-in policies and host presets, with what each allows, field by field')
+    .argument('[names...]', 'built-in policies or host presets; left out, all of them')
+    .addHelpText('after', examples('dockgate policy presets', 'dockgate policy presets watchtower hardened'))
+    .action(async (names: string[], _options: object, command: Command) => {
+      const { builtIns } = await import('../../policy/compile.ts');
+      const { describePreset, HOST_PRESETS } = await import('../../policy/host/index.ts');
+      const policies = builtIns().flatMap(({ document: { document } }) =>
+        document.kind === 'Policy' ? [document] : [],
+      );
+      const known = [...policies.map(({ name }) => name), ...HOST_PRESETS];
+      for (const name of names) {
+        if (!known.includes(name))
+          throw usageError(`there is no preset ${name}; known: ${[...new Set(known)].join(', ')}`);
+      }
+      const isMeant = (name: string): boolean => names.length === 0 || names.includes(name);
+      const told = policies.filter(({ name }) => isMeant(name));
+      const used = new Set(told.flatMap(({ rules }) => rules.map(({ host }) => host?.preset)));
+      const hosts = HOST_PRESETS.filter((preset) => isMeant(preset) || used.has(preset)).map((preset) => ({
+        preset,
+        rows: describePreset(preset),
+      }));
+      if (optionsOf(command).json) {
+        const rulesOf = ({ name, description, rules }: (typeof policies)[number]) => ({
+          name,
+          description,
+          rules: rules.map(({ name: rule, actions, resources, host, when }) => ({
+            rule,
+            actions,
+            resources,
+            host,
+            when,
+          })),
+        });
+        return printJson({ policies: told.map(rulesOf), hosts });
+      }
+      const parts = told.map(({ name, description, rules }) =>
+        [
+          `policy ${name}: ${description ?? ''}`,
+          table(
+            ['RULE', 'ACTIONS', 'HOST PRESET', 'ONLY'],
+            rules.map(({ name: rule, actions, resources, host, when }) => [
+              rule,
+              actions.join(', '),
+              host === undefined ? '' : hostText(host),
+              [...(resources ?? []), ...(when ?? [])].join('; '),
+            ]),
+          ),
+        ].join('\n'),
+      );
+      parts.push(...hosts.map(({ preset, rows }) => `host preset ${preset}\n${presetTable(rows)}`));
+      return print(visibleLines(parts.join('\n\n')));
+    });
+
+/** A host block in short: its preset, and what it is changed by. */
+const hostText = ({ preset = 'baseline', ...changes }: HostSpec): string =>
+  [preset, ...Object.entries(changes).map(([key, value]) => `${key}: ${JSON.stringify(value)}`)].join(', ');
+
 /** The subcommands that need no gateway. */
-export const offlinePolicyCommands = (): readonly Command[] => [test(), lint(), diff(), importPolicy()];
+export const offlinePolicyCommands = (): readonly Command[] => [test(), lint(), presets(), diff(), importPolicy()];
