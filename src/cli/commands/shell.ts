@@ -96,7 +96,7 @@ const completion = (): Command =>
     .addHelpText(
       'after',
       examples(
-        'source <(dockgate completion bash)',
+        'dockgate completion bash > /etc/bash_completion.d/dockgate',
         'dockgate completion fish > ~/.config/fish/completions/dockgate.fish',
       ),
     )
