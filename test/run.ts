@@ -22,6 +22,7 @@ const LONGEST: readonly string[] = [
   'test/e2e/tokens.test.ts',
   'test/e2e/bound-sockets.test.ts',
   'test/gateway/bad-input.test.ts',
+  'test/faults/fair.test.ts',
   'test/faults/slow-reader.test.ts',
   'test/corpus/differential.test.ts',
   'test/doctor/doctor.test.ts',

@@ -7,6 +7,9 @@ import type { Logger } from '../log.ts';
 /** Requests that may wait behind the one under way. Docker's clients send none ahead. */
 const MAX_WAITING = 32;
 
+/** Requests left out behind them before the connection ends at once: more than one read of a socket brings. */
+const MAX_LEFT_OUT = 10_000;
+
 /** A place in `answers` for a connection that left the HTTP server. */
 const TAKEN_OVER = 'taken-over';
 
@@ -16,6 +19,8 @@ export class Turns {
   /** The answer last begun or waiting on a connection. */
   readonly #answers = new WeakMap<Duplex, ServerResponse | typeof TAKEN_OVER>();
   readonly #waiting = new WeakMap<Duplex, number>();
+  /** Requests behind those that may wait, never begun. */
+  readonly #leftOut = new WeakMap<Duplex, number>();
 
   constructor(log: Logger, listener: string) {
     this.#log = log;
@@ -37,23 +42,37 @@ export class Turns {
   /** Begins a request once those before it on its connection are answered. */
   take(socket: Duplex, outgoing: ServerResponse, begin: () => void): void {
     const before = this.last(socket);
-    this.#answers.set(socket, outgoing);
     if (before === undefined || isOver(before)) {
+      this.#answers.set(socket, outgoing);
       begin();
       return;
     }
     if (socket.destroyed) return;
     const waiting = (this.#waiting.get(socket) ?? 0) + 1;
     if (waiting > MAX_WAITING) {
-      this.#log.debug({ listener: this.#listener }, 'a connection was closed: it sent too many requests ahead');
-      socket.destroy();
+      this.#leaveOut(socket, before);
       return;
     }
+    this.#answers.set(socket, outgoing);
     this.#waiting.set(socket, waiting);
     before.once('close', () => {
       this.#waiting.set(socket, (this.#waiting.get(socket) ?? 1) - 1);
       if (!socket.destroyed) begin();
     });
+  }
+
+  /**
+   * The connection ends behind the requests that wait. It is not ended at once: who had to come again for more would cost more than
+   * who waits for its answers.
+   */
+  #leaveOut(socket: Duplex, last: ServerResponse): void {
+    const leftOut = (this.#leftOut.get(socket) ?? 0) + 1;
+    this.#leftOut.set(socket, leftOut);
+    if (leftOut > MAX_LEFT_OUT) socket.destroy();
+    if (leftOut > 1) return;
+    this.#log.debug({ listener: this.#listener }, 'a connection will be closed: it sent too many requests ahead');
+    socket.pause();
+    last.once('close', () => socket.destroy());
   }
 
   /** Begins what takes the connection over, once the requests before it are answered. */
