@@ -10,6 +10,7 @@ import {
   type JsonObject,
   type Plugin,
   parseBind,
+  presetViolations,
   type Verdict,
 } from '../src/plugin.ts';
 
@@ -165,14 +166,52 @@ const rootOf = (path: string, config: Settings): Root | undefined =>
   // The longest root wins, so that a read-only folder may lie inside a writable one.
   config.roots.filter((r) => isBelow(path, r.path)).sort((a, b) => b.path.length - a.path.length)[0];
 
+/** Where the presets speak of mounts; their word on anything else is left to policies. */
+const MOUNTS = /^(?:HostConfig\.(?:Binds|Mounts)|TaskTemplate\.ContainerSpec\.Mounts|DriverOpts)\b/;
+/** Another machine's files are none of the host's, but for a bind that only says so. */
+const SHARES: ReadonlySet<unknown> = new Set(['nfs', 'nfs4', 'cifs']);
+
+/** What the host presets say of the mounts of a call, with the roots as the folders a policy lists. */
+function refusedByPresets(request: AdmissionRequest, { roots }: Settings): Verdict | undefined {
+  if (roots.some(({ path }) => path === '/')) return undefined;
+  const binds = roots.map(({ path, readOnly }) => ({ path, readOnly, subpaths: true }));
+  for (const { field, message } of presetViolations(request, { preset: 'baseline', mountTypes: ['image'], binds })) {
+    const isMount = MOUNTS.test(field) || /would not make: Mounts\[/.test(message);
+    if (!isMount || /volume of the driver|VolumeOptions\.DriverConfig\.Name/.test(message) || isLeft(request, field))
+      continue;
+    const isWritable = /writable \(allowed: read-only\)/.test(message);
+    return { kind: 'deny', code: isWritable ? 'bind-mount-writable' : 'bind-mount-denied', message };
+  }
+  return undefined;
+}
+
+/** Options of a volume that are a share of another machine, or a plain bind of a folder, which is held against the roots below. */
+function isLeft(request: AdmissionRequest, field: string): boolean {
+  const body = object(request.body);
+  const mount = /^(HostConfig|TaskTemplate\.ContainerSpec)\.Mounts\[(\d+)\]\.VolumeOptions/.exec(field);
+  const owner = mount?.[1] === 'HostConfig' ? object(body.HostConfig) : object(object(body.TaskTemplate).ContainerSpec);
+  const options = field.startsWith('DriverOpts')
+    ? object(body.DriverOpts)
+    : object(object(object(object(list(owner.Mounts)[Number(mount?.[2])]).VolumeOptions).DriverConfig).Options);
+  const words = String(options.o ?? '').split(',');
+  const binds = words.includes('bind') || words.includes('rbind');
+  if (SHARES.has(options.type)) return !binds;
+  const isFolder = typeof options.device === 'string' && options.device.startsWith('/');
+  const isPlain = words.every((word) => ['bind', 'rbind', 'ro', 'rw'].includes(word));
+  return binds && isPlain && isFolder && ['', 'none', undefined].includes(options.type as string | undefined);
+}
+
 export default {
   meta: {
     name: 'bind-mounts',
-    version: '1.0.0',
+    version: '1.1.0',
     apiVersion: 1,
     description: 'Allows bind mounts below configured roots only, read-only where a root says so',
   },
-  match: { actions: ['container.create', 'volume.create', 'service.create', 'service.update'] },
+  match: {
+    actions: ['container.create', 'volume.create', 'service.create', 'service.update'],
+    objects: true,
+  },
   config: { parse: settings },
   mutate(request, { config, annotate }) {
     if (config.writable !== 'make-read-only') return [];
@@ -185,6 +224,8 @@ export default {
     return changes;
   },
   validate(request, { config }): Verdict {
+    const refused = refusedByPresets(request, config);
+    if (refused !== undefined) return refused;
     const allowed =
       config.roots.length === 0
         ? 'none'

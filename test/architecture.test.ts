@@ -21,7 +21,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   proxy: ['policy', 'engine', 'errors', 'runtime'],
   store: ['errors', 'audit'],
   config: ['errors', 'engine', 'identity'],
-  plugin: ['admission', 'engine'],
+  plugin: ['admission', 'policy', 'engine'],
   gateway: ['buildkit', 'identity', 'admission', 'proxy', 'audit', 'ledger', 'policy', 'engine', 'errors', 'runtime'],
   admin: ['identity', 'ledger', 'policy', 'audit', 'config', 'engine', 'errors'],
   runtime: ['errors'],

@@ -54,6 +54,8 @@ export interface PluginChain {
   plugins(): readonly LoadedPlugin[];
   /** True when at least one plugin wants to see the call. False costs one map lookup. */
   concerns(action: string): boolean;
+  /** True when one of them judges the objects of such calls, which then have to be looked up. */
+  looksUp(action: string): boolean;
   /**
    * Lets plugins change the call, before anything was decided about it.
    *
@@ -126,6 +128,9 @@ export function createPluginChain(hosts: readonly PluginHost[], log: Logger, gen
     concerns(action) {
       const { mutators, validators } = wanted(action);
       return mutators.length > 0 || validators.length > 0;
+    },
+    looksUp(action) {
+      return wanted(action).validators.some(({ host }) => host.description.match.objects === true);
     },
     async mutate(call, context, reread) {
       const mutators = wanted(call.action).mutators.filter((one) => matches(one, call));

@@ -1,6 +1,6 @@
 // The public contract of a plugin: a module with one default export. Words and phases follow Kubernetes admission control.
 // A plugin narrows, never widens: it changes a request before policy judges it, or denies it afterwards.
-import type { Json, OperationClass, StreamKind } from '../engine/types.ts';
+import type { Json, MadeContainer, OperationClass, ResourceRef, StreamKind } from '../engine/types.ts';
 
 /** Who the plugin is. Checked when it is loaded. */
 export interface PluginMeta {
@@ -38,6 +38,8 @@ export interface Match {
   readonly class?: readonly OperationClass[];
   /** Only calls that name at least one resource like these, `image/docker.io/*`; `*` stands for any text. */
   readonly resources?: readonly string[];
+  /** For `validate`: the engine is asked about the objects of the call, so that `presetViolations` judges them as well. */
+  readonly objects?: boolean;
 }
 
 /** What a plugin sees of a call. Deep-frozen; Authorization, Cookie and X-Registry-* headers are never present. */
@@ -73,6 +75,11 @@ export interface AdmissionRequest {
     readonly at: string;
     readonly id?: string;
     readonly labels?: Readonly<Record<string, string>>;
+    /** With `match.objects`, of an existing object: its name, its driver, how it was made. */
+    readonly resolvedName?: string;
+    readonly driver?: ResourceRef['driver'];
+    readonly networkDriver?: string;
+    readonly made?: MadeContainer;
   }[];
   readonly path: Readonly<Record<string, string>>;
   readonly query: Readonly<Record<string, readonly string[]>>;

@@ -15,9 +15,11 @@ import type { ForeignToken } from '../identity/foreign-token.ts';
 import { isBuildKitBuild } from '../policy/buildkit.ts';
 import type { PrincipalPolicies } from '../policy/compile.ts';
 import { decide, deniedBuilder, deniedByHost, sentenceOf } from '../policy/evaluate.ts';
+import { isJudgedAtUse } from '../policy/host/index.ts';
 import type { Decision, DecisionInput, Principal } from '../policy/types.ts';
 import { mayHoldDefaults, withDefaults } from '../proxy/engine-defaults.ts';
 import { lookUp } from '../proxy/remake.ts';
+import { resolveReferences } from '../proxy/resolve.ts';
 import type { Holder } from '../proxy/turn.ts';
 import { EMPTY_BODY, headerValue, headerValues } from './arrival.ts';
 import type { BuildJudge } from './builds/judged-build.ts';
@@ -318,7 +320,10 @@ async function resolve(
   trace: Trace,
 ): Promise<EngineCall> {
   const own = trace.tenantCall === undefined ? call : await trace.tenantCall.resolve(trace.tenantCall.filled(call));
-  return lookUp(own, policies, { engine: trace.engine, engineDefaults: parts.engineDefaults });
+  const known = await lookUp(own, policies, { engine: trace.engine, engineDefaults: parts.engineDefaults });
+  if (!parts.plugins().looksUp(known.action)) return known;
+  const open = known.resources.filter((ref) => ref.labels === undefined && isJudgedAtUse(known, ref));
+  return open.length === 0 ? known : resolveReferences(known, open, trace.engine);
 }
 
 const inputOf = (trace: Trace, call: EngineCall): DecisionInput => ({

@@ -34,6 +34,45 @@ describe('no-privileged', () => {
     ['container.create', {}, 'pass'],
     ['container.exec.create', { Privileged: true }, 'deny'],
     ['container.exec.create', { Privileged: false }, 'pass'],
+    ['container.create', { HostConfig: { PidMode: 'HOST' } }, 'deny'],
+    ['container.create', { HostConfig: { IpcMode: 'host' } }, 'deny'],
+    ['container.create', { HostConfig: { UsernsMode: 'host' } }, 'deny'],
+    ['container.create', { HostConfig: { CgroupnsMode: 'host' } }, 'deny'],
+    ['container.create', { HostConfig: { CapAdd: ['ALL'] } }, 'deny'],
+    ['container.create', { HostConfig: { CapAdd: ['cap_sys_admin'] } }, 'deny'],
+    ['container.create', { HostConfig: { CapAdd: ['NET_BIND_SERVICE'] } }, 'pass'],
+    ['container.create', { NetworkingConfig: { EndpointsConfig: { host: {} } } }, 'deny'],
+    ['container.create', { NetworkingConfig: { EndpointsConfig: { web: {} } } }, 'pass'],
+    [
+      'container.create',
+      { HostConfig: { Binds: ['/etc:/x'], PortBindings: { '80/tcp': [{ HostPort: '80' }] } } },
+      'pass',
+    ],
+    ['network.connect', { Container: 'c', EndpointConfig: { NetworkID: 'host' } }, 'deny'],
+    [
+      'service.create',
+      { Name: 's', TaskTemplate: { ContainerSpec: { Image: 'x' }, Networks: [{ Target: 'host' }] } },
+      'deny',
+    ],
+    [
+      'service.create',
+      { Name: 's', TaskTemplate: { ContainerSpec: { Image: 'x' }, Networks: [{ Target: 'web' }] } },
+      'pass',
+    ],
+    [
+      'service.create',
+      { Name: 's', Networks: [{ Target: 'host' }], TaskTemplate: { ContainerSpec: { Image: 'x' } } },
+      'deny',
+    ],
+    ['service.update', { Name: 's', TaskTemplate: { ContainerSpec: { Image: 'x', CapabilityAdd: ['ALL'] } } }, 'deny'],
+    [
+      'service.create',
+      {
+        Name: 's',
+        TaskTemplate: { ContainerSpec: { Image: 'x', Mounts: [{ Type: 'bind', Source: '/', Target: '/h' }] } },
+      },
+      'pass',
+    ],
   ] as const) {
     it(`${action} ${JSON.stringify(body)} is ${expected}`, () => {
       assert.equal(verdict(noPrivileged as unknown as Plugin<never>, action, body).kind, expected);
@@ -69,6 +108,39 @@ describe('bind-mounts', () => {
     ['an inline volume bound to /', inline({ type: 'none', o: 'bind', device: '/' }), 'deny'],
     ['an inline volume bound below the root', inline({ type: 'none', o: 'bind', device: root }), 'pass'],
     ['an inline tmpfs volume', inline({ type: 'tmpfs', device: 'tmpfs' }), 'pass'],
+    ['an inline volume of a relative folder', inline({ type: 'none', o: 'bind', device: 'etc' }), 'deny'],
+    [
+      'an inline overlay of the host',
+      inline({ type: 'overlay', device: 'overlay', o: `lowerdir=/etc:${root}` }),
+      'deny',
+    ],
+    ['an inline tmpfs that is a bind', inline({ type: 'tmpfs', device: '/', o: 'bind' }), 'deny'],
+    ['an inline disk', inline({ type: 'ext4', device: '/dev/sda1' }), 'deny'],
+    ['an inline file system of the kernel', inline({ type: 'proc', device: 'proc' }), 'deny'],
+    ['an inline share of another machine', inline({ type: 'nfs', device: ':/x', o: 'addr=192.0.2.1' }), 'pass'],
+    ['an inline share that is a bind', inline({ type: 'nfs', device: '/etc', o: 'bind' }), 'deny'],
+    [
+      'commas in the target of a mount',
+      create({ Mounts: [{ Type: 'volume', Source: 'v', Target: '/x,volume-opt=device=/etc' }] }),
+      'deny',
+    ],
+    ['a socket below a root', create({ Binds: [`${root}/docker.sock:/x`] }), 'deny'],
+    ['other fields a preset would refuse', create({ Privileged: true, CapAdd: ['ALL'] }), 'pass'],
+    [
+      'a volume with an overlay',
+      ['volume.create', { Name: 'v', DriverOpts: { type: 'overlay', device: 'overlay', o: 'lowerdir=/etc' } }],
+      'deny',
+    ],
+    [
+      'a volume of a relative folder',
+      ['volume.create', { Name: 'v', DriverOpts: { type: 'none', o: 'bind', device: 'etc' } }],
+      'deny',
+    ],
+    [
+      'a volume bound below the root',
+      ['volume.create', { Name: 'v', DriverOpts: { type: 'none', o: 'bind', device: `${root}/sub` } }],
+      'pass',
+    ],
     [
       'a volume bound to /',
       ['volume.create', { Name: 'v', DriverOpts: { type: 'none', o: 'bind', device: '/' } }],
@@ -113,4 +185,55 @@ describe('bind-mounts', () => {
       assert.throws(() => parse(bindMounts as unknown as Plugin<never>, wrong));
     });
   }
+});
+
+describe('the shipped plugins on objects that exist', () => {
+  const shown = (kind: string, name: string, at: string, over: object): AdmissionRequest['resources'][number] =>
+    ({ kind, name, at, ...over }) as AdmissionRequest['resources'][number];
+  const made = (HostConfig: object, mounts: object[] = []) => ({
+    made: { user: '', host: HostConfig, mounts, networks: [], joins: [] },
+  });
+  const judged = (plugin: unknown, body: unknown, resources: AdmissionRequest['resources'], settings: unknown = {}) => {
+    const one = plugin as Plugin<never>;
+    const asked = { ...request('container.create', body), resources };
+    return one.validate?.(
+      asked,
+      context((one.config as { parse(input: unknown): unknown }).parse(settings)),
+    ) as Verdict;
+  };
+  it('no-privileged knows the network of the host by its id, and containers that hold the host', () => {
+    const network = { HostConfig: { NetworkMode: 'beef' } };
+    const by = (resolvedName: string) => [
+      shown('network', 'beef', 'HostConfig.NetworkMode', { id: 'beef', resolvedName }),
+    ];
+    assert.equal(judged(noPrivileged, network, by('host')).kind, 'deny');
+    assert.equal(judged(noPrivileged, network, by('web')).kind, 'pass');
+    const join = { HostConfig: { PidMode: 'container:agent' } };
+    const agent = (host: object) => [shown('container', 'agent', 'HostConfig.PidMode', { id: 'a', ...made(host) })];
+    assert.equal(judged(noPrivileged, join, agent({ PidMode: 'host' })).kind, 'deny');
+    assert.equal(judged(noPrivileged, join, agent({ Privileged: true })).kind, 'deny');
+    assert.equal(judged(noPrivileged, join, agent({ PidMode: '' })).kind, 'pass');
+  });
+  it('bind-mounts knows what volumes and containers bring along', () => {
+    const settings = { roots: [{ path: '/srv/ci', readOnly: true }] };
+    const use = { HostConfig: { Binds: ['v:/v'] } };
+    const volume = (options: object) => [
+      shown('volume', 'v', 'HostConfig.Binds[0]', { id: 'v', driver: { name: 'local', options } }),
+    ];
+    assert.equal(judged(bindMounts, use, volume({ type: 'none', o: 'bind', device: '/etc' }), settings).kind, 'deny');
+    assert.equal(
+      judged(bindMounts, use, volume({ type: 'none', o: 'bind,ro', device: '/srv/ci' }), settings).kind,
+      'pass',
+    );
+    assert.equal(judged(bindMounts, use, volume({}), settings).kind, 'pass');
+    const from = { HostConfig: { VolumesFrom: ['agent'] } };
+    const agent = (source: string) => [
+      shown('container', 'agent', 'HostConfig.VolumesFrom[0]', {
+        id: 'a',
+        ...made({}, [{ type: 'bind', source, target: '/t', readOnly: true, propagation: 'rprivate' }]),
+      }),
+    ];
+    assert.equal(judged(bindMounts, from, agent('/etc'), settings).kind, 'deny');
+    assert.equal(judged(bindMounts, from, agent('/srv/ci/a'), settings).kind, 'pass');
+  });
 });

@@ -30,10 +30,12 @@ export interface HostRulesGateway {
 export async function startHostRules(
   socket: string,
   policies: Readonly<Record<string, string>>,
+  settings: Readonly<Record<string, unknown>> = {},
 ): Promise<HostRulesGateway> {
   const names = Object.keys(policies);
   const gateway = await startGateway({
     engine: socket,
+    settings,
     unix: names.map((name) => ({ name: `s-${name}`, identity: `i-${name}` })),
   });
   for (const [name, rules] of Object.entries(policies)) {

@@ -65,6 +65,7 @@ export function readDescription(told: Json): Described {
         actions,
         ...(isTexts(match.class) ? { class: match.class as ('read' | 'write' | 'admin')[] } : {}),
         ...(isTexts(resources) ? { resources } : {}),
+        ...(match.objects === true ? { objects: true } : {}),
       },
       needs,
       hooks: hooks as readonly Hook[],
