@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { OPERATIONS } from '../../src/engine/classify.ts';
 import { decodeBody } from '../../src/engine/decode.ts';
@@ -102,6 +103,21 @@ test('structs that decide what a container reaches are marked', () => {
   ]) {
     assert.equal(structs.get(name)?.secure, false, name);
   }
+});
+
+/** Request structs of the Go module github.com/moby/moby/api v1.56.0: the newest API judged, with all it added since 1.51. */
+test('every field of a request of the newest API served has its place in the schema', () => {
+  const rows = readFileSync(new URL('./engine-fields.tsv', import.meta.url), 'utf8')
+    .trimEnd()
+    .split('\n');
+  const structs = allStructs();
+  for (const row of rows) {
+    const [name = '', names = ''] = row.split('\t');
+    const known = structs.get(name);
+    assert.ok(known !== undefined, name);
+    for (const field of names.split(' ')) assert.ok(known.folded.has(foldKey(field)), `${name}.${field}`);
+  }
+  assert.ok(rows.length > 40);
 });
 
 /** Field names in the order of the API reference, of structs where a missing one would be a hole. */

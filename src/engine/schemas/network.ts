@@ -53,7 +53,7 @@ export const networkCreateRequest = struct('NetworkCreateRequest', {
   Attachable: bool,
   Ingress: bool,
   ConfigOnly: bool,
-  ConfigFrom: struct('ConfigReference', { Network: text }, secure),
+  ConfigFrom: struct('NetworkConfigReference', { Network: text }, secure),
   Options: textMap,
   Labels: textMap,
 });

@@ -132,6 +132,22 @@ async function main() {
     await made.remove({ force: true });
     return said;
   });
+  await tell('attach with hijack and standard input', async () => {
+    const made = await docker.createContainer({
+      Image: IMAGE,
+      Cmd: ['cat'],
+      OpenStdin: true,
+      StdinOnce: true,
+      AttachStdin: true,
+      HostConfig: { NetworkMode: 'none' },
+    });
+    const stream = await made.attach({ stream: true, stdin: true, stdout: true, stderr: true, hijack: true });
+    await made.start();
+    stream.end('through the hijacked connection\n');
+    const said = await demux(stream);
+    await made.remove({ force: true });
+    return said;
+  });
   await tell('stats', async () =>
     Object.keys(await box.stats({ stream: false }))
       .sort()
