@@ -122,6 +122,7 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
     if (leases.length > 0) trace.tenantCall.lease(Math.min(...leases));
     if (call.action === 'image.load') call = await load(call, trace.tenantCall, policies, trace);
     trace.tenantCall.registryAuth = headerValues(arrival.rawHeaders, 'x-registry-auth')[0];
+    trace.tenantCall.isUnread = trace.decision?.isUnread === true;
     call = await trace.tenantCall.reserve(call);
     trace.call = call;
     trace.ledger = trace.tenantCall.reserved;

@@ -8,6 +8,7 @@ import { after, before, describe, it } from 'node:test';
 import { framed } from '../../src/buildkit/grpc.ts';
 import { type Message, textOf, writeMessage } from '../../src/buildkit/protobuf.ts';
 import { clientEnv } from '../clients/channels.ts';
+import { admin } from '../support/admin.ts';
 import { CLI_PLUGINS, dockerDirect, ENGINE, IMAGE, skipWithoutCli } from '../support/engine.ts';
 import { docker, type Ran } from '../support/gateway.ts';
 import { IS_DENO } from '../support/runtime.ts';
@@ -422,6 +423,27 @@ describe('tenants attack each other through BuildKit', { skip }, () => {
       assert.equal(ran.code, 0, ran.stderr);
       assert.ok(ran.stderr.includes(text), ran.stderr);
     }
+  });
+
+  it('a quota of builds counts builds, not the connections they come on', async () => {
+    const slow = context('quota', `FROM ${IMAGE}\nRUN sleep 8 && echo ${PREFIX}\n`);
+    await admin(two.gateway, 'PATCH', '/tenants/blue', { quota: { builds: 1 } });
+    const first = build('bob', '--no-cache', slow);
+    await until('the first build', async () => {
+      const { messages } = { messages: await historyOf(direct, { ActiveOnly: true, EarlyExit: true }) };
+      return messages.length > 0 ? true : undefined;
+    });
+    const second = await build('bob', '--no-cache', context('made', `FROM ${IMAGE}\nRUN true\n`));
+    assert.notEqual(second.code, 0);
+    assert.match(second.stderr, /the quota of tenant blue is 1 build at once/);
+    assert.equal((await first).code, 0, (await first).stderr);
+    assert.equal((await build('bob', context('made', `FROM ${IMAGE}\nRUN true\n`))).code, 0);
+    await admin(two.gateway, 'PATCH', '/tenants/blue', { quota: { builds: null, 'image-bytes': 1 } });
+    const over = await build('bob', '-t', `${PREFIX}-over`, context('made', `FROM ${IMAGE}\nRUN echo 2 > /x\n`));
+    assert.notEqual(over.code, 0);
+    assert.match(over.stderr, /quota of tenant blue/);
+    await admin(two.gateway, 'PATCH', '/tenants/blue', { quota: { 'image-bytes': 1e10 } });
+    assert.equal((await build('bob', context('made', `FROM ${IMAGE}\nRUN echo 2 > /x\n`))).code, 0);
   });
 
   it('the engine is there after all of it, and the build of alice ended well', async () => {

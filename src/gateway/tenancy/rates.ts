@@ -35,10 +35,15 @@ export class Rates {
   /**
    * Counts a call that lasts; the result ends the counting.
    *
+   * @param kinds what it counts as: a classic build is a build and a stream
    * @throws {GatewayError} `rate-limited` when there are as many as there may be
    */
-  enter({ tenant, subject }: Tenanted, operation: Operation, limits: TenantLimits): (() => void) | undefined {
-    if (operation.stream === 'none') return undefined;
+  enter(
+    { tenant, subject }: Tenanted,
+    kinds: readonly ('builds' | 'streams')[],
+    limits: TenantLimits,
+  ): (() => void) | undefined {
+    if (kinds.length === 0) return undefined;
     const taken: string[] = [];
     const release = (): void => {
       for (const key of taken.splice(0)) {
@@ -47,7 +52,7 @@ export class Rates {
         else this.#atOnce.set(key, left);
       }
     };
-    for (const kind of operation.resource === 'build' ? (['builds', 'streams'] as const) : (['streams'] as const)) {
+    for (const kind of kinds) {
       for (const [key, most, whose] of [
         [`${kind}\nt\n${tenant}`, limits.quota[kind], `tenant ${tenant}`],
         [`${kind}\ni\n${tenant}\n${subject}`, limits.identityQuota[kind], `identity ${subject} of tenant ${tenant}`],

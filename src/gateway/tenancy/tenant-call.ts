@@ -1,6 +1,6 @@
 // One call of a tenant's: which serving it gets, whose objects it may name, what it reserves in the ledger before the engine
 // hears of it, and what the ledger learns from the outcome.
-import type { EngineCall, Operation } from '../../engine/types.ts';
+import type { EngineCall } from '../../engine/types.ts';
 import { GatewayError } from '../../errors.ts';
 import { type Serving, servingOf } from '../../ledger/actions.ts';
 import { type LedgerEntry, newEntry, type Owner } from '../../ledger/entry.ts';
@@ -126,7 +126,7 @@ export class TenantCall implements View {
    * @throws {GatewayError} `conflict` for a name that is not the tenant's to take, `quota-exceeded`, `rate-limited`
    */
   async reserve(call: EngineCall): Promise<EngineCall> {
-    this.#enter(call.operation);
+    this.#enter(call);
     const { call: stamped, pending } = await reserve(call, this);
     // Between the questions to the engine and this line another call may have taken a name; from here on nobody can.
     for (const { kind, id, isPulled } of pending) {
@@ -161,11 +161,14 @@ export class TenantCall implements View {
     return [entry];
   }
 
-  #enter(operation: Operation): void {
+  #enter(call: EngineCall): void {
     if (this.limits === undefined) return;
-    const leave = this.state.rates.enter(this.owner, operation, this.limits);
+    const leave = this.state.rates.enter(this.owner, countedAs(call, this.isUnread), this.limits);
     if (leave !== undefined) this.#leave.push(leave);
   }
+
+  /** A door of BuildKit that passes unread: every build behind it is one with its connection. */
+  isUnread = false;
 
   /** What this call makes is removed after this time, in ms. */
   lease(ms: number): void {
@@ -223,4 +226,12 @@ export class TenantCall implements View {
     for (const release of this.#release) release();
     this.#release = [];
   }
+}
+
+/** What a call counts as while it lasts. A build with BuildKit is a call of its own on connections that are streams. */
+function countedAs({ operation, build }: EngineCall, isUnread: boolean): readonly ('builds' | 'streams')[] {
+  if (build !== undefined) return ['builds'];
+  if (operation.stream === 'none') return [];
+  if (operation.resource !== 'build' || (operation.stream === 'h2c' && !isUnread)) return ['streams'];
+  return ['builds', 'streams'];
 }
