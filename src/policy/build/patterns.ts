@@ -19,10 +19,15 @@ export function compileSources(sources: readonly string[]): NameTest {
   return (identifier) => tests.some((test) => test(identifier));
 }
 
-/** The globs a source pattern stands for. */
+/**
+ * The globs a source pattern stands for. The engine looks a tag up before it judges it, and then names it with its digest: an
+ * image that is named by its tag is also allowed by any digest of its repository.
+ */
 export function variantsOf(text: string): readonly string[] {
   const pattern = sourcePattern(text);
-  return pattern.endsWith(':*') && !text.endsWith('*') ? [pattern, `${pattern.slice(0, -2)}@*`] : [pattern];
+  if (!pattern.startsWith(IMAGE) || pattern.includes('@')) return [pattern];
+  if (pattern.endsWith(':*') && !text.endsWith('*')) return [pattern, `${pattern.slice(0, -2)}@*`];
+  return pattern.endsWith('*') ? [pattern] : [pattern, `${pattern}@*`];
 }
 
 /** Globs as a regular expression of Go that matches the whole identifier. */
