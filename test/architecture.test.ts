@@ -14,7 +14,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   engine: ['errors'],
   policy: ['engine', 'errors'],
   identity: ['policy', 'engine', 'errors', 'runtime'],
-  admission: ['policy', 'engine', 'errors', 'runtime'],
+  admission: ['policy', 'engine', 'errors', 'runtime', 'log'],
   ledger: ['policy', 'engine', 'errors'],
   buildkit: ['policy', 'engine', 'errors'],
   audit: ['policy', 'engine', 'errors', 'store'],

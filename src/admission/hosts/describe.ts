@@ -100,6 +100,8 @@ export const grantsNeeded = ({ needs }: PluginDescription): readonly string[] =>
 
 /** @throws {PluginRefused} naming what is not granted, and how to */
 export function checkGrants(description: PluginDescription, granted: Grants): void {
+  // `plugin test` and `plugin try` grant what is asked for: nothing real is behind it there.
+  if (granted.has('*')) return;
   const missing = grantsNeeded(description).filter((need) => !granted.has(need));
   if (missing.length === 0) return;
   no(`it needs ${missing.join(', ')}, which is not granted: write needs: [${grantsNeeded(description).join(', ')}]`);
