@@ -23,8 +23,11 @@ export const SEPARATION: ReadonlySet<string> = new Set([
   'icc-on',
   'debug-on',
   'experimental-on',
+  'read-only-shallow',
 ]);
 
+/** First API version, as a minor number, in which a read-only bind is read-only below mounts in it too: Docker 25. */
+const RECURSIVE_READ_ONLY_MINOR = 44;
 /** Clocks may differ this much, in ms, before tokens and certificates suffer. */
 const MAX_SKEW_MS = 30_000;
 /** Certificates are spoken of this long before they end, in ms. Client certificates live for hours: a quarter of that. */
@@ -320,6 +323,14 @@ function judgeIsolation(engine: EngineFacts, add: Add): void {
       'engine-open-on-tcp',
       (open.split('\n')[0] as string).replace(/\.$/, ''),
       'take the tcp:// address out of hosts in daemon.json, or give it tlsverify: it goes around the gateway',
+    );
+  const newest = minor(engine.apiVersion);
+  if (newest !== undefined && newest < RECURSIVE_READ_ONLY_MINOR)
+    add(
+      'advice',
+      'read-only-shallow',
+      `a folder mounted read-only is writable where other mounts lie below it (API 1.${newest})`,
+      'update the engine to Docker 25 or newer; until then policies that list a folder as read-only refuse it',
     );
   if (options !== undefined) {
     if (!has('userns') && !has('rootless'))

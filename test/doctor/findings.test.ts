@@ -206,9 +206,16 @@ const ROWS: readonly Row[] = [
   [
     'an engine too old to be served',
     unix({ role: 'engine', engine: { ...ENGINE, apiVersion: '1.39' }, served: { min: 40, max: 56 } }),
-    ['engine-too-old'],
+    ['engine-too-old', 'read-only-shallow'],
     /apiVersions\.min/,
   ],
+  [
+    'an engine whose read-only binds are shallow',
+    unix({ engine: { ...ENGINE, apiVersion: '1.43' } }),
+    ['read-only-shallow', 'well'],
+    /Docker 25/,
+  ],
+  ['an engine whose read-only binds are not', unix({ engine: { ...ENGINE, apiVersion: '1.44' } }), ['well']],
   [
     'an engine too new to be served',
     unix({ role: 'engine', engine: { ...ENGINE, minApiVersion: '1.44' }, served: { min: 40, max: 43 } }),

@@ -157,6 +157,37 @@ describe('old API versions', { skip: skipWithoutCli }, () => {
     }
   });
 
+  it('mounts below a read-only folder are read-only for an old client too', {
+    skip: process.getuid?.() !== 0,
+  }, async () => {
+    await gateway.policy('read-only-root', READ_ONLY);
+    const token = await gateway.token('ro', 'read-only-root');
+    const { mkdirSync } = await import('node:fs');
+    const { execFileSync } = await import('node:child_process');
+    mkdirSync('/srv/dg-old/sub', { recursive: true });
+    execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', '/srv/dg-old/sub']);
+    try {
+      for (const version of ['/v1.24', '/v1.43', '/v1.44', '']) {
+        const answer = await fetch(`http://127.0.0.1:${gateway.port}${version}/containers/create`, {
+          method: 'POST',
+          headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+          body: JSON.stringify({
+            Image: IMAGE,
+            Cmd: ['sh', '-c', 'touch /x/sub/f 2>/dev/null && echo WROTE || echo READ-ONLY'],
+            HostConfig: { ...QUIET, Binds: ['/srv/dg-old:/x:ro'] },
+          }),
+        });
+        const { Id } = (await answer.json()) as { Id: string };
+        await direct('POST', `/containers/${Id}/start`);
+        await direct('POST', `/containers/${Id}/wait`);
+        assert.match((await direct('GET', `/containers/${Id}/logs?stdout=1`)).text, /READ-ONLY/, version);
+        await direct('DELETE', `/containers/${Id}?force=1`);
+      }
+    } finally {
+      execFileSync('umount', ['/srv/dg-old/sub']);
+    }
+  });
+
   it('a service’s limits are not lost to its version', async () => {
     await gateway.policy('services', SERVICES);
     const token = await gateway.token('svc', 'services');
