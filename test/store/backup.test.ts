@@ -35,6 +35,10 @@ describe('dockgate backup and restore', () => {
       const json = (value: unknown, status = 200): void =>
         r.answer(status, JSON.stringify(value), ['Content-Type: application/json']);
       if (r.target.includes('/events')) return;
+      if (r.target.endsWith('/version')) {
+        json({ ApiVersion: '1.47', MinAPIVersion: '1.24', Components: [{ Name: 'Engine', Version: '27.0' }] });
+        return;
+      }
       if (r.target.includes('/containers/create')) {
         const { Labels } = JSON.parse((await r.body).toString()) as { Labels: object };
         const Id = randomBytes(32).toString('hex');
