@@ -243,7 +243,7 @@ describe('planBuild()', () => {
     assert.equal(
       planned(text).sent,
       'ARG T=1\nFROM docker.io/library/busybox:1 AS one\nRUN a &&     b\\\\c "d  e"\nFROM one\n' +
-        'COPY --from=one --chown=1:1 a b /c/\nADD ["x y", "/z"]\nCMD ["sh"]\n',
+        'copy --from=one --chown=1:1 a b /c/\nADD ["x y", "/z"]\ncmd ["sh"]\n',
     );
   });
   it('keeps another escape character', () => {

@@ -6,6 +6,8 @@ import { isSpace, splitBlanks, trimEnd, trimStart } from './words.ts';
 export interface Instruction {
   /** In upper case. */
   readonly name: string;
+  /** The name as it stands: an image shows its triggers so. */
+  readonly written: string;
   readonly flags: readonly Flag[];
   /** The rest of the line, without white space around it. */
   readonly rest: string;
@@ -58,7 +60,7 @@ export function readInstruction({ number, text }: Line, escaping: string): Instr
     refuseLine(number, `${name} has no flag --${flag.name.slice(0, 40)}`);
   }
   if (rest.startsWith('--')) refuseLine(number, `${JSON.stringify(rest.slice(0, 40))} stands where a flag could`);
-  const instruction: Instruction = { name, flags, rest, line: number };
+  const instruction: Instruction = { name, written, flags, rest, line: number };
   refuseHereDocument(instruction);
   return instruction;
 }
@@ -124,9 +126,9 @@ function isInQuotes(text: string): boolean {
 }
 
 /** An instruction as one line. */
-export function renderInstruction({ name, flags, rest, line }: Instruction, escaping: '\\' | '`'): string {
+export function renderInstruction({ written, flags, rest, line }: Instruction, escaping: '\\' | '`'): string {
   const words = [
-    name,
+    written,
     ...flags.map(({ name: flag, value }) => (value === undefined ? `--${flag}` : `--${flag}=${value}`)),
   ];
   if (rest !== '') words.push(rest);

@@ -161,7 +161,7 @@ class Plan {
     const labels = Object.entries(this.#options.labels ?? {});
     if (labels.length === 0) return [];
     const rest = labels.map(([key, value]) => `${key}=${JSON.stringify(value)}`).join(' ');
-    return [{ name: 'LABEL', flags: [], rest, line }];
+    return [{ name: 'LABEL', written: 'LABEL', flags: [], rest, line }];
   }
 
   /**
@@ -329,9 +329,8 @@ const splitVariable = (text: string): readonly [string, string] => {
   return equals < 0 ? [text, ''] : [text.slice(0, equals), text.slice(equals + 1)];
 };
 
-/** The name of an instruction in upper case and one blank behind it, as a trigger would be written again. */
-const canonicalTrigger = (text: string): string =>
-  text.replace(/^(\S+)[\t ]+/, (_all, name: string) => `${name.toUpperCase()} `);
+/** One blank behind the name of an instruction, as a trigger would be written again. */
+const canonicalTrigger = (text: string): string => text.replace(/^(\S+)[\t ]+/, '$1 ');
 
 /** Whether two words of a flag name the same. */
 function isSameName(sent: string | undefined, written: string | undefined): boolean {
