@@ -20,6 +20,8 @@ describe("a tenant's list of containers", () => {
       else if (r.target.includes('/images/'))
         r.answer(200, '{"Id":"sha256:1","RepoTags":["busybox:latest"]}', JSON_TYPE);
       else if (/containers\/[0-9a-f]{64}\/json/.test(r.target)) r.answer(200, '{"Mounts":[]}', JSON_TYPE);
+      else if (r.target.includes('/version'))
+        r.answer(200, '{"ApiVersion":"1.51","MinAPIVersion":"1.24","Components":[{"Name":"Engine"}]}', JSON_TYPE);
       else r.answer(200, r.target.includes('/volumes') ? '{"Volumes":[]}' : '[]', JSON_TYPE);
     });
     at = await openEmbedded(engine.url);
