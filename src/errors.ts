@@ -88,6 +88,7 @@ export const ERROR_CODES = {
   conflict: { status: 409, title: 'It already exists' },
   'input-invalid': { status: 422, title: 'The input is not valid' },
   'config-invalid': { status: 500, title: 'The configuration is not valid' },
+  'media-type-unsupported': { status: 415, title: 'The media type is not served' },
   'store-newer': { status: 500, title: 'The database belongs to a newer version' },
   'store-corrupt': { status: 500, title: 'The database is damaged' },
   'store-locked': { status: 500, title: 'Another process holds the data folder' },

@@ -272,12 +272,12 @@ export const parseQuery = <T>(type: z.ZodType<T>, url: string): T => {
 /**
  * Reads a JSON body. The content type must be JSON: a page in somebody's browser cannot send that across sites unasked.
  *
- * @throws {GatewayError} `content-type-unsupported`, `body-too-large`, `body-malformed`; {InputError}
+ * @throws {GatewayError} `media-type-unsupported`, `body-too-large`, `body-malformed`; {InputError}
  */
 export const parseBody = async <T>(type: z.ZodType<T>, request: Request): Promise<T> => {
   const contentType = request.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase();
   if (contentType !== 'application/json') {
-    throw new GatewayError('content-type-unsupported', 'send a JSON body with Content-Type: application/json');
+    throw new GatewayError('media-type-unsupported', 'send a JSON body with Content-Type: application/json');
   }
   const chunks: Uint8Array[] = [];
   let length = 0;
