@@ -91,6 +91,7 @@ const alone = await build({
   entryPoints: {
     plugin: 'src/plugin.ts',
     guest: 'src/admission/hosts/guest.ts',
+    'sandbox-face': 'src/admission/sandbox-face.ts',
     ...Object.fromEntries(globSync('plugins/*.ts').map((path) => [path.replace(/\.ts$/, ''), path])),
   },
   bundle: true,

@@ -38,11 +38,17 @@ export function javascriptOf(path: string, source: string): string {
   }
 }
 
-/** The module that answers `import ... from 'dockgate/plugin'`. */
-function facePath(): string {
-  for (const name of ['../plugin.ts', './plugin.js']) {
+/** The module that answers `import ... from 'dockgate/plugin'` in the sandbox, and the folder of all that this program gives. */
+function face(): { readonly path: string; readonly root: string } {
+  for (const [name, root] of [
+    ['./sandbox-face.ts', '..'],
+    ['./sandbox-face.js', '.'],
+  ] as const) {
     const path = fileURLToPath(new URL(name, import.meta.url));
-    if (existsSync(path)) return path;
+    if (existsSync(path)) {
+      const real = realpathSync(path);
+      return { path: real, root: resolve(dirname(real), root) };
+    }
   }
   throw new ModuleFault('the module dockgate/plugin of this program is missing: install it again');
 }
@@ -58,7 +64,7 @@ function facePath(): string {
 export async function collectModules(entry: string, reach: 'own' | 'system' = 'own'): Promise<Modules> {
   await init;
   const start = entryOf(entry);
-  const face = realpathSync(facePath());
+  const ours = face();
   const sources: Record<string, string> = Object.create(null);
   const links: Record<string, string> = Object.create(null);
   const hashes: [string, string][] = [];
@@ -71,9 +77,8 @@ export async function collectModules(entry: string, reach: 'own' | 'system' = 'o
     bytes += raw.length;
     if (hashes.length >= MAX_MODULES || bytes > MAX_BYTES)
       throw new ModuleFault(`the plugin has more than ${MAX_MODULES} modules or ${MAX_BYTES} bytes`);
-    const isOurs = path === face || isBelow(path, dirname(face));
     // What this program gives is pinned with the program.
-    if (!isOurs)
+    if (!isBelow(path, ours.root))
       hashes.push([
         relative(dirname(start), path).split(sep).join('/'),
         createHash('sha256').update(raw).digest('hex'),
@@ -82,7 +87,7 @@ export async function collectModules(entry: string, reach: 'own' | 'system' = 'o
     sources[path] = source;
     for (const specifier of importsOf(path, source, reach)) {
       if (reach === 'system' && !specifier.startsWith('.') && !isAbsolute(specifier)) continue;
-      const found = specifier === 'dockgate/plugin' ? face : resolveImport(path, specifier);
+      const found = specifier === 'dockgate/plugin' ? ours.path : resolveImport(path, specifier);
       links[`${path}\n${specifier}`] = found;
       open.push(found);
     }
