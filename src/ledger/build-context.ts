@@ -40,8 +40,9 @@ export async function* judgedContext(
         yield* plainFile(entry, content);
         continue;
       }
+      // Kept back, it would come after what replaces it.
+      if (other !== undefined && entry.path === 'dockerfile') throw refuseArchive('it has dockerfile twice');
       if (entry.path === 'dockerfile' && dockerfile === 'Dockerfile' && !isJudged && entry.type === 'file') {
-        if (other !== undefined) throw refuseArchive('it has dockerfile twice');
         other = { entry, content: await whole(entry, reader) };
         continue;
       }

@@ -139,7 +139,8 @@ function dockerfileOf(next: () => number): string {
         out = out.slice(0, at) + cut() + out.slice(at);
       }
       if (chance(0.1)) out = pick(ODD) + out;
-      if (chance(0.1)) out += pick([' ', '\t', ...ODD, escaping, `${escaping} `]);
+      // What follows a trigger stays with it, and means nothing when it runs.
+      if (!/onbuild/i.test(line) && chance(0.1)) out += pick([' ', '\t', ...ODD, escaping, `${escaping} `]);
       return out;
     })
     .join(chance(0.15) ? '\r\n' : '\n');

@@ -187,6 +187,11 @@ describe('judgedContext()', () => {
       'a/Df',
     ],
     ['a file in place of its folder', [tarEntry('a/Df', 'FROM b'), tarEntry('a', 'x')], /a is no folder/, 'a/Df'],
+    [
+      'a dockerfile that a link replaces',
+      [tarEntry('dockerfile', 'b'), tarEntry('dockerfile', '', '2', 'd')],
+      /dockerfile twice/,
+    ],
     ['a name that leads out', [tarEntry('../Dockerfile', 'FROM b')], /leads out/],
     ['a name that leads out and in again', [DOCKERFILE, tarEntry('d/../Dockerfile', 'FROM b')], /leads out/],
     ['a device', [tarEntry('dev', '', '3')], /a device/],
