@@ -4,7 +4,10 @@ import type { ExplainInput, Explanation } from './admin/services.ts';
 import { toCall } from './engine/call.ts';
 import { classify } from './engine/classify.ts';
 import { bodyKindOfTarget, decodeBody } from './engine/decode.ts';
+import { RECURSIVE_READ_ONLY_MINOR } from './engine/field-versions.ts';
 import type { EngineCall, ResourceRef } from './engine/types.ts';
+import { settleNames } from './gateway/settle-names.ts';
+import { raisedTo, settleVersion } from './gateway/settle-version.ts';
 import type { Authenticator } from './identity/authenticate.ts';
 import type { PolicySet } from './policy/compile.ts';
 import { decide } from './policy/evaluate.ts';
@@ -50,11 +53,19 @@ export async function explainRequest({ as, request }: ExplainInput, parts: Expla
       : decodeBody(target, bytes.length === 0 ? [] : ['application/json'], bytes);
   const policies = parts.policies.forPrincipal(principal);
   // What is yet to be made is not what has its name now.
-  let call = withNew(await lookUp(withNew(toCall(target, body), request), policies, parts), request);
+  const { engine, engineDefaults, apiVersions } = parts;
+  const versions = { engine, engineDefaults, maxMinor: apiVersions.maxMinor };
+  const asked = await settleNames(await settleVersion(toCall(target, body), versions), engine);
+  let call = withNew(await lookUp(withNew(asked, request), policies, parts), request);
   let input = { principal, call, source: 'explain', at: parts.at };
   if (mayHoldDefaults(call) && decide(policies, input).effect === 'deny') {
     call = await withDefaults(call, parts);
     input = { ...input, call };
+  }
+  if (decide(policies, input).effect === 'deny') {
+    const raised = await raisedTo(RECURSIVE_READ_ONLY_MINOR, call, versions);
+    if (raised !== undefined && decide(policies, { ...input, call: raised }).effect !== 'deny')
+      input = { ...input, call: raised };
   }
   const explanation = explain(policies, input);
   return { decision: decide(policies, input), text: renderExplanation(explanation), steps: explanation };
