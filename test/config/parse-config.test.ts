@@ -47,7 +47,7 @@ test('only engine is required; everything else has a default', () => {
     issuers: [],
     hostNames: [],
     apiVersions: { min: '1.24' },
-    tenants: { sharedImages: ['*'], refreshShared: false },
+    tenants: { sharedImages: ['*'], refreshShared: false, distrust: false },
   });
 });
 
