@@ -204,7 +204,7 @@ async function policyFor({ grant, hidden, hiddenIds }: Granted, desk: Desk): Pro
   if (policy === undefined || (await desk.enforcesSources())) return policy;
   throw new Refusal(
     'failed-precondition',
-    'denied: the BuildKit of this engine cannot be held to a list of sources (it takes 23.0 or newer); build with DOCKER_BUILDKIT=0',
+    'denied: the BuildKit of this engine cannot be held to a list of sources (it takes Docker 25.0 or newer); build with DOCKER_BUILDKIT=0',
   );
 }
 

@@ -4,6 +4,7 @@
 import type * as Http2 from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { isPlainSocket } from '../runtime/plain-socket.ts';
 import { FrameReader, framed, Refusal, refusalHead } from './grpc.ts';
 import { headersOf, type RawHeaders } from './headers.ts';
 import { PlainStream } from './plain-stream.ts';
@@ -57,6 +58,8 @@ export const RELAY_LIMITS: RelayLimits = { maxStreams: 128, messageTimeoutMs: 60
 /** Window of a stream and of a connection, in bytes: what may be on its way before the reader has taken it. */
 const STREAM_WINDOW = 1024 * 1024;
 const CONNECTION_WINDOW = 8 * 1024 * 1024;
+/** What a slow reader may leave in a stream's buffer before its writer is paused, in bytes. To wait for each piece costs half the speed. */
+const HELD_BYTES = 512 * 1024;
 /** Most bytes of half-read requests of one connection, and of all. */
 const MAX_HELD_BYTES = 48 * 1024 * 1024;
 const MAX_HELD_BYTES_OF_ALL = 384 * 1024 * 1024;
@@ -84,12 +87,15 @@ export interface Relayed {
  * @param far the peer that serves them
  * @param callerIs which of the two is the caller, to tell who went away
  */
-export function relay(
+export async function relay(
   near: Duplex,
   far: Duplex,
   door: Door,
   { signal, callerIs, limits = RELAY_LIMITS }: { signal: AbortSignal; callerIs: 'near' | 'far'; limits?: RelayLimits },
 ): Promise<Relayed> {
+  // Without a wait where none is needed: what a peer says meanwhile would have no reader.
+  const taken = [near, far].filter(isPlainSocket);
+  if (taken.length > 0) await Promise.all(taken.map(written));
   return new Promise((resolve) => {
     for (const socket of [near, far]) {
       (socket as Socket).setTimeout?.(0);
@@ -97,11 +103,11 @@ export function relay(
       socket.on('error', () => socket.destroy());
     }
     const client = http2().connect('http://buildkit', {
-      createConnection: () => new PlainStream(far),
+      createConnection: () => carried(far),
       settings: { initialWindowSize: STREAM_WINDOW, enablePush: false },
       maxHeaderListPairs: 400,
     });
-    const server = http2().performServerHandshake(new PlainStream(near), {
+    const server = http2().performServerHandshake(carried(near), {
       settings: { initialWindowSize: STREAM_WINDOW, maxConcurrentStreams: limits.maxStreams },
       ...HOSTILE_LIMITS,
     });
@@ -145,6 +151,30 @@ export function relay(
   });
 }
 
+/**
+ * Waits until a socket has written what it was given: HTTP/2 takes over what is below a socket, and a write that ends under its
+ * hands ends the process (node 24.21: assertion is_write_in_progress).
+ */
+function written(socket: Duplex): Promise<void> {
+  return new Promise((resolve) => {
+    if (socket.destroyed || socket.writableLength === 0) {
+      resolve();
+      return;
+    }
+    const done = () => {
+      socket.off('close', done);
+      // The callback runs inside the end of the write itself.
+      setImmediate(resolve);
+    };
+    socket.once('close', done);
+    socket.write(NOTHING, done);
+  });
+}
+const NOTHING = new Uint8Array(0);
+
+/** A plain socket as it is; any other as a stream: see PlainStream. */
+const carried = (socket: Duplex): Duplex => (isPlainSocket(socket) ? socket : new PlainStream(socket));
+
 /** A session tells of its end, or its socket does: on one runtime the one, on the other the other. */
 function onceClosed(session: Http2.Http2Session, socket: Duplex, then: () => void): void {
   let isTold = false;
@@ -156,6 +186,8 @@ function onceClosed(session: Http2.Http2Session, socket: Duplex, then: () => voi
   };
   session.on('close', tell);
   socket.on('close', tell);
+  // A peer that says no more reads no more either; one runtime leaves the session open then.
+  socket.on('end', tell);
   if (session.closed || session.destroyed || socket.destroyed) tell();
 }
 
@@ -326,7 +358,7 @@ function forward(
 
 function pass(stream: Http2.ServerHttp2Stream, upstream: Http2.ClientHttp2Stream, door: Door): void {
   stream.on('data', (piece: Buffer) => {
-    if (upstream.write(piece)) return;
+    if (upstream.write(piece) || upstream.writableLength < HELD_BYTES) return;
     stream.pause();
     upstream.once('drain', () => stream.resume());
   });
@@ -375,7 +407,7 @@ function answer(
     stream.respond({ ':status': status, ...head.forSending() }, { waitForTrailers: true });
     stream.on('wantTrailers', () => stream.sendTrailers(trailers?.forSending() ?? {}));
     const write = (piece: Uint8Array) => {
-      if (stream.write(piece)) return;
+      if (stream.write(piece) || stream.writableLength < HELD_BYTES) return;
       upstream.pause();
       stream.once('drain', () => upstream.resume());
     };
