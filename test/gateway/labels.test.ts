@@ -51,7 +51,12 @@ describe('labels', () => {
   let at: EmbeddedTestGateway;
   let token: string;
   before(async () => {
-    engine = await startScriptedEngine((r) => r.answer(201, '{"Id":"x"}', ['Content-Type: application/json']));
+    const type = ['Content-Type: application/json'];
+    engine = await startScriptedEngine((r) =>
+      r.target.includes('/version')
+        ? r.answer(200, '{"ApiVersion":"1.51","MinAPIVersion":"1.24","Components":[{"Name":"Engine"}]}', type)
+        : r.answer(201, '{"Id":"x"}', type),
+    );
     at = await openEmbedded(engine.url);
     token = await at.token('op');
   });

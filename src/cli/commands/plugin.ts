@@ -25,6 +25,11 @@ interface PluginView {
 /** What a tier keeps a plugin from, in a word. */
 const tierOf = ({ tier }: PluginView): string => (tier === 'trusted' ? 'trusted (not contained)' : (tier ?? ''));
 
+const figuresOf = ({ figures }: PluginView): readonly string[] =>
+  [figures?.calls, figures?.denials, figures?.faults, figures?.p50Us, figures?.p99Us, figures?.breaker].map((one) =>
+    String(one ?? '-'),
+  );
+
 const list = (): Command =>
   new Command('list')
     .alias('ls')
@@ -33,23 +38,24 @@ const list = (): Command =>
     .action(async (_options: object, command: Command) => {
       const { plugins } = await (await gatewayOf(command)).call<{ plugins: PluginView[] }>('GET', '/plugins');
       if (optionsOf(command).json) return printJson(plugins);
+      const told = plugins.some(({ tier }) => tier !== undefined);
       return print(
         table(
-          ['NAME', 'VERSION', 'TIER', 'PHASES', 'ACTIONS', 'CALLS', 'DENIALS', 'FAULTS', 'P50 US', 'P99 US', 'BREAKER'],
+          [
+            'NAME',
+            'VERSION',
+            ...(told ? ['TIER', 'CALLS', 'DENIALS', 'FAULTS', 'P50 US', 'P99 US', 'BREAKER'] : []),
+            'PHASES',
+            'ACTIONS',
+            'DESCRIPTION',
+          ],
           plugins.map((one) => [
             one.name,
             one.version,
-            tierOf(one),
+            ...(told ? [tierOf(one), ...figuresOf(one)] : []),
             one.phases.join(','),
             one.actions.join(','),
-            ...[
-              one.figures?.calls,
-              one.figures?.denials,
-              one.figures?.faults,
-              one.figures?.p50Us,
-              one.figures?.p99Us,
-            ].map((figure) => (figure === undefined ? '-' : String(figure))),
-            one.figures?.breaker ?? '',
+            one.description,
           ]),
         ),
       );
