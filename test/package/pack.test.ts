@@ -26,6 +26,8 @@ import { until } from '../support/until.ts';
 const NPM = npmFolder();
 const skip: false | string = IS_DENO ? 'shown on Node' : NPM === undefined ? 'no npm here' : false;
 const BIN = join(ROOT, 'node_modules/.bin');
+/** Deno itself: npm's `deno` is a script that starts it, and a signal to that script never reaches it. */
+const DENO = join(ROOT, 'node_modules/deno/deno');
 
 describe('the packed package', { skip }, () => {
   const home = mkdtempSync(join(tmpdir(), 'dg-pack-'));
@@ -88,7 +90,7 @@ describe('the packed package', { skip }, () => {
 
   for (const [runtime, args] of [
     ['Node', [process.execPath]],
-    ['Deno', [join(BIN, 'deno'), 'run', '-A']],
+    ['Deno', [DENO, 'run', '-A']],
   ] as const) {
     it(`starts on ${runtime}, with a plugin by name`, { timeout: 100_000 }, async () => {
       const [program = '', ...first] = args;
@@ -140,7 +142,7 @@ describe('the packed package', { skip }, () => {
       script,
       "import { createGateway, loadConfig, GatewayError } from 'dockgate'; import { parseBind } from 'dockgate/plugin'; console.log(typeof createGateway, typeof loadConfig, typeof GatewayError, parseBind('/a:/b:ro').source);",
     );
-    for (const args of [[process.execPath], [join(BIN, 'deno'), 'run', '-A']]) {
+    for (const args of [[process.execPath], [DENO, 'run', '-A']]) {
       const [program = '', ...first] = args;
       const ran = await run(program, [...first, script], { env });
       assert.deepEqual([ran.code, ran.stdout.trim()], [0, 'function function function /a'], ran.stderr);
