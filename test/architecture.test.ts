@@ -16,7 +16,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   identity: ['policy', 'engine', 'errors', 'runtime'],
   admission: ['policy', 'engine', 'errors', 'runtime', 'log'],
   ledger: ['policy', 'engine', 'errors'],
-  buildkit: ['policy', 'engine', 'errors', 'runtime'],
+  buildkit: ['policy', 'engine', 'errors'],
   audit: ['policy', 'engine', 'errors', 'store'],
   proxy: ['policy', 'engine', 'errors', 'runtime'],
   store: ['errors', 'audit'],

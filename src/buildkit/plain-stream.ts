@@ -1,6 +1,7 @@
-// A socket as a stream and nothing more. HTTP/2 takes over what lies below a socket it is given: with TLS below, one runtime cannot
-// (Deno 2.9: the connection breaks), and the other ends the process when a write ends under its hands (node 24.21: assertion
-// is_write_in_progress). What it cannot see it leaves alone.
+// A socket as a stream and nothing more. HTTP/2 takes over what lies below a socket it is given, and a caller who goes away at the
+// wrong moment could end the process: node 24.21 reads into a session that is gone already (TypeError at `receive`) where the
+// socket held bytes, and with TLS below a write ends under its hands (assertion is_write_in_progress). On Deno 2.9 a connection with
+// TLS breaks. What it cannot see it leaves alone.
 import { Duplex } from 'node:stream';
 
 export class PlainStream extends Duplex {

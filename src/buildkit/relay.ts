@@ -4,7 +4,6 @@
 import type * as Http2 from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { isPlainSocket } from '../runtime/plain-socket.ts';
 import { FrameReader, framed, Refusal, refusalHead } from './grpc.ts';
 import { headersOf, type RawHeaders } from './headers.ts';
 import { PlainStream } from './plain-stream.ts';
@@ -87,15 +86,12 @@ export interface Relayed {
  * @param far the peer that serves them
  * @param callerIs which of the two is the caller, to tell who went away
  */
-export async function relay(
+export function relay(
   near: Duplex,
   far: Duplex,
   door: Door,
   { signal, callerIs, limits = RELAY_LIMITS }: { signal: AbortSignal; callerIs: 'near' | 'far'; limits?: RelayLimits },
 ): Promise<Relayed> {
-  // Without a wait where none is needed: what a peer says meanwhile would have no reader.
-  const taken = [near, far].filter(isPlainSocket);
-  if (taken.length > 0) await Promise.all(taken.map(written));
   return new Promise((resolve) => {
     for (const socket of [near, far]) {
       (socket as Socket).setTimeout?.(0);
@@ -103,11 +99,11 @@ export async function relay(
       socket.on('error', () => socket.destroy());
     }
     const client = http2().connect('http://buildkit', {
-      createConnection: () => carried(far),
+      createConnection: () => new PlainStream(far),
       settings: { initialWindowSize: STREAM_WINDOW, enablePush: false },
       maxHeaderListPairs: 400,
     });
-    const server = http2().performServerHandshake(carried(near), {
+    const server = http2().performServerHandshake(new PlainStream(near), {
       settings: { initialWindowSize: STREAM_WINDOW, maxConcurrentStreams: limits.maxStreams },
       ...HOSTILE_LIMITS,
     });
@@ -150,30 +146,6 @@ export async function relay(
     else signal.addEventListener('abort', onAbort);
   });
 }
-
-/**
- * Waits until a socket has written what it was given: HTTP/2 takes over what is below a socket, and a write that ends under its
- * hands ends the process (node 24.21: assertion is_write_in_progress).
- */
-function written(socket: Duplex): Promise<void> {
-  return new Promise((resolve) => {
-    if (socket.destroyed || socket.writableLength === 0) {
-      resolve();
-      return;
-    }
-    const done = () => {
-      socket.off('close', done);
-      // The callback runs inside the end of the write itself.
-      setImmediate(resolve);
-    };
-    socket.once('close', done);
-    socket.write(NOTHING, done);
-  });
-}
-const NOTHING = new Uint8Array(0);
-
-/** A plain socket as it is; any other as a stream: see PlainStream. */
-const carried = (socket: Duplex): Duplex => (isPlainSocket(socket) ? socket : new PlainStream(socket));
 
 /** A session tells of its end, or its socket does: on one runtime the one, on the other the other. */
 function onceClosed(session: Http2.Http2Session, socket: Duplex, then: () => void): void {

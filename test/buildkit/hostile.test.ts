@@ -1,6 +1,7 @@
 // Hostile clients of BuildKit's protocol: floods, streams without end, and what becomes of streams when their credentials end. The
 // neighbour of such a client goes on. Drives a real engine.
 import assert from 'node:assert/strict';
+import net from 'node:net';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
@@ -146,6 +147,20 @@ describe('hostile clients of BuildKit', { skip: skipWithoutEngine }, () => {
       const { callsInFlight } = await admin<{ callsInFlight: number }>(gateway, 'GET', '/status');
       return callsInFlight === 0 ? true : undefined;
     });
+  });
+
+  it('clients that go away at any moment of the upgrade end nothing but their own connection', async () => {
+    const head = 'POST /grpc HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n';
+    const stream = frame(1, 4, 1, requestHead());
+    for (let i = 0; i < 300; i++) {
+      const socket = net.connect(socketOf('evil'));
+      socket.on('error', () => {});
+      // All of it in one piece: what belongs to the new protocol is there before anybody reads it.
+      socket.write(Buffer.concat([Buffer.from(head), PREFACE, NO_SETTINGS, stream]));
+      await new Promise((resolve) => setTimeout(resolve, i % 12));
+      socket.destroy();
+    }
+    await othersAreServed();
   });
 
   it('garbage in place of HTTP/2 ends its own connection', async () => {
