@@ -1,5 +1,5 @@
 // Bundles the program for the npm package and the container image: the command line, the gateway for embedding, the plugin
-// types, the shipped plugins and the audit writer's worker. All that is imported goes in: what is installed depends on no other
+// types, the shipped plugins and the workers of the store. All that is imported goes in: what is installed depends on no other
 // package, so nothing is compiled and no script runs where it is installed.
 //   build.ts [FOLDER]       default: dist, with the declarations for TypeScript
 import { spawnSync } from 'node:child_process';
@@ -66,6 +66,7 @@ const { metafile } = await build({
     cli: 'src/cli/main.ts',
     index: 'src/index.ts',
     'audit-worker': 'src/store/audit-worker.ts',
+    'review-worker': 'src/store/review-worker.ts',
     'native-runner': 'src/admission/hosts/native-runner.ts',
     'sandbox-worker': 'src/admission/hosts/sandbox-worker.ts',
   },

@@ -42,7 +42,6 @@ import { createSteadyClock, type SteadyClock } from './identity/steady-clock.ts'
 import { loadTrust } from './identity/trust.ts';
 import { LedgerSeal } from './ledger/seal.ts';
 import { compileSharedImages } from './ledger/shared-images.ts';
-import { usageOverTime } from './ledger/usage.ts';
 import { serverCaOf, socketsOf } from './listeners.ts';
 import type { Logger } from './log.ts';
 import { createMetrics } from './metrics.ts';
@@ -58,15 +57,13 @@ import { readinessOf } from './readiness.ts';
 import { redactorFor } from './redactor.ts';
 import type { ConnectionCounts } from './runtime/connections.ts';
 import { type Handlers, listen } from './runtime/listen.ts';
-import { openAuditReader } from './store/audit-reader.ts';
-import { openTokenUseReader } from './store/audit-token-use.ts';
 import { BACKUPS, beginBackup, stampOf } from './store/backup.ts';
 import { LEDGER_FILE, openLedger } from './store/ledger-file.ts';
 import { lockDataDir, openStore, type Store } from './store/open.ts';
 import { openRecorder } from './store/recorder.ts';
 import { createReserve } from './store/reserve.ts';
+import { ReviewThread } from './store/review-thread.ts';
 import { createSpool } from './store/spool.ts';
-import { openUsageHistory } from './store/usage-history.ts';
 import { VERSION } from './version.ts';
 
 /** How often the age of the signing key is looked at and old tokens are forgotten, in ms. */
@@ -165,14 +162,10 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       detail: { since: new Date(since).toISOString() },
     }));
     undo.push(() => audit.close());
-    const reader = openAuditReader(auditFile);
-    undo.push(() => reader.close());
-
-    const usageHistory = openUsageHistory(ledgerFile);
-    undo.push(() => usageHistory.close());
-    const useReader = openTokenUseReader(auditFile);
-    undo.push(() => useReader.close());
-    const tokenUse = createTokenUseCounter(useReader, store.tokenUse, () => recorder.settle());
+    const review = new ReviewThread({ auditFile, ledgerFile });
+    undo.push(() => review.close());
+    const readUses = { read: (afterSeq: number, limit: number) => review.tokenUse(afterSeq, limit) };
+    const tokenUse = createTokenUseCounter(readUses, store.tokenUse, () => recorder.settle());
     undo.push(tokenUse.start((error) => log.warn({ err: error }, 'the use of tokens could not be counted')));
 
     const steady = createSteadyClock({ settings: store.settings, latest: store.latestStamp });
@@ -337,7 +330,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         usage: (name) => tenancy.ledger.usages.of(name),
         usageOfIdentity: (name, subject) => tenancy.ledger.usages.ofOwner(name, subject),
         owning: () => tenancy.ledger.tenants(),
-        history: (name, from, to, step) => usageOverTime(usageHistory.read(name, from, to), from, to, step),
+        history: (name, from, to, step) => review.usage(name, from, to, step),
       },
       leases: {
         leased: () =>
@@ -391,7 +384,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         onRevoked();
         void sockets.closeForgotten();
       },
-      reader,
+      reader: review,
       recorder,
       reserve,
       onUnwritable: (error) => audit.failed(error),

@@ -1,6 +1,7 @@
 // The admin HTTP API under /dockgate/v1: routes and their words. Who may call is decided at the door, what happens in services.
 // Errors are RFC 9457 problems; each answer names its audit id.
 import { type Context, Hono } from 'hono';
+import type { AuditRow } from '../audit/event.ts';
 import { GatewayError } from '../errors.ts';
 import { mountCertificateRoutes } from './certificate-routes.ts';
 import { splitDocuments } from './documents.ts';
@@ -259,7 +260,7 @@ export const createAdminApp = (services: AdminServices, options: AdminOptions = 
     await services.settleAudit();
     await next();
   });
-  app.get('/audit', (c) => {
+  app.get('/audit', async (c) => {
     const {
       after,
       last: _last,
@@ -269,13 +270,15 @@ export const createAdminApp = (services: AdminServices, options: AdminOptions = 
     } = input.parseQuery(input.auditQuery(services.now()), c.req.url);
     const folds = fold === 'true';
     // A call has up to three rows: ask for enough that the folded list can still fill its limit.
-    const rows = services.listAudit(
+    const rows = await services.listAudit(
       { ...defined(filter), ...(after === undefined ? {} : { afterSeq: after }), limit: folds ? limit * 3 : limit },
       c.get('context').by,
     );
-    return c.json({ events: (folds ? foldCalls(rows).slice(0, limit) : rows).map(auditView) });
+    return c.body(await eventsJson(folds ? foldCalls(rows).slice(0, limit) : rows), 200, {
+      'content-type': 'application/json',
+    });
   });
-  app.get('/audit/tail', (c) => {
+  app.get('/audit/tail', async (c) => {
     const {
       after,
       last,
@@ -286,20 +289,27 @@ export const createAdminApp = (services: AdminServices, options: AdminOptions = 
     } = input.parseQuery(input.auditQuery(services.now()), c.req.url);
     if (tails >= maxTails) throw new GatewayError('too-many-connections', `${maxTails} tails are open already`);
     const { by } = c.get('context');
-    const end = services.auditEnd();
     const matching = defined(filter);
-    // Reading the log is itself audited; that row is the first one a tail from the end shows.
-    const earlier = last ? services.listAudit({ ...matching, limit: last }, by) : services.listAudit({ limit: 1 }, by);
-    const from = after ?? (last ? Math.max(0, Math.min(end, (earlier.at(-1)?.seq ?? end + 1) - 1)) : end);
-    tails += 1;
-    const signals = [options.stopping ?? never, by.signal ?? never, c.req.raw.signal];
-    const stream = tailStream(services, matching, from, AbortSignal.any(signals), () => {
+    const leave = (): void => {
       tails -= 1;
+    };
+    const begin = async (): Promise<number> => {
+      const end = await services.auditEnd();
+      // Reading the log is itself audited; that row is the first one a tail from the end shows.
+      const earlier = await services.listAudit(last ? { ...matching, limit: last } : { limit: 1 }, by);
+      return after ?? (last ? Math.max(0, Math.min(end, (earlier.at(-1)?.seq ?? end + 1) - 1)) : end);
+    };
+    tails += 1;
+    const from = await begin().catch((error: unknown) => {
+      leave();
+      throw error;
     });
+    const signals = [options.stopping ?? never, by.signal ?? never, c.req.raw.signal];
+    const stream = tailStream(services, matching, from, AbortSignal.any(signals), leave);
     return new Response(stream, { headers: { 'content-type': 'application/x-ndjson' } });
   });
-  app.get('/audit/:id', (c) => {
-    const rows = services.showAudit(c.req.param('id'), c.get('context').by);
+  app.get('/audit/:id', async (c) => {
+    const rows = await services.showAudit(c.req.param('id'), c.get('context').by);
     return c.json({ auditId: c.req.param('id'), events: rows.map(auditView) });
   });
 
@@ -326,6 +336,24 @@ export const createAdminApp = (services: AdminServices, options: AdminOptions = 
 /** Milliseconds of a span that was checked already. */
 const msOf = (span: string | null | undefined): number | undefined =>
   typeof span === 'string' ? parseDuration(span) : undefined;
+
+/** Rows made into text at a time: other calls have their turn in between. */
+const SLICE = 500;
+
+/** The answer that lists rows. */
+const eventsJson = async (rows: readonly AuditRow[]): Promise<string> => {
+  const pieces: string[] = [];
+  for (let from = 0; from < rows.length; from += SLICE) {
+    if (from > 0) await new Promise((resolve) => setImmediate(resolve));
+    pieces.push(
+      rows
+        .slice(from, from + SLICE)
+        .map((row) => JSON.stringify(auditView(row)))
+        .join(','),
+    );
+  }
+  return `{"events":[${pieces.join(',')}]}`;
+};
 
 /** Leaves keys without value out, as filters expect them. */
 const defined = <T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } =>

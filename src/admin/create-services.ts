@@ -1,6 +1,6 @@
 // The admin services over the stores: check, record in the audit, change, acknowledge - in this order.
 // A change whose audit row cannot be written does not happen.
-import type { AuditFilter, AuditReader, AuditRow, Recorder } from '../audit/event.ts';
+import type { AuditReader, Recorder } from '../audit/event.ts';
 import { nearest } from '../config/nearest.ts';
 import { GatewayError } from '../errors.ts';
 import { MAX_OPERATOR_TTL_MS, MAX_TTL_MS } from '../identity/issue-token.ts';
@@ -197,6 +197,7 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
     }
   };
 
+  const auditEnd = async (): Promise<number> => (await reader.list({ limit: 1 }))[0]?.seq ?? 0;
   const audited = (by: AdminCaller, detail: Readonly<Record<string, unknown>>): void =>
     recorder.append({
       at: parts.now() * 1000,
@@ -398,25 +399,19 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
 
     listPlugins: () => parts.plugins(),
     settleAudit: () => recorder.settle(),
-    listAudit(filter, by) {
-      const rows = reader.list(filter);
+    async listAudit(filter, by) {
+      const rows = await reader.list(filter);
       audited(by, { read: 'list', ...filter });
       return rows;
     },
-    showAudit(auditId, by) {
-      const rows = reader.byAuditId(auditId);
+    async showAudit(auditId, by) {
+      const rows = await reader.byAuditId(auditId);
       audited(by, { read: 'show', auditId });
       if (rows.length === 0) throw new GatewayError('not-found', `the audit has no call ${auditId}`);
       return rows;
     },
-    auditAfter(filter) {
-      // The reader gives the newest rows: ask for more until nothing between them and `afterSeq` is left out.
-      for (let limit = filter.limit; ; limit *= 4) {
-        const rows: readonly AuditRow[] = reader.list({ ...filter, limit } satisfies AuditFilter);
-        if (rows.length < limit || limit >= 1_000_000) return [...rows].sort((a, b) => a.seq - b.seq);
-      }
-    },
-    auditEnd: () => reader.list({ limit: 1 })[0]?.seq ?? 0,
+    auditAfter: (filter) => reader.list({ ...filter, oldestFirst: true }),
+    auditEnd,
 
     async status() {
       const { revision, documents } = policies.current();
@@ -428,7 +423,7 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
         identities: identities.list().length,
         plugins: parts.plugins().length,
         auditHealthy: recorder.healthy,
-        auditSeq: reader.list({ limit: 1 })[0]?.seq ?? 0,
+        auditSeq: await auditEnd(),
       };
     },
     metrics: () => parts.metrics(),

@@ -204,12 +204,12 @@ export interface AdminServices
   listPlugins(): readonly PluginInfo[];
   /** Resolves once calls that ended before are in the audit with their outcome. */
   settleAudit(): Promise<void>;
-  listAudit(filter: AuditFilter, by: AdminCaller): readonly AuditRow[];
-  showAudit(auditId: string, by: AdminCaller): readonly AuditRow[];
+  listAudit(filter: AuditFilter, by: AdminCaller): Promise<readonly AuditRow[]>;
+  showAudit(auditId: string, by: AdminCaller): Promise<readonly AuditRow[]>;
   /** Rows after `afterSeq`, oldest first; reads nothing into the audit. */
-  auditAfter(filter: AuditFilter & { afterSeq: number }): readonly AuditRow[];
+  auditAfter(filter: AuditFilter & { afterSeq: number }): Promise<readonly AuditRow[]>;
   /** Sequence number of the newest row, 0 when the log is empty. */
-  auditEnd(): number;
+  auditEnd(): Promise<number>;
 
   status(): Promise<Readonly<Record<string, unknown>>>;
   /** Prometheus text format. */

@@ -50,8 +50,11 @@ export const tailStream = (
       async pull(controller) {
         try {
           while (!ends.aborted) {
-            const rows = services.auditAfter({ ...filter, afterSeq: seen, limit: BATCH });
+            const end = await services.auditEnd();
+            const rows = end > seen ? await services.auditAfter({ ...filter, afterSeq: seen, limit: BATCH }) : [];
             const last = rows.at(-1);
+            // Rows that did not match are not looked at again.
+            if (last === undefined) seen = Math.max(seen, end);
             if (last) {
               seen = last.seq;
               quietSince = services.now();

@@ -67,12 +67,12 @@ export function mountTenantRoutes(app: Hono<AdminEnv>, services: AdminServices):
     await services.deleteTenant(c.req.param('name'), c.get('context'));
     return c.body(null, 204);
   });
-  app.get('/tenants/:name/usage', (c) => {
+  app.get('/tenants/:name/usage', async (c) => {
     const { since, step } = input.parseQuery(historyQuery, c.req.url);
     const span = parseDuration(since) ?? 0;
     const stepMs = Math.max(parseDuration(step) ?? 0, Math.ceil(span / MAX_POINTS), 1000);
     const to = services.now();
-    const points = services.tenantHistory(c.req.param('name'), to - span, to, stepMs);
+    const points = await services.tenantHistory(c.req.param('name'), to - span, to, stepMs);
     return c.json({ points: points.map(({ at, usage }) => ({ at: new Date(at).toISOString(), usage })) });
   });
 }

@@ -36,7 +36,7 @@ export interface TenantServices {
     fromMs: number,
     toMs: number,
     stepMs: number,
-  ): readonly { readonly at: number; readonly usage: Usage }[];
+  ): Promise<readonly { readonly at: number; readonly usage: Usage }[]>;
 }
 
 export interface TenantParts {
@@ -137,7 +137,7 @@ export const createTenantServices = (
           store.delete(name);
         },
       }),
-    tenantHistory(name, fromMs, toMs, stepMs) {
+    async tenantHistory(name, fromMs, toMs, stepMs) {
       show(name);
       return history(name, fromMs, toMs, stepMs);
     },

@@ -1,15 +1,15 @@
 // Last use, calls and denials of each token, counted from the audit: exact, nothing on the way of a call, and the same after
-// a crash. The log is read in small portions, so that a call beside it waits for one of them at most.
+// a crash. The log is read elsewhere, in portions that are each added at once.
 import type { TokenUse, TokenUseStore } from '../identity/stores.ts';
 
-/** Rows counted at a time: a few ms. */
+/** Rows counted at a time: a few ms to read, and at most as many tokens to add to. */
 const PORTION = 2000;
 const EVERY_MS = 60_000;
 
 /** Reads the audit for the count. */
 export interface TokenUseReader {
   /** Uses in the rows after `afterSeq`, at most `limit` rows of them, and the last row that was looked at. */
-  read(afterSeq: number, limit: number): { readonly uses: ReadonlyMap<string, TokenUse>; readonly to: number };
+  read(afterSeq: number, limit: number): Promise<{ readonly uses: ReadonlyMap<string, TokenUse>; readonly to: number }>;
 }
 
 export interface TokenUseCounter {
@@ -30,12 +30,11 @@ export function createTokenUseCounter(
   const count = async (): Promise<void> => {
     await settle();
     for (let from = store.countedTo(); ; ) {
-      const { uses, to } = reader.read(from, PORTION);
+      const { uses, to } = await reader.read(from, PORTION);
       if (to === from) return;
       store.add(uses, to);
       if (to - from < PORTION) return;
       from = to;
-      await new Promise((resolve) => setImmediate(resolve));
     }
   };
   const catchUp = (): Promise<void> => {

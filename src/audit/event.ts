@@ -81,13 +81,17 @@ export interface AuditFilter {
   readonly since?: number;
   /** Only rows with `seq` greater than this one. */
   readonly afterSeq?: number;
-  /** Newest first; at most this many rows. */
+  /** Only rows with `seq` less than this one. */
+  readonly beforeSeq?: number;
+  /** Default: newest first. */
+  readonly oldestFirst?: boolean;
+  /** At most this many rows. */
   readonly limit: number;
 }
 
+/** The log for review. Answers take as long as the log is large, and nothing else waits for them. */
 export interface AuditReader {
-  list(filter: AuditFilter): readonly AuditRow[];
+  list(filter: AuditFilter): Promise<readonly AuditRow[]>;
   /** All rows of one call, in order. */
-  byAuditId(auditId: string): readonly AuditRow[];
-  close(): void;
+  byAuditId(auditId: string): Promise<readonly AuditRow[]>;
 }

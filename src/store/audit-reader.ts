@@ -1,8 +1,8 @@
 // Reads the audit log for review, over a connection of its own that cannot write.
 import Database from 'better-sqlite3';
-import { and, desc, eq, gt, gte, lt, type SQL, sql } from 'drizzle-orm';
-import { drizzle } from 'drizzle-orm/better-sqlite3';
-import type { AuditDecision, AuditReader, AuditRow, AuditStage } from '../audit/event.ts';
+import { and, asc, desc, eq, gte, lt, lte, type SQL, sql } from 'drizzle-orm';
+import { type BetterSQLite3Database, drizzle } from 'drizzle-orm/better-sqlite3';
+import type { AuditDecision, AuditFilter, AuditRow, AuditStage } from '../audit/event.ts';
 import { COLUMNS, type ColumnValue, chainHash, genesis } from './audit-row.ts';
 import { auditEvent } from './audit-schema.ts';
 
@@ -22,47 +22,105 @@ const rowOf = (row: typeof auditEvent.$inferSelect): AuditRow => {
   };
 };
 
-/** A row may wait this many rows for its group: twice the recorder's queue, and what an outcome waits for room. */
-const OUT_OF_ORDER = 50_000;
+/** Rows looked at in one step, without an index some tens of ms. */
+const PORTION = 50_000;
+
+export type AuditDatabase = BetterSQLite3Database;
+
+/** The log as one connection reads it: every answer at once. */
+export interface AuditFile {
+  list(filter: AuditFilter): readonly AuditRow[];
+  /** The same in steps: the reader of a large log may do something else in between. */
+  listing(filter: AuditFilter): Generator<undefined, readonly AuditRow[]>;
+  /** All rows of one call, in order. */
+  byAuditId(auditId: string): readonly AuditRow[];
+  close(): void;
+}
+
+/** The rows of one step, from `low` to `high`, both inclusive. */
+export function rowsWithin(db: AuditDatabase, filter: AuditFilter, low: number, high: number, limit: number) {
+  const conditions: SQL[] = [gte(auditEvent.seq, low), lte(auditEvent.seq, high)];
+  if (filter.subject !== undefined) conditions.push(eq(auditEvent.subject, filter.subject));
+  if (filter.tenant !== undefined) conditions.push(eq(auditEvent.tenant, filter.tenant));
+  if (filter.decision !== undefined) {
+    conditions.push(eq(auditEvent.decision, filter.decision));
+    // Says what SQLite does not conclude by itself: the index of denials holds all there is to find.
+    if (filter.decision !== 'allow') conditions.push(sql`${auditEvent.decision} <> 'allow'`);
+  }
+  // The sign keeps SQLite from the index of times: all of its rows would be sorted before the first is given.
+  if (filter.since !== undefined) conditions.push(sql`+${auditEvent.at} >= ${filter.since}`);
+  if (filter.action?.endsWith('.*')) {
+    // `container.` and all that begins with it: the character after the dot is the slash.
+    const family = filter.action.slice(0, -2);
+    conditions.push(gte(auditEvent.action, `${family}.`), lt(auditEvent.action, `${family}/`));
+  } else if (filter.action !== undefined && filter.action !== '*') {
+    conditions.push(eq(auditEvent.action, filter.action));
+  }
+  return db
+    .select()
+    .from(auditEvent)
+    .where(and(...conditions))
+    .orderBy(filter.oldestFirst === true ? asc(auditEvent.seq) : desc(auditEvent.seq))
+    .limit(limit);
+}
+
+/**
+ * The oldest row of a time or later. Clocks are set back, so it is not the first of that time. The sign keeps SQLite from
+ * walking the rows until it meets one.
+ */
+export const FIRST_SINCE = 'SELECT min(+seq) AS seq FROM audit_event WHERE at >= ?';
+/** Whether there is a row of a time or later. */
+export const ANY_SINCE = 'SELECT 1 FROM audit_event WHERE at >= ? LIMIT 1';
+/** What an index finds. The search for the oldest row of a time would cost more than these. */
+const isIndexed = ({ subject, tenant, decision }: AuditFilter): boolean =>
+  subject !== undefined || tenant !== undefined || (decision !== undefined && decision !== 'allow');
 
 /** @param file an audit.db that was migrated */
-export function openAuditReader(file: string): AuditReader {
+export function openAuditReader(file: string): AuditFile {
   const sqlite = new Database(file, { readonly: true });
   sqlite.pragma('busy_timeout = 5000');
   const db = drizzle(sqlite);
+  const ends = sqlite.prepare('SELECT coalesce(max(seq), 0) AS seq FROM audit_event');
+  const anySince = sqlite.prepare(ANY_SINCE);
+  const firstSince = sqlite.prepare(FIRST_SINCE);
+  function* listing(filter: AuditFilter): Generator<undefined, readonly AuditRow[]> {
+    const { since, oldestFirst = false } = filter;
+    if (since !== undefined && anySince.get(since) === undefined) return [];
+    let low = (filter.afterSeq ?? 0) + 1;
+    let high = Math.min((ends.get() as { seq: number }).seq, (filter.beforeSeq ?? Number.POSITIVE_INFINITY) - 1);
+    let isBounded = since === undefined || isIndexed(filter);
+    const bound = (): void => {
+      isBounded = true;
+      low = Math.max(low, (firstSince.get(since) as { seq: number }).seq);
+    };
+    // Oldest first begins there. Newest first is mostly done before it matters.
+    if (oldestFirst && !isBounded) bound();
+    const rows: AuditRow[] = [];
+    while (low <= high) {
+      const [from, to] = oldestFirst
+        ? [low, Math.min(high, low + PORTION - 1)]
+        : [Math.max(low, high - PORTION + 1), high];
+      rows.push(
+        ...rowsWithin(db, filter, from, to, filter.limit - rows.length)
+          .all()
+          .map(rowOf),
+      );
+      if (rows.length >= filter.limit) break;
+      if (oldestFirst) low = to + 1;
+      else high = from - 1;
+      yield;
+      if (!isBounded) bound();
+    }
+    return rows;
+  }
   return {
+    listing,
     list(filter) {
-      const conditions: SQL[] = [];
-      if (filter.subject !== undefined) conditions.push(eq(auditEvent.subject, filter.subject));
-      if (filter.tenant !== undefined) conditions.push(eq(auditEvent.tenant, filter.tenant));
-      if (filter.decision !== undefined) {
-        conditions.push(eq(auditEvent.decision, filter.decision));
-        // Says what SQLite does not conclude by itself: the index of denials holds all there is to find.
-        if (filter.decision !== 'allow') conditions.push(sql`${auditEvent.decision} <> 'allow'`);
+      const steps = listing(filter);
+      for (;;) {
+        const { done, value } = steps.next();
+        if (done === true) return value;
       }
-      if (filter.since !== undefined) {
-        conditions.push(gte(auditEvent.at, filter.since));
-        // Rows are written about in the order of their times: by the index of times it is known where to stop.
-        conditions.push(
-          sql`${auditEvent.seq} >= coalesce((SELECT seq FROM audit_event WHERE at >= ${filter.since} ORDER BY at, seq LIMIT 1), 0) - ${OUT_OF_ORDER}`,
-        );
-      }
-      if (filter.afterSeq !== undefined) conditions.push(gt(auditEvent.seq, filter.afterSeq));
-      if (filter.action?.endsWith('.*')) {
-        // `container.` and all that begins with it: the character after the dot is the slash.
-        const family = filter.action.slice(0, -2);
-        conditions.push(gte(auditEvent.action, `${family}.`), lt(auditEvent.action, `${family}/`));
-      } else if (filter.action !== undefined && filter.action !== '*') {
-        conditions.push(eq(auditEvent.action, filter.action));
-      }
-      return db
-        .select()
-        .from(auditEvent)
-        .where(and(...conditions))
-        .orderBy(desc(auditEvent.seq))
-        .limit(filter.limit)
-        .all()
-        .map(rowOf);
     },
     byAuditId: (auditId) =>
       db.select().from(auditEvent).where(eq(auditEvent.auditId, auditId)).orderBy(auditEvent.seq).all().map(rowOf),

@@ -39,6 +39,8 @@ export const auditEvent = sqliteTable(
   (t) => [
     index('audit_at').on(t.at),
     index('audit_subject').on(t.subject, t.seq),
+    // A row without a tenant costs nothing here.
+    index('audit_tenant').on(t.tenant, t.seq).where(sql`tenant IS NOT NULL`),
     index('audit_call').on(t.auditId),
     // Denials are what reviewers look for, and few among many: without this a search for them reads every row.
     index('audit_denied').on(t.seq).where(sql`decision <> 'allow'`),

@@ -1,9 +1,6 @@
 // The main thread's end of the audit writer's thread. One question at a time; the answer comes back without the cost of
 // a message event, and a thread that dies answers too.
-import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { GatewayError } from '../errors.ts';
 import {
   ANSWERED,
   ASKED,
@@ -19,6 +16,7 @@ import {
   WRITE_AGAIN,
   type WriterData,
 } from './audit-memory.ts';
+import { workerProgram } from './worker-program.ts';
 
 /** Bytes of text in one question: several hundred rows, or a few of the longest. */
 export const MAX_TEXT_BYTES = 1024 * 1024;
@@ -34,15 +32,6 @@ export interface Answer {
 }
 
 type OnAnswer = (answer: Answer) => void;
-
-/** Beside the sources in a checkout, beside the bundle in a package. */
-function workerUrl(): URL {
-  for (const name of ['./audit-worker.ts', './audit-worker.js']) {
-    const url = new URL(name, import.meta.url);
-    if (existsSync(fileURLToPath(url))) return url;
-  }
-  throw new GatewayError('internal', 'the audit writer of this program is missing: install it again');
-}
 
 let warm: AuditThread | undefined;
 
@@ -76,7 +65,7 @@ export class AuditThread {
     const shared = new SharedArrayBuffer(TEXT + MAX_TEXT_BYTES);
     this.#cells = new Int32Array(shared, 0, TEXT / 4);
     this.#text = Buffer.from(shared, TEXT);
-    this.#worker = new Worker(workerUrl(), { workerData: { file, shared } satisfies WriterData });
+    this.#worker = new Worker(workerProgram('audit-worker'), { workerData: { file, shared } satisfies WriterData });
     if (file === undefined) this.#worker.unref();
     this.#ended = new Promise((resolve) => {
       const died = (): void => {

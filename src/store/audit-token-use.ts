@@ -1,6 +1,5 @@
 // Reads the audit for the count of each token's use, over a connection of its own that cannot write.
 import Database from 'better-sqlite3';
-import type { TokenUseReader } from '../admin/token-use.ts';
 import type { TokenUse } from '../identity/stores.ts';
 
 interface Counted {
@@ -10,8 +9,20 @@ interface Counted {
   readonly at: number;
 }
 
+/** Uses in some rows, and the last row that was looked at. */
+export interface TokenUses {
+  readonly uses: ReadonlyMap<string, TokenUse>;
+  readonly to: number;
+}
+
+export interface TokenUseFile {
+  /** Uses in the rows after `afterSeq`, at most `limit` rows of them. */
+  read(afterSeq: number, limit: number): TokenUses;
+  close(): void;
+}
+
 /** @param file an audit.db that was migrated */
-export function openTokenUseReader(file: string): TokenUseReader & { close(): void } {
+export function openTokenUseReader(file: string): TokenUseFile {
   const sqlite = new Database(file, { readonly: true });
   sqlite.pragma('busy_timeout = 5000');
   const newest = sqlite.prepare('SELECT coalesce(max(seq), 0) AS seq FROM audit_event');

@@ -1,11 +1,17 @@
 // The ledger's rows of a span of time, for what a tenant had in use then. Objects removed more than 90 days ago are forgotten.
 import Database from 'better-sqlite3';
 import type { LedgerEntry } from '../ledger/entry.ts';
-import type { PastObject } from '../ledger/usage.ts';
+import { type Usage, usageOverTime } from '../ledger/usage.ts';
+
+/** What was in use at a time, in milliseconds since the epoch. */
+export interface UsagePoint {
+  readonly at: number;
+  readonly usage: Usage;
+}
 
 export interface UsageHistory {
-  /** Objects of a tenant that were there at some time of the span, in milliseconds since the epoch. */
-  read(tenant: string, fromMs: number, toMs: number): readonly PastObject[];
+  /** What a tenant had in use at `fromMs`, and every `stepMs` until `toMs`. */
+  read(tenant: string, fromMs: number, toMs: number, stepMs: number): readonly UsagePoint[];
   close(): void;
 }
 
@@ -26,14 +32,16 @@ export function openUsageHistory(file: string): UsageHistory {
        WHERE tenant = ? AND created_at <= ? AND (removed_at IS NULL OR removed_at > ?)`,
   );
   return {
-    read: (tenant, fromMs, toMs) =>
-      (rows.all(tenant, toMs, fromMs) as Row[]).map((row) => ({
+    read(tenant, fromMs, toMs, stepMs) {
+      const objects = (rows.all(tenant, toMs, fromMs) as Row[]).map((row) => ({
         kind: row.kind,
         share: row.share === null ? undefined : (JSON.parse(row.share) as LedgerEntry['share']),
         parent: row.parent ?? undefined,
         createdAt: row.created_at,
         removedAt: row.removed_at ?? undefined,
-      })),
+      }));
+      return usageOverTime(objects, fromMs, toMs, stepMs);
+    },
     close() {
       sqlite.close();
     },

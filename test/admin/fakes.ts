@@ -118,21 +118,20 @@ export class FakeAudit implements Recorder, AuditReader {
     if (this.broken) throw new GatewayError('audit-unwritable', 'the audit log cannot be written');
     this.append(event);
   }
-  list(filter: AuditFilter): readonly AuditRow[] {
+  async list(filter: AuditFilter): Promise<readonly AuditRow[]> {
     const family = filter.action?.endsWith('.*') ? filter.action.slice(0, -1) : undefined;
-    return this.rows
-      .filter(
-        (row) =>
-          (filter.subject === undefined || row.subject === filter.subject) &&
-          (filter.decision === undefined || row.decision === filter.decision) &&
-          (filter.since === undefined || row.at >= filter.since) &&
-          (filter.afterSeq === undefined || row.seq > filter.afterSeq) &&
-          (filter.action === undefined || (family ? row.action.startsWith(family) : row.action === filter.action)),
-      )
-      .reverse()
-      .slice(0, filter.limit);
+    const matching = this.rows.filter(
+      (row) =>
+        (filter.subject === undefined || row.subject === filter.subject) &&
+        (filter.decision === undefined || row.decision === filter.decision) &&
+        (filter.since === undefined || row.at >= filter.since) &&
+        (filter.afterSeq === undefined || row.seq > filter.afterSeq) &&
+        (filter.action === undefined || (family ? row.action.startsWith(family) : row.action === filter.action)),
+    );
+    if (filter.oldestFirst !== true) matching.reverse();
+    return matching.slice(0, filter.limit);
   }
-  byAuditId(auditId: string): readonly AuditRow[] {
+  async byAuditId(auditId: string): Promise<readonly AuditRow[]> {
     return this.rows.filter((row) => row.auditId === auditId);
   }
   async atRest<T>(work: () => T): Promise<T> {

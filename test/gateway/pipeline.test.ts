@@ -61,7 +61,7 @@ describe('a call through the gateway', () => {
     const places: [string, string][] = [
       ['the engine', engine.wire()],
       ['the log', at.log()],
-      ['the audit', JSON.stringify(at.rows())],
+      ['the audit', JSON.stringify(await at.rows())],
       ...readdirSync(at.data)
         .filter((file) => /\.(db|db-wal|log)$/.test(file))
         .map((file): [string, string] => [file, readFileSync(join(at.data, file), 'latin1')]),
@@ -92,7 +92,7 @@ describe('a call through the gateway', () => {
     }
     for (const id of ids) await at.completed(id);
     caller.destroy();
-    const rows = at.rows().filter((row) => ids.includes(row.auditId));
+    const rows = (await at.rows()).filter((row) => ids.includes(row.auditId));
     assert.doesNotMatch(JSON.stringify(rows), /hunter2/);
     const resources = ids.map((id) => rows.find((row) => row.auditId === id)?.resource);
     assert.deepEqual(resources, [
@@ -216,8 +216,8 @@ describe('a call through the gateway', () => {
     });
     caller.socket.resetAndDestroy();
     await assert.rejects(seen.body, /middle of the body/);
-    await until('the outcome', () =>
-      at.rows().some((r) => r.action === 'image.load' && r.stage === 'complete' && r.durationUs !== undefined),
+    await until('the outcome', async () =>
+      (await at.rows()).some((r) => r.action === 'image.load' && r.stage === 'complete' && r.durationUs !== undefined),
     );
     await until('no call under way', () => at.gateway.active === 0);
   });

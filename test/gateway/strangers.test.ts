@@ -92,7 +92,7 @@ describe('a flood of refusals', () => {
 
   it('of strangers is counted, while each call of a known caller has its rows', async () => {
     const token = await at.token('good', 'reader');
-    const before = at.rows().length;
+    const before = (await at.rows()).length;
     const flood = async (text: string, status: number) => {
       const caller = at.connect();
       let last = '';
@@ -138,18 +138,15 @@ describe('a flood of refusals', () => {
     caller.destroy();
     for (const id of ids) await at.completed(id);
     assert.equal(fold, admin, 'both are counted in the rows of their address');
-    const counted = await until('the row', () => {
-      const found = at.rows().filter(({ auditId }) => auditId === fold);
+    const counted = await until('the row', async () => {
+      const found = (await at.rows()).filter(({ auditId }) => auditId === fold);
       return found.length > 0 ? found : undefined;
     });
     assert.deepEqual(
       counted.map(({ action, source }) => [action, source]),
       [['strangers.refused', '127.0.0.1']],
     );
-    const strangers = at
-      .rows()
-      .slice(before)
-      .filter(({ subject }) => subject === undefined);
+    const strangers = (await at.rows()).slice(before).filter(({ subject }) => subject === undefined);
     assert.ok(strangers.length <= 12, `${strangers.length} rows for 330 refusals`);
   });
 });

@@ -104,7 +104,7 @@ describe('the bundle', { skip: IS_DENO ? 'the bundle is for Node' : false }, () 
     assert.deepEqual([ran.code, ran.stderr], [0, '']);
   });
 
-  it('has commands, plugins, migrations and the audit writer with it', async () => {
+  it('has commands, plugins, migrations, the audit writer and its reader with it', async () => {
     const made = await dockgate('identity', 'create', 'me', '--policy', 'operator');
     assert.equal(made.code, 0, made.stderr);
     const token = await dockgate('token', 'create', 'me');

@@ -27,7 +27,7 @@ export interface EmbeddedTestGateway {
   /** Stores a policy from its YAML. */
   policy(name: string, source: string): Promise<void>;
   /** Audit rows, oldest first. */
-  rows(): readonly AuditRow[];
+  rows(): Promise<readonly AuditRow[]>;
   /** Waits until the rows of an audit id say how the call ended. */
   completed(auditId: string): Promise<readonly AuditRow[]>;
   /** A raw connection to the HTTP listener. */
@@ -39,6 +39,8 @@ export interface EmbeddedTestGateway {
 export async function openEmbedded(
   engine: string,
   settings: Record<string, unknown> = {},
+  /** Fills the data folder before the gateway opens it. */
+  prepare: (data: string) => void = () => {},
 ): Promise<EmbeddedTestGateway> {
   const dir = mkdtempSync(join(tmpdir(), 'dg-embedded-'));
   const data = join(dir, 'data');
@@ -59,6 +61,7 @@ export async function openEmbedded(
     lines.push(JSON.stringify({ level, message, ...data, ...(error ? { err: String(error.stack) } : {}) }));
   };
   const log: Logger = { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
+  prepare(data);
   const gateway = await embedGateway(config, { log, baseDir: dir });
   const context = () => ({ by: LOCAL_OPERATOR, auditId: gateway.admin.newAuditId() });
   const known = new Set<string>();
@@ -90,8 +93,8 @@ export async function openEmbedded(
     },
     rows,
     completed: (auditId) =>
-      until(`the outcome of ${auditId}`, () => {
-        const own = rows().filter((row) => row.auditId === auditId);
+      until(`the outcome of ${auditId}`, async () => {
+        const own = (await rows()).filter((row) => row.auditId === auditId);
         return own.some((row) => row.stage === 'complete') ? own : undefined;
       }),
     connect: () => new RawCaller(net.connect({ port, host: '127.0.0.1', allowHalfOpen: true })),

@@ -1,0 +1,1 @@
+CREATE INDEX `audit_tenant` ON `audit_event` (`tenant`,`seq`) WHERE tenant IS NOT NULL;
