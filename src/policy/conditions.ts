@@ -126,6 +126,49 @@ function bodySchemaOf(actions: readonly string[]): StructSchema | undefined {
   return schema?.kind === 'struct' ? schema : undefined;
 }
 
+/** The words of conditions, for documentation: variables and fields with their types, and the functions beside those of CEL. */
+export function conditionWords(): {
+  readonly variables: readonly (readonly [name: string, type: string])[];
+  readonly types: readonly (readonly [name: string, fields: readonly (readonly [name: string, type: string])[]])[];
+  readonly functions: readonly string[];
+} {
+  const { variables, functions } = makeEnvironment(undefined).getDefinitions();
+  return {
+    variables: variables
+      .filter(({ name }) => VARIABLES.split(', ').includes(name))
+      .map(({ name, type }) => [name, type] as const),
+    types: Object.entries(FIELDS).map(([name, fields]) => [name, Object.entries(fields)] as const),
+    functions: functions
+      .map(({ signature }) => signature)
+      .filter((signature) => OWN_FUNCTIONS.some((name) => signature.startsWith(`${name}(`))),
+  };
+}
+
+const OWN_FUNCTIONS: readonly string[] = ['under', 'glob'];
+
+/** Fields of the types conditions speak of; those of bodies are the Engine API's. */
+const FIELDS = {
+  Principal: {
+    subject: 'string',
+    issuer: 'string',
+    tenant: 'string',
+    groups: 'list<string>',
+    channel: 'string',
+    claims: 'map<string, dyn>',
+  },
+  Call: { action: 'string', operation: 'string', class: 'string', apiVersion: 'string' },
+  Resource: {
+    kind: 'string',
+    name: 'string',
+    role: 'string',
+    at: 'string',
+    id: 'string',
+    exists: 'bool',
+    labels: 'map<string, string>',
+  },
+  HostPath: { source: 'string', target: 'string', readOnly: 'bool', at: 'string' },
+} as const;
+
 const environments = new Map<StructSchema | undefined, Environment>();
 
 function environmentFor(actions: readonly string[]): Environment {
@@ -143,31 +186,12 @@ function makeEnvironment(body: StructSchema | undefined): Environment {
   const types = new Map<StructSchema, string>();
   const settings = fieldsOf(environment, hostConfig, types);
   environment
-    .registerType('HostPath', { fields: { source: 'string', target: 'string', readOnly: 'bool', at: 'string' } })
+    .registerType('HostPath', { fields: FIELDS.HostPath })
     // HostConfig, and beside it every host path of the call as the engine reads it.
     .registerType('Host', { fields: { ...settings, binds: 'list<HostPath>' } })
-    .registerType('Principal', {
-      fields: {
-        subject: 'string',
-        issuer: 'string',
-        tenant: 'string',
-        groups: 'list<string>',
-        channel: 'string',
-        claims: 'map<string, dyn>',
-      },
-    })
-    .registerType('Call', { fields: { action: 'string', operation: 'string', class: 'string', apiVersion: 'string' } })
-    .registerType('Resource', {
-      fields: {
-        kind: 'string',
-        name: 'string',
-        role: 'string',
-        at: 'string',
-        id: 'string',
-        exists: 'bool',
-        labels: 'map<string, string>',
-      },
-    })
+    .registerType('Principal', { fields: FIELDS.Principal })
+    .registerType('Call', { fields: FIELDS.Call })
+    .registerType('Resource', { fields: FIELDS.Resource })
     .registerVariable('principal', 'Principal')
     .registerVariable('call', 'Call')
     .registerVariable('source', 'string')
