@@ -16,10 +16,9 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import type { Command } from 'commander';
 import { parse } from 'yaml';
-import { createProgram } from '../src/cli/main.ts';
 import { startStandin } from '../src/standin/standin.ts';
+import { understands } from './support/command-line.ts';
 import { DOCKER_CLI } from './support/engine.ts';
 import { type Ran, run } from './support/gateway.ts';
 import { dockgateCommand, IS_DENO, ROOT } from './support/runtime.ts';
@@ -253,29 +252,4 @@ function namesIt([, file, word]: (typeof ELSEWHERE)[number]): void {
   const path = join(ROOT, file);
   assert.ok(existsSync(path), `${file} is missing`);
   if (word !== '') assert.ok(readFileSync(path, 'utf8').includes(word));
-}
-
-/** The program knows the command and each option of a line. */
-function understands(line: string): void {
-  let command: Command = createProgram();
-  const globals = command.options;
-  const words = line
-    .replace(/ -- .*$/, '')
-    .split(/\s+/)
-    .slice(1);
-  while (words.length > 0) {
-    const inner = command.commands.find((c) => c.name() === words[0]);
-    if (inner === undefined) break;
-    command = inner;
-    words.shift();
-  }
-  assert.ok(command.parent !== null, `no such command: ${line}`);
-  if (command.commands.length > 0) assert.fail(`it names a group only: ${line}`);
-  for (const word of words.filter((w) => /^--?[a-z]/.test(w))) {
-    const flag = word.split('=')[0] as string;
-    assert.ok(
-      [...command.options, ...globals].some((o) => o.long === flag || o.short === flag),
-      `${line}: no option ${flag}`,
-    );
-  }
 }

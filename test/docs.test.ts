@@ -1,0 +1,158 @@
+// What docs/ says is held to the program: links lead somewhere, commands and options exist, policies compile and settings parse,
+// and the pages that follow from the code are the ones it gives. Nothing is run, and no engine is needed.
+import assert from 'node:assert/strict';
+import { existsSync, globSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { describe, it } from 'node:test';
+import { parse } from 'yaml';
+import { generatedPages } from '../scripts/docs.ts';
+import { parseConfig } from '../src/config.ts';
+import { compilePolicies } from '../src/policy/compile.ts';
+import { parseDocuments } from '../src/policy/policy.ts';
+import { faultsOfTests } from '../src/policy/run-tests.ts';
+import { understands } from './support/command-line.ts';
+import { ROOT } from './support/runtime.ts';
+
+const FILES = [
+  'README.md',
+  'ARCHITECTURE.md',
+  'CONTRIBUTING.md',
+  'SECURITY.md',
+  ...globSync('docs/*.md', { cwd: ROOT }),
+];
+const generated = generatedPages();
+/** Where one line of the admin API stands for two routes. */
+const VERB = /\$\{verb\}/;
+const textOf = (file: string): string => readFileSync(join(ROOT, file), 'utf8');
+
+interface Block {
+  readonly language: string;
+  readonly text: string;
+  readonly line: number;
+}
+const blocksOf = (text: string): Block[] =>
+  [...text.matchAll(/^```(\w*)[^\n]*\n(.*?)^```$/gms)].map((match) => ({
+    language: match[1] as string,
+    text: match[2] as string,
+    line: text.slice(0, match.index).split('\n').length,
+  }));
+const proseOf = (text: string): string => text.replace(/^```.*?^```$/gms, '');
+
+/** Anchors of a page's headings, as GitHub makes them. */
+const anchorsOf = (text: string): Set<string> =>
+  new Set(
+    [...proseOf(text).matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
+      (heading as string)
+        .toLowerCase()
+        .replace(/[^\w\s-]/g, '')
+        .trim()
+        .replace(/\s/g, '-'),
+    ),
+  );
+
+function brokenLinks(file: string): string[] {
+  return [...proseOf(textOf(file)).matchAll(/\]\(([^)\s]+)\)/g)].flatMap(([, target]) => {
+    if (/^[a-z]+:/.test(target as string)) return [];
+    const [path = '', anchor] = (target as string).split('#');
+    const found = path === '' ? file : normalize(join(dirname(file), path));
+    if (!existsSync(join(ROOT, found))) return [`${target} is not there`];
+    if (anchor !== undefined && !anchorsOf(textOf(found)).has(anchor)) return [`${target} has no such heading`];
+    return [];
+  });
+}
+
+/** The dockgate commands of a page: of shell blocks, of units, and of inline code. */
+function commandsOf(file: string): string[] {
+  const text = textOf(file);
+  const lines = blocksOf(text)
+    .filter(({ language }) => ['sh', 'ini'].includes(language))
+    .flatMap((block) => block.text.replaceAll('\\\n', ' ').split('\n'))
+    .filter((line) => !line.trim().startsWith('#'))
+    .map((line) => line.replace(/\s# .*$/, ''));
+  const inline = [...proseOf(text).matchAll(/`(dockgate [^`]+)`/g)].map((match) => match[1] as string);
+  return [...lines, ...inline].flatMap((line) =>
+    [...line.matchAll(/(?:^|[\s/="'(])(dockgate +(?!dockgate\b)[a-z][^|;&>)"']*)/g)].map((match) =>
+      (match[1] as string).trim().replace(/\s+/g, ' '),
+    ),
+  );
+}
+
+/** What is at fault with a YAML block: a policy must compile and pass its tests, settings must be valid, alone or as a part. */
+function faultsOfYaml(text: string): readonly string[] {
+  if (/^(#.*\n)*apiVersion: dockgate\/v1/.test(text)) {
+    const { documents, problems } = parseDocuments(text);
+    if (problems.length > 0) return problems.map(({ message }) => message);
+    return faultsOfTests(compilePolicies(documents, 1), documents);
+  }
+  // A part of a rule, a compose file or another program's file says so in its first line.
+  if (/^# (part of a|compose\.yaml|\.?[\w./-]+\.ya?ml of )/.test(text)) {
+    parse(text);
+    return [];
+  }
+  const value = parse(text) as Record<string, unknown>;
+  const whole = 'engine' in value ? text : `engine: unix:///var/run/docker.sock\n${text}`;
+  return parseConfig(whole, { baseDir: '/' }).problems.map(({ path, message }) => `${path}: ${message}`);
+}
+
+describe('the documentation', () => {
+  for (const file of FILES) {
+    it(`${file}: every link leads to a page and a heading`, () => assert.deepEqual(brokenLinks(file), []));
+    if (file === join('docs', 'commands.md')) continue;
+    it(`${file}: every dockgate command exists with its options`, () => {
+      for (const command of commandsOf(file)) understands(command);
+    });
+    for (const { language, text, line } of blocksOf(textOf(file))) {
+      if (language === 'yaml')
+        it(`${file}: the YAML on line ${line} is valid`, () => assert.deepEqual(faultsOfYaml(text), []));
+    }
+  }
+
+  for (const [file, text] of Object.entries(generated)) {
+    it(`docs/${file} is what npm run docs writes`, () => assert.equal(textOf(`docs/${file}`), text));
+  }
+
+  it('docs/README.md leads to every page', () => {
+    const index = textOf('docs/README.md');
+    const missing = globSync('docs/*.md', { cwd: ROOT }).filter((file) => !index.includes(`(${file.slice(5)}`));
+    assert.deepEqual(missing, ['docs/README.md']);
+  });
+
+  it('docs/admin-api.md names every route of the admin API, and no other', () => {
+    const routes = new Set(
+      globSync('src/admin/*.ts', { cwd: ROOT })
+        .flatMap((file) => [...textOf(file).matchAll(/app\.(get|post|put|patch|delete)\(\s*['`](\/[^'`]*)['`]/g)])
+        .flatMap(([, method, path]) =>
+          VERB.test(path as string)
+            ? ['enable', 'disable'].map((verb) => `POST ${(path as string).replace(VERB, verb)}`)
+            : [`${(method as string).toUpperCase()} ${path}`],
+        ),
+    );
+    const told = [...textOf('docs/admin-api.md').matchAll(/^\| `([A-Z]+ \/[^`]*)`/gm)].map(
+      (match) => match[1] as string,
+    );
+    assert.deepEqual(told.sort(), [...routes].sort());
+  });
+
+  it('ARCHITECTURE.md walks through the steps of a call in the order judge.ts has', () => {
+    const picture = /```\n(.*?)```/s.exec(textOf('ARCHITECTURE.md'))?.[1] ?? '';
+    const steps = [...picture.matchAll(/^ +\d+ (\w+)/gm)].map((match) => match[1]);
+    const source = textOf('src/gateway/judge.ts');
+    const judge = source.slice(source.indexOf('export async function judge('));
+    const calls: Readonly<Record<string, string>> = {
+      authenticate: 'authenticator.authenticate(',
+      classify: 'parts.seen.read(',
+      decode: 'decodeCall(',
+      mutate: 'plugins.mutate(',
+      decide: 'await allowed(',
+      validate: 'plugins.validate(',
+      reserve: '.reserve(call)',
+    };
+    const places = Object.entries(calls).map(([step, call]) => [step, judge.indexOf(call)] as const);
+    assert.ok(places.every(([, at]) => at > 0));
+    const inCode = [...places].sort((a, b) => a[1] - b[1]).map(([step]) => step);
+    assert.deepEqual(
+      steps.filter((step) => step !== undefined && step in calls),
+      inCode,
+    );
+  });
+});
