@@ -122,7 +122,8 @@ const readSections = (value: unknown, options: ParseOptions, faults: Fault[]): C
     key: files.existing(defaultTls.key, ['tls', 'key']),
   };
   const reserved = new Map([[adminSocketPath(data), 'is the admin socket of the data folder']]);
-  if (engine?.address.path) reserved.set(engine.address.path, "is the engine's own socket");
+  if (engine?.address.kind === 'unix' && engine.address.path)
+    reserved.set(engine.address.path, "is the engine's own socket");
   const { listen, metrics } = readListeners(
     Object.hasOwn(file, 'listen') ? file.listen : ['https://127.0.0.1:2376'],
     section('metrics', schema.metricsSection, undefined)?.listen,
@@ -198,8 +199,9 @@ const readEngine = (section: SectionReader, tlsWritten: boolean, files: Files, f
     faults.push({ path: ['engine'], message: address });
     return undefined;
   }
-  if (address.kind === 'unix' && tls) {
-    faults.push({ path: ['engineTls'], key: true, message: 'belongs to a tcp:// engine; a unix socket speaks no TLS' });
+  if (address.kind !== 'tcp' && tls) {
+    const what = address.kind === 'unix' ? 'a unix socket speaks no TLS' : 'ssh protects the connection itself';
+    faults.push({ path: ['engineTls'], key: true, message: `belongs to a tcp:// engine; ${what}` });
   }
   if (insecure && tls) {
     faults.push({ path: ['engineInsecure'], key: true, message: 'contradicts engineTls; remove one of them' });

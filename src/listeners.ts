@@ -89,7 +89,8 @@ const keyOf = (listener: Listener): string =>
 /** Socket paths that the settings give to somebody, and to whom. */
 export function socketsOf(config: Config): ReadonlyMap<string, string> {
   const taken = new Map([[adminSocketPath(config.data), 'is the admin socket of the data folder']]);
-  if (config.engine.path !== undefined) taken.set(config.engine.path, "is the engine's own socket");
+  if (config.engine.kind === 'unix' && config.engine.path !== undefined)
+    taken.set(config.engine.path, "is the engine's own socket");
   for (const listener of config.listen) {
     if (listener.kind === 'unix') taken.set(listener.path, 'is a listener of the settings file');
   }

@@ -35,13 +35,13 @@ export const parseHostPort = (text: string): { host: string; port: number } | st
 };
 
 /**
- * Reads the engine's address: `unix:///path` or `tcp://host:port`.
+ * Reads the engine's address: `unix:///path`, `tcp://host:port` or `ssh://[user@]host[:port][/path]`.
  * @param resolvePath makes a relative socket path absolute
  * @returns the address, or the fault as text
  */
 export const parseEngineAddress = (text: string, resolvePath: (path: string) => string): EngineAddress | string => {
   const match = /^([a-z][a-z0-9+.-]*):\/\/(.*)$/is.exec(text);
-  if (match === null) return `write unix:///path/to/docker.sock or tcp://host:2376, not "${text}"`;
+  if (match === null) return `write unix:///path/to/docker.sock, tcp://host:2376 or ssh://user@host, not "${text}"`;
   const scheme = (match[1] ?? '').toLowerCase();
   const rest = match[2] ?? '';
   switch (scheme) {
@@ -58,10 +58,45 @@ export const parseEngineAddress = (text: string, resolvePath: (path: string) => 
       if (typeof address === 'string') return address;
       return address.port === 0 ? 'port 0 names no engine' : { kind: 'tcp', ...address };
     }
+    case 'ssh':
+      return parseSshAddress(rest);
     case 'http':
     case 'https':
       return `write tcp://${rest} instead of ${scheme}://${rest}${scheme === 'https' ? ', with engineTls for TLS' : ''}`;
     default:
-      return `${scheme}:// is not served; write unix:///path or tcp://host:port`;
+      return `${scheme}:// is not served; write unix:///path, tcp://host:port or ssh://user@host`;
   }
+};
+
+/** An address on another machine. What a shell over there would read as more than a word is not accepted. */
+const parseSshAddress = (rest: string): EngineAddress | string => {
+  const match = /^(?:([^@/]*)@)?(?:\[([^\]]*)\]|([^:[\]/@]*))(?::([0-9]{1,5}))?(\/.*)?$/.exec(rest);
+  if (match === null) return 'write ssh://user@host, ssh://user@host:22 or ssh://user@host/path/to/docker.sock';
+  const [, user, bracketed, plain = '', portText, path] = match;
+  const host = bracketed ?? plain;
+  const port = portText === undefined ? undefined : Number(portText);
+  if (user?.includes(':')) return 'holds a password; ssh takes the key of the user the gateway runs as';
+  if (user !== undefined && !/^[A-Za-z0-9_][A-Za-z0-9_.-]*$/.test(user)) return `"${user}" is not a user name`;
+  if (bracketed !== undefined ? isIP(bracketed) !== 6 : !isSshHost(host))
+    return host === '' ? 'names no host; write ssh://user@host' : `"${host}" is neither a host name nor an IP address`;
+  if (port !== undefined && (port === 0 || port > 65535)) return `port ${port} is out of range; use 1 to 65535`;
+  if (path !== undefined && path !== '/' && !/^(\/[A-Za-z0-9_][A-Za-z0-9_.-]*)+$/.test(path))
+    return 'the socket path there may hold letters, digits, "_", "." and "-" only';
+  return {
+    kind: 'ssh',
+    host,
+    ...(user === undefined ? {} : { user }),
+    ...(port === undefined ? {} : { port }),
+    ...(path === undefined || path === '/' ? {} : { path }),
+  };
+};
+
+/** A host as ssh's own settings may name it too, `build_box`; never an option. */
+const isSshHost = (text: string): boolean => isHost(text) || /^[A-Za-z0-9][A-Za-z0-9_.-]{0,252}$/.test(text);
+
+/** The address as it is written in the settings. */
+export const engineAddressText = ({ kind, path = '', user, host = '', port }: EngineAddress): string => {
+  if (kind === 'unix') return `unix://${path}`;
+  const at = `${host.includes(':') ? `[${host}]` : host}${port === undefined ? '' : `:${port}`}`;
+  return kind === 'tcp' ? `tcp://${at}` : `ssh://${user === undefined ? '' : `${user}@`}${at}${path}`;
 };

@@ -24,7 +24,7 @@ export interface TargetFacts {
   readonly address: string;
   /** What it is meant to be; an `endpoint` may be either. */
   readonly role: 'engine' | 'listener' | 'endpoint';
-  readonly transport: 'unix' | 'tls' | 'tcp';
+  readonly transport: 'unix' | 'tls' | 'tcp' | 'ssh';
   /** Whether only this machine can reach it. */
   readonly isLocal: boolean;
   readonly file?: SocketFile;

@@ -47,7 +47,7 @@ export async function lookAt(question: Question): Promise<TargetFacts> {
   const base = {
     address: target.text,
     role,
-    transport: kind === 'unix' ? 'unix' : target.tls === undefined ? 'tcp' : 'tls',
+    transport: kind !== 'tcp' ? kind : target.tls === undefined ? 'tcp' : 'tls',
     isLocal: kind === 'unix' || isLoopback(host),
     ...(served === undefined ? {} : { served }),
     ...(token === undefined ? {} : { token: tokenFacts(token) }),

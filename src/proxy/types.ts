@@ -3,8 +3,11 @@
 
 /** `unix:///path`, `tcp://host:port`, with TLS material for `tcp` where the engine asks for it. */
 export interface EngineAddress {
-  readonly kind: 'unix' | 'tcp';
+  readonly kind: 'unix' | 'tcp' | 'ssh';
+  /** The socket's; through ssh the one over there, by default what docker uses there. */
   readonly path?: string;
+  /** Through ssh: who to be there, by default what ssh's own settings say. */
+  readonly user?: string;
   readonly host?: string;
   readonly port?: number;
   readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string; readonly servername?: string };

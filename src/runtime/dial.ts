@@ -1,4 +1,4 @@
-// Opens a connection to a Docker endpoint: unix socket, TCP or TLS, each half-open and with backpressure.
+// Opens a connection to a Docker endpoint: unix socket, TCP, TLS or ssh, each half-open and with backpressure.
 // TLS differs by runtime. Measured on Deno 2.9.6: a node:tls client accepts an X.509 version 1 certificate whose issuer
 // merely has the name of a trusted authority, and a paused one goes on reading into native memory without bound. So there
 // the runtime's own TLS is used, which verifies strictly and reads only when asked.
@@ -6,6 +6,7 @@ import net from 'node:net';
 import { Duplex } from 'node:stream';
 import tls from 'node:tls';
 import type { EngineAddress } from '../proxy/types.ts';
+import { dialSsh } from './ssh.ts';
 
 /** TCP keep-alive probes start after this long, in ms: streams may idle for hours. */
 const KEEP_ALIVE_MS = 60_000;
@@ -20,6 +21,7 @@ const READ_BYTES = 64 * 1024;
  * @throws the system's or the TLS library's own error; `ETIMEDOUT` when it took too long
  */
 export function dial(address: EngineAddress, timeoutMs: number): Promise<Duplex> {
+  if (address.kind === 'ssh') return dialSsh(address, timeoutMs);
   if (address.tls !== undefined && native !== undefined) return dialNative(native, address, timeoutMs);
   const ready = address.tls === undefined ? 'connect' : 'secureConnect';
   return new Promise((resolve, reject) => {

@@ -4,6 +4,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { Command } from 'commander';
+import { engineAddressText } from '../../config/address.ts';
 import type { Config } from '../../config.ts';
 import type { Question } from '../../doctor/probe.ts';
 import type { Environment } from '../client.ts';
@@ -77,7 +78,7 @@ const ofConfig = (config: Config, newestMinor: number): Question[] => {
   const minorOf = (version: string) => Number(version.slice(2));
   const { engine, engineTls, data, listen, apiVersions } = config;
   const { tls: _none, ...address } = engine;
-  const text = engine.kind === 'unix' ? `unix://${engine.path}` : `tcp://${engine.host}:${engine.port}`;
+  const text = engineAddressText(engine);
   const { servername: _name, ...files } = engineTls ?? {};
   const served = {
     min: minorOf(apiVersions.min),
