@@ -15,9 +15,10 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join, normalize } from 'node:path';
+import { basename, dirname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, type Metafile, type Plugin } from 'esbuild';
+import { SHIPPED_TRUSTED } from '../src/admission/shipped.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 process.chdir(root);
@@ -86,8 +87,21 @@ const { metafile } = await build({
     js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url), __bundle = import.meta.dirname;",
   },
 });
+/** Shipped plugins that run sandboxed get the sandbox's face in place of the package's, which needs modules of the system. */
+const sandboxFace: Plugin = {
+  name: 'sandbox-face',
+  setup(of) {
+    of.onResolve({ filter: /^\.\.\/src\/plugin\.ts$/ }, ({ importer }) =>
+      SHIPPED_TRUSTED.has(basename(importer, '.ts'))
+        ? undefined
+        : { path: join(root, 'src/admission/sandbox-face.ts') },
+    );
+  },
+};
+
 // What runs where plugins run stands alone: a sandbox reads nothing beside it and has no `require`.
 const alone = await build({
+  plugins: [sandboxFace],
   metafile: true,
   entryPoints: {
     plugin: 'src/plugin.ts',

@@ -9,6 +9,7 @@ import { grantsNeeded } from './hosts/describe.ts';
 import { GuardedHost, type PluginFigures } from './hosts/guarded.ts';
 import { type Hook, type HookAnswer, HookFault, type PluginHost, type Tier } from './hosts/host.ts';
 import type { Change, PluginMeta, Verdict } from './plugin.ts';
+import { isLike } from './reading.ts';
 import { type AdmissionContext, requestJson } from './request.ts';
 
 /** All hooks of one call together may take this long, in ms. */
@@ -286,22 +287,6 @@ function matches({ host }: GuardedHost, call: EngineCall): boolean {
     resources === undefined ||
     call.resources.some(({ kind, name }) => resources.some((pattern) => isLike(pattern, `${kind}/${name}`)))
   );
-}
-
-/** `*` stands for any text. Linear in the length of both. */
-export function isLike(pattern: string, text: string): boolean {
-  const parts = pattern.split('*');
-  if (parts.length === 1) return pattern === text;
-  const first = parts[0] as string;
-  const last = parts.at(-1) as string;
-  if (!text.startsWith(first) || text.length < first.length + last.length) return false;
-  let at = first.length;
-  for (const part of parts.slice(1, -1)) {
-    const found = text.indexOf(part, at);
-    if (found < 0) return false;
-    at = found + part.length;
-  }
-  return text.endsWith(last) && text.length - last.length >= at;
 }
 
 const oneLine = (text: string): string => text.replace(/\p{Cc}+/gu, ' ').slice(0, 1000);

@@ -13,6 +13,7 @@ import { HOOK_TIMES, type HookTimes, type PluginHost, type Tier } from './hosts/
 import { openNative } from './hosts/native.ts';
 import type { SandboxedUse } from './hosts/pool.ts';
 import type { PluginUse } from './hosts/use.ts';
+import { SHIPPED_TRUSTED } from './shipped.ts';
 
 export interface PluginSetting {
   /** Path (absolute or relative to `baseDir`) of a file or folder, the name of a shipped plugin, or of an npm package. */
@@ -38,9 +39,6 @@ export interface LoadOptions {
   /** Runs the plugins' own examples. Default true. */
   readonly examples?: boolean;
 }
-
-/** Shipped plugins that need files or the host's tree; all others run sandboxed. */
-const SHIPPED_TRUSTED: ReadonlySet<string> = new Set(['bind-mounts', 'no-privileged']);
 
 interface FoundUse {
   readonly setting: PluginSetting;

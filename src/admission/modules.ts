@@ -87,7 +87,8 @@ export async function collectModules(entry: string, reach: 'own' | 'system' = 'o
     sources[path] = source;
     for (const specifier of importsOf(path, source, reach)) {
       if (reach === 'system' && !specifier.startsWith('.') && !isAbsolute(specifier)) continue;
-      const found = specifier === 'dockgate/plugin' ? ours.path : resolveImport(path, specifier);
+      const found =
+        specifier === 'dockgate/plugin' ? ours.path : servedFor(resolveImport(path, specifier), ours, reach);
       links[`${path}\n${specifier}`] = found;
       open.push(found);
     }
@@ -96,6 +97,10 @@ export async function collectModules(entry: string, reach: 'own' | 'system' = 'o
   const lines = hashes.map(([path, hash]) => `${path} ${hash}\n`).sort();
   return { entry: start, sources, links, sha256: own ?? createHash('sha256').update(lines.join('')).digest('hex') };
 }
+
+/** Shipped plugins of a checkout name the package's face by its path: the sandbox has its own in place of it. */
+const servedFor = (path: string, ours: ReturnType<typeof face>, reach: 'own' | 'system'): string =>
+  reach === 'own' && path === join(ours.root, 'plugin.ts') ? ours.path : path;
 
 const isBelow = (path: string, folder: string): boolean => path.startsWith(folder + sep);
 

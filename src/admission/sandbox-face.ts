@@ -4,6 +4,7 @@ import type { AdmissionRequest } from './plugin.ts';
 
 export { type ParsedBind, parseBind } from '../engine/mounts.ts';
 export { definePlugin } from './plugin.ts';
+export { deny, isLike, listOf, numberOf, objectOf, PASS, textOf } from './reading.ts';
 
 /** The presets' checks need more than the sandbox has. @throws {Error} always */
 export function presetViolations(_request: AdmissionRequest, _spec: HostSpec): readonly HostViolation[] {
