@@ -19,6 +19,7 @@ import {
 import type { BindingDocument, ParsedDocument, PolicyDocument, Rule, SubjectMatch } from './policy.ts';
 import { type Problem, parseDocuments } from './policy.ts';
 import { fillTemplate, parseTemplate, type Template, type TemplateUse } from './principal-template.ts';
+import { RuleIndex } from './rule-index.ts';
 import type { Principal } from './types.ts';
 import { compileHours, compileSource, type SourceVerdict } from './windows.ts';
 
@@ -60,6 +61,9 @@ export interface ActionRules {
   readonly judgeAll: boolean;
   /** The first rule that cannot be judged for this principal at all. */
   readonly broken: ReadyRule | undefined;
+  /** Which of many rules may match a call; undefined where all are judged. */
+  readonly denyIndex: RuleIndex | undefined;
+  readonly allowIndex: RuleIndex | undefined;
 }
 
 /** One policy of the set, as the administrator sees it. */
@@ -284,6 +288,8 @@ export class PrincipalPolicies {
   /** What the credentials at most allow, undefined when they set no ceiling. */
   readonly ceiling: TokenCeiling | undefined;
   readonly #scoped = new Map<string, boolean>();
+  readonly #needed = new Map<string, boolean>();
+  readonly #limitsImages = new Map<string, boolean>();
 
   constructor(
     principal: Principal,
@@ -320,9 +326,12 @@ export class PrincipalPolicies {
     if (known === undefined) {
       const rules = this.#rules.filter((rule) => rule.actions.has(action)).map((rule) => this.#fill(rule));
       const allows = rules.filter((rule) => rule.effect === 'allow');
+      const denies = rules.filter((rule) => rule.effect === 'deny');
       known = {
-        denies: rules.filter((rule) => rule.effect === 'deny'),
+        denies,
         allows,
+        denyIndex: RuleIndex.of(denies),
+        allowIndex: RuleIndex.of(allows),
         judgeAll: allows.some(({ set, redact, leaseMs, when }) =>
           [set, redact, leaseMs, when].some((part) => part !== undefined),
         ),
@@ -343,18 +352,28 @@ export class PrincipalPolicies {
    * The usual rules, without labels and with patterns for whole kinds, need none.
    */
   needsResolution(call: EngineCall): readonly ResourceRef[] {
-    const { denies, allows } = this.rulesFor(call.action);
-    const ceiling = this.ceiling?.rulesFor(call.action) ?? NO_RULES;
     let needed: ResourceRef[] | undefined;
     for (const ref of call.resources) {
       if (!isResolvable(ref)) continue;
-      const needsIt = (rule: ReadyRule) => needsToKnow(rule, call, ref);
-      if (denies.some(needsIt) || allows.some(needsIt) || ceiling.some(needsIt)) {
+      if (this.#needsToKnow(call, ref)) {
         needed ??= [];
         needed.push(ref);
       }
     }
     return needed ?? NONE;
+  }
+
+  /** All that `needsToKnow` asks of a call and an object is in the key. */
+  #needsToKnow(call: EngineCall, ref: ResourceRef): boolean {
+    const key = `${call.action} ${ref.kind} ${ref.role === 'creates'} ${isJudgedAtUse(call, ref)}`;
+    let known = this.#needed.get(key);
+    if (known === undefined) {
+      const { denies, allows } = this.rulesFor(call.action);
+      const ceiling = this.ceiling?.rulesFor(call.action) ?? NO_RULES;
+      known = [denies, allows, ceiling].some((rules) => rules.some((rule) => needsToKnow(rule, call, ref)));
+      this.#needed.set(key, known);
+    }
+    return known;
   }
 
   /** The containers of a call of which a rule must know how they would be made again. */
@@ -366,6 +385,15 @@ export class PrincipalPolicies {
 
   /** Whether a rule about the action says which images it may touch, or where they may come from. */
   limitsImages(action: string): boolean {
+    let known = this.#limitsImages.get(action);
+    if (known === undefined) {
+      known = this.#limitsImagesNow(action);
+      this.#limitsImages.set(action, known);
+    }
+    return known;
+  }
+
+  #limitsImagesNow(action: string): boolean {
     const { denies, allows } = this.rulesFor(action);
     const ceiling = this.ceiling?.rulesFor(action) ?? NO_RULES;
     return [...denies, ...allows, ...ceiling].some(

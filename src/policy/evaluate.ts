@@ -1,5 +1,6 @@
 // The decision (PDP): pure, synchronous, without a clock. Deny is the resting state, any deny beats every allow, a rule that
 // cannot be judged denies, and a token's ceiling stands over all of it.
+import { GatewayError } from '../errors.ts';
 import { BUILD_OPAQUE, isBuildKitDoor } from './actions.ts';
 import { type BuildGrant, bothGrants } from './build/index.ts';
 import { isBuildKitBuild, openDoor, refusedBuildKit } from './buildkit.ts';
@@ -10,6 +11,7 @@ import type { Decision, DecisionInput, Obligations, Reason } from './types.ts';
 const NO_OBLIGATIONS: Obligations = Object.freeze({});
 /** Most reasons given for one denial. */
 const MAX_REASONS = 8;
+const AT_RESOURCES = STAGES.indexOf('resources');
 
 /**
  * Decides one call. Objects that `policies.needsResolution` names must have been resolved before.
@@ -27,9 +29,10 @@ export function decide(policies: PrincipalPolicies, input: DecisionInput): Decis
   if (!call.operation.served) {
     return denial(policies, [{ code: 'operation-not-allowed', message: `denied: ${call.action} is never served` }]);
   }
-  const { denies, allows, judgeAll, broken } = rulesOf(policies, call);
+  const rules = rulesOf(policies, call);
+  const { denies, denyIndex, allows, allowIndex, broken } = rules;
   if (broken !== undefined) return failure(policies, broken, broken.error as string, undefined);
-  for (const rule of denies) {
+  for (const rule of denyIndex?.denying(call) ?? denies) {
     const verdict = judgeRule(rule, input);
     if (verdict.kind === 'error') return failure(policies, rule, verdict.message, verdict.field);
     if (verdict.kind === 'match') {
@@ -41,12 +44,52 @@ export function decide(policies: PrincipalPolicies, input: DecisionInput): Decis
     }
   }
   if (isBuildKitDoor(call.action)) return decideDoor(policies, input);
+  if (allowIndex !== undefined) {
+    const able = allowIndex.allowing(call);
+    const decided = decideAllows(policies, input, able, rules.judgeAll);
+    // What was left out can only miss. A denial tells the nearest of all.
+    return Array.isArray(decided) ? noAllow(policies, input, nearestMisses(allows, able, input)) : decided;
+  }
+  const decided = decideAllows(policies, input, allows, rules.judgeAll);
+  return Array.isArray(decided) ? noAllow(policies, input, decided) : decided;
+}
+
+/**
+ * Of many rules that all miss, those that `noAllow` can tell of. A rule that the index left out was left at its resources at
+ * the latest: behind as many that are as near, in their order, it is never told.
+ */
+function nearestMisses(allows: readonly ReadyRule[], able: readonly ReadyRule[], input: DecisionInput): RuleMiss[] {
+  const isAble = new Set(able);
+  const hosts: HostResults = new Map();
+  const misses: RuleMiss[] = [];
+  let asNear = 0;
+  for (const rule of allows) {
+    if (asNear >= MAX_REASONS && !isAble.has(rule)) continue;
+    const miss = judgeRule(rule, input, hosts);
+    if (miss.kind !== 'miss') throw new GatewayError('internal', `the rule ${rule.id} was left out of its index`);
+    misses.push({ rule, miss });
+    const stage = STAGES.indexOf(miss.stage);
+    if (stage > AT_RESOURCES || (stage === AT_RESOURCES && !rule.builtIn)) asNear++;
+  }
+  return misses;
+}
+
+type RuleMiss = { readonly rule: ReadyRule; readonly miss: Miss };
+
+/** What allow rules say together, or what stood in the way of each. */
+function decideAllows(
+  policies: PrincipalPolicies,
+  input: DecisionInput,
+  allows: readonly ReadyRule[],
+  judgeAll: boolean,
+): Decision | RuleMiss[] {
+  const { call } = input;
   let allowed: ReadyRule | undefined;
   let grant: BuildGrant | undefined;
   let labels: Record<string, string> | undefined;
   let redact: readonly string[] | undefined;
   let leaseMs: number | undefined;
-  let misses: { rule: ReadyRule; miss: Miss }[] | undefined;
+  let misses: RuleMiss[] | undefined;
   const hosts: HostResults | undefined = allows.length > 1 ? new Map() : undefined;
   for (const rule of allows) {
     const verdict = judgeRule(rule, input, hosts);
@@ -82,7 +125,7 @@ export function decide(policies: PrincipalPolicies, input: DecisionInput): Decis
       labels[key] = value;
     }
   }
-  if (allowed === undefined) return noAllow(policies, input, misses ?? []);
+  if (allowed === undefined) return misses ?? [];
   return {
     effect: 'allow',
     reasons: [allowReason(allowed)],
@@ -122,7 +165,8 @@ function rulesOf(policies: PrincipalPolicies, call: DecisionInput['call']): Acti
   const own = policies.rulesFor(call.action);
   if (!isBuildKitBuild(call) || own.allows.length === 0) return own;
   const opaque = policies.rulesFor(BUILD_OPAQUE);
-  return { ...opaque, denies: [...own.denies, ...opaque.denies], broken: own.broken ?? opaque.broken };
+  const denies = [...own.denies, ...opaque.denies];
+  return { ...opaque, denies, denyIndex: undefined, broken: own.broken ?? opaque.broken };
 }
 
 const merged = (some: readonly string[], more: readonly string[]): readonly string[] => [
