@@ -1,5 +1,6 @@
-// Every command of the README is run here, or named beside the test that runs it; every settings and policy block is judged
-// by the program, and the embedding example is executed. The engine is the built-in STAND-IN.
+// Every command of the README is run here, and those of docs/ that need no other machine, or named beside the test that runs
+// it; every settings and policy block is judged by the program, and the embedding example is executed. The engine is the
+// built-in STAND-IN.
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -19,6 +20,7 @@ import { after, before, describe, it } from 'node:test';
 import { parse } from 'yaml';
 import { startStandin } from '../src/standin/standin.ts';
 import { understands } from './support/command-line.ts';
+import { docCommands, locally, writeReaderFiles } from './support/doc-commands.ts';
 import { DOCKER_CLI } from './support/engine.ts';
 import { type Ran, run } from './support/gateway.ts';
 import { dockgateCommand, IS_DENO, ROOT } from './support/runtime.ts';
@@ -241,6 +243,24 @@ server.listen(0, '127.0.0.1', async () => {
       assert.deepEqual([ran.code, ran.stdout.trim()], [0, '200 401'], ran.stderr);
     });
   }
+
+  describe('and of the pages in docs/', () => {
+    before(async () => {
+      writeReaderFiles(cwd);
+      const data = `export DOCKGATE_DATA=${cwd}/data`;
+      // The pages begin anew: the README made an identity of the same name.
+      await inShell(`${data}\ndockgate identity delete ci`);
+      const made = await inShell(`${data}\ndockgate token create operator > operator.token`);
+      assert.equal(made.code, 0, made.stderr);
+    });
+    for (const { page, command, fails } of docCommands()) {
+      it(`docs/${page}.md: ${command} ${fails ? 'fails' : 'works'}`, async () => {
+        const ran = await inShell(`export DOCKGATE_DATA=${cwd}/data\n${locally(command, cwd)}`);
+        if (fails) assert.notEqual(ran.code, 0);
+        else assert.equal(ran.code, 0, ran.stderr);
+      });
+    }
+  });
 
   it('every file it links to is there', () => {
     for (const [, target] of README.matchAll(/\]\(([^)#:]+)\)/g))
