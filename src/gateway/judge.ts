@@ -357,12 +357,17 @@ function throwDenial(trace: Trace, decision: Decision): never {
 
 /** Stamps what the deciding rules oblige the gateway to add. */
 function withObligations(call: EngineCall, decision: Decision): EngineCall {
-  const { labels } = decision.obligations;
-  if (labels === undefined || typeof call.body !== 'object' || call.body === null || Array.isArray(call.body))
-    return call;
+  const { labels, ownCgroups } = decision.obligations;
+  if (typeof call.body !== 'object' || call.body === null || Array.isArray(call.body)) return call;
   const body = call.body as JsonObject;
+  const host = (body.HostConfig ?? {}) as JsonObject;
+  const names = ownCgroups === true && (host.CgroupnsMode ?? '') === '';
+  if (labels === undefined && !names) return call;
   const stamped: Record<string, unknown> = Object.create(null);
   Object.assign(stamped, body);
-  stamped.Labels = Object.freeze(Object.assign(Object.create(null), body.Labels ?? {}, labels));
+  if (labels !== undefined) {
+    stamped.Labels = Object.freeze(Object.assign(Object.create(null), body.Labels ?? {}, labels));
+  }
+  if (names) stamped.HostConfig = Object.freeze(Object.assign(Object.create(null), host, { CgroupnsMode: 'private' }));
   return toCall(call, Object.freeze(stamped) as JsonObject);
 }

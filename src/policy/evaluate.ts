@@ -131,7 +131,7 @@ function decideAllows(
     reasons: [allowReason(allowed)],
     policyIds: [allowed.policy],
     rule: allowed.id,
-    obligations: withGrant(obligationsOf(labels, redact, leaseMs), policies, input, grant),
+    obligations: withGrant(obligationsOf(labels, redact, leaseMs, ownCgroupsOf(allowed, call)), policies, input, grant),
   };
 }
 
@@ -177,14 +177,24 @@ function obligationsOf(
   labels: Readonly<Record<string, string>> | undefined,
   redact: readonly string[] | undefined,
   leaseMs: number | undefined,
+  ownCgroups: boolean,
 ): Obligations {
-  if (labels === undefined && redact === undefined && leaseMs === undefined) return NO_OBLIGATIONS;
+  if (labels === undefined && redact === undefined && leaseMs === undefined) {
+    return ownCgroups ? OWN_CGROUPS : NO_OBLIGATIONS;
+  }
   return {
+    ...(ownCgroups ? OWN_CGROUPS : {}),
     ...(labels === undefined ? {} : { labels: Object.freeze(labels) }),
     ...(redact === undefined ? {} : { redact }),
     ...(leaseMs === undefined ? {} : { leaseMs }),
   };
 }
+
+const OWN_CGROUPS: Obligations = Object.freeze({ ownCgroups: true });
+
+/** Under every preset that judges the host a container that names no cgroup name space gets its own. */
+const ownCgroupsOf = (rule: ReadyRule, call: DecisionInput['call']): boolean =>
+  call.action === 'container.create' && rule.host !== undefined && rule.rule.host?.preset !== 'privileged';
 
 const allowReasons = new WeakMap<ReadyRule, Reason>();
 

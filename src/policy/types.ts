@@ -94,6 +94,8 @@ export interface Obligations {
   readonly redact?: readonly string[];
   /** How long what is made may stay, in ms: the shortest of every rule that matches. */
   readonly leaseMs?: number;
+  /** A container that names no cgroup name space gets one of its own: engines on cgroup v1 would give it the host's. */
+  readonly ownCgroups?: true;
   /** What a BuildKit build may have while it runs: of every rule that matches. */
   readonly build?: BuildGrant;
 }

@@ -213,7 +213,7 @@ describe('the docker CLI through connect', { skip: skipWithoutCli }, () => {
     for (const [version, message] of [
       [
         '1.20',
-        /client version 1\.20 is too old\. Minimum supported API version is 1\.40, please upgrade.*DOCKER_API_VERSION=1\.40/,
+        /client version 1\.20 is too old\. Minimum supported API version is 1\.24, please upgrade.*DOCKER_API_VERSION=1\.24/,
       ],
       ['1.99', /client version 1\.99 is too new\. Maximum supported API version is 1\.\d+ .*DOCKER_API_VERSION=1\.\d+/],
     ] as const) {

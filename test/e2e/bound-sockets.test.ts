@@ -118,9 +118,10 @@ describe('sockets bound to an identity', { skip: skipWithoutCli }, () => {
     writeFileSync(join(folder, 'Dockerfile'), `FROM ${IMAGE}\n`);
     await add(at('buildx'));
     try {
-      assert.notEqual((await cli(at('buildx'), ['build', '-q', folder])).code, 0);
+      const ran = await cli(at('buildx'), ['build', '-q', folder]);
+      assert.equal(ran.code, 0, ran.stderr);
       const rows = await auditOf(gateway, 'ci');
-      assert.ok(rows.some((row) => row.action.startsWith('build.') && row.decision === 'deny'));
+      assert.ok(rows.some((row) => row.action.startsWith('build.') && row.decision === 'allow'));
     } finally {
       await remove(at('buildx'));
     }

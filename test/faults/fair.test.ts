@@ -58,6 +58,8 @@ describe('a greedy caller', () => {
       } else if (r.target.includes('/containers/json'))
         r.answer(200, r.target.includes('filters') ? '[]' : containers, JSON_TYPE);
       else if (r.target.includes('/volumes')) r.answer(200, volumes, JSON_TYPE);
+      else if (r.target.includes('/version'))
+        r.answer(200, '{"ApiVersion":"1.51","MinAPIVersion":"1.24","Components":[{"Name":"Engine"}]}', JSON_TYPE);
       else if (r.method === 'POST') r.answer(201, '{"Id":"x","Warnings":[]}', JSON_TYPE);
       else r.answer(200, '{}', JSON_TYPE);
     });

@@ -3,7 +3,7 @@
 import { readAddress } from '../../engine/dockerfile/address.ts';
 import type { EngineCall } from '../../engine/types.ts';
 import type { CallCheck } from './container.ts';
-import { checkImage, isListedRegistry } from './images.ts';
+import { checkImage, isFarRegistry, isListedRegistry, repositoryOf } from './images.ts';
 import { isHostNetwork } from './isolation.ts';
 import { networksInUseCheck } from './networks.ts';
 import type { Report } from './report.ts';
@@ -103,7 +103,8 @@ function checkDockerfile(rules: HostRules, call: EngineCall, report: Report): vo
   for (const { kind, name, at } of call.resources) {
     // An image by its id is there already.
     if (kind !== 'image' || at.startsWith('query.') || name.startsWith('sha256:')) continue;
-    if (rules.registriesListed || call.credentials !== true) checkImage(rules.registries, name, at, report, orOwn);
+    const asOwn = !rules.registriesListed && call.credentials === true && isFarRegistry(repositoryOf(name).registry);
+    if (!asOwn) checkImage(rules.registries, name, at, report, orOwn);
   }
   for (const { url, at } of call.fetches ?? []) {
     const host = readAddress(url)?.host;

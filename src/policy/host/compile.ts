@@ -8,7 +8,7 @@ import { build } from './build.ts';
 import type { CallCheck } from './container.ts';
 import { bodyOf, containerCreate, containerUpdate, execCreate, objectIn } from './container.ts';
 import { checkEvaluated } from './evaluated.ts';
-import { checkAddress, checkImage } from './images.ts';
+import { addressHost, checkAddress, checkImage, isFarRegistry, repositoryOf } from './images.ts';
 import { containersInUseCheck } from './in-use.ts';
 import { mustBeFalse } from './isolation.ts';
 import { ceilingsOf, checkCreated, checkTaskLimits, checkUpdated } from './limits.ts';
@@ -96,7 +96,12 @@ function checksOf(rules: HostRules): ReadonlyMap<string, CallCheck> {
     ['image.pull', imageCreate(rules)],
     ['image.import', imageCreate(rules)],
     ['image.push', distribution],
-    ['image.distribution', unlessOwn(rules, distribution)],
+    [
+      'image.distribution',
+      (call, report) => {
+        if (!mayFetchAsOwn(rules, call, call.path.name ?? '')) distribution(call, report);
+      },
+    ],
     ['image.search', (call, report) => checkImage(rules.registries, searchTerm(call), 'query.term', report)],
     ['system.auth', login(rules)],
   ]);
@@ -182,18 +187,17 @@ function networkConnect(rules: HostRules): CallCheck {
   };
 }
 
-/** Where the policy lists no registries, whoever brings credentials of its own may fetch from the registry they are for. */
-const unlessOwn =
-  (rules: HostRules, check: CallCheck): CallCheck =>
-  (call, report) => {
-    if (rules.registriesListed || call.credentials !== true) check(call, report);
-  };
+/** Where the policy lists no registries, callers with credentials of their own may fetch from the far registry they are for. */
+const mayFetchAsOwn = (rules: HostRules, call: EngineCall, image: string): boolean =>
+  !rules.registriesListed && call.credentials === true && isFarRegistry(repositoryOf(image).registry);
 
 /** A login is nothing but credentials of one's own. */
 function login(rules: HostRules): CallCheck {
   return (call, report) => {
     const body = bodyOf(call);
-    if (!rules.registriesListed && isCredential(body)) return;
+    const address = typeof body.serveraddress === 'string' ? addressHost(body.serveraddress) : undefined;
+    const isFar = body.serveraddress === undefined || (address !== undefined && isFarRegistry(address));
+    if (!rules.registriesListed && isCredential(body) && isFar) return;
     checkAddress(rules.registries, body.serveraddress, 'serveraddress', report);
   };
 }
@@ -218,16 +222,14 @@ const SECRET: Rows = new Map<string, Check | null>([
 /** Pull and import share one endpoint. `fromSrc=-` is an upload, any other source an address the engine calls. */
 function imageCreate(rules: HostRules): CallCheck {
   const orOwn = rules.registriesListed ? '' : ', or any with credentials of your own';
-  const fetched = unlessOwn(rules, (call, report) => {
-    for (const image of call.query.fromImage ?? [])
-      checkImage(rules.registries, image, 'query.fromImage', report, orOwn);
-  });
   return (call, report) => {
     for (const source of call.query.fromSrc ?? []) {
       if (source === '' || source === '-') continue;
       report.deny('query.fromSrc', source, `makes the engine fetch ${quote(source)} (allowed: -, an upload)`);
     }
-    fetched(call, report);
+    for (const image of call.query.fromImage ?? []) {
+      if (!mayFetchAsOwn(rules, call, image)) checkImage(rules.registries, image, 'query.fromImage', report, orOwn);
+    }
   };
 }
 

@@ -47,6 +47,16 @@ export function checkImage(
   );
 }
 
+/** Addresses that mean the engine's own machine or its link, as a registry's host with or without a port. */
+const NEAR =
+  /^(?:(?:.*\.)?localhost\.?|127(?:\.\d+){1,3}|0(?:\.\d+){0,3}|169\.254\.\d+\.\d+|\[(?:::1?|::ffff:.*|fe[89ab].*)\])(?::\d+)?$/i;
+
+/**
+ * Whether credentials of the caller's own may take the engine to this registry where the policy lists none. Not to the engine's own
+ * machine: what listens there trusts its neighbours, and engines speak to it in clear.
+ */
+export const isFarRegistry = (registry: string): boolean => !NEAR.test(registry);
+
 /** The host of a login address as Go's url.Parse sees it; undefined where readers could disagree. */
 export function addressHost(address: string): string | undefined {
   const bare = address.replace(/^https?:\/\//, '');
