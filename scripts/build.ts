@@ -19,6 +19,8 @@ import { basename, dirname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, type Metafile, type Plugin } from 'esbuild';
 import { SHIPPED_TRUSTED } from '../src/admission/shipped.ts';
+import { settingsSchema } from '../src/config/json-schema.ts';
+import { policySchema } from '../src/policy/json-schema.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 process.chdir(root);
@@ -118,6 +120,10 @@ const alone = await build({
 });
 cpSync('migrations', join(outdir, 'migrations'), { recursive: true });
 cpSync('node_modules/better-sqlite3/prebuilds', join(outdir, 'prebuilds'), { recursive: true });
+// For editors: the first line of each example names one of them.
+mkdirSync(join(outdir, 'schemas'));
+for (const [name, schema] of Object.entries({ settings: settingsSchema(), policy: policySchema() }))
+  writeFileSync(join(outdir, 'schemas', `${name}.json`), `${JSON.stringify(schema, null, 2)}\n`);
 writeFileSync(
   join(outdir, 'THIRD-PARTY.txt'),
   noticesOf({ ...metafile, inputs: { ...metafile.inputs, ...alone.metafile.inputs } }),

@@ -149,6 +149,8 @@ const entry = strict({
     .min(1, { error: 'must hold a rule: without one nobody is let in' })
     .max(MAX_RULES, { error: `must be at most ${MAX_RULES} rules` }),
 });
+/** One entry of `issuers`, for the published schema. */
+export const issuerEntry = entry;
 type Entry = z.infer<typeof entry>;
 
 interface Context {

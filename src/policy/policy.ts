@@ -117,10 +117,10 @@ export interface ParsedDocument {
 }
 
 /** `host-access`: the policy may hand over the host. `seccomp-unconfined`: its containers may make any system call. */
-const ACKNOWLEDGEMENTS = ['host-access', 'seccomp-unconfined'] as const;
+export const ACKNOWLEDGEMENTS = ['host-access', 'seccomp-unconfined'] as const;
 export type Acknowledgement = (typeof ACKNOWLEDGEMENTS)[number];
 
-const POLICY_KEYS = {
+export const POLICY_KEYS = {
   known: ['apiVersion', 'kind', 'metadata', 'subjects', 'rules', 'tests'],
   refused: {
     activation: LATER,
@@ -129,10 +129,14 @@ const POLICY_KEYS = {
     quota: LATER,
   },
 };
-const BINDING_KEYS = {
+export const BINDING_KEYS = {
   known: ['apiVersion', 'kind', 'metadata', 'subjects', 'policies'],
   refused: { rules: 'rules belong to a Policy; write kind: Policy', parameters: LATER, activation: LATER },
 };
+
+export const POLICY_METADATA_KEYS = ['name', 'description', 'acknowledges'] as const;
+export const BINDING_METADATA_KEYS = ['name', 'description'] as const;
+export const SUBJECT_KEYS = ['subject', 'issuer', 'group', 'tenant', 'identity'] as const;
 
 /**
  * Reads every document of a text. What is at fault is left out of `documents` and told in `problems`.
@@ -223,7 +227,7 @@ function refuseDoubles(items: readonly { name: string; line: number }[], what: s
 
 function readMetadata(fields: Fields, kind: string, faults: Faults) {
   const node = fields.get('metadata');
-  const known = kind === 'Policy' ? ['name', 'description', 'acknowledges'] : ['name', 'description'];
+  const known = kind === 'Policy' ? POLICY_METADATA_KEYS : BINDING_METADATA_KEYS;
   const inner = node === undefined ? undefined : readFields(node, 'metadata', { known }, faults);
   if (node === undefined) faults.add(fields.at, 'the document has no metadata; write metadata: { name: my-policy }');
   const nameNode = inner?.get('name');
@@ -247,7 +251,7 @@ function readMetadata(fields: Fields, kind: string, faults: Faults) {
 }
 
 function readSubject(node: Located, where: string, faults: Faults): SubjectMatch | undefined {
-  const keys = ['subject', 'issuer', 'group', 'tenant', 'identity'] as const;
+  const keys = SUBJECT_KEYS;
   const fields = readFields(node, where, { known: keys }, faults);
   if (fields === undefined) return undefined;
   const match: { -readonly [K in keyof SubjectMatch]: SubjectMatch[K] } = {};

@@ -21,10 +21,10 @@ import {
 import { didYouMean } from './suggest.ts';
 import { DAYS, type Day, faultOfSource, type Hours, isZone, parseClock } from './windows.ts';
 
-const RULE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+export const RULE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 /** Why a key of the design is refused as long as nothing enforces it. */
 export const LATER = 'not supported yet, so it would not be enforced; remove it';
-const RULE_KEYS = {
+export const RULE_KEYS = {
   known: [
     'name',
     'description',
@@ -52,6 +52,7 @@ const RULE_KEYS = {
     limits: 'limits belong to the host preset; write host: {preset: baseline, limits: {...}}',
   },
 };
+export const HOURS_KEYS = ['days', 'from', 'to', 'zone'] as const;
 /** Actions whose created object can carry the labels of `set`. */
 export const LABELLED_CREATES: readonly string[] = [
   'container.create',
@@ -296,7 +297,7 @@ function readLabels(node: Located, where: string, faults: Faults): Record<string
 }
 
 function readHours(node: Located, where: string, faults: Faults): Hours | undefined {
-  const fields = readFields(node, where, { known: ['days', 'from', 'to', 'zone'] }, faults);
+  const fields = readFields(node, where, { known: HOURS_KEYS }, faults);
   if (fields === undefined) return undefined;
   const clock = (key: 'from' | 'to'): number | undefined => {
     const value = fields.get(key);

@@ -3,14 +3,17 @@ import { type Located, plainOf } from './located.ts';
 import type { PolicyTest } from './policy.ts';
 import { type Faults, readFields, readList, readMoment, readText, readTextMap, readWord } from './read-fields.ts';
 
+export const TEST_KEYS = ['name', 'principal', 'request', 'objects', 'expect', 'code'] as const;
+const PRINCIPAL_TEXTS = ['subject', 'issuer', 'tenant'] as const;
+const PRINCIPAL_LISTS = ['groups', 'policies', 'scope'] as const;
+export const PRINCIPAL_KEYS = [...PRINCIPAL_TEXTS, ...PRINCIPAL_LISTS, 'claims'] as const;
+export const REQUEST_KEYS = ['method', 'path', 'body', 'source', 'at'] as const;
+export const OBJECT_KEYS = ['resource', 'labels', 'body'] as const;
+export const METHODS = ['GET', 'POST', 'PUT', 'DELETE', 'HEAD'] as const;
+
 /** Reads one item of `tests`. */
 export function readTest(node: Located, where: string, faults: Faults): PolicyTest | undefined {
-  const fields = readFields(
-    node,
-    where,
-    { known: ['name', 'principal', 'request', 'objects', 'expect', 'code'] },
-    faults,
-  );
+  const fields = readFields(node, where, { known: TEST_KEYS }, faults);
   if (fields === undefined) return undefined;
   const nameNode = fields.get('name') ?? faults.add(node.at, `${where} has no name`);
   const name = nameNode === undefined ? undefined : readText(nameNode, `${where}.name`, faults, 200);
@@ -48,16 +51,14 @@ function readTestPrincipal(
   faults: Faults,
 ): PolicyTest['principal'] | undefined {
   if (node === undefined) return {};
-  const texts = ['subject', 'issuer', 'tenant'] as const;
-  const lists = ['groups', 'policies', 'scope'] as const;
-  const fields = readFields(node, where, { known: [...texts, ...lists, 'claims'] }, faults);
+  const fields = readFields(node, where, { known: PRINCIPAL_KEYS }, faults);
   if (fields === undefined) return undefined;
   const principal: Record<string, unknown> = {};
-  for (const key of texts) {
+  for (const key of PRINCIPAL_TEXTS) {
     const value = fields.get(key);
     if (value !== undefined) principal[key] = readText(value, `${where}.${key}`, faults);
   }
-  for (const key of lists) {
+  for (const key of PRINCIPAL_LISTS) {
     const value = fields.get(key);
     if (value !== undefined)
       principal[key] = readList(value, `${where}.${key}`, faults, (n, w) => readText(n, w, faults));
@@ -68,14 +69,13 @@ function readTestPrincipal(
 }
 
 function readTestRequest(node: Located, where: string, faults: Faults): PolicyTest['request'] | undefined {
-  const fields = readFields(node, where, { known: ['method', 'path', 'body', 'source', 'at'] }, faults);
+  const fields = readFields(node, where, { known: REQUEST_KEYS }, faults);
   if (fields === undefined) return undefined;
   const methodNode =
     fields.get('method') ?? faults.add(node.at, `${where} has no method; write GET, POST, PUT, DELETE or HEAD`);
   const pathNode =
     fields.get('path') ?? faults.add(node.at, `${where} has no path; write one such as /containers/json`);
-  const method =
-    methodNode && readWord(methodNode, `${where}.method`, ['GET', 'POST', 'PUT', 'DELETE', 'HEAD'], faults);
+  const method = methodNode && readWord(methodNode, `${where}.method`, METHODS, faults);
   const path = pathNode && readText(pathNode, `${where}.path`, faults, 8192);
   const body = fields.get('body');
   const source = fields.get('source');
@@ -93,7 +93,7 @@ function readTestRequest(node: Located, where: string, faults: Faults): PolicyTe
 }
 
 function readTestObject(node: Located, where: string, faults: Faults) {
-  const fields = readFields(node, where, { known: ['resource', 'labels', 'body'] }, faults);
+  const fields = readFields(node, where, { known: OBJECT_KEYS }, faults);
   const nameNode = fields?.get('resource');
   if (fields === undefined || nameNode === undefined)
     return faults.add(node.at, `${where} has no resource; write resource: container/web`);

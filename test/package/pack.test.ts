@@ -73,6 +73,12 @@ describe('the packed package', { skip }, () => {
       'package.json',
     ]);
     assert.ok(existsSync(join(installed, 'examples/policies/ci.yaml')));
+    for (const name of ['settings', 'policy']) {
+      const schema = JSON.parse(readFileSync(join(installed, `dist/schemas/${name}.json`), 'utf8')) as {
+        $schema: string;
+      };
+      assert.equal(schema.$schema, 'https://json-schema.org/draft/2020-12/schema');
+    }
     const notices = readFileSync(join(installed, 'dist/THIRD-PARTY.txt'), 'utf8');
     for (const name of ['better-sqlite3', 'hono', 'zod', 'jose'])
       assert.match(notices, new RegExp(`^${name} \\d`, 'm'));

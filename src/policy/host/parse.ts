@@ -211,6 +211,9 @@ const READERS: Readonly<Record<keyof HostSpec, Read<unknown>>> = {
   fields: listOf(field),
 };
 
+/** Keys of a host block. */
+export const HOST_KEYS: readonly (keyof HostSpec)[] = Object.keys(READERS) as (keyof HostSpec)[];
+
 /** The only ones that mean anything beside `privileged`. */
 const WITH_PRIVILEGED: readonly string[] = ['preset', 'limits', 'exec'];
 
