@@ -192,7 +192,8 @@ function presets(): string {
 }
 
 const SETTING_KEYS = {
-  engine: 'The engine: `unix:///var/run/docker.sock`, or `tcp://host:2376` with `engineTls`. Needed.',
+  engine:
+    "The engine: `unix:///var/run/docker.sock`, `tcp://host:2376` with `engineTls`, or `ssh://[user@]host[:port][/socket]` by the system's ssh. Needed.",
   engineTls: '`{ ca, cert, key, servername }`: files of the TLS client towards a `tcp` engine.',
   engineInsecure: '`true` allows `tcp://` without TLS beyond this machine. Default `false`.',
   data: 'Data folder: databases, keys, private CA, admin socket. Default `./data`.',

@@ -26,7 +26,7 @@ interface AddOptions {
 const add = (): Command =>
   new Command('add')
     .description('make a socket on which every caller is one identity; it is there again after a restart')
-    .requiredOption('--identity <name>', 'identity of whoever opens it')
+    .requiredOption('--identity <name>', 'identity of every caller that opens it')
     .requiredOption('--path <path>', "path of the socket file on the gateway's machine")
     .option('--mode <mode>', 'its permission bits, 0600 to 0666', '0600')
     .option('--group <group>', 'its group, by name or number')

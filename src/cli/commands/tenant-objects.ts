@@ -50,7 +50,7 @@ interface AdoptOptions {
 
 export const adoptCommand = (): Command =>
   new Command('adopt')
-    .description('give a tenant objects that belong to nobody because they were not made through the gateway')
+    .description('give a tenant objects without an owner, such as those made past the gateway')
     .requiredOption('--tenant <tenant>', 'the tenant')
     .option('--label <label>', 'containers, volumes and networks with this label, KEY or KEY=VALUE')
     .option('--compose-project <project>', 'everything of a compose project')
@@ -106,7 +106,7 @@ const withheldTable = (images: readonly WithheldView[]): string =>
 
 export const withheldCommand = (): Command =>
   new Command('withheld')
-    .description('list images closed to all tenants because the ledger was lost and nobody is known to own them')
+    .description('list images closed to all tenants because the ledger was lost and their owner is not known')
     .addHelpText('after', examples('dockgate tenant withheld', 'dockgate tenant withheld --json'))
     .action(async (_options: object, command: Command) => {
       const { images } = await (await gatewayOf(command)).call<{ images: WithheldView[] }>('GET', '/withheld');
