@@ -1,8 +1,11 @@
 // Writes the pages of docs/ that follow from the code: the policy reference, the presets, the settings, the commands and the error
 // codes. `npm run docs` writes them; test/docs.test.ts compares them with what is there.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { globSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
+import { stringify } from 'yaml';
+import type { JsonSchema, Plugin } from '../src/admission/plugin.ts';
+import { SHIPPED_TRUSTED } from '../src/admission/shipped.ts';
 import { createProgram } from '../src/cli/main.ts';
 import { KEYS, LIMITS } from '../src/config/schema.ts';
 import { OPERATIONS } from '../src/engine/operations.ts';
@@ -324,6 +327,47 @@ const errors = (): string =>
     ),
   );
 
+const shipped = await Promise.all(
+  globSync('plugins/*.ts', { cwd: ROOT })
+    .sort()
+    .map(async (file) => {
+      const { default: plugin } = (await import(new URL(`../${file}`, import.meta.url).href)) as { default: Plugin };
+      return { file, plugin };
+    }),
+);
+
+/** A settings example of a plugin: that of its first case which has one. */
+function useOf({ meta, examples = [] }: Plugin): string {
+  const config = examples.find((one) => one.config !== undefined)?.config;
+  const text = stringify({ plugins: [{ use: meta.name, ...(config === undefined ? {} : { config }) }] });
+  return `\`\`\`yaml\n${text}\`\`\``;
+}
+
+function shippedPlugins(): string {
+  return page(
+    'Shipped plugins',
+    'Plugins that come with dockgate, named by `use: NAME` in the settings. They stand in front of every policy, also that of operators. [Plugins](plugins.md) tells what the tiers contain and how to write one.',
+    ...shipped.map(({ file, plugin }) => {
+      const { meta, match, needs = {}, config } = plugin;
+      const tier = SHIPPED_TRUSTED.has(meta.name) ? 'trusted (not contained)' : 'sandboxed';
+      const schema = config !== undefined && 'properties' in config ? (config as JsonSchema) : undefined;
+      const properties = Object.entries((schema?.properties ?? {}) as Record<string, { description?: string }>);
+      const required = (schema?.required ?? []) as readonly string[];
+      const rows = properties.map(([key, { description = '', ...rest }]) => [
+        code(key),
+        `${description}${description === '' ? '' : ' '}${code(JSON.stringify(rest))}${required.includes(key) ? ' needed' : ''}`,
+      ]);
+      return [
+        `## ${meta.name}`,
+        `${meta.description}.`,
+        `Tier: ${tier}. Calls: ${codes(match.actions)}. Needs: ${codes(Object.keys(needs))}. Source: [${file}](../${file}).`,
+        ...(rows.length === 0 ? [] : [table(['Setting', 'JSON Schema'], rows)]),
+        ...(config === undefined || useOf(plugin).includes('config:') ? [useOf(plugin)] : []),
+      ].join('\n\n');
+    }),
+  );
+}
+
 /** File below docs/ to its text. */
 export const generatedPages = (): Readonly<Record<string, string>> => ({
   'policy-reference.md': policyReference(),
@@ -331,6 +375,7 @@ export const generatedPages = (): Readonly<Record<string, string>> => ({
   'settings.md': settings(),
   'commands.md': commands(),
   'errors.md': errors(),
+  'shipped-plugins.md': shippedPlugins(),
 });
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
