@@ -1,7 +1,7 @@
 // dockgate context create: the files the docker CLI reads, and that docker, compose and buildx reach the gateway with them.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, statSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { after, before, describe, it } from 'node:test';
@@ -52,6 +52,33 @@ describe('dockgate context create', { skip: skipWithoutCli }, () => {
     assert.equal(exported.DOCKER_CERT_PATH, certificates);
     const plain = await docker({ PATH: process.env.PATH, HOME: gateway.dir, ...exported }, ['ps']);
     assert.deepEqual([plain.code, plain.stderr], [0, '']);
+  });
+
+  it('docker gate is dockgate, and no file of another origin is written over', async () => {
+    if (CLI_PLUGINS !== undefined) assert.equal(existsSync(join(CLI_PLUGINS, 'docker-gate')), false);
+    const own = join(gateway.dir, "people's own");
+    const [command, first] = dockgateCommand();
+    const createThere = () =>
+      run(command, [...first, 'context', 'create', 'ci', '--force', '--config', gateway.configFile], {
+        env: { ...process.env, DOCKER_CONFIG: own },
+      });
+    const ran = await createThere();
+    assert.equal(ran.code, 0, ran.stderr);
+    assert.match(ran.stdout, /^docker gate --help$/m);
+    const there = { PATH: process.env.PATH, HOME: gateway.dir, DOCKER_CONFIG: own };
+    const listed = await docker(there, ['gate', 'identity', 'ls', '--config', gateway.configFile]);
+    assert.deepEqual([listed.code, /alice/.test(listed.stdout)], [0, true], listed.stderr);
+    assert.match((await docker(there, ['--help'])).stdout, /gate\*? +Identity-aware gateway/);
+    const wrong = await docker(there, ['gate', 'identity', 'show', 'it is none', '--config', gateway.configFile]);
+    assert.notEqual(wrong.code, 0);
+    assert.match((await docker(there, ['--context', 'ci', 'gate', 'version'])).stderr, /do not count here/);
+
+    const file = join(own, 'cli-plugins', 'docker-gate');
+    assert.equal((await createThere()).code, 0);
+    writeFileSync(file, '#!/bin/sh\necho mine\n', { mode: 0o755 });
+    const kept = await createThere();
+    assert.deepEqual([kept.code, /docker gate/.test(kept.stdout)], [0, false]);
+    assert.equal(readFileSync(file, 'utf8'), '#!/bin/sh\necho mine\n');
   });
 
   it('docker, compose and buildx are the identity with it', async () => {

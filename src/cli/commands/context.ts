@@ -11,6 +11,7 @@ import {
   isContextName,
   writeContext,
 } from '../docker-context.ts';
+import { placeDockerPlugin } from '../docker-plugin.ts';
 import { CliError, print, printJson, shellWord, shortTime, usageError } from '../output.ts';
 import { checkTtl, issueCertificate } from './cert.ts';
 import { examples, gatewayOf, optionsOf } from './common.ts';
@@ -65,7 +66,9 @@ const withCertificate = async (
 
 const create = (): Command =>
   new Command('create')
-    .description('write a docker context for the gateway, and print what clients without contexts need')
+    .description(
+      'write a docker context for the gateway, make docker gate run dockgate, and print what clients without contexts need',
+    )
     .argument('<name>', 'name of the context')
     .option('--identity <name>', 'identity to be; the same as the context when left out')
     .option('--ttl <span>', 'how long its certificate is valid: 15m, 24h, at most 90d', '24h')
@@ -105,13 +108,22 @@ const create = (): Command =>
       } catch (error) {
         throw new CliError(`${folders.meta} cannot be written (${(error as NodeJS.ErrnoException).code ?? 'unknown'})`);
       }
+      const plugin = placeDockerPlugin(process.env);
       if (optionsOf(command).json) {
-        return printJson({ name, host: context.host, expiresAt: until ?? null, ...folders, env });
+        return printJson({
+          name,
+          host: context.host,
+          expiresAt: until ?? null,
+          ...folders,
+          env,
+          plugin: plugin ?? null,
+        });
       }
       return print(
         [
           `context ${name}: ${context.host}${until === undefined ? '' : `, certificate until ${shortTime(until)}`}`,
           `docker --context ${name} ps`,
+          ...(plugin === undefined ? [] : ['docker gate --help']),
           '',
           '# for clients without contexts (docker-py, dockerode, Testcontainers, Portainer, ...):',
           env,
