@@ -19,6 +19,7 @@ import { GatewayError } from './errors.ts';
 import { explainRequest } from './explain-request.ts';
 import { newAuditId } from './gateway/audit-id.ts';
 import { BuildKitState } from './gateway/buildkit/state.ts';
+import { LargeBodies } from './gateway/large-bodies.ts';
 import { LiveCalls } from './gateway/live-calls.ts';
 import type { GatewayParts } from './gateway/parts.ts';
 import { performFor } from './gateway/perform.ts';
@@ -437,6 +438,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       engine,
       engineDefaults,
       inFlight,
+      largeBodies: new LargeBodies(),
       strangers,
       onUnwritable: (error) => audit.failed(error),
       tenancy,

@@ -15,21 +15,21 @@ export interface JsonLimits {
   readonly maxDepth: number;
   /** Elements of one list. */
   readonly maxElements: number;
-  /** Keys of one object. */
+  /** Keys of one object, but for maps that say more. */
   readonly maxKeys: number;
 }
 
 /**
  * Bodies of real clients stay below 200 KB, 12 levels and a few hundred elements; the largest legitimate ones carry a
- * secret or config of up to 1 MB in base64, thousands of environment variables, or every port there is: 65,535 in each of
- * three protocols, at 63 bytes or more for a port and its binding. The engine itself allows any size and 10 000 levels, so these
- * limits only ever refuse more.
+ * secret or config of up to 1 MB in base64, thousands of environment variables, or every port there is (see `portMap`), at 63
+ * bytes or more for a port and its binding. A hundred thousand keys of any other object would only take time. The engine
+ * itself allows any size and 10 000 levels, so these limits only ever refuse more.
  */
 export const DEFAULT_LIMITS: JsonLimits = {
   maxBytes: 8 * 1024 * 1024,
   maxDepth: 100,
   maxElements: 10_000,
-  maxKeys: 3 * 65_536,
+  maxKeys: 10_000,
 };
 
 /** The setting behind `maxBytes`, named where it is met. */
@@ -338,6 +338,12 @@ function twice(stack: readonly Frame[], key: string): never {
   );
 }
 
+/** Told before the value of the next key is read. */
+function checkKeys({ schema, count }: Frame, maxKeys: number, stack: readonly Frame[]): void {
+  const most = Math.max(maxKeys, (schema.kind === 'map' ? schema.maxKeys : undefined) ?? 0);
+  if (count >= most) fail(stack, `the object has more than ${most} keys`, 'body-too-large');
+}
+
 /** Takes a key into the frame, marks the second of a kind, and tells which schema its value has. */
 function takeKey(frame: Frame, key: string): Schema {
   frame.key = key;
@@ -597,8 +603,7 @@ function readText(source: string, root: Schema, limits: JsonLimits, leftOut: Lef
         if (at >= source.length) fail(stack, 'unexpected EOF: the JSON ends too early');
         fail(stack, `${invalidCharacter(source, at)} looking for beginning of object key string`);
       }
-      if (frame.count >= limits.maxKeys)
-        fail(stack, `the object has more than ${limits.maxKeys} keys`, 'body-too-large');
+      if (frame.count >= limits.maxKeys) checkKeys(frame, limits.maxKeys, stack);
       frame.count += 1;
       const guess: Field | undefined = frame.schema.kind === 'struct' ? frame.schema.order[frame.next] : undefined;
       if (

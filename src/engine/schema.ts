@@ -69,6 +69,8 @@ export interface ListSchema {
 export interface MapSchema {
   readonly kind: 'map';
   readonly of: Schema;
+  /** Keys it may have where that is more than other objects may. */
+  readonly maxKeys?: number;
 }
 export interface StructSchema {
   readonly kind: 'struct';
@@ -134,6 +136,8 @@ export const requiredChoice = (...words: readonly string[]): ChoiceSchema => ({
 });
 export const list = (of: Schema, length?: number): ListSchema => ({ kind: 'list', of, length });
 export const map = (of: Schema): MapSchema => ({ kind: 'map', of });
+/** By port and protocol: every port there is, in each of three protocols. */
+export const portMap = (of: Schema): MapSchema => ({ kind: 'map', of, maxKeys: 3 * 65_536 });
 export const texts: ListSchema = list(text);
 export const textMap: MapSchema = map(text);
 

@@ -83,7 +83,8 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
   // A caller with no rule for the action at all is told before its body is read: an upload is never taken in vain.
   if (!policies.mayAllow(target.action)) throwDenial(trace, judgeCall(trace, policies, toCall(target, undefined)));
 
-  let call = seen.takesBody || arrival.body.present ? await decodeCall(trace, target, parts) : seen.bodiless();
+  let call =
+    seen.takesBody || arrival.body.present ? await decodeCall(trace, holder.name, target, parts) : seen.bodiless();
   trace.call = call;
   const plugins = parts.plugins();
   const isWatched = plugins.concerns(call.action);
@@ -205,7 +206,7 @@ function checkLabels(call: EngineCall, maxBytes: number): void {
   );
 }
 
-async function decodeCall(trace: Trace, target: Target, parts: GatewayParts): Promise<EngineCall> {
+async function decodeCall(trace: Trace, holder: string, target: Target, parts: GatewayParts): Promise<EngineCall> {
   const { body, rawHeaders } = trace.arrival;
   const kind = bodyKindOfTarget(target);
   const types = headerValues(rawHeaders, 'content-type');
@@ -222,9 +223,11 @@ async function decodeCall(trace: Trace, target: Target, parts: GatewayParts): Pr
     if (headerValue(rawHeaders, 'transfer-encoding') !== undefined)
       throw new GatewayError('body-malformed', EMPTY_JSON);
   }
-  const leftOut: LeftOut[] = [];
-  const decoded = decodeBody(target, types, bytes, { maxBytes: limits.bodyBytes }, leftOut);
-  return toCall(target, decoded, leftOut);
+  return parts.largeBodies.read(holder, bytes.byteLength, () => {
+    const leftOut: LeftOut[] = [];
+    const decoded = decodeBody(target, types, bytes, { maxBytes: limits.bodyBytes }, leftOut);
+    return toCall(target, decoded, leftOut);
+  });
 }
 
 /** Reads a changed call as the engine would: rendered, classified and decoded again, so that no plugin can smuggle a form. */

@@ -10,6 +10,7 @@ import type { EngineClient } from '../proxy/engine-client.ts';
 import type { EngineDefaults } from '../proxy/engine-defaults.ts';
 import type { Lane } from '../proxy/lanes.ts';
 import type { BuildKitState } from './buildkit/state.ts';
+import type { LargeBodies } from './large-bodies.ts';
 import type { LiveCalls } from './live-calls.ts';
 import type { SeenCalls } from './seen-calls.ts';
 import type { Strangers } from './strangers.ts';
@@ -50,6 +51,8 @@ export interface GatewayParts {
   readonly engineDefaults: EngineDefaults;
   /** Calls under way, by identity. */
   readonly inFlight: Lane;
+  /** Large bodies are read one at a time. */
+  readonly largeBodies: LargeBodies;
   /** Serves principals that have a tenant. */
   readonly tenancy: Tenancy;
   /** What mediated connections to BuildKit share. */

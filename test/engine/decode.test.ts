@@ -756,3 +756,23 @@ test('unknownFieldsOf() looks at the body it is given, not at an earlier form of
   assert.equal(unknownFieldsOf(call).length, 1);
   assert.equal(unknownFieldsOf({ ...call, body: { HostConfig: { Future: 0 } } }).length, 0);
 });
+
+test('decodeBody() reads every port there is, and of other objects no more keys than clients send', () => {
+  const object = (count: number, key: (i: number) => string, value: string): string =>
+    `{${Array.from({ length: count }, (_, i) => `"${key(i)}":${value}`).join(',')}}`;
+  const port = (i: number): string => `${(i % 65_535) + 1}/${['tcp', 'udp', 'sctp'][Math.floor(i / 65_535)]}`;
+  const run = (text: string): unknown => decodeBody(create, JSON_TYPE, bytesOf(text));
+  assert.ok(run(`{"ExposedPorts":${object(3 * 65_535, port, '{}')}}`));
+  assert.ok(run(`{"HostConfig":{"PortBindings":${object(65_535, port, '[{"HostPort":"1"}]')}}}`));
+  assert.ok(run(`{"Labels":${object(10_000, (i) => `k${i}`, '""')}}`));
+  const tooMany = refusal('body-too-large', /the object has more than 10000 keys/);
+  for (const text of [
+    `{"Labels":${object(10_001, (i) => `k${i}`, '""')}}`,
+    `{"Volumes":${object(10_001, (i) => `/k${i}`, '{}')}}`,
+    `{"HostConfig":${object(10_001, (i) => `k${i}`, '1')}}`,
+    `{"Unknown":{"x":[${object(10_001, (i) => `k${i}`, '1')}]}}`,
+    object(10_001, (i) => `k${i}`, '1'),
+  ]) {
+    assert.throws(() => run(text), tooMany, text.slice(0, 40));
+  }
+});

@@ -2,7 +2,7 @@
 // places of a create body is closed here as a trap.
 
 import type { Fields } from '../schema.ts';
-import { bool, empty, int, int64, list, map, strings, struct, text, textMap, texts, uint } from '../schema.ts';
+import { bool, empty, int, int64, list, map, portMap, strings, struct, text, textMap, texts, uint } from '../schema.ts';
 import { hostConfig, hostConfigFields } from './host-config.ts';
 import { networkingConfig } from './network.ts';
 
@@ -23,7 +23,7 @@ const containerConfigFields: Fields = {
   AttachStdin: bool,
   AttachStdout: bool,
   AttachStderr: bool,
-  ExposedPorts: map(empty),
+  ExposedPorts: portMap(empty),
   Tty: bool,
   OpenStdin: bool,
   StdinOnce: bool,
