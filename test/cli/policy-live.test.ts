@@ -177,8 +177,8 @@ describe('an identity and the policies that hold for it', () => {
     assert.match(wrong.stderr, /nosuch/);
   });
 
-  it('a policy that is applied and bound to nobody is told so, until it is bound', async () => {
-    assert.match(await apply('lonely', policy('lonely')), /warning: policy lonely is bound to nobody/);
+  it('a policy that is applied and bound to no caller is told so, until it is bound', async () => {
+    assert.match(await apply('lonely', policy('lonely')), /warning: policy lonely is bound to no caller/);
     assert.doesNotMatch(await apply('own', policy('own', 'subjects: [{ identity: ci }]\n')), /warning/);
     await gateway.must('identity', 'update', 'ci', '--policy', 'lonely');
     assert.doesNotMatch(await apply('lonely', policy('lonely')), /warning/);

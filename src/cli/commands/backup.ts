@@ -91,7 +91,7 @@ const restore = (): Command =>
       'after',
       `${examples('dockgate restore /backup/dockgate-monday --data ./data --replace')}\n
 A seal.key in the data folder stays; on another machine put it there, or give DOCKGATE_SEAL_KEY. Tokens, policies and revocations are those of the backup: revoke again what was revoked since. At its next start the gateway looks for
-objects that tenants made since, and closes images nobody is known to own until tenant adopt or tenant release.`,
+objects that tenants made since, and closes images without a known owner until tenant adopt or tenant release.`,
     )
     .action(async (from: string, { replace }: { replace?: true }, command: Command) => {
       const { restoreBackup } = await import('../../store/backup.ts');

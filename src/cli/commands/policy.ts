@@ -48,7 +48,7 @@ const apply = (): Command =>
       const { policies } = await gateway.call<{ policies: string[] }>('GET', '/unbound-policies');
       for (const { name } of applied.documents.filter((one) => policies.includes(one.name))) {
         lines.push(
-          `warning: policy ${name} is bound to nobody, so it changes nothing yet; bind it with dockgate identity update NAME --policy ${name}, with subjects in it, or with a Binding`,
+          `warning: policy ${name} is bound to no caller, so it changes nothing yet; bind it with dockgate identity update NAME --policy ${name}, with subjects in it, or with a Binding`,
         );
       }
       return print([...lines, `revision ${applied.revision} is in force`].join('\n'));

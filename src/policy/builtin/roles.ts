@@ -49,7 +49,7 @@ const ordinary = `  - name: meta
     effect: allow
     actions: [image.tag, image.remove, volume.remove, network.remove, network.disconnect]
   - name: prune
-    description: a tenant's prune takes what is the tenant's own alone; whoever has no tenant would take what belongs to others
+    description: a tenant's prune takes what is the tenant's own alone; a caller without a tenant would take what belongs to others
     effect: allow
     actions: [container.prune, image.prune, network.prune, volume.prune, build.prune]
     when: ['principal.tenant != ""']
