@@ -1,5 +1,5 @@
 // dockgate doctor: looks at an engine and a gateway as their users see them, and tells each trouble with its remedy.
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
@@ -113,7 +113,10 @@ export const questionsOf = async (urls: readonly string[], flags: DoctorFlags): 
   const asked = [...urls, ...(flags.host === undefined ? [] : [flags.host])];
   if (flags.config !== undefined && asked.length > 0)
     throw usageError('--config and an address are two ways to say what to look at; give one');
-  const file = flags.config ?? (asked.length === 0 ? env.DOCKGATE_CONFIG : undefined);
+  // As for every command: DOCKGATE_HOST, DOCKGATE_CONFIG, ./dockgate.yaml. Without any, what docker itself would talk to.
+  const isLeftOpen = asked.length === 0 && !env.DOCKGATE_HOST;
+  const written = env.DOCKGATE_CONFIG || (existsSync('dockgate.yaml') ? 'dockgate.yaml' : undefined);
+  const file = flags.config ?? (isLeftOpen ? written : undefined);
   if (file) {
     const { loadConfig } = await import('../../config.ts');
     const { NEWEST_MINOR } = await import('../../engine/versions.ts');
@@ -135,7 +138,7 @@ export const doctorCommand = (): Command =>
     .description('look at an engine and a gateway as their users see them; tell each trouble with its remedy')
     .argument(
       '[url...]',
-      'endpoints: https://host:2376, unix:///path, tcp://host:2376; else DOCKGATE_HOST or DOCKER_HOST',
+      'endpoints: https://host:2376, unix:///path, tcp://host:2376; else DOCKGATE_HOST, DOCKGATE_CONFIG, ./dockgate.yaml or DOCKER_HOST',
     )
     .option('--cert <file>', 'client certificate, PEM')
     .option('--key <file>', 'its private key, PEM')

@@ -12,7 +12,10 @@ const ALWAYS_SHARED =
 export const check = (): Command =>
   new Command('check')
     .description("tell which of an engine's settings weaken what keeps tenants apart, each with its remedy")
-    .argument('[url...]', 'the engine, or a gateway as an operator sees it; else the engine of --config')
+    .argument(
+      '[url...]',
+      'the engine, or a gateway as an operator sees it; else the engine of --config, or as doctor finds it',
+    )
     .option('--cert <file>', 'client certificate, PEM')
     .option('--key <file>', 'its private key, PEM')
     .addHelpText(
