@@ -117,6 +117,38 @@ describe('the documentation', () => {
     assert.deepEqual(missing, ['docs/README.md']);
   });
 
+  for (const file of ['ARCHITECTURE.md', 'CONTRIBUTING.md']) {
+    it(`${file}: every file and folder it names is there`, () => {
+      const named = [...proseOf(textOf(file)).matchAll(/`([\w.][\w./*-]*(?:\.(?:ts|tsv|yaml|md)|\/))`/g)].map(
+        (match) => match[1] as string,
+      );
+      assert.ok(named.length > 10);
+      const missing = named.filter(
+        (name) => !/NAME/.test(name) && globSync([name, `src/**/${name}`], { cwd: ROOT }).length === 0,
+      );
+      assert.deepEqual(missing, []);
+    });
+  }
+
+  it('every npm script that is named is there', () => {
+    const { scripts } = JSON.parse(textOf('package.json')) as { scripts: Record<string, string> };
+    const named = FILES.flatMap((file) =>
+      [...textOf(file).matchAll(/npm run ([\w:]+)/g)].map((match) => match[1] as string),
+    );
+    assert.deepEqual(
+      named.filter((name) => !(name in scripts)),
+      [],
+    );
+  });
+
+  it('docs/operations.md names every metric, and no other', () => {
+    const inCode = new Set(textOf('src/metrics.ts').match(/(?<=')dockgate_\w+(?=')/g));
+    const told = [...textOf('docs/operations.md').matchAll(/^\| `(dockgate_\w+)`/gm)].map(
+      (match) => match[1] as string,
+    );
+    assert.deepEqual(told.sort(), [...inCode].sort());
+  });
+
   it('docs/admin-api.md names every route of the admin API, and no other', () => {
     const routes = new Set(
       globSync('src/admin/*.ts', { cwd: ROOT })
