@@ -24,7 +24,7 @@ export class LargeBodies {
     try {
       return read();
     } finally {
-      setTimeout(() => this.#next(), Math.ceil(performance.now() - from)).unref();
+      setTimeout(() => this.#next(), Math.ceil(performance.now() - from));
     }
   }
 
