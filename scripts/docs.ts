@@ -138,7 +138,7 @@ function policyReference(): string {
       ['Key', 'Meaning'],
       Object.entries(RULE_KEYS).map(([key, text]) => [code(key), text]),
     ),
-    `Kinds of \`resources\`: ${codes(PATTERN_KINDS)}. Templates in \`resources\`, \`labels\` and \`host.binds\`: ${codes(ATTRIBUTES.map((name) => `\${principal.${name}}`))} and \`\${principal.claims.NAME}\`. A value that is missing denies.`,
+    `Kinds of \`resources\`: ${codes(PATTERN_KINDS)}. Templates in \`resources\`, \`labels\` and \`set.labels\`: ${codes(ATTRIBUTES.map((name) => `\${principal.${name}}`))} and \`\${principal.claims.NAME}\`; in \`host.binds\` \`\${principal.subject}\`, \`\${principal.tenant}\` and \`\${principal.claims.NAME}\`. A value that is missing denies.`,
     '## Host block',
     'Lists add to what the preset allows; `ports` and `registries` replace it.',
     keyTable('src/policy/host/spec.ts', 'HostSpec', {
