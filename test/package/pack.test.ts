@@ -69,6 +69,7 @@ describe('the packed package', { skip }, () => {
       'SECURITY.md',
       'bin',
       'dist',
+      'docs',
       'examples',
       'package.json',
     ]);
