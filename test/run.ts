@@ -12,6 +12,7 @@ import { IS_DENO, ROOT } from './support/runtime.ts';
 const LONGEST: readonly string[] = [
   'test/corpus/shared-corpus.test.ts',
   'test/corpus/own-corpus.test.ts',
+  'test/corpus/attacks.test.ts',
   'test/connect/docker.test.ts',
   'test/clients/docker-cli.test.ts',
   'test/clients/compose.test.ts',
@@ -30,10 +31,10 @@ const LONGEST: readonly string[] = [
   'test/fidelity/hijack.test.ts',
 ];
 
-/** The first makes a swarm of the engine for a moment, which the others, that ask for one, would see: never at the same time. */
+/** The first make a swarm of the engine for a moment, which the others, that ask for one, would see: never at the same time. */
 const APART: readonly (readonly string[])[] = [
-  ['test/corpus/shared-corpus.test.ts'],
-  ['test/clients/docker-cli.test.ts', 'test/clients/libraries.test.ts'],
+  ['test/corpus/shared-corpus.test.ts', 'test/corpus/attacks.test.ts'],
+  ['test/clients/docker-cli.test.ts', 'test/clients/libraries.test.ts', 'test/corpus/own-corpus.test.ts'],
 ];
 
 process.chdir(ROOT);

@@ -8,9 +8,10 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { parse } from 'yaml';
 import { admin } from '../support/admin.ts';
+import { apiOver } from '../support/api.ts';
 import { ENGINE_LINES } from '../support/engine.ts';
 import { run, startGateway, type TestGateway } from '../support/gateway.ts';
-import { ROOT } from '../support/runtime.ts';
+import { IS_DENO, ROOT } from '../support/runtime.ts';
 
 const VERIFY = join(ROOT, '../shared/corpus/verify');
 const ATTACKS = join(ROOT, '../shared/corpus/attacks.jsonl');
@@ -61,7 +62,8 @@ const pluginOf = (text: string) => {
   return { use, ...(config.length === 0 ? {} : { config: parse(config.join(' ')) as unknown }) };
 };
 
-for (const { line, socket, skip } of ENGINE_LINES) {
+// What an engine makes of a request does not depend on the gateway's runtime: one line is enough on the second.
+for (const { line, socket, skip } of IS_DENO ? ENGINE_LINES.slice(0, 1) : ENGINE_LINES) {
   describe(`attacks that got through once, on ${line}`, { skip: skip === false ? skipWithout : skip }, () => {
     const gateways = new Map<string, TestGateway>();
     const gatewayWith = async (plugins: readonly string[]): Promise<TestGateway> => {
@@ -81,7 +83,11 @@ for (const { line, socket, skip } of ENGINE_LINES) {
       return gateway;
     };
     before(() => gatewayWith([]));
-    after(() => Promise.all([...gateways.values()].map((gateway) => gateway.remove())));
+    after(async () => {
+      await Promise.all([...gateways.values()].map((gateway) => gateway.remove()));
+      // Cases with services make a swarm of the engine, and nothing that follows wants one.
+      await apiOver(socket as string)('POST', '/swarm/leave?force=1');
+    });
 
     for (const attack of attacks) {
       it(`${attack.id} is ${attack.verdict === 'allow' ? 'allowed' : 'denied or does no harm'}`, {
