@@ -1,6 +1,7 @@
 // What is known of one call while it goes through the steps, and the audit events made from it.
 // Redaction happens here, once, before anything is handed to the recorder.
 import type { PluginChange } from '../admission/chain.ts';
+import { maskedChange } from '../admission/request.ts';
 import type { AuditDecision, AuditEvent, AuditStage } from '../audit/event.ts';
 import type { EngineCall, ResourceRef, Target } from '../engine/types.ts';
 import { GatewayError } from '../errors.ts';
@@ -196,7 +197,8 @@ export class Trace {
       if (this.foreignToken !== undefined) detail.ignoredToken = this.foreignToken;
       if (this.principal?.certificateSerial !== undefined) detail.certificate = this.principal.certificateSerial;
       if (this.pluginGeneration !== undefined) detail.pluginGeneration = this.pluginGeneration;
-      if (this.changes.length > 0) detail.changes = this.changes;
+      if (this.changes.length > 0)
+        detail.changes = this.changes.map((one) => ({ ...one, changes: one.changes.map(maskedChange) }));
       if (Object.keys(this.annotations).length > 0) detail.annotations = this.annotations;
       if (this.warnings.length > 0) detail.warnings = this.warnings;
     }
