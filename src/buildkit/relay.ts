@@ -213,7 +213,12 @@ function refuse(stream: Http2.ServerHttp2Stream, refusal: Refusal): void {
     stream.close(http2().constants.NGHTTP2_INTERNAL_ERROR);
     return;
   }
-  stream.respond(refusalHead(refusal), { endStream: true });
+  try {
+    stream.respond(refusalHead(refusal), { endStream: true });
+  } catch {
+    stream.close(http2().constants.NGHTTP2_INTERNAL_ERROR);
+    return;
+  }
   // What the client may still send has no reader.
   stream.resume();
   if (!stream.readableEnded) stream.close(http2().constants.NGHTTP2_NO_ERROR);
@@ -294,7 +299,12 @@ async function judged(
   }
   if (plan.kind === 'answer') {
     stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
-    stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+    stream.on('wantTrailers', () =>
+      guarded(
+        () => stream.sendTrailers({ 'grpc-status': '0' }),
+        () => stream.close(http2().constants.NGHTTP2_INTERNAL_ERROR),
+      ),
+    );
     for (const message of plan.messages) stream.write(framed(message));
     stream.end();
     return;
@@ -329,13 +339,30 @@ function forward(
 }
 
 function pass(stream: Http2.ServerHttp2Stream, upstream: Http2.ClientHttp2Stream, door: Door): void {
-  stream.on('data', (piece: Buffer) => {
-    if (upstream.write(piece) || upstream.writableLength < HELD_BYTES) return;
-    stream.pause();
-    upstream.once('drain', () => stream.resume());
-  });
-  stream.once('end', () => upstream.end());
+  const breakOff = () => closeBoth(stream, upstream);
+  stream.on('data', (piece: Buffer) =>
+    guarded(() => {
+      if (upstream.write(piece) || upstream.writableLength < HELD_BYTES) return;
+      stream.pause();
+      upstream.once('drain', () => stream.resume());
+    }, breakOff),
+  );
+  stream.once('end', () => guarded(() => upstream.end(), breakOff));
   answer(stream, upstream, door, {});
+}
+
+/** Runs a handler of events: what a handler throws would end the process, and peers choose what the handlers read. */
+function guarded(work: () => void, onThrown: () => void): void {
+  try {
+    work();
+  } catch {
+    onThrown();
+  }
+}
+
+function closeBoth(stream: Http2.ServerHttp2Stream, upstream: Http2.ClientHttp2Stream): void {
+  stream.close(http2().constants.NGHTTP2_INTERNAL_ERROR);
+  upstream.close(http2().constants.NGHTTP2_CANCEL);
 }
 
 /** Carries the answer. On one runtime its data may come before its head: it is read once the head is there. */
@@ -349,69 +376,73 @@ function answer(
   let trailers: RawHeaders | undefined;
   let isEnded = false;
   let isDone = false;
+  let isTold = false;
+  /** Tells once how it ended, then goes on. */
+  const tell = (status: string | undefined, then: () => void) => {
+    isDone = true;
+    const work = isTold ? undefined : onEnd?.(status);
+    isTold = true;
+    if (work === undefined) then();
+    else void work.catch(() => {}).then(() => guarded(then, breakOff));
+  };
+  /** An answer that cannot be read, or sent, cannot be shown. */
+  const breakOff = () => {
+    closeBoth(stream, upstream);
+    tell(undefined, () => {});
+  };
   const finish = () => {
     if (isDone || !isEnded || trailers === undefined) return;
-    isDone = true;
-    const last = trailers;
-    const work = onEnd?.(last.get('grpc-status'));
-    if (work === undefined) stream.end();
-    else void work.catch(() => {}).then(() => stream.end());
+    tell(trailers.get('grpc-status'), () => stream.end());
   };
-  upstream.once('response', (_headers, flags, raw) => {
-    const head = headersOf(raw as unknown as string[], door).headers;
+  const begin = (flags: number, raw: readonly string[]) => {
+    const head = headersOf(raw, door).headers;
     if (stream.destroyed || stream.closed) return;
     const status = head.status;
     // An answer of trailers alone.
     if ((flags & http2().constants.NGHTTP2_FLAG_END_STREAM) !== 0 || head.get('grpc-status') !== undefined) {
-      isDone = true;
-      const send = () => {
-        if (!stream.destroyed && !stream.closed) {
-          stream.respond({ ':status': status, ...head.forSending() }, { endStream: true });
-          if (!stream.readableEnded) stream.resume();
-        }
-      };
-      const work = onEnd?.(head.get('grpc-status'));
       upstream.resume();
-      if (work === undefined) send();
-      else void work.catch(() => {}).then(send);
+      tell(head.get('grpc-status'), () => {
+        if (stream.destroyed || stream.closed) return;
+        stream.respond({ ':status': status, ...head.forSending() }, { endStream: true });
+        if (!stream.readableEnded) stream.resume();
+      });
       return;
     }
     stream.respond({ ':status': status, ...head.forSending() }, { waitForTrailers: true });
-    stream.on('wantTrailers', () => stream.sendTrailers(trailers?.forSending() ?? {}));
+    stream.on('wantTrailers', () => guarded(() => stream.sendTrailers(trailers?.forSending() ?? {}), breakOff));
     const write = (piece: Uint8Array) => {
       if (stream.write(piece) || stream.writableLength < HELD_BYTES) return;
       upstream.pause();
       stream.once('drain', () => upstream.resume());
     };
-    upstream.on('data', (piece: Buffer) => {
+    const onPiece = (piece: Buffer) => {
       if (frames === undefined || onAnswer === undefined) {
         write(piece);
         return;
       }
-      try {
-        for (const message of frames.push(piece)) {
-          const shown = onAnswer(message);
-          if (shown !== undefined) write(framed(shown));
-        }
-      } catch {
-        // An answer that cannot be read cannot be shown.
-        stream.close(http2().constants.NGHTTP2_INTERNAL_ERROR);
-        upstream.close(http2().constants.NGHTTP2_CANCEL);
+      for (const message of frames.push(piece)) {
+        const shown = onAnswer(message);
+        if (shown !== undefined) write(framed(shown));
       }
-    });
+    };
+    upstream.on('data', (piece: Buffer) => guarded(() => onPiece(piece), breakOff));
     upstream.once('end', () => {
       isEnded = true;
-      finish();
+      guarded(finish, breakOff);
     });
-  });
-  upstream.on('trailers', (_trailers, _flags, raw) => {
-    trailers = headersOf(raw as unknown as string[], door).headers;
-    finish();
-  });
+  };
+  upstream.once('response', (_headers, flags, raw) =>
+    guarded(() => begin(flags, raw as unknown as string[]), breakOff),
+  );
+  upstream.on('trailers', (_trailers, _flags, raw) =>
+    guarded(() => {
+      trailers = headersOf(raw as unknown as string[], door).headers;
+      finish();
+    }, breakOff),
+  );
   upstream.once('close', () => {
     if (isDone) return;
-    isDone = true;
-    void onEnd?.(undefined);
+    tell(undefined, () => {});
     if (!stream.closed) {
       stream.close(upstream.rstCode === 0 ? http2().constants.NGHTTP2_INTERNAL_ERROR : upstream.rstCode);
     }
