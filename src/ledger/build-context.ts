@@ -87,7 +87,12 @@ class Links {
 
   take({ type, path, target }: TarEntry): void {
     this.#refuseBehind(path);
-    if (type === 'hard-link') this.#refuseBehind(target);
+    if (type === 'hard-link') {
+      this.#refuseBehind(target);
+      // It would be a symbolic link itself.
+      if (this.#paths.has(target))
+        throw refuseArchive(`${path.slice(0, 200)} is a hard link to the symbolic link ${target.slice(0, 200)}`);
+    }
     if (type !== 'link') {
       this.#paths.delete(path);
       return;

@@ -166,6 +166,16 @@ describe('judgedContext()', () => {
       /lies behind the link d\/e/,
     ],
     [
+      'a hard link to a link, which is a link itself',
+      [DOCKERFILE, tarEntry('a', '', '2', '.'), tarEntry('b', '', '1', 'a'), tarEntry('b/Dockerfile', 'FROM b')],
+      /b is a hard link to the symbolic link a/,
+    ],
+    [
+      'a hard link to a hard link of a link',
+      [DOCKERFILE, tarEntry('a', '', '2', '.'), tarEntry('b', '', '1', 'a'), tarEntry('c', '', '1', 'b')],
+      /b is a hard link to the symbolic link a/,
+    ],
+    [
       'a hard link through a link',
       [DOCKERFILE, tarEntry('d', '', '2', '.'), tarEntry('h', '', '1', 'd/Dockerfile')],
       /lies behind the link d/,
