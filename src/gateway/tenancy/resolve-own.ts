@@ -2,6 +2,7 @@
 // not there: both take the same way and ask the engine nothing, or the same.
 import { toCall } from '../../engine/call.ts';
 import { canonicalImage } from '../../engine/canonical-names.ts';
+import { processListFault } from '../../engine/process-list.ts';
 import type { EngineCall, Json, JsonObject, ResourceRef } from '../../engine/types.ts';
 import { GatewayError } from '../../errors.ts';
 import type { LedgerEntry, OwnedKind } from '../../ledger/entry.ts';
@@ -19,6 +20,7 @@ type Known = Pick<ResourceRef, 'id' | 'resolvedName'>;
 /** @throws {GatewayError} `object-not-found`, `label-reserved`, `input-invalid`-like refusals as described in TenantCall.resolve */
 export async function resolveOwn(call: EngineCall, tenantCall: TenantCall): Promise<EngineCall> {
   refuseLabels(call, tenantCall);
+  refuseHostProcesses(call);
   let named: Named = await withOwnFilters(call, tenantCall);
   const known = new Map<string, Known>();
   for (const reference of call.resources) {
@@ -154,6 +156,16 @@ function withoutTaskLabels(labels: Json | undefined): Json | undefined {
   const written = Object.entries(labelsOfTasks(''));
   const left = Object.entries(labels).filter(([key, value]) => !written.some(([k, v]) => k === key && v === value));
   return Object.fromEntries(left) as JsonObject;
+}
+
+/** Whatever the policy says, a tenant has its own processes alone. */
+function refuseHostProcesses({ action, query }: EngineCall): void {
+  if (action !== 'container.top') return;
+  for (const args of query.ps_args ?? []) {
+    const fault = processListFault(args);
+    if (fault !== undefined)
+      throw new GatewayError('query-unknown', `query.ps_args is ${JSON.stringify(args.slice(0, 120))}, which ${fault}`);
+  }
 }
 
 function refuseLabels(call: EngineCall, { owner }: TenantCall): void {

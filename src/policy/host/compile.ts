@@ -1,6 +1,7 @@
 // Joins the tables into one check per action. Actions that are in no table (plugins, swarm, prunes) touch the host as a
 // whole: only unknown fields are refused here, and `unjudged.ts` keeps grave ones from passing unnamed.
 import { unknownFieldsOf } from '../../engine/decode.ts';
+import { processListFault } from '../../engine/process-list.ts';
 import { isCredential } from '../../engine/registry-credentials.ts';
 import type { EngineCall } from '../../engine/types.ts';
 import { minorOf } from '../../engine/versions.ts';
@@ -72,6 +73,7 @@ function checksOf(rules: HostRules): ReadonlyMap<string, CallCheck> {
   return new Map<string, CallCheck>([
     ['container.create', containerCreate(rules)],
     ['container.update', containerUpdate(rules)],
+    ['container.top', processList],
     ['container.start', bothOf(containerStart, containers)],
     ['container.restart', bothOf(otherwise, containers)],
     ['container.unpause', bothOf(otherwise, containers)],
@@ -145,6 +147,15 @@ const bodyRows =
   (rows: Rows): CallCheck =>
   (call, report) =>
     walk(rows, bodyOf(call), '', report);
+
+/** The engine runs `ps` on the host, as root. */
+const processList: CallCheck = (call, report) => {
+  otherwise(call, report);
+  for (const args of call.query.ps_args ?? []) {
+    const fault = processListFault(args);
+    if (fault !== undefined) report.deny('query.ps_args', args, `is ${quote(args)}, which ${fault}`);
+  }
+};
 
 /** A checkpoint is a folder of the host's, and brings back a process nobody judged. */
 const containerStart: CallCheck = (call, report) => {

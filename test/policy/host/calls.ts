@@ -8,6 +8,7 @@ const BODIES: Readonly<Record<string, readonly [id: string, body: string | undef
   'container.create': ['ContainerCreate', 'ContainerCreateRequest'],
   'container.update': ['ContainerUpdate', 'ContainerUpdateRequest'],
   'container.start': ['ContainerStart', undefined],
+  'container.top': ['ContainerTop', undefined],
   'container.stop': ['ContainerStop', undefined],
   'container.exec.create': ['ContainerExec', 'ExecConfig'],
   'container.exec.start': ['ExecStart', 'ExecStartConfig'],

@@ -51,6 +51,25 @@ test('an exec is not privileged, and brings no checkpoint along a start', () => 
   table(baseline, 'container.checkpoint.list', [[{ query: { dir: '/etc' } }, 'query.dir']]);
 });
 
+test('a list of processes is of the container alone', () => {
+  for (const preset of ['baseline', 'restricted'] as const) {
+    const check = compileHostSpec({ preset });
+    const args = (text: string, field?: string): Row => query({ ps_args: text }, field);
+    const refused = (text: string): Row => args(text, 'query.ps_args');
+    table(check, 'container.top', [
+      [{}],
+      ...['', '-ef', 'aux', 'auxf', '-eLf', '-o pid,comm', '-eo user,pid,args', '-opid,cmd', 'axo pid,ppid,rss'].map(
+        (a) => args(a),
+      ),
+      // Another column titled PID, no titles at all, and columns that are shifted by the blanks of one before.
+      ...['-eorss=PID', '-e -o rss=PID,args', '-eo\trss=PID', 'auxh', '-e --no-headers', '-uo h -o pid'].map(refused),
+      ...['-eo lstart,user,user,user,pid,args', '-eo args,pid', '-o args', '-p 1', '-e --sort -pid', 'auxk pid'].map(
+        refused,
+      ),
+    ]);
+  }
+});
+
 test('volumes are local, without options or a tmpfs', () => {
   const opts = (DriverOpts: unknown, option?: string): Row =>
     body({ Name: 'v', Driver: 'local', DriverOpts }, option && `DriverOpts.${option}`);
