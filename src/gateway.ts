@@ -197,6 +197,7 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
       let judged: Judged;
       try {
         judged = await admit(trace);
+        if (trace.decision?.isUnread === false) throw notUpgraded(judged);
       } catch (refused) {
         await refuse(trace, caller, refused);
         return;
@@ -505,6 +506,10 @@ function engineRequestOf({ call, build }: Judged, { arrival, seen, tenantCall }:
   if (body !== undefined) headers.push('Content-Type', 'application/json');
   return { method, target, headers, body, lane };
 }
+
+/** A door of BuildKit that is read opens by an upgrade alone: there is nothing to send without one. */
+const notUpgraded = ({ call }: Judged): GatewayError =>
+  new GatewayError('operation-not-allowed', `denied: ${call.action} is served to requests with Upgrade: h2c alone`);
 
 /** The protocol a judged call may upgrade to; the engine hears this word, not the caller's. */
 function protocolOf({ call }: Judged, arrival: Arrival): string {

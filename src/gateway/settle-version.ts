@@ -27,7 +27,10 @@ export async function settleVersion(call: EngineCall, versions: Versions): Promi
   const field = newestField(call);
   const needed = Math.max(WRITES_MINOR, field?.minor ?? 0);
   if (asked === undefined ? !isVersioned(call) : asked >= needed) return call;
-  const { oldest, newest } = await versions.engineDefaults.versions();
+  const told = await versions.engineDefaults.versions();
+  // An engine that names no versions gives one and the same body one meaning.
+  if (told === undefined) return call;
+  const { oldest, newest } = told;
   const most = Math.min(newest, versions.maxMinor);
   if (asked !== undefined && asked < oldest) await refuseAsEngineDoes(call, versions.engine);
   if (field !== undefined && field.minor > most) {
@@ -50,8 +53,8 @@ export async function settleVersion(call: EngineCall, versions: Versions): Promi
 export async function raisedTo(minor: number, call: EngineCall, versions: Versions): Promise<EngineCall | undefined> {
   const asked = minorOf(call.apiVersion);
   if (!isVersioned(call) || asked === undefined || asked >= minor || minor > versions.maxMinor) return undefined;
-  const { newest } = await versions.engineDefaults.versions();
-  return newest < minor ? undefined : Object.freeze({ ...call, apiVersion: `1.${minor}` });
+  const told = await versions.engineDefaults.versions();
+  return told === undefined || told.newest < minor ? undefined : Object.freeze({ ...call, apiVersion: `1.${minor}` });
 }
 
 async function refuseAsEngineDoes({ apiVersion }: EngineCall, engine: EngineClient): Promise<void> {

@@ -43,7 +43,7 @@ export interface EngineDefaults {
   /** Whose engine it is. @throws {GatewayError} when it does not say */
   kind(): Promise<'docker' | 'podman'>;
   /** Minor numbers of the API versions it serves. @throws {GatewayError} when it does not say */
-  versions(): Promise<{ readonly oldest: number; readonly newest: number }>;
+  versions(): Promise<{ readonly oldest: number; readonly newest: number } | undefined>;
 }
 
 export interface EngineDefaultsOptions {
@@ -98,13 +98,13 @@ export function createEngineDefaults(engine: EngineClient, options: EngineDefaul
 
   return {
     async kind() {
-      return (await tell()).kind;
+      const { kind } = await tell();
+      if (kind === undefined) throw new GatewayError('engine-unreachable', 'the engine did not say what it is');
+      return kind;
     },
     async versions() {
       const { oldest, newest } = await tell();
-      if (newest === undefined)
-        throw new GatewayError('engine-unreachable', 'the engine did not say what API it serves');
-      return { oldest: oldest ?? 0, newest };
+      return newest === undefined ? undefined : { oldest: oldest ?? 0, newest };
     },
     async of(image) {
       if (known !== undefined && now() - askedAt < FRESH_MS && now() < known.until) return known.defaults;
@@ -119,7 +119,7 @@ export function createEngineDefaults(engine: EngineClient, options: EngineDefaul
 }
 
 interface Told {
-  readonly kind: 'docker' | 'podman';
+  readonly kind: 'docker' | 'podman' | undefined;
   readonly oldest: number | undefined;
   readonly newest: number | undefined;
 }
@@ -132,10 +132,9 @@ async function whatEngineTells(engine: EngineClient): Promise<Told> {
     readonly ApiVersion?: unknown;
     readonly MinAPIVersion?: unknown;
   };
-  if (!Array.isArray(told.Components))
-    throw new GatewayError('engine-unreachable', 'the engine did not say what it is');
+  const components: readonly unknown[] | undefined = Array.isArray(told.Components) ? told.Components : undefined;
   return {
-    kind: told.Components.some((one) => /podman/i.test(textOf(one, 'Name'))) ? 'podman' : 'docker',
+    kind: components && (components.some((one) => /podman/i.test(textOf(one, 'Name'))) ? 'podman' : 'docker'),
     oldest: minorOf(told.MinAPIVersion),
     newest: minorOf(told.ApiVersion),
   };

@@ -26,7 +26,12 @@ const ROWS: readonly [name: string, received: string, sent: string][] = [
     '{"HostConfig":{"MaskedPaths":null,"ReadonlyPaths":[]}}',
   ],
   ['__proto__ as a key', '{"Labels":{"__proto__":"x"}}', '{"Labels":{"__proto__":"x"}}'],
-  ['unknown fields as they were', '{"Future":{"A":[1.5,1e30]}}', '{"Future":{"A":[1.5,1e+30]}}'],
+  ['nothing for a field no engine reads', '{"Future":{"A":[1.5,1e30]}}', '{}'],
+  [
+    'unknown fields of a struct that reaches the host as they were',
+    '{"HostConfig":{"Future":{"A":[1.5,1e30]}}}',
+    '{"HostConfig":{"Future":{"A":[1.5,1e+30]}}}',
+  ],
 ];
 
 for (const [name, received, sent] of ROWS) {
