@@ -263,7 +263,16 @@ class MutatingRound {
   }
 }
 
+/** Longest request a plugin is shown, in characters of JSON: a larger one would cost it the time and memory it is ended for. */
+const MAX_INPUT = 256 * 1024;
+
 async function askHook(one: GuardedHost, hook: Hook, input: string): Promise<HookAnswer> {
+  if (input.length > MAX_INPUT && one.host.tier === 'sandboxed') {
+    throw failed(
+      one.host,
+      `the request has ${input.length} characters, and a sandboxed plugin judges at most ${MAX_INPUT}`,
+    );
+  }
   try {
     return await one.ask(hook, input);
   } catch (cause) {

@@ -119,6 +119,7 @@ async function findUse(setting: PluginSetting, options: LoadOptions): Promise<Fo
     capabilities: new Capabilities(grants, options.engineRead ?? NO_ENGINE),
     log: options.log,
     times: options.times ?? HOOK_TIMES,
+    isOurs: isShipped,
   };
   // A shipped plugin that runs as it is belongs to this program, and is pinned with it.
   if (isShipped && tier === 'trusted' && setting.sha256 === undefined) return { setting, use, tier, isShipped };

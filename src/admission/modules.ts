@@ -65,6 +65,7 @@ export async function collectModules(entry: string, reach: 'own' | 'system' = 'o
   await init;
   const start = entryOf(entry);
   const ours = face();
+  const root = rootOf(entry, start);
   const sources: Record<string, string> = Object.create(null);
   const links: Record<string, string> = Object.create(null);
   const hashes: [string, string][] = [];
@@ -89,6 +90,9 @@ export async function collectModules(entry: string, reach: 'own' | 'system' = 'o
       if (reach === 'system' && !specifier.startsWith('.') && !isAbsolute(specifier)) continue;
       const found =
         specifier === 'dockgate/plugin' ? ours.path : servedFor(resolveImport(path, specifier), ours, reach);
+      if (reach === 'own' && !isInside(found, root, ours.root)) {
+        throw new ModuleFault(`${path} imports ${specifier}, which lies outside the plugin or is no JavaScript`);
+      }
       links[`${path}\n${specifier}`] = found;
       open.push(found);
     }
@@ -103,6 +107,14 @@ const servedFor = (path: string, ours: ReturnType<typeof face>, reach: 'own' | '
   reach === 'own' && path === join(ours.root, 'plugin.ts') ? ours.path : path;
 
 const isBelow = (path: string, folder: string): boolean => path.startsWith(folder + sep);
+
+/** The folder a plugin's modules lie in: the one that was named, or the one of the file that was. */
+const rootOf = (entry: string, start: string): string =>
+  statSync(entry).isDirectory() ? realpathSync(entry) : dirname(start);
+
+/** A module of the plugin's own, of the packages installed beside it, or of this program; and code, whatever else lies there. */
+const isInside = (path: string, root: string, ours: string): boolean =>
+  /\.[mc]?[jt]s$/.test(path) && (isBelow(path, root) || isBelow(path, ours) || /[\\/]node_modules[\\/]/.test(path));
 
 function entryOf(path: string): string {
   if (!existsSync(path)) throw new ModuleFault(`${path} does not exist`);

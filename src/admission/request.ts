@@ -41,7 +41,7 @@ export function masked(value: Json | undefined, field = ''): Json | undefined {
     );
   }
   if (typeof value !== 'object' || value === null) return value;
-  const copy: Record<string, Json | undefined> = {};
+  const copy: Record<string, Json | undefined> = Object.create(null) as Record<string, Json | undefined>;
   for (const [key, member] of Object.entries(value)) copy[key] = masked(member as Json | undefined, key);
   return copy;
 }

@@ -1,4 +1,5 @@
 // Asks the engine a read operation for a plugin: the request is rendered from the table of operations, never from text.
+import { classify } from '../engine/classify.ts';
 import { OPERATIONS } from '../engine/operations.ts';
 import { renderTarget } from '../engine/render-target.ts';
 import type { Json } from '../engine/types.ts';
@@ -29,11 +30,18 @@ export const engineReadFor =
         throw new Error(`engine.get ${action} needs the parameter ${name}`);
     }
     const target = renderTarget({ operation, apiVersion: undefined, path, query });
+    // A slash in a parameter may name another operation.
+    if (classify('GET', target).operation !== operation)
+      throw new Error(`engine.get ${action}: a parameter names something else`);
     const { status, body } = await engine.fetchJson(
       { method: 'GET', target, headers: [], body: undefined },
       { timeoutMs: TIMEOUT_MS, maxBytes: MAX_BYTES },
     );
     if (status === 404) return undefined;
     if (status !== 200) throw new Error(`the engine answered ${action} with ${status}`);
-    return JSON.parse(Buffer.from(body).toString('utf8')) as Json;
+    try {
+      return JSON.parse(Buffer.from(body).toString('utf8')) as Json;
+    } catch {
+      throw new Error(`the engine's answer to ${action} is no JSON`);
+    }
   };

@@ -109,12 +109,21 @@ export function checkGrants(description: PluginDescription, granted: Grants): vo
 }
 
 /** The settings, checked by the plugin's JSON Schema where it has one. @throws {PluginRefused} */
-export function checkConfig({ schema, takesConfig }: Described, config: Json | undefined): Json | undefined {
+export function checkConfig(
+  { schema, takesConfig }: Described,
+  config: Json | undefined,
+  isOurs: boolean,
+): Json | undefined {
   if (!takesConfig) {
     if (config !== undefined && !(isObject(config) && Object.keys(config).length === 0)) no('it takes no config');
     return undefined;
   }
   if (schema === undefined) return config ?? {};
+  // Patterns run on the gateway's own thread, and a plugin could bring one that takes for ever.
+  if (!isOurs && hasPattern(schema))
+    no(
+      'its config schema has pattern, patternProperties, format or $ref, which are not served: check such texts in setup',
+    );
   const filled = withDefaults(schema, config ?? {});
   const { valid, errors } = new Validator(schema as object, '2020-12', false).validate(filled);
   if (valid) return filled;
@@ -130,6 +139,15 @@ export function checkConfig({ schema, takesConfig }: Described, config: Json | u
       .join('; ')}`,
   );
 }
+
+const hasPattern = (schema: Json | undefined): boolean =>
+  Array.isArray(schema)
+    ? schema.some((one) => hasPattern(one as Json))
+    : isObject(schema) &&
+      Object.entries(schema).some(
+        ([key, value]) =>
+          ['pattern', 'patternProperties', 'format', '$ref', '$dynamicRef'].includes(key) || hasPattern(value),
+      );
 
 /** Members that are left out and have a default in the schema, at any depth. */
 function withDefaults(schema: JsonObject, value: Json): Json {

@@ -9,6 +9,8 @@ export class Job {
   readonly result: Promise<HookAnswer>;
   /** Started again after the thread it waited in was ended for another's fault. */
   isAgain = false;
+  /** Things asked of the gateway while it ran. */
+  wishes = 0;
   #settle: { resolve: (answer: HookAnswer) => void; reject: (fault: HookFault) => void } | undefined;
   #timer: NodeJS.Timeout | undefined;
 

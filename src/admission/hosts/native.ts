@@ -3,6 +3,7 @@
 import { checkConfig, checkGrants, type Described, PluginRefused, readDescription } from './describe.ts';
 import { HOOK_LIMITS, type Hook, type HookAnswer, HookFault, type PluginHost, type Tier } from './host.ts';
 import { Job, noAnswer } from './job.ts';
+import { readGuestMessage } from './messages.ts';
 import type { FromGuest, ToGuest } from './protocol.ts';
 import { envOf, logOf, type PluginUse, replyTo } from './use.ts';
 import { processWire, threadWire, type Wire } from './wire.ts';
@@ -24,7 +25,12 @@ export async function openNative(
   isShipped: boolean,
 ): Promise<PluginHost> {
   const host = new NativeHost(use, tier, isShipped);
-  await host.start();
+  try {
+    await host.start();
+  } catch (error) {
+    await host.close();
+    throw error;
+  }
   return host;
 }
 
@@ -85,8 +91,15 @@ class NativeHost implements PluginHost {
         HOOK_LIMITS.loadMs,
       );
       const events = {
-        onMessage: (message: FromGuest) => {
+        onMessage: (told: FromGuest) => {
+          const message = readGuestMessage(told);
+          if (message === undefined) {
+            if (isOpen) settle(new PluginRefused('it sent a message of another shape'));
+            else this.#ended('it sent a message of another shape');
+            return;
+          }
           if (!isOpen) return this.#onMessage(wire as Wire, message);
+          if (--this.#credit < 0) return settle(new PluginRefused('it sent more messages than it was asked for'));
           try {
             if (message.kind === 'refused') settle(new PluginRefused(message.message));
             else if (message.kind === 'described') wire?.post(this.#describe(readDescription(message.description)));
@@ -221,6 +234,7 @@ class NativeHost implements PluginHost {
     this.#jobs.clear();
     if (this.#isClosed) return;
     this.#use.log.warn({ plugin: this.name, why }, 'a plugin was ended and is started again');
+    clearTimeout(this.#restart);
     this.#restart = setTimeout(() => {
       this.#restartMs = Math.min(2 * this.#restartMs, MAX_RESTART_MS);
       this.#credit = MESSAGES_PER_ASK;
@@ -233,7 +247,7 @@ class NativeHost implements PluginHost {
     if (this.#config !== undefined) return this.#config;
     const use = this.#use;
     checkGrants(described.description, use.grants);
-    const config = checkConfig(described, use.config);
+    const config = checkConfig(described, use.config, use.isOurs);
     this.#described = described;
     use.name ??= described.description.meta.name;
     this.#config = { kind: 'configure', config, name: use.name, env: envOf(use.grants) };

@@ -14,6 +14,7 @@ import {
   type PluginHost,
 } from './host.ts';
 import { Job, noAnswer } from './job.ts';
+import { MAX_MESSAGE, readGuestMessage } from './messages.ts';
 import { guestSource, programUrl } from './programs.ts';
 import type { FromGuest, ToGuest } from './protocol.ts';
 import type { FromSandbox, SandboxData, SandboxedModule, ToSandbox } from './sandbox-worker.ts';
@@ -25,6 +26,19 @@ const MAX_THREADS = 4;
 const STACK_BYTES = 64 * 1024;
 /** Wait before a thread that could not start is tried again, in ms. */
 const RESTART_MS = 1000;
+
+/** Most wishes of one hook, and of a plugin while it is set up. */
+const MAX_WISHES = 64;
+
+/** A text as a message, undefined for what is none. */
+function readText(text: string): FromGuest | undefined {
+  if (text.length > MAX_MESSAGE) return undefined;
+  try {
+    return readGuestMessage(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}
 
 export interface SandboxedUse extends PluginUse {
   readonly module: SandboxedModule;
@@ -38,10 +52,27 @@ class Line {
   described: Described | undefined;
   config: ToGuest & { kind: 'configure' } = { kind: 'configure', config: undefined, name: '', env: {} };
 
+  /** When the last kills were, as `performance.now()` counts: a plugin that is ended after it answered is not asked for a while either. */
+  #kills: number[] = [];
+
   constructor(use: SandboxedUse) {
     this.use = use;
   }
+
+  killed(): void {
+    const now = performance.now();
+    this.#kills = [...this.#kills.filter((at) => at > now - REST_AFTER_KILLS_MS), now];
+  }
+
+  get rests(): boolean {
+    const since = performance.now() - REST_AFTER_KILLS_MS;
+    return this.#kills.filter((at) => at > since).length >= KILLS;
+  }
 }
+
+/** So many kills within this time, in ms, and the plugin rests. */
+const KILLS = 6;
+const REST_AFTER_KILLS_MS = 60_000;
 
 class Thread {
   readonly worker: Worker;
@@ -151,6 +182,7 @@ export class SandboxPool {
   #ask(plugin: number, hook: Hook, input: string): Promise<HookAnswer> {
     const line = this.#lines[plugin] as Line;
     if (this.#isClosed) return Promise.reject(new HookFault('it was closed', false));
+    if (line.rests) return Promise.reject(new HookFault(`it was ended ${KILLS} times within a minute`, false));
     if (line.waiting.length >= HOOK_LIMITS.queue)
       return Promise.reject(new HookFault(`${HOOK_LIMITS.queue} calls wait for it already`, false));
     const job = new Job(++this.#jobs, hook, input);
@@ -213,11 +245,9 @@ export class SandboxPool {
       this.#dispatch();
       return;
     }
-    let message: FromGuest;
-    try {
-      message = JSON.parse(from.text) as FromGuest;
-    } catch {
-      this.#end(thread, 'it sent what cannot be read', true);
+    const message = readText(from.text);
+    if (message === undefined) {
+      this.#end(thread, 'it sent a message of another shape', true);
       return;
     }
     this.#onGuest(thread, from.plugin, message);
@@ -235,13 +265,23 @@ export class SandboxPool {
         else found.job.threw(message.message);
         return;
       }
-      case 'wish':
+      case 'wish': {
+        // Without an open hook of its own a plugin has nothing to ask: it would run on replies for ever.
+        const asked = [...thread.jobs.values()].filter((one) => one.plugin === plugin).map(({ job }) => job);
+        const open = asked.reduce((sum, job) => sum + MAX_WISHES - job.wishes, 0);
+        if (open <= 0) {
+          this.#end(thread, 'it asked for more than its hooks may', true);
+          return;
+        }
+        const counted = asked.find((job) => job.wishes < MAX_WISHES);
+        if (counted !== undefined) counted.wishes++;
         void replyTo(use, message.id, message.wish).then((reply) => {
           if (thread.isDead) return;
           thread.mail.push({ plugin, message: reply });
           this.#dispatch();
         });
         return;
+      }
       case 'log':
         logOf(use, message);
         return;
@@ -268,6 +308,7 @@ export class SandboxPool {
         line.waiting.unshift(job);
       }
     }
+    if (killed && at !== undefined) (this.#lines[at] as Line).killed();
     if (killed && !this.#isClosed) {
       this.#log.warn(
         { plugin: at === undefined ? undefined : (this.#lines[at] as Line).config.name, why },
@@ -296,6 +337,7 @@ export class SandboxPool {
     const { worker } = thread;
     return new Promise<void>((resolve, reject) => {
       const open = new Set(this.#lines);
+      let wishes = 0;
       const timer = setTimeout(() => {
         const uses = [...open].map(({ use }) => use.use).join(', ');
         fail(new PluginRefused(`plugin ${uses}: it did not load within ${HOOK_LIMITS.loadMs} ms`));
@@ -329,7 +371,8 @@ export class SandboxPool {
           this.#dispatch();
           return;
         }
-        const message = JSON.parse(from.text) as FromGuest;
+        const message = readText(from.text);
+        if (message === undefined) return refused(from.plugin, 'it sent a message of another shape');
         const line = this.#lines[from.plugin] as Line;
         try {
           if (message.kind === 'described') {
@@ -337,6 +380,8 @@ export class SandboxPool {
             worker.postMessage({ plugin: from.plugin, message: line.config } satisfies ToSandbox);
           } else if (message.kind === 'refused') refused(from.plugin, message.message);
           else if (message.kind === 'wish') {
+            if (++wishes > MAX_WISHES * this.#lines.length)
+              return refused(from.plugin, 'it asked for too much while it was set up');
             void replyTo(line.use, message.id, message.wish).then((reply) =>
               worker.postMessage({ plugin: from.plugin, message: reply }),
             );
@@ -352,7 +397,7 @@ export class SandboxPool {
   #describe(line: Line, described: Described): void {
     const { use } = line;
     checkGrants(described.description, use.grants);
-    const config = checkConfig(described, use.config);
+    const config = checkConfig(described, use.config, use.isOurs);
     line.described = described;
     use.name ??= described.description.meta.name;
     line.config = { kind: 'configure', config, name: use.name, env: envOf(use.grants) };

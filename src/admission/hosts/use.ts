@@ -17,6 +17,8 @@ export interface PluginUse {
   readonly capabilities: Capabilities;
   readonly log: Logger;
   readonly times: HookTimes;
+  /** Shipped with this program. */
+  readonly isOurs: boolean;
 }
 
 export const envOf = (grants: Grants): Record<string, string> => {
