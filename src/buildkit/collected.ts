@@ -26,9 +26,11 @@ export class Collected {
     else list.push({ at, value });
   }
 
-  /** An image a build takes from. */
-  image(at: string, reference: string): void {
-    this.add('sources', at, `docker-image://${canonicalImage(reference, at)}`);
+  /** An image a build takes from. @returns its identifier as it is judged, and must be sent */
+  image(at: string, reference: string): string {
+    const identifier = `docker-image://${canonicalImage(reference, at)}`;
+    this.add('sources', at, identifier);
+    return identifier;
   }
 
   get facts(): BuildFacts {

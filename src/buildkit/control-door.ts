@@ -239,8 +239,8 @@ async function solvePart(request: Message, headers: RawHeaders, desk: Desk, ende
 async function resolveImage(request: Message, headers: RawHeaders, desk: Desk, ended: AbortSignal): Promise<Judged> {
   const collected = new Collected();
   refusePolicies(request);
-  const ref = textOf(request, 'Ref');
-  if (numberIn(request, 'ResolverType') === 0) collected.image('Ref', ref);
+  let ref = textOf(request, 'Ref');
+  if (numberIn(request, 'ResolverType') === 0) ref = collected.image('Ref', ref).slice('docker-image://'.length);
   else collected.add('contexts', 'Ref', textOf(request, 'StoreID'));
   const granted = await desk.part(partOf(collected), headers.get(BUILD_ID) ?? '', ended);
   const policy = await policyFor(granted, desk);
@@ -249,6 +249,7 @@ async function resolveImage(request: Message, headers: RawHeaders, desk: Desk, e
     'moby.buildkit.v1.frontend.ResolveImageConfigRequest',
     {
       ...request,
+      Ref: ref,
       ...(session === '' ? {} : { SessionID: desk.owner.own(session, 'SessionID') }),
       ...(policy === undefined ? {} : { SourcePolicies: [policy] }),
     },

@@ -139,6 +139,7 @@ export function ownSourceOp(source: Message, at: string, owner: Owner, collected
   const scheme = /^([a-z0-9+.-]+):\/\//.exec(identifier)?.[1];
   const given = textMapOf(source, 'attrs');
   const attrs = new Map<string, string>();
+  let sent = identifier;
   for (const [key, value] of given) {
     const isKnown = ATTRIBUTE.test(key) || /^http\.header\./.test(key);
     if (!isKnown)
@@ -152,7 +153,7 @@ export function ownSourceOp(source: Message, at: string, owner: Owner, collected
   }
   if (scheme === 'local') collected.add('contexts', at, identifier.slice('local://'.length));
   else if (scheme === 'oci-layout') collected.add('contexts', at, given.get('oci.store') ?? '');
-  else if (scheme === 'docker-image') collected.image(at, identifier.slice('docker-image://'.length));
+  else if (scheme === 'docker-image') sent = collected.image(at, identifier.slice('docker-image://'.length));
   else collected.add('sources', at, identifier);
-  return { ...source, ...(source.attrs === undefined ? {} : { attrs }) };
+  return { ...source, identifier: sent, ...(source.attrs === undefined ? {} : { attrs }) };
 }

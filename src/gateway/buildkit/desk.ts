@@ -19,7 +19,7 @@ import type { GatewayParts } from '../parts.ts';
 import { learnBrought, learnImages } from '../tenancy/learn.ts';
 import { asGatewayError, decisionOf, Trace } from '../trace.ts';
 import { Build } from './build.ts';
-import { type HiddenImages, hiddenImages, NONE_HIDDEN } from './hidden-images.ts';
+import { type HiddenImages, hiddenImages, NONE_HIDDEN, refuseHidden } from './hidden-images.ts';
 
 export class BuildDesk implements Desk, SessionDesk {
   readonly owner: Owner;
@@ -137,6 +137,7 @@ export class BuildDesk implements Desk, SessionDesk {
       const plugins = this.#parts.plugins();
       if (plugins.concerns(call.action)) await this.#askPlugins(trace, call);
       const hidden = await this.#admitTenant(trace, call, build);
+      refuseHidden(read.facts.sources, hidden);
       const isProbe = read.isProbe && read.facts.exporters.length === 0 && read.facts.sources.length === 0;
       const begin = async (): Promise<void> => {
         this.#parts.authenticator.recheck(this.#principal);
@@ -278,6 +279,7 @@ export class BuildDesk implements Desk, SessionDesk {
         if (this.#parts.buildkit.isDistrusting()) throw distrusted();
         const { ledger, isShared } = this.#parts.tenancy.state;
         hidden = await hiddenImages({ tenant, ledger, isShared }, this.#parts.engine);
+        refuseHidden(read.facts.sources, hidden);
         refuseReservedLabels(read.options);
       }
       build.hidden = hidden.names;

@@ -1,5 +1,7 @@
 // Images in the engine's store a tenant's build must not start from: what others made or pulled, and what nobody owns and is not
 // shared. The gateway does not see a Dockerfile's FROM; the engine refuses these by the policy it is given.
+import { Refusal } from '../../buildkit/grpc.ts';
+import type { BuildFact } from '../../engine/types.ts';
 import { canonicalOf, seesImage, seesName, shownImage, type View } from '../../ledger/views.ts';
 import type { EngineClient } from '../../proxy/engine-client.ts';
 import { ask, items, MAX_LIST_BYTES } from '../tenancy/engine-state.ts';
@@ -8,6 +10,28 @@ export interface HiddenImages {
   /** Canonical references. */
   readonly names: readonly string[];
   readonly ids: readonly string[];
+}
+
+const IMAGE = 'docker-image://';
+
+/**
+ * Refuses what a build asks for by a name of its own, in the words for an image that is not there.
+ *
+ * @param sources canonical identifiers
+ * @throws {Refusal}
+ */
+export function refuseHidden(sources: readonly BuildFact[], { names, ids }: HiddenImages): void {
+  const isHidden = new Set([...names, ...ids]);
+  for (const { value } of sources) {
+    if (!value.startsWith(IMAGE)) continue;
+    const reference = value.slice(IMAGE.length);
+    const [name = '', digest = ''] = reference.split('@');
+    if (!isHidden.has(name) && !isHidden.has(digest)) continue;
+    throw new Refusal(
+      'permission-denied',
+      `pull access denied for ${reference}, repository does not exist or may require 'docker login'`,
+    );
+  }
 }
 
 export const NONE_HIDDEN: HiddenImages = { names: [], ids: [] };
