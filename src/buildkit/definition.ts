@@ -17,6 +17,7 @@ import {
   textOf,
   writeMessage,
 } from './protobuf.ts';
+import { refuseBrokenReferences } from './step-references.ts';
 
 /** Most steps of one definition. */
 const MAX_STEPS = 20_000;
@@ -88,6 +89,7 @@ function ownStep(op: Message, at: string, owner: Owner, collected: Collected): M
       `${at} is a build inside the build, which cannot be judged; send its steps themselves`,
     );
   }
+  refuseBrokenReferences(op, at);
   const exec = messageOf(op, 'exec');
   if (exec !== undefined) return { ...op, exec: ownExec(exec, `${at}.exec`, owner, collected) };
   const source = messageOf(op, 'source');
