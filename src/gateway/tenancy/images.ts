@@ -108,25 +108,32 @@ export async function takeReference(reference: string, tenantCall: TenantCall): 
 }
 
 /**
- * Whether a tenant may remove an image: every name that would go is its own alone.
+ * Whether a tenant may remove an image: every name that would go is its own alone, and nobody else has what goes with them. With the
+ * last tag of a repository go its digests, and with the last name of all the image.
  *
  * @throws {GatewayError} `conflict`
  */
 export async function removable(reference: string, tenantCall: TenantCall): Promise<void> {
   const { ledger, tenant, state } = tenantCall;
+  const isMine = (entry: LedgerEntry): boolean => entry.tenant === tenant;
   const isMineAlone = (name: string): boolean => {
     const entries = ledger.holders('image', name);
-    return entries.length > 0 && entries.every((entry) => entry.tenant === tenant);
+    return entries.length > 0 && entries.every(isMine);
   };
-  let names = [reference];
-  if (isId(reference)) {
-    const found = await findImage(state.engine, reference);
-    const tags = (found?.tags ?? []).map(canonicalOf).filter((tag) => tag !== undefined);
-    names = tags.length > 0 ? tags : [reference];
-  }
-  if (!names.every(isMineAlone) || names.some((name) => state.holds.isHeldByOthers('image', name, tenant))) {
-    throw inUse(reference);
-  }
+  const found = await findImage(state.engine, reference);
+  const tags = (found?.tags ?? []).map(canonicalOf).filter((tag) => tag !== undefined);
+  const digests = (found?.digests ?? []).map(canonicalOf).filter((digest) => digest !== undefined);
+  const names = isId(reference) && tags.length > 0 ? tags : [reference];
+  const tagged = new Set(tags.filter((tag) => !names.includes(tag)).map(repositoryOf));
+  const emptied = new Set(names.map(repositoryOf).filter((repository) => !tagged.has(repository)));
+  const gone = isId(reference) ? digests : digests.filter((digest) => emptied.has(repositoryOf(digest)));
+  const isLeft = [...tags, ...digests].some((name) => !names.includes(name) && !gone.includes(name));
+  const ids = found === undefined || isLeft ? [] : [found.id];
+  const isOthers =
+    [...gone, ...ids].some((name) => !ledger.holders('image', name).every(isMine)) ||
+    ids.some((id) => !ledger.imageHolders(id).every(isMine)) ||
+    [...names, ...gone, ...ids].some((name) => state.holds.isHeldByOthers('image', name, tenant));
+  if (isOthers || !names.every(isMineAlone)) throw inUse(reference);
 }
 
 /**

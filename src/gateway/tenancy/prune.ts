@@ -3,10 +3,12 @@
 import type { EngineCall } from '../../engine/types.ts';
 import { GatewayError } from '../../errors.ts';
 import type { LedgerEntry } from '../../ledger/entry.ts';
+import { canonicalOf } from '../../ledger/views.ts';
 import type { CallerEnd } from '../../proxy/types.ts';
 import type { GatewayParts } from '../parts.ts';
 import { deliver, jsonBody } from './deliver.ts';
-import { ask, type Fields, inner, items, MAX_LIST_BYTES, text } from './engine-state.ts';
+import { ask, type Fields, findImage, inner, items, MAX_LIST_BYTES, text } from './engine-state.ts';
+import { removable } from './images.ts';
 import { learnImageRemoval } from './learn.ts';
 import { ownContainers } from './own-objects.ts';
 import type { TenantAnswer } from './respond.ts';
@@ -115,7 +117,9 @@ async function pruned(
       );
       for (const { id } of own) {
         if (isFull()) break;
-        const body = await remove(`/images/${encodeURIComponent(id)}`);
+        if (!(await isPrunable(id, tenantCall))) continue;
+        // Parents are not the tenant's to remove along with it: those that are have a turn of their own.
+        const body = await remove(`/images/${encodeURIComponent(id)}?noprune=1`);
         if (body === undefined) continue;
         const answer = JSON.parse(Buffer.from(body).toString('utf8')) as unknown;
         deleted.push(...items(answer));
@@ -126,6 +130,19 @@ async function pruned(
       }
       return { answer: { ImagesDeleted: deleted.length === 0 ? null : deleted, SpaceReclaimed: 0 }, changes };
     }
+  }
+}
+
+/** Whether an image has no name, and is nobody else's under any digest or by its id. */
+async function isPrunable(id: string, tenantCall: TenantCall): Promise<boolean> {
+  const found = await findImage(tenantCall.state.engine, id);
+  if (found === undefined || found.tags.some((tag) => canonicalOf(tag) !== undefined)) return false;
+  try {
+    await removable(id, tenantCall);
+    return true;
+  } catch (error) {
+    if (error instanceof GatewayError && error.code === 'conflict') return false;
+    throw error;
   }
 }
 
