@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { removable } from '../../src/gateway/tenancy/images.ts';
+import { learnPull } from '../../src/gateway/tenancy/learn.ts';
 import { type TenancyState, TenantCall } from '../../src/gateway/tenancy/tenant-call.ts';
 import type { LedgerEntry } from '../../src/ledger/entry.ts';
 import { Holds } from '../../src/ledger/holds.ts';
@@ -78,4 +79,37 @@ describe('an image is removed by a tenant', () => {
       else await assert.rejects(removing, { code: 'conflict' });
     });
   }
+});
+
+describe('a pull that gives an image of others', () => {
+  const MINE = 'evil.test/x:1';
+  const image: Image = { tags: [TAG, MINE], digests: [DIGEST, `evil.test/x@sha256:${idOf('d')}`] };
+  const pulling = (name: string): LedgerEntry => entry('red', 'image', name, { state: 'pending', isPulled: true });
+  const pull = async (pending: LedgerEntry, entries: readonly LedgerEntry[]): Promise<Ledger> => {
+    const call = callOf(stateOf([...entries, pending], image));
+    call.pending = [pending];
+    for (const change of await learnPull(pending.id, call)) call.ledger.apply(change);
+    return call.ledger;
+  };
+
+  it('is no claim from another repository, nor by its digest', async () => {
+    for (const name of [MINE, `evil.test/x@sha256:${idOf('d')}`]) {
+      const ledger = await pull(pulling(name), [entry('blue', 'image', TAG, parent)]);
+      assert.equal(ledger.owned('red', 'image', name), undefined, name);
+      assert.ok(ledger.imageHolders(ID).every(({ tenant }) => tenant === 'blue'));
+    }
+  });
+  it('is one from the same repository, and of what the tenant has already', async () => {
+    const same = 'r.test/app:2';
+    assert.ok((await pull(pulling(same), [entry('blue', 'image', TAG, parent)])).owned('red', 'image', same));
+    const both = [entry('blue', 'image', TAG, parent), entry('red', 'image', ID, parent)];
+    assert.ok((await pull(pulling(MINE), both)).owned('red', 'image', MINE));
+  });
+  it('ends a claim that was there before, which keeps what it meant', async () => {
+    const before = `sha256:${idOf('b')}`;
+    const live = entry('red', 'image', MINE, { parent: before, isPulled: true });
+    const ledger = await pull(live, [entry('blue', 'image', TAG, parent)]);
+    assert.equal(ledger.owned('red', 'image', MINE), undefined);
+    assert.ok(ledger.owned('red', 'image', before));
+  });
 });

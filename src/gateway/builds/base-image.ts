@@ -6,7 +6,7 @@ import { familiarImage } from '../../ledger/missing.ts';
 import type { Ending } from '../../proxy/ending.ts';
 import type { EngineClient } from '../../proxy/engine-client.ts';
 import { ask, inner, text } from '../tenancy/engine-state.ts';
-import { takePull, useImage } from '../tenancy/images.ts';
+import { isOthersAlone, takePull, useImage } from '../tenancy/images.ts';
 import type { TenantCall } from '../tenancy/tenant-call.ts';
 import { pullImage } from './pull.ts';
 
@@ -75,6 +75,8 @@ async function present(question: ImageQuestion, source: ImageSource): Promise<un
   await pullImage(engine, name, { ...source, platform });
   const image = await look();
   if (image === undefined) throw notThere(name);
+  if (tenantCall !== undefined && isOthersAlone(name, text(inner(image, 'Id')), tenantCall.tenant, tenantCall.ledger))
+    throw notThere(name);
   if (!isOfPlatform(image, platform))
     throw new GatewayError('archive-unreadable', `the image ${familiarImage(name)} is not of the platform ${platform}`);
   return image;

@@ -177,6 +177,18 @@ export function repositoryOf(reference: string): string {
   return colon > named.lastIndexOf('/') ? named.slice(0, colon) : named;
 }
 
+/**
+ * Whether an image is of others, and none of them has it from this repository. A registry may answer with the digest of anybody's
+ * image, and the engine fetches nothing of what it has: such a pull proves nothing.
+ */
+export function isOthersAlone(reference: string, imageId: string, tenant: string, ledger: Ledger): boolean {
+  const holders = ledger.imageHolders(imageId);
+  const repository = repositoryOf(reference);
+  return (
+    holders.length > 0 && holders.every((entry) => entry.tenant !== tenant && repositoryOf(entry.id) !== repository)
+  );
+}
+
 /** An entry for a name as it stands for an image that was found: what was everybody's before stays so. */
 export const ofImage = (
   entry: LedgerEntry,

@@ -5,7 +5,7 @@ import { AUDIT_LABEL } from '../../ledger/labels.ts';
 import { canonicalOf } from '../../ledger/views.ts';
 import { isWithheld } from '../../ledger/withheld.ts';
 import { findContainer, findImage, findVolume, inner, items, text } from './engine-state.ts';
-import { keptImage, ofImage, tagsOf } from './images.ts';
+import { isOthersAlone, keptImage, ofImage, tagsOf } from './images.ts';
 import type { TenantCall } from './tenant-call.ts';
 
 /** Exec instances remembered of one container; beyond, the oldest are forgotten, so many at once. */
@@ -169,7 +169,12 @@ async function pulled(entry: LedgerEntry, { state, ledger }: TenantCall): Promis
   const found = await findImage(state.engine, entry.id);
   if (found === undefined) return entry.state === 'pending' ? [voided(entry)] : [];
   const isSame = entry.state === 'live' && entry.parent === found.id;
-  const now = isSame ? { ...entry, share: found.share } : ofImage(entry, found, { ledger, isShared: state.isShared });
+  const isForeign = isOthersAlone(entry.id, found.id, entry.tenant, ledger);
+  const now = isForeign
+    ? voided(entry)
+    : isSame
+      ? { ...entry, share: found.share }
+      : ofImage(entry, found, { ledger, isShared: state.isShared });
   const kept = entry.state === 'live' ? keptImage(entry, found.id, ledger) : undefined;
   // Withheld since nobody knew whether a pull was allowed: now one was.
   const freed = ledger.holders('image', entry.id).filter(isWithheld).map(voided);

@@ -20,7 +20,7 @@ import {
   shareOfBytes,
   text,
 } from './engine-state.ts';
-import { keptImage, ofImage } from './images.ts';
+import { isOthersAlone, keptImage, ofImage } from './images.ts';
 import { leftUnseen } from './leftovers.ts';
 import { isUpdating } from './take-share.ts';
 import type { TenancyState } from './tenant-call.ts';
@@ -90,6 +90,11 @@ function learnBytes(entry: LedgerEntry, found: Fields, state: TenancyState, lear
   if (isKnown || state.ledger.byKey(entry.key) !== entry) return;
   const id = text(found.id);
   const kept = keptImage(entry, id, state.ledger);
+  if (entry.isPulled === true && isOthersAlone(entry.id, id, entry.tenant, state.ledger)) {
+    const voided: LedgerEntry = { ...entry, state: 'void' };
+    learn(kept === undefined ? [voided] : [voided, kept], 'its name means an image of others');
+    return;
+  }
   const isCommon = entry.parent === id ? entry.isCommon : isFreeImage(state, found.shown as ShownImage);
   const changed = { ...entry, parent: id, share: shareOfBytes(found.bytes), isCommon };
   learn(kept === undefined ? [changed] : [changed, kept], 'its size was looked at');
