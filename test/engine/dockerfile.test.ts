@@ -273,6 +273,48 @@ describe('planBuild()', () => {
     assert.equal(planned(sent).sent, sent);
   });
 
+  describe('what would take long, or much memory', () => {
+    const blanks = ' '.repeat(1024 * 1024);
+    for (const [title, text] of [
+      ['blanks inside a line', `FROM busybox\nRUN a${blanks}b\n`],
+      ['blanks inside a line that is continued', `FROM busybox\nRUN a${blanks}b \\\nc\n`],
+      ['blanks inside a directive', `# syntax = a${blanks}b\nFROM busybox\n`],
+      ['blanks before what is no directive', `#${blanks}${blanks}a b\nFROM busybox\n`],
+      ['digits before a here-document that is none', `FROM busybox\nRUN "${'1'.repeat(500_000)}"<<<x\n`],
+      ['many here-documents inside quotes', `FROM busybox\nRUN "${' <<a'.repeat(200_000)}"\n`],
+    ] as const) {
+      it(`judges ${title} in a moment`, () => {
+        const begin = performance.now();
+        try {
+          planned(text);
+        } catch (error) {
+          // A run of blanks cannot be broken into lines every engine reads.
+          assert.match(String(error), /longer than 65535 bytes/);
+        }
+        assert.ok(performance.now() - begin < 5000);
+      });
+    }
+    const doubled = Array.from({ length: 40 }, () => `ENV A=${D}A${D}A`).join('\n');
+    const nested = `${D}{A:-`.repeat(10_000);
+    const variables = Array.from({ length: 60 }, (_, line) =>
+      ['ENV', ...Array.from({ length: 1000 }, (_, i) => `V${line}_${i}=x`)].join(' '),
+    ).join('\n');
+    for (const [title, text, message] of [
+      ['stages of many variables', `FROM busybox AS a\n${variables}\n${'FROM a\n'.repeat(40)}`, /2000 variables/],
+      ['arguments before the first stage', `${variables.replaceAll('ENV', 'ARG')}\nFROM a\n`, /2000 variables/],
+      ['an instruction of many words', `FROM busybox\nLABEL${' a=b'.repeat(3000)}\n`, /2000 words/],
+      ['many stages', 'FROM busybox\n'.repeat(201), /more than 200 stages/],
+      ['a word that doubles', `FROM busybox\nENV A=xxxx\n${doubled}\n`, /longer than 65536/],
+      ['substitutions inside each other', `FROM busybox\nENV B=${nested}\n`, /inside each other/],
+    ] as const) {
+      it(`refuses ${title}`, () => assert.throws(() => planned(text), message));
+    }
+    it('reads what is below', () => {
+      const few = Array.from({ length: 1900 }, (_, i) => `V${i}=x`).join(' ');
+      planned(`FROM busybox AS a\nENV ${few}\n${'FROM a\n'.repeat(199)}`);
+    });
+  });
+
   describe('labels', () => {
     const refuseLabel = (name: string, at: string): void => {
       if (name.toLowerCase().startsWith('dockgate.')) throw new GatewayError('label-reserved', `${at}: ${name}`);

@@ -21,6 +21,10 @@ export interface Flag {
   readonly value: string | undefined;
 }
 
+/** Most flags of an instruction, and most words of one that are looked at. */
+const MAX_FLAGS = 200;
+export const MAX_WORDS = 2000;
+
 /** Instructions and the flags each takes. A flag of RUN needs BuildKit, so the classic builder refuses it. */
 const FLAGS: Readonly<Record<string, readonly string[]>> = {
   ADD: ['chown', 'chmod', 'link', 'keep-git-dir', 'checksum', 'unpack', 'exclude'],
@@ -93,6 +97,7 @@ function readFlags(text: string, escaping: string, line: number): { flags: Flag[
     if (name === '') refuseLine(line, `${JSON.stringify(word.slice(0, 40))} is no flag`);
     if (flags.some((other) => other.name === name) && name !== 'exclude')
       refuseLine(line, `--${name} stands there twice`);
+    if (flags.length >= MAX_FLAGS) refuseLine(line, `it has more than ${MAX_FLAGS} flags`);
     flags.push({ name, value });
   }
 }
@@ -102,27 +107,25 @@ const WITH_HERE_DOCUMENT = /^(?:ADD|COPY|RUN|ONBUILD)$/;
 
 function refuseHereDocument({ name, rest, line }: Instruction): void {
   if (!WITH_HERE_DOCUMENT.test(name) || !rest.includes('<<') || jsonForm(rest) !== undefined) return;
-  for (const found of rest.matchAll(/<<(?!<)/g)) {
-    const before = rest.slice(0, found.index);
-    if (before.endsWith('<')) continue;
-    const head = before.replace(/[0-9]*$/, '');
-    // Not at the beginning of a word, or inside quotes that are surely such.
-    if (head !== '' && !isSpace(head.at(-1) as string)) continue;
-    if (!/[$\\`]/.test(head) && isInQuotes(head)) continue;
-    refuseLine(
-      line,
-      'it has a here-document, which the classic builder does not know; write RUN with && or COPY a file',
-    );
-  }
-}
-
-function isInQuotes(text: string): boolean {
   let quote = '';
-  for (const character of text) {
+  let isUnsure = false;
+  /** Last character that is no digit: digits before a here-document belong to it. */
+  let before = '';
+  for (let at = 0; at < rest.length; at++) {
+    const character = rest.charAt(at);
+    const begins =
+      rest.startsWith('<<', at) && rest.charAt(at + 2) !== '<' && (at === 0 || rest.charAt(at - 1) !== '<');
+    // Not inside a word, or inside quotes that are surely such.
+    if (begins && (before === '' || isSpace(before)) && (isUnsure || quote === ''))
+      refuseLine(
+        line,
+        'it has a here-document, which the classic builder does not know; write RUN with && or COPY a file',
+      );
     if (quote === '') quote = character === "'" || character === '"' ? character : '';
     else if (character === quote) quote = '';
+    if (/[$\\`]/.test(character)) isUnsure = true;
+    if (!/[0-9]/.test(character)) before = character;
   }
-  return quote !== '';
 }
 
 /** An instruction as one line. */
@@ -154,5 +157,6 @@ export function copiedPaths({ name, rest, line }: Instruction): {
   const list = jsonForm(rest);
   const words = list ?? splitBlanks(rest);
   if (words.length < 2) refuseLine(line, `${name} needs a source and a destination`);
+  if (words.length > MAX_WORDS) refuseLine(line, `${name} has more than ${MAX_WORDS} words`);
   return { words, isJson: list !== undefined };
 }

@@ -1,5 +1,5 @@
 // Names and values of LABEL and ENV, and names of ARG, as the engine's parser pairs them.
-import type { Instruction } from './instruction.ts';
+import { type Instruction, MAX_WORDS } from './instruction.ts';
 import { refuseLine } from './lines.ts';
 import { expand, quotedWords, splitBlanks, UnreadWord } from './words.ts';
 
@@ -20,6 +20,7 @@ export function pairsOf({ name, rest, line }: Instruction, escaping: string): re
     if (more.length === 0) refuseLine(line, `${name} needs a name and a value`);
     return [{ key, value: rest.slice(key.length).replace(/^[\t ]+/, ''), isOld: true }];
   }
+  if (words.length > MAX_WORDS) refuseLine(line, `${name} has more than ${MAX_WORDS} words`);
   return words.map((word) => {
     const equals = word.indexOf('=');
     if (equals < 1) refuseLine(line, `${word.slice(0, 80)} of ${name} is no name=value`);

@@ -2,7 +2,7 @@
 // parsers of the engines served read in two ways is refused with its line. See buildkit, frontend/dockerfile/parser/parser.go
 // in the versions of Docker 20.10 and later.
 import { GatewayError } from '../../errors.ts';
-import { trimEnd, trimStart } from './words.ts';
+import { trimEnd, trimStart, withoutEnd } from './words.ts';
 
 /** One instruction, continuation lines joined, without white space around it. */
 export interface Line {
@@ -52,7 +52,9 @@ export function readLines(content: Uint8Array): Lines {
     const begun = open ?? { number, text: '' };
     const piece = open === undefined ? trimmed : line;
     const isOpen = isContinued(piece);
-    begun.text += isOpen ? piece.replace(/[ \t]*$/, '').slice(0, -1) : piece;
+    begun.text += isOpen
+      ? withoutEnd(piece, (character) => character === ' ' || character === '\t').slice(0, -1)
+      : piece;
     open = isOpen ? begun : undefined;
     if (!isOpen) add(begun);
   }
@@ -67,6 +69,17 @@ export function readLines(content: Uint8Array): Lines {
   }
 }
 
+const isBlank = (character: string): boolean => '\t\n\f\r '.includes(character);
+
+/** Name and value of `# name = value`; the name is empty for another line. */
+function directiveOf(line: string): readonly [name: string, value: string] {
+  const equals = line.indexOf('=');
+  if (!line.startsWith('#') || equals < 0 || equals === line.length - 1) return ['', ''];
+  const name = withoutEnd(line.slice(1, equals).replace(/^[\t\n\f\r ]+/, ''), isBlank);
+  if (!/^[a-zA-Z][a-zA-Z0-9]*$/.test(name)) return ['', ''];
+  return [name.toLowerCase(), withoutEnd(line.slice(equals + 1).replace(/^[\t\n\f\r ]+/, ''), isBlank)];
+}
+
 /** The directives at the head of a file. `syntax` and `check` mean nothing to the classic builder. */
 class Directives {
   escaping: '\\' | '`' = '\\';
@@ -75,8 +88,7 @@ class Directives {
 
   read(line: string, number: number): void {
     if (this.#isOver) return;
-    const found = /^#[\t\n\f\r ]*([a-zA-Z][a-zA-Z0-9]*)[\t\n\f\r ]*=[\t\n\f\r ]*(.+?)[\t\n\f\r ]*$/.exec(line);
-    const name = found?.[1]?.toLowerCase() ?? '';
+    const [name, value] = directiveOf(line);
     if (name !== 'escape' && name !== 'syntax' && name !== 'check') {
       this.#isOver = true;
       return;
@@ -85,7 +97,6 @@ class Directives {
     if (name === 'escape') {
       // Engines before 27 know no check, and read a comment from there on.
       if (this.#seen.has('check')) refuseLine(number, 'the directive escape stands behind check; write it before');
-      const value = found?.[2];
       if (value !== '\\' && value !== '`') refuseLine(number, 'its escape directive is neither \\ nor `');
       this.escaping = value;
     }

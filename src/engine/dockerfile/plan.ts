@@ -3,7 +3,7 @@
 // https://docs.docker.com/reference/dockerfile/ and moby, builder/dockerfile.
 import { GatewayError } from '../../errors.ts';
 import { canonicalImage } from '../canonical-names.ts';
-import { copiedPaths, type Instruction, readInstruction, renderInstruction } from './instruction.ts';
+import { copiedPaths, type Instruction, MAX_WORDS, readInstruction, renderInstruction } from './instruction.ts';
 import { expanded, pairsOf, plainLabels } from './labels.ts';
 import { readLines, refuseLine } from './lines.ts';
 import { quotedWords, splitBlanks } from './words.ts';
@@ -54,6 +54,23 @@ interface Stage {
   readonly triggers: string[];
 }
 
+/** Most stages of a file, and most arguments and variables of each. */
+const MAX_STAGES = 200;
+const MAX_VARIABLES = 2000;
+/** Longest name of a variable, in characters. */
+const MAX_NAME = 1024;
+/** Most triggers that run in one build. */
+const MAX_TRIGGERS = 10_000;
+/** Longest file once variables are filled in, in characters. */
+const MAX_WRITTEN = 8 * 1024 * 1024;
+
+/** Sets a variable. @throws {GatewayError} `archive-unreadable` */
+function put<V extends string | undefined>(variables: Map<string, V>, name: string, value: V, line: number): void {
+  if (name.length > MAX_NAME) refuseLine(line, `the name of a variable is longer than ${MAX_NAME} characters`);
+  variables.set(name, value);
+  if (variables.size > MAX_VARIABLES) refuseLine(line, `a stage has more than ${MAX_VARIABLES} variables`);
+}
+
 /** The engine's own, for images without one. */
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
@@ -73,9 +90,16 @@ export function* planBuild(content: Uint8Array, options: PlanOptions): Generator
   const { escaping, lines } = readLines(content);
   const plan = new Plan(options, escaping);
   const out = escaping === '`' ? ['# escape=`'] : [];
+  let written = 0;
   for (const line of lines) {
     const instruction = readInstruction(line, escaping);
-    for (const sent of yield* plan.take(instruction)) out.push(renderInstruction(sent, escaping));
+    for (const sent of yield* plan.take(instruction)) {
+      const text = renderInstruction(sent, escaping);
+      written += text.length;
+      if (written > MAX_WRITTEN)
+        refuseLine(line.number, `the file is longer than ${MAX_WRITTEN} characters from here on`);
+      out.push(text);
+    }
   }
   if (!plan.hasStage) throw new GatewayError('archive-unreadable', 'the Dockerfile cannot be judged: it has no FROM');
   return `${out.join('\n')}\n`;
@@ -86,6 +110,7 @@ class Plan {
   readonly #escaping: '\\' | '`';
   readonly #metaArgs = new Map<string, string | undefined>();
   readonly #stages: Stage[] = [];
+  #triggers = 0;
 
   constructor(options: PlanOptions, escaping: '\\' | '`') {
     this.#options = options;
@@ -103,7 +128,8 @@ class Plan {
     const stage = this.#stages.at(-1);
     if (stage === undefined) {
       if (name !== 'ARG') refuseLine(line, `${name} stands before the first FROM`);
-      for (const [key, value] of this.#args(instruction, this.#given(this.#metaArgs))) this.#metaArgs.set(key, value);
+      for (const [key, value] of this.#args(instruction, this.#given(this.#metaArgs)))
+        put(this.#metaArgs, key, value, line);
       return [instruction];
     }
     return [yield* this.#step(instruction, stage, `Dockerfile line ${line}`)];
@@ -151,6 +177,9 @@ class Plan {
   }
 
   *#begin(stage: Stage, triggers: readonly string[], at: string, line: number): Generator<Question, void, Answer> {
+    if (this.#stages.length >= MAX_STAGES) refuseLine(line, `it has more than ${MAX_STAGES} stages`);
+    this.#triggers += triggers.length;
+    if (this.#triggers > MAX_TRIGGERS) refuseLine(line, `more than ${MAX_TRIGGERS} triggers would run`);
     this.#stages.push(stage);
     for (const [i, trigger] of triggers.entries())
       yield* this.#trigger(trigger, stage, `trigger ${i + 1} of the image of ${at}`, line);
@@ -193,12 +222,12 @@ class Plan {
     const variables = this.#variables(stage);
     switch (name) {
       case 'ARG':
-        for (const [key, value] of this.#args(instruction, variables)) stage.args.set(key, value);
+        for (const [key, value] of this.#args(instruction, variables)) put(stage.args, key, value, line);
         return instruction;
       case 'ENV':
         for (const { key, value } of pairsOf(instruction, this.#escaping)) {
           const word = (text: string) => expanded(text, variables, this.#escaping, line);
-          stage.env.set(word(key), word(value));
+          put(stage.env, word(key), word(value), line);
         }
         return instruction;
       case 'LABEL': {
@@ -299,6 +328,7 @@ class Plan {
   ): readonly (readonly [string, string | undefined])[] {
     const words = quotedWords(rest, this.#escaping);
     if (words.length === 0) refuseLine(line, 'ARG needs a name');
+    if (words.length > MAX_WORDS) refuseLine(line, `ARG has more than ${MAX_WORDS} words`);
     return words.map((word) => {
       const equals = word.indexOf('=');
       const key = equals < 0 ? word : word.slice(0, equals);

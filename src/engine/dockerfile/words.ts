@@ -4,12 +4,18 @@
 /** White space to Go's unicode package; JavaScript's has no U+0085 and has U+FEFF. */
 const SPACE = '\\t\\n\\v\\f\\r \\u0085\\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000';
 const LEADING = new RegExp(`^[${SPACE}]+`);
-const TRAILING = new RegExp(`[${SPACE}]+$`);
 const ONE_SPACE = new RegExp(`^[${SPACE}]$`);
 
 export const trimStart = (text: string): string => text.replace(LEADING, '');
-export const trimEnd = (text: string): string => text.replace(TRAILING, '');
 export const isSpace = (character: string): boolean => ONE_SPACE.test(character);
+export const trimEnd = (text: string): string => withoutEnd(text, isSpace);
+
+/** A text without the characters at its end that are blank. A pattern would try each run of blanks from each of its characters. */
+export function withoutEnd(text: string, isBlank: (character: string) => boolean): string {
+  let end = text.length;
+  while (end > 0 && isBlank(text.charAt(end - 1))) end--;
+  return text.slice(0, end);
+}
 
 /** Parts of a text at runs of blanks, as the parser's own pattern has them. */
 export const splitBlanks = (text: string): string[] => text.split(/[\t\v\f\r ]+/);
@@ -69,6 +75,11 @@ export function quotedWords(text: string, escaping: string): string[] {
 
 export class UnreadWord extends Error {}
 
+/** Longest word once its variables are filled in, in characters. */
+const MAX_WORD = 65_536;
+/** Most substitutions inside each other. */
+const MAX_NESTED = 50;
+
 /**
  * What a word is once quotes, escapes and variables are done with.
  *
@@ -84,6 +95,7 @@ class WordReader {
   readonly #variables: ReadonlyMap<string, string>;
   readonly #escaping: string;
   #at = 0;
+  #depth = 0;
 
   constructor(text: readonly string[], variables: ReadonlyMap<string, string>, escaping: string) {
     this.#text = text;
@@ -94,6 +106,7 @@ class WordReader {
   until(stop: string | undefined): string {
     let out = '';
     for (;;) {
+      if (out.length > MAX_WORD) throw tooLong();
       const character = this.#text[this.#at];
       if (character === undefined) {
         if (stop !== undefined) throw new UnreadWord(`a ${stop} is missing`);
@@ -120,6 +133,7 @@ class WordReader {
   #double(): string {
     let out = '';
     for (;;) {
+      if (out.length > MAX_WORD) throw tooLong();
       const character = this.#text[this.#at++];
       if (character === undefined) throw new UnreadWord('a " is missing');
       if (character === '"') return out;
@@ -151,7 +165,9 @@ class WordReader {
     if (isColon) modifier = this.#text[this.#at++];
     if (modifier === undefined || !'+-?'.includes(modifier))
       throw new UnreadWord(`the substitution \${${name}${isColon ? ':' : ''}${modifier ?? ''}...} is not read`);
+    if (++this.#depth > MAX_NESTED) throw new UnreadWord(`more than ${MAX_NESTED} substitutions are inside each other`);
     const word = this.until('}');
+    this.#depth--;
     const isMissing = value === undefined || (isColon && value === '');
     if (modifier === '-') return isMissing ? word : value;
     if (modifier === '+') return isMissing ? '' : word;
@@ -184,5 +200,8 @@ class WordReader {
     return this.#text.slice(from, this.#at).join('');
   }
 }
+
+const tooLong = (): UnreadWord =>
+  new UnreadWord(`a word is longer than ${MAX_WORD} characters once its variables are filled in`);
 
 const isAscii = (character: string): boolean => character.length === 1 && character.charCodeAt(0) < 0x80;
