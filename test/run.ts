@@ -34,7 +34,12 @@ const LONGEST: readonly string[] = [
 /** The first make a swarm of the engine for a moment, which the others, that ask for one, would see: never at the same time. */
 const APART: readonly (readonly string[])[] = [
   ['test/corpus/shared-corpus.test.ts', 'test/corpus/attacks.test.ts'],
-  ['test/clients/docker-cli.test.ts', 'test/clients/libraries.test.ts', 'test/corpus/own-corpus.test.ts'],
+  [
+    'test/clients/docker-cli.test.ts',
+    'test/clients/libraries.test.ts',
+    'test/corpus/own-corpus.test.ts',
+    'test/gateway/versions.test.ts',
+  ],
 ];
 
 process.chdir(ROOT);

@@ -163,7 +163,8 @@ describe('a kill between intent and outcome', { skip: skipWithoutEngine }, () =>
       sockets.add(caller).add(engine);
       let isCreate = false;
       caller.on('data', (data: Buffer) => {
-        if (/^POST (?:\/v1\.\d+)?\/(containers|networks|volumes)\/create/.test(data.toString('latin1'))) isCreate = holdBack;
+        if (/^POST (?:\/v1\.\d+)?\/(containers|networks|volumes)\/create/.test(data.toString('latin1')))
+          isCreate = holdBack;
         engine.write(data);
       });
       engine.on('data', (data: Buffer) => {
