@@ -102,7 +102,7 @@ export function readControlSolve(request: Message, owner: Owner): ReadSolve {
     pushes: collected.pushes,
     masked: collected.masked,
     ref,
-    isProbe: isSet(request, 'Internal'),
+    isProbe: isSet(request, 'Internal') && isEmpty(request, collected),
     frontend,
     options,
     render: ({ grant, policy, labels }) =>
@@ -112,6 +112,12 @@ export function readControlSolve(request: Message, owner: Owner): ReadSolve {
         ...(policy === undefined ? {} : { SourcePolicy: policy }),
       }),
   };
+}
+
+/** Whether a request asks for nothing, and so builds nothing by itself. */
+function isEmpty(request: Message, { facts }: Collected): boolean {
+  const asked = ['Definition', 'FrontendInputs'].some((field) => request[field] !== undefined);
+  return !asked && textOf(request, 'Frontend') === '' && Object.values(facts).every((list) => list.length === 0);
 }
 
 /** Reads LLBBridge.Solve. @throws {Refusal} */

@@ -138,7 +138,7 @@ export class BuildDesk implements Desk, SessionDesk {
       if (plugins.concerns(call.action)) await this.#askPlugins(trace, call);
       const hidden = await this.#admitTenant(trace, call, build);
       refuseHidden(read.facts.sources, hidden);
-      const isProbe = read.isProbe && read.facts.exporters.length === 0 && read.facts.sources.length === 0;
+      const { isProbe } = read;
       const begin = async (): Promise<void> => {
         this.#parts.authenticator.recheck(this.#principal);
         await this.#parts.recorder.record(trace.event('intent', 'allow', { build: (build as Build).asked() }));
