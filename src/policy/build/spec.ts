@@ -14,7 +14,10 @@ export interface BuildSpec {
    * Default: images of the host preset's registries. What the client itself sends is named by `contexts`.
    */
   readonly sources?: readonly string[];
-  /** `dockerfile.v0` and images of frontends. Without an image among them `# syntax=` lines are not followed. */
+  /**
+   * `dockerfile.v0` and images of frontends. Without an image among them `# syntax=` lines are not followed; with one, a line may
+   * name any image `sources` allow.
+   */
   readonly frontends?: readonly string[];
   /** `image` (into the engine's store), `docker`, `oci`, `tar`, `local` (to the client), `cacheonly`. */
   readonly exporters?: readonly string[];
