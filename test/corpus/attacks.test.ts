@@ -89,7 +89,10 @@ for (const { line, socket, skip } of IS_DENO ? ENGINE_LINES.slice(0, 1) : ENGINE
       await apiOver(socket as string)('POST', '/swarm/leave?force=1');
     });
 
-    for (const attack of attacks) {
+    // A body as the current line's inspect gives it is no default of another line.
+    for (const attack of line === ENGINE_LINES[0]?.line
+      ? attacks
+      : attacks.filter(({ verdict }) => verdict === 'deny')) {
       it(`${attack.id} is ${attack.verdict === 'allow' ? 'allowed' : 'denied or does no harm'}`, {
         timeout: TIMEOUT_MS,
       }, async (t) => {
