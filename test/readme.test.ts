@@ -254,7 +254,7 @@ server.listen(0, '127.0.0.1', async () => {
       assert.equal(made.code, 0, made.stderr);
     });
     for (const { page, command, fails } of docCommands()) {
-      const tools = [/\bcurl /.test(command) ? 'curl' : '', /--group |socket remove/.test(command) ? 'id' : ''].filter(
+      const tools = [/\bcurl /.test(command) ? 'curl' : '', /\bsocket (add|remove) /.test(command) ? 'id' : ''].filter(
         Boolean,
       );
       const missing = tools.find((tool) => spawnSync(tool, ['--version']).status !== 0);
