@@ -50,10 +50,8 @@ export function seesEvent(view: View, value: unknown): boolean {
     }
     case 'volume':
       return was('volume', event.id);
-    case 'image': {
-      const named = [event.id, event.attributes.name ?? ''].map(canonicalOf);
-      return was('image', event.id) || named.some((reference) => reference !== undefined && was('image', reference));
-    }
+    case 'image':
+      return imageNamesOf(event).every((name) => was('image', name));
     case 'service':
     case 'secret':
     case 'config':
@@ -61,6 +59,17 @@ export function seesEvent(view: View, value: unknown): boolean {
     default:
       return false;
   }
+}
+
+const IMAGE_ID = /^(?:sha256:)?[0-9a-f]{64}$/;
+
+/**
+ * What an event of an image names, each of which must be the tenant's: others give an image it has names of their own. A pull and a
+ * push tell the reference, and beside it the repository alone; all others the id, and beside it a reference or the id once more.
+ */
+function imageNamesOf({ id, attributes: { name = '' } }: EngineEvent): readonly string[] {
+  if (!IMAGE_ID.test(id)) return [canonicalOf(id) ?? id];
+  return name === '' || IMAGE_ID.test(name) ? [id] : [canonicalOf(name) ?? name];
 }
 
 /** The engine tells of a new object before it answers the call that made it. */
