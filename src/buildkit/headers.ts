@@ -5,16 +5,16 @@ import { readMessage, textOf, writeMessage } from './protobuf.ts';
 
 /** Fields that belong to one connection, or that node writes itself. */
 const OWN = new Set(['connection', 'host', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade', 'date']);
-/** Fields that may come once: node refuses to send more. */
-const ONCE = new Set([
-  'content-type',
-  'te',
-  'user-agent',
-  'grpc-timeout',
-  'grpc-encoding',
-  'grpc-status',
-  'grpc-message',
-]);
+/** Fields that may come once: those of gRPC, and those of which HTTP/2 of both runtimes sends no second one. */
+const ONCE = new Set(
+  `te grpc-timeout grpc-encoding grpc-status grpc-message
+  access-control-allow-credentials access-control-max-age access-control-request-method age authorization content-encoding
+  content-language content-length content-location content-md5 content-range content-type dnt etag expires from if-match
+  if-modified-since if-none-match if-range if-unmodified-since last-modified location max-forwards proxy-authorization range
+  referer retry-after tk upgrade-insecure-requests user-agent x-content-type-options`.split(/\s+/),
+);
+/** A field of HTTP/1.1 upgrades that no HTTP/2 head may have. */
+const NEVER = 'http2-settings';
 
 /** Fields of a head but for the pseudo ones; names in lower case, values in their order. */
 export class RawHeaders {
@@ -57,7 +57,7 @@ export class RawHeaders {
  * Reads the flat list of a head.
  *
  * @param door changes what errors say, where it is given
- * @throws {Refusal} for a field twice that may come once
+ * @throws {Refusal} for a field twice that may come once, and for one that cannot be sent on
  */
 export function headersOf(
   raw: readonly string[],
@@ -73,6 +73,7 @@ export function headersOf(
       continue;
     }
     if (OWN.has(name)) continue;
+    if (name === NEVER) throw new Refusal('invalid-argument', `the field ${name} belongs to HTTP/1.1`);
     const known = fields.get(name);
     if (known !== undefined && ONCE.has(name)) throw new Refusal('invalid-argument', `the field ${name} came twice`);
     const kept = door === undefined ? value : shownError(name, value, door);

@@ -13,6 +13,17 @@ const GRPC: Head = [
   ['content-type', 'application/grpc'],
 ];
 
+/** Longest a step may wait, in ms. A stream one runtime never closes fails its row and holds up no other. */
+const WAIT_MS = 15_000;
+
+async function within<T>(what: string, work: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what} took longer than ${WAIT_MS} ms`)), WAIT_MS);
+  });
+  return await Promise.race([work, late]).finally(() => clearTimeout(timer));
+}
+
 async function joined(): Promise<[net.Socket, net.Socket]> {
   const server = net.createServer().listen(0, '127.0.0.1');
   await new Promise((resolve) => server.once('listening', resolve));
@@ -52,12 +63,16 @@ async function asked(head: Head, trailers: Head | undefined, kind: 'pass' | 'jud
   stream.on('error', () => {});
   stream.resume();
   stream.end(Buffer.from([0, 0, 0, 0, 0]));
-  await new Promise((resolve) => stream.once('close', resolve));
+  const closed = new Promise((resolve) => stream.once('close', resolve));
+  try {
+    await within('the end of the stream', closed);
+  } finally {
+    over.abort();
+    client.destroy();
+    peer.destroy();
+  }
   const { rstCode } = stream;
-  over.abort();
-  client.destroy();
-  peer.destroy();
-  await done;
+  await within('the end of the relay', done);
   return { status, rstCode, ends };
 }
 
@@ -81,6 +96,27 @@ describe('an answer with a head that cannot be sent on', () => {
         ['grpc-status', '0'],
         ['etag', 'a'],
         ['etag', 'b'],
+      ],
+    ],
+    'http2-settings in trailers': [
+      GRPC,
+      [
+        ['grpc-status', '0'],
+        ['http2-settings', 'x'],
+      ],
+    ],
+    'te of gzip in trailers': [
+      GRPC,
+      [
+        ['grpc-status', '0'],
+        ['te', 'gzip'],
+      ],
+    ],
+    'a status in trailers': [
+      GRPC,
+      [
+        ['grpc-status', '0'],
+        [':status', '200'],
       ],
     ],
   };
