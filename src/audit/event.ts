@@ -1,5 +1,7 @@
 // One audit event as the gateway records it, and the two interfaces the log stands behind.
 // Columns and stages follow the audit record of the design: intent before the engine sees a call, complete after it.
+// What a call is about (resources, body, plugin changes, engine) stands in its first row: the intent, or the one row of a
+// refused call. The outcome's row says what came of it, and names what was made.
 import type { LedgerEntry } from '../ledger/entry.ts';
 
 /**
@@ -10,6 +12,32 @@ import type { LedgerEntry } from '../ledger/entry.ts';
  */
 export type AuditStage = 'intent' | 'stream-open' | 'complete' | 'gateway';
 export type AuditDecision = 'allow' | 'deny' | 'error' | 'unauthenticated';
+
+/**
+ * What came of a call, apart from what was decided of it:
+ *
+ * - `ok`: the engine did it, or showed it
+ * - `not-found`: there is no such object; no denial, also where the gateway itself looked for it
+ * - `conflict`: the engine refused it because of what is there already (409, 304)
+ * - `invalid`: what was asked for cannot be read or makes no sense (400)
+ * - `failed`: the engine or the gateway failed, or cannot do it
+ * - `cut`: it was under way when the caller, the engine or the gateway ended it
+ * - `not-sent`: a denial or an unknown caller: the engine never saw it
+ * - `unknown`: the gateway ended before it was known
+ */
+export type AuditOutcome = 'ok' | 'not-found' | 'conflict' | 'invalid' | 'failed' | 'cut' | 'not-sent' | 'unknown';
+
+/** An object a call names, uses or makes. Names are masked like any text that is kept. */
+export interface AuditResource {
+  /** `container`, `image`, `volume`, `network`, `exec`, ...; `identity`, `policy`, ... in rows of the gateway's own. */
+  readonly kind: string;
+  /** As asked for: a name, an id, part of an id, or an image reference in its full form. */
+  readonly name: string;
+  /** The engine's full id, where it is known. */
+  readonly id?: string | undefined;
+  /** Where the call names it: `path.id`, `HostConfig.Binds[0]`; `answer` for what the engine told. */
+  readonly at?: string | undefined;
+}
 
 /** What a caller of the recorder gives. `at` is in microseconds since the epoch, UTC. */
 export interface AuditEvent {
@@ -29,8 +57,9 @@ export interface AuditEvent {
   readonly operationId?: string | undefined;
   readonly class?: string | undefined;
   readonly apiVersion?: string | undefined;
-  /** `kind/name` as asked. */
+  /** The main object, `kind/name` as asked; the kind alone where a call is about all of them. */
   readonly resource?: string | undefined;
+  /** The engine's full id of the main object; in the outcome of a call that made one, the id of what was made. */
   readonly resourceId?: string | undefined;
   readonly decision: AuditDecision;
   readonly code?: string | undefined;
@@ -42,6 +71,22 @@ export interface AuditEvent {
   readonly bytesOut?: number | undefined;
   /** Reasons, redacted body, changes made by plugins, annotations. Already redacted: stored as it is. */
   readonly detail?: Readonly<Record<string, unknown>> | undefined;
+  /** Who gave the rights that were used, where that is not the subject: who exchanged or approved. */
+  readonly actor?: string | undefined;
+  /** Load of the plugins that saw the call. */
+  readonly pluginGeneration?: number | undefined;
+  /** The engine's own id, and the name of this gateway: in first rows and those of the stage `gateway`. */
+  readonly engine?: string | undefined;
+  readonly gateway?: string | undefined;
+  /** SHA-256 in hex of the body as it was received and as it was sent. */
+  readonly bodySha256?: string | undefined;
+  readonly sentSha256?: string | undefined;
+  /** In outcomes and single rows. */
+  readonly outcome?: AuditOutcome | undefined;
+  /** Of an attach or exec: what its transcript is named by. */
+  readonly session?: string | undefined;
+  /** The other objects of the call, in its first row; in the outcome what the engine made, removed or told. */
+  readonly resources?: readonly AuditResource[] | undefined;
   /** Changes of the ownership ledger, durable together with the event and no part of its row. At most 100. */
   readonly ledger?: readonly LedgerEntry[] | undefined;
 }
@@ -49,6 +94,8 @@ export interface AuditEvent {
 /** A stored event: `seq` is gapless, `prev` and `hash` chain it to the one before (hex). */
 export interface AuditRow extends AuditEvent {
   readonly seq: number;
+  /** Resources that found no room in the row: several hundred did. */
+  readonly moreResources?: number;
   readonly prev: string;
   readonly hash: string;
 }

@@ -2,7 +2,7 @@
 // Redaction happens here, once, before anything is handed to the recorder.
 import type { PluginChange } from '../admission/chain.ts';
 import { maskedChange } from '../admission/request.ts';
-import type { AuditDecision, AuditEvent, AuditStage } from '../audit/event.ts';
+import type { AuditDecision, AuditEvent, AuditResource, AuditStage } from '../audit/event.ts';
 import type { EngineCall, ResourceRef, Target } from '../engine/types.ts';
 import { GatewayError } from '../errors.ts';
 import type { ForeignToken } from '../identity/foreign-token.ts';
@@ -103,6 +103,8 @@ export class Trace {
     const { ledger } = this;
     this.ledger = undefined;
     const durationUs = stage === 'intent' ? undefined : this.durationUs();
+    // The request is kept once: with the intent of a call that was allowed, or with the one row of a refused one.
+    const isFirstRow = stage === 'intent' || (stage === 'complete' && decision !== 'allow');
     return {
       at: this.#startedAt + (durationUs ?? 0),
       stage,
@@ -127,7 +129,8 @@ export class Trace {
       durationUs,
       bytesIn: outcome.bytesIn,
       bytesOut: outcome.bytesOut,
-      detail: this.#detail(stage, decision, outcome),
+      detail: this.#detail(decision, outcome, isFirstRow),
+      resources: isFirstRow ? otherResources(call) : undefined,
       ledger,
     };
   }
@@ -151,7 +154,6 @@ export class Trace {
   }
 
   #detail(
-    stage: AuditStage,
     decision: AuditDecision,
     outcome: {
       message?: string | undefined;
@@ -160,6 +162,7 @@ export class Trace {
       build?: Readonly<Record<string, unknown>>;
       end?: string;
     },
+    isFirstRow: boolean,
   ): Readonly<Record<string, unknown>> | undefined {
     const detail: Record<string, unknown> = {};
     if (outcome.message !== undefined) detail.message = this.#withoutUserInfo(outcome.message);
@@ -167,8 +170,6 @@ export class Trace {
     if (outcome.build !== undefined) detail.build = outcome.build;
     if (outcome.end !== undefined && outcome.end !== 'complete') detail.end = outcome.end;
     const { call, target } = this;
-    // The request is kept once: with the intent of a call that changes something, or with the one row of a refused one.
-    const isFirstRow = stage === 'intent' || (stage === 'complete' && decision !== 'allow');
     if (isFirstRow) {
       // Whose word it is that the caller is this principal; of a refused one what its issuer said, for operators alone.
       const origin = this.principal?.origin ?? outcome.origin;
@@ -179,9 +180,6 @@ export class Trace {
         const kept = this.#parts.redact(call);
         if (kept.body !== undefined) detail.body = kept.body;
         if (Object.keys(kept.query).length > 0) detail.query = kept.query;
-        if (call.resources.length > 1) {
-          detail.resources = call.resources.map((r) => ({ kind: r.kind, name: shownName(r), at: r.at, id: r.id }));
-        }
       }
       const leftOut = call?.leftOut ?? target?.leftOut;
       if (leftOut !== undefined) detail.leftOut = leftOut.map(({ at }) => at);
@@ -214,6 +212,21 @@ const shownName = ({ kind, name }: Pick<ResourceRef, 'kind' | 'name'>): string =
   ADDRESSED.has(kind) && name.includes('@')
     ? name.replace(/^([a-z][a-z0-9+.-]*:\/\/)?.*@(?!sha\d+:)/i, '$1***@')
     : name;
+
+/** The objects of a call beside the main one, each once. */
+function otherResources(call: EngineCall | undefined): AuditResource[] | undefined {
+  if (call === undefined || call.resources.length < 2) return undefined;
+  const seen = new Set<string>();
+  const others: AuditResource[] = [];
+  for (const ref of call.resources.slice(1)) {
+    const { kind, id, at } = ref;
+    const key = `${kind}/${ref.name}`;
+    if (ref.name === '' || seen.has(key)) continue;
+    seen.add(key);
+    others.push({ kind, name: shownName(ref), id, at });
+  }
+  return others.length === 0 ? undefined : others;
+}
 
 /** Decision word of a refusal: who is not known, what is not allowed, what could not be done. */
 export function decisionOf(error: GatewayError): AuditDecision {

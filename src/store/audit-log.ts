@@ -4,7 +4,8 @@ import { randomUUID } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
-import { AUDIT_ID, COLUMNS, type ColumnValue, chainHash, genesis, STAGE } from './audit-row.ts';
+import { AuditIndex } from './audit-index.ts';
+import { AUDIT_ID, COLUMNS, type ColumnValue, canonicalLine, chainHash, genesis, STAGE } from './audit-row.ts';
 import { applyPragmas } from './database-pragmas.ts';
 import { LEDGER_FILE, LedgerWriter } from './ledger-file.ts';
 import { isLedgerLine } from './ledger-table.ts';
@@ -32,6 +33,7 @@ const LOST_OUTCOME = '{"message":"the gateway ended before the outcome was known
 interface Connection {
   readonly sqlite: Database.Database;
   readonly insert: Database.Statement;
+  readonly index: AuditIndex;
   readonly begin: Database.Statement;
   readonly commit: Database.Statement;
   /** Which file it is: a path may come to name another one. */
@@ -77,6 +79,7 @@ export class AuditLog {
         insert: sqlite.prepare(
           `INSERT INTO audit_event (seq, ${COLUMNS.join(', ')}, prev, hash) VALUES (?${', ?'.repeat(COLUMNS.length + 2)})`,
         ),
+        index: new AuditIndex(sqlite),
         begin: sqlite.prepare('BEGIN IMMEDIATE'),
         commit: sqlite.prepare('COMMIT'),
         inode: statSync(this.#file).ino,
@@ -96,7 +99,7 @@ export class AuditLog {
    */
   write(lines: readonly string[], again = false): void {
     this.#connection ??= this.#connect();
-    const { sqlite, insert, begin, commit, inode } = this.#connection;
+    const { sqlite, insert, index, begin, commit, inode } = this.#connection;
     let seq = this.#seq;
     let prev = this.#prev;
     const rows: ColumnValue[][] = [];
@@ -113,7 +116,10 @@ export class AuditLog {
         rows.push(values);
         seq++;
         const hash = chainHash(prev, seq, line);
+        // A line ends with its last value; the columns behind it are null.
+        while (values.length < COLUMNS.length) values.push(null);
         insert.run([seq, ...values, prev, hash]);
+        index.add(seq, values);
         prev = hash;
       }
       this.#sinceNote += lines.length;
@@ -213,13 +219,29 @@ export class AuditLog {
 }
 
 const unknownOutcome = (intent: Readonly<Record<(typeof COLUMNS)[number], ColumnValue>>, at: number): string =>
-  JSON.stringify(
+  canonicalLine(
     COLUMNS.map((column) => {
-      if (column === 'at') return at;
-      if (column === 'stage') return 'complete';
-      if (column === 'code') return 'outcome-unknown';
-      if (column === 'detail') return LOST_OUTCOME;
-      return intent[column];
+      switch (column) {
+        case 'at':
+          return at;
+        case 'stage':
+          return 'complete';
+        case 'code':
+          return 'outcome-unknown';
+        case 'detail':
+          return LOST_OUTCOME;
+        case 'outcome':
+          return 'unknown';
+        // What the call was about stands in its intent.
+        case 'engine':
+        case 'gateway':
+        case 'body_sha256':
+        case 'sent_sha256':
+        case 'resources':
+          return null;
+        default:
+          return intent[column];
+      }
     }),
   );
 

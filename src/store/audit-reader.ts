@@ -2,25 +2,35 @@
 import Database from 'better-sqlite3';
 import { and, asc, desc, eq, gte, lt, lte, type SQL, sql } from 'drizzle-orm';
 import { type BetterSQLite3Database, drizzle } from 'drizzle-orm/better-sqlite3';
-import type { AuditDecision, AuditFilter, AuditRow, AuditStage } from '../audit/event.ts';
-import { COLUMNS, type ColumnValue, chainHash, genesis } from './audit-row.ts';
+import type { AuditDecision, AuditFilter, AuditOutcome, AuditResource, AuditRow, AuditStage } from '../audit/event.ts';
+import { COLUMNS, type ColumnValue, canonicalLine, chainHash, genesis } from './audit-row.ts';
 import { auditEvent } from './audit-schema.ts';
 
 const rowOf = (row: typeof auditEvent.$inferSelect): AuditRow => {
-  const { prev, hash, detail, stage, decision, ...rest } = row;
+  const { prev, hash, detail, stage, decision, outcome, resources, ...rest } = row;
   const known = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== null)) as unknown as Omit<
     AuditRow,
-    'prev' | 'hash' | 'detail' | 'stage' | 'decision'
+    'prev' | 'hash' | 'detail' | 'stage' | 'decision' | 'outcome' | 'resources'
   >;
   return {
     ...known,
     stage: stage as AuditStage,
     decision: decision as AuditDecision,
+    ...(outcome === null ? {} : { outcome: outcome as AuditOutcome }),
+    ...(resources === null ? {} : resourcesOf(resources)),
     ...(detail === '{}' ? {} : { detail: JSON.parse(detail) as Record<string, unknown> }),
     prev: prev.toString('hex'),
     hash: hash.toString('hex'),
   };
 };
+
+function resourcesOf(stored: string): Pick<AuditRow, 'resources' | 'moreResources'> {
+  const all = JSON.parse(stored) as (AuditResource | { readonly more: number })[];
+  const last = all.at(-1);
+  return last !== undefined && 'more' in last
+    ? { resources: all.slice(0, -1) as AuditResource[], moreResources: last.more }
+    : { resources: all as AuditResource[] };
+}
 
 /** Rows looked at in one step, without an index some tens of ms. */
 const PORTION = 50_000;
@@ -153,7 +163,7 @@ export function verifyChain(file: string): ChainReport {
       const bad = (reason: string): ChainReport => ({ ok: false, rows, firstBadSeq: Number(row.seq), reason });
       if (row.seq !== rows) return bad(`row ${rows} is missing`);
       if (!prev.equals(row.prev as Buffer)) return bad('it does not follow the row before it');
-      const line = JSON.stringify(COLUMNS.map((column) => row[column]));
+      const line = canonicalLine(COLUMNS.map((column) => row[column] as ColumnValue));
       const hash = chainHash(prev, rows, line);
       if (!hash.equals(row.hash as Buffer)) return bad('its content was changed');
       prev = hash;

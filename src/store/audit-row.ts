@@ -1,5 +1,9 @@
-// How an audit event becomes a row and a link of the chain. One text per event, the same when written and when verified:
-// the JSON array of its columns in table order.
+// How an audit event becomes a row and a link of the chain. One text per event, the same when written and when verified.
+//
+// The canonical form of a row is the JSON array of its columns in the order of COLUMNS, as JSON.stringify writes it: no spaces,
+// integers without a fraction, absent values null, `detail` and `resources` as the texts they are stored as. Columns behind
+// `detail` came later: those of them at the end that are null are left out, so that a row keeps its form when columns are added.
+// `canonicalLine` makes it from a stored row, `encodeEvent` from an event; both give the same bytes.
 import { createHash, hash } from 'node:crypto';
 import type { AuditEvent } from '../audit/event.ts';
 
@@ -29,7 +33,19 @@ export const COLUMNS = [
   'bytes_in',
   'bytes_out',
   'detail',
+  'actor',
+  'plugin_gen',
+  'engine',
+  'gateway',
+  'body_sha256',
+  'sent_sha256',
+  'outcome',
+  'session',
+  'resources',
 ] as const;
+
+/** Columns every line has: those of the first rows there ever were. */
+const FIRST_COLUMNS = COLUMNS.indexOf('detail') + 1;
 
 export type ColumnValue = string | number | null;
 
@@ -41,8 +57,19 @@ export const AUDIT_ID = COLUMNS.indexOf('audit_id');
 const MAX_DETAIL = 16 * 1024;
 /** Longest text of any other column, in characters. Names, ids and references of the engine stay far below. */
 const MAX_TEXT = 1024;
-/** Longest line `encodeEvent` makes, in bytes of UTF-8: every character escaped, those of the detail twice. */
-export const MAX_LINE_BYTES = (COLUMNS.length * MAX_TEXT + MAX_DETAIL) * 7;
+/** Longest list of resources, in characters; what goes beyond is counted in its last element. */
+const MAX_RESOURCES = 48 * 1024;
+/** Longest name of one of them, in characters. */
+const MAX_NAME = 256;
+/** Longest line `encodeEvent` makes, in bytes of UTF-8: every character escaped, those of detail and resources twice. */
+export const MAX_LINE_BYTES = (COLUMNS.length * MAX_TEXT + MAX_DETAIL + MAX_RESOURCES) * 7;
+
+/** The line of a stored row, by its columns in order. */
+export function canonicalLine(values: readonly ColumnValue[]): string {
+  let end = values.length;
+  while (end > FIRST_COLUMNS && values[end - 1] === null) end--;
+  return JSON.stringify(end === values.length ? values : values.slice(0, end));
+}
 
 /**
  * The line that is hashed and handed to the writer. Whatever the event holds, the line is one the table takes and gives
@@ -52,7 +79,7 @@ export const MAX_LINE_BYTES = (COLUMNS.length * MAX_TEXT + MAX_DETAIL) * 7;
  * @throws {TypeError} when the event lacks what every row has
  */
 export function encodeEvent(event: AuditEvent): string {
-  return JSON.stringify([
+  return canonicalLine([
     needNumber(event.at),
     needText(event.stage),
     needText(event.auditId),
@@ -77,8 +104,31 @@ export function encodeEvent(event: AuditEvent): string {
     number(event.bytesIn),
     number(event.bytesOut),
     detailText(event.detail),
+    text(event.actor),
+    number(event.pluginGeneration),
+    text(event.engine),
+    text(event.gateway),
+    text(event.bodySha256),
+    text(event.sentSha256),
+    text(event.outcome),
+    text(event.session),
+    resourcesText(event.resources),
   ]);
 }
+
+/** `[{"kind":"image","name":"...","id":"...","at":"Image"}, ..., {"more":3}]`. */
+function resourcesText(resources: AuditEvent['resources']): string | null {
+  if (resources === undefined || resources === null || resources.length === 0) return null;
+  let kept = '';
+  for (const [i, { kind, name, id, at }] of resources.entries()) {
+    const one = jsonText({ kind, name: cut(name), ...(id ? { id: cut(id) } : {}), ...(at ? { at: cut(at) } : {}) });
+    if (kept.length + one.length > MAX_RESOURCES - 32) return `[${kept},${jsonText({ more: resources.length - i })}]`;
+    kept = i === 0 ? one : `${kept},${one}`;
+  }
+  return `[${kept}]`;
+}
+
+const cut = (value: string): string => (value.length <= MAX_NAME ? value : `${value.slice(0, MAX_NAME - 1)}…`);
 
 /** SQLite keeps UTF-8, which has no lone surrogates. */
 function text(value: string | undefined): string | null {

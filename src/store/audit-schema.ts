@@ -1,7 +1,7 @@
 // Tables of the audit log (audit.db), apart from state so that it has one writer and its own life.
 // Append only: triggers in the migrations refuse UPDATE and DELETE. Times are microseconds since the epoch, UTC.
 import { sql } from 'drizzle-orm';
-import { blob, index, integer, sqliteTable, text } from 'drizzle-orm/sqlite-core';
+import { blob, index, integer, primaryKey, sqliteTable, text, uniqueIndex } from 'drizzle-orm/sqlite-core';
 
 export const auditEvent = sqliteTable(
   'audit_event',
@@ -35,6 +35,17 @@ export const auditEvent = sqliteTable(
     detail: text('detail').notNull(),
     prev: blob('prev', { mode: 'buffer' }).notNull(),
     hash: blob('hash', { mode: 'buffer' }).notNull(),
+    // Later columns: null in rows of before, and then no part of what is hashed (audit-row.ts).
+    actor: text('actor'),
+    pluginGeneration: integer('plugin_gen'),
+    engine: text('engine'),
+    gateway: text('gateway'),
+    bodySha256: text('body_sha256'),
+    sentSha256: text('sent_sha256'),
+    outcome: text('outcome'),
+    session: text('session'),
+    /** JSON, the objects beside the main one. */
+    resources: text('resources'),
   },
   (t) => [
     index('audit_at').on(t.at),
@@ -45,6 +56,35 @@ export const auditEvent = sqliteTable(
     // Denials are what reviewers look for, and few among many: without this a search for them reads every row.
     index('audit_denied').on(t.seq).where(sql`decision <> 'allow'`),
   ],
+);
+
+/**
+ * Names and ids of objects, each once: `container` and `web`, `container` and `0f3a...`. Made from the rows (audit-index.ts), so that
+ * it can be made again from them.
+ */
+export const auditName = sqliteTable(
+  'audit_name',
+  {
+    nameNo: integer('name_no').primaryKey(),
+    kind: text('kind').notNull(),
+    name: text('name').notNull(),
+  },
+  (t) => [uniqueIndex('audit_name_name').on(t.name, t.kind)],
+);
+
+/** The rows in which a name or an id stands. */
+export const auditResource = sqliteTable(
+  'audit_resource',
+  { nameNo: integer('name_no').notNull(), seq: integer('seq').notNull() },
+  // WITHOUT ROWID in the migration: the key is all there is.
+  (t) => [primaryKey({ columns: [t.nameNo, t.seq] })],
+);
+
+/** An id and a name that stood for one object, with the first row that said so. */
+export const auditAlias = sqliteTable(
+  'audit_alias',
+  { idNo: integer('id_no').notNull(), nameNo: integer('name_no').notNull(), firstSeq: integer('first_seq').notNull() },
+  (t) => [primaryKey({ columns: [t.idNo, t.nameNo] }), index('audit_alias_name').on(t.nameNo)],
 );
 
 export const auditMeta = sqliteTable('audit_meta', {
