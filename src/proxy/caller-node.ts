@@ -1,9 +1,11 @@
 // The caller's end over node:http's ServerResponse: the server frames, keeps alive and sends a HEAD no body.
-import type { ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { CallerEnd } from './types.ts';
 
 /** First chunks up to this size wait for the end of the turn, so that a short answer leaves as one write. In bytes. */
 const HOLD_BYTES = 16 * 1024;
+/** A request that is answered before its end is read past for this long, in ms, so that the answer arrives. */
+const LINGER_MS = 1_000;
 
 /** Wraps a response that nothing was written to yet. */
 export function nodeCaller(response: ServerResponse): CallerEnd {
@@ -60,9 +62,17 @@ export function nodeCaller(response: ServerResponse): CallerEnd {
       over = true;
       holding = false;
       // As text, node joins head and body into one buffer; as bytes it would send two.
-      if (held !== undefined)
-        response.end(Buffer.from(held.buffer, held.byteOffset, held.length).toString('latin1'), 'latin1');
-      else response.end();
+      const last =
+        held === undefined ? undefined : Buffer.from(held.buffer, held.byteOffset, held.length).toString('latin1');
+      if (response.req.complete || response.shouldKeepAlive) {
+        if (last === undefined) response.end();
+        else response.end(last, 'latin1');
+        return;
+      }
+      // The connection ends with the answer. A client that still writes its body would find it broken and miss the answer.
+      if (last === undefined) response.flushHeaders();
+      else response.write(last, 'latin1');
+      afterRequest(response.req, () => response.end());
     },
     abort() {
       over = true;
@@ -80,4 +90,16 @@ export function nodeCaller(response: ServerResponse): CallerEnd {
       if (left) callback();
     },
   };
+}
+
+/** Reads past what is left of a request, for LINGER_MS at most. */
+function afterRequest(request: IncomingMessage, then: () => void): void {
+  const done = () => {
+    clearTimeout(timer);
+    request.off('end', done).off('close', done).off('error', done);
+    then();
+  };
+  const timer = setTimeout(done, LINGER_MS).unref();
+  request.on('end', done).on('close', done).on('error', done);
+  request.resume();
 }
