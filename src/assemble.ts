@@ -150,7 +150,12 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     );
     if (stored.doubt !== undefined)
       log.warn({ reason: stored.doubt }, 'the ledger is not whole: no tenant is served before it is');
-    const recorder = await openRecorder(auditFile, { maxQueue: config.limits.auditQueue });
+    const recorder = await openRecorder(auditFile, {
+      maxQueue: config.limits.auditQueue,
+      reads: config.audit.reads,
+      onForeign: (files) =>
+        log.warn({ files }, 'rows of reads that another audit log lacks were moved aside: they belong to that log'),
+    });
     undo.push(() => recorder.close());
     const reserve = createReserve(join(config.data, 'reserve'));
     undo.push(() => reserve.close());

@@ -130,13 +130,13 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
       durationUs: trace.durationUs(),
     });
 
-  /** Steps 2 to 7: the judged call, its intent on disk. */
+  /** Steps 2 to 7: the judged call, its intent recorded. */
   async function admit(trace: Trace): Promise<Judged> {
     if (stopping) throw new GatewayError('shutting-down', 'the gateway is stopping, try again in a moment');
     const judged = await judge(trace, parts);
     // A body may take its time: what ended meanwhile must not be sent on.
     parts.authenticator.recheck(judged.principal);
-    await parts.recorder.record(trace.event('intent', 'allow'));
+    await parts.recorder.record(trace.event('intent', 'allow'), onlyReads(judged) ? 'by-kernel' : 'on-disk');
     return judged;
   }
 
@@ -488,6 +488,10 @@ const NO_BODY: Arrival['body'] = {
     throw new GatewayError('body-not-allowed', 'there is no body');
   },
 };
+
+/** It changes nothing and is over soon: its row need not be on disk before the engine sees it. */
+const onlyReads = ({ call: { operation } }: Judged): boolean =>
+  operation.class === 'read' && operation.stream === 'none';
 
 /** Step 8's request: everything in it comes from the judged value, but for the headers on the allow list. */
 function engineRequestOf({ call, build }: Judged, { arrival, seen, tenantCall }: Trace, ending: Ending): EngineRequest {

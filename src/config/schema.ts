@@ -220,6 +220,16 @@ export const logSection = strict({
     .default('info'),
 });
 
+/** When a call that only reads may go on: with its row `written` (a power cut may take the last 50 ms of them), or `durable`. */
+export const AUDIT_READS = ['written', 'durable'] as const;
+export const auditSection = strict({
+  reads: z
+    .enum(AUDIT_READS, {
+      error: (issue) => `must be one of ${AUDIT_READS.join(', ')}, not ${named(issue.input)}`,
+    })
+    .default('written'),
+});
+
 const claim = (what: string) =>
   text(what)
     .max(255, { error: 'must be at most 255 characters' })
@@ -276,6 +286,7 @@ export const KEYS = [
   'plugins',
   'limits',
   'log',
+  'audit',
   'keySeal',
   'issuer',
   'audience',

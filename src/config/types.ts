@@ -108,6 +108,8 @@ export interface Config {
   readonly plugins: readonly PluginSetting[];
   readonly limits: Limits;
   readonly log: { readonly level: LogLevel };
+  /** `reads`: whether the row of a call that only reads is on disk before the call goes on (`durable`), or within 50 ms (`written`). */
+  readonly audit: { readonly reads: 'written' | 'durable' };
   /** File with the key that seals the private signing keys, absolute. Without it: the environment, or the data folder. */
   readonly keySeal?: { readonly file: string };
   /** `iss` of the tokens this gateway issues. */
