@@ -2,11 +2,12 @@
 // made, what it pulled, and what belongs to nobody and is shared.
 import type { ResourceRef } from '../../engine/types.ts';
 import { derivedKey, type LedgerEntry } from '../../ledger/entry.ts';
+import { TENANT_LABEL } from '../../ledger/labels.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
 import { inUse, missing, taken } from '../../ledger/missing.ts';
 import { canonicalOf, isFreeImage, type ShownImage, seesImage, seesName, shownImage } from '../../ledger/views.ts';
 import { isWithheld } from '../../ledger/withheld.ts';
-import { ask, type FoundImage, findImage, items } from './engine-state.ts';
+import { ask, type FoundImage, findImage, inner, items, text } from './engine-state.ts';
 import type { TenantCall } from './tenant-call.ts';
 
 const isId = (reference: string): boolean => reference.startsWith('sha256:');
@@ -134,6 +135,25 @@ export async function removable(reference: string, tenantCall: TenantCall): Prom
     ids.some((id) => !ledger.imageHolders(id).every(isMine)) ||
     [...names, ...gone, ...ids].some((name) => state.holds.isHeldByOthers('image', name, tenant));
   if (isOthers || !names.every(isMineAlone)) throw inUse(reference);
+}
+
+/**
+ * Whether the images without a name that the engine removes along with one are the tenant's alone: with its last name go those it was
+ * built from, up to the next that has a name. What bears no label of a call of the tenant's own may be anybody's.
+ */
+export async function prunesOwnAlone(reference: string, { ledger, tenant, state }: TenantCall): Promise<boolean> {
+  const [, ...layers] = items(
+    await ask(state.engine, `/images/${reference.split('/').map(encodeURIComponent).join('/')}/history`),
+  );
+  for (const { Id, Tags } of layers) {
+    if (Array.isArray(Tags) && Tags.length > 0) return true;
+    const id = text(Id);
+    if (!isId(id)) continue;
+    const parent = await findImage(state.engine, id);
+    const isOwn = text(inner(parent?.labels, TENANT_LABEL)) === tenant;
+    if (!isOwn || ledger.imageHolders(id).some((entry) => entry.tenant !== tenant)) return false;
+  }
+  return true;
 }
 
 /**

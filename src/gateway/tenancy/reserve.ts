@@ -12,7 +12,7 @@ import type { SealedKind } from '../../ledger/seal.ts';
 import { NO_SHARE } from '../../ledger/share.ts';
 import { findImage, findVolume, isAnsweredTo } from './engine-state.ts';
 import { counts } from './fill-share.ts';
-import { removable, repositoryOf, takeReference } from './images.ts';
+import { prunesOwnAlone, removable, repositoryOf, takeReference } from './images.ts';
 import { planPull } from './pull-plan.ts';
 import { pinned } from './swarm.ts';
 import type { TenantCall } from './tenant-call.ts';
@@ -96,8 +96,7 @@ export async function reserve(call: EngineCall, tenantCall: TenantCall): Promise
       return { call: call.action === 'build.run' ? withBuildLabels(call, tenantCall) : call, pending };
     }
     case 'image.remove':
-      await removable(call.resources[0]?.name ?? '', tenantCall);
-      return { call, pending };
+      return { call: await removal(call, tenantCall), pending };
     case 'image.pull': {
       const reference = call.resources[0]?.name ?? '';
       const plan = await planPull(reference, tenantCall);
@@ -206,6 +205,14 @@ async function takeVolume(name: string, tenantCall: TenantCall): Promise<void> {
   const found = await findVolume(state.engine, name);
   check();
   if (found !== undefined && !wasMine && !isMine()) throw taken('volume', name);
+}
+
+/** A removal takes along what is the tenant's alone. @throws {GatewayError} `conflict` */
+async function removal(call: EngineCall, tenantCall: TenantCall): Promise<EngineCall> {
+  const reference = call.resources[0]?.name ?? '';
+  await removable(reference, tenantCall);
+  if (await prunesOwnAlone(reference, tenantCall)) return call;
+  return keepingIds(call, toCall({ ...call, query: { ...call.query, noprune: ['1'] } }, call.body));
 }
 
 /** The pull of a tag as one of the digest its registry has under it: no tag is moved. */
