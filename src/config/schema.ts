@@ -120,8 +120,9 @@ export const pluginsSection = z.array(
       .optional(),
     needs: z
       .array(
-        text('a grant').regex(/^(bodies|responses|(env|net|engine|read|write|run):\S+)$/, {
-          error: 'must be bodies, responses, env:NAME, net:HOST, engine:ACTION, read:PATH, write:PATH or run:COMMAND',
+        text('a grant').regex(/^(bodies|responses|streams|(env|net|engine|read|write|run):\S+)$/, {
+          error:
+            'must be bodies, responses, streams, env:NAME, net:HOST, engine:ACTION, read:PATH, write:PATH or run:COMMAND',
         }),
         { error: wrong('a list of grants such as [bodies, net:registry.example]') },
       )

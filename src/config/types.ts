@@ -47,7 +47,7 @@ export interface PluginSetting {
   readonly tier?: 'sandboxed' | 'process' | 'trusted';
   /** SHA-256 the module must have, hexadecimal. */
   readonly sha256?: string;
-  /** What it is granted: bodies, responses, env:NAME, net:HOST, engine:ACTION; for process also read:, write:, run:. */
+  /** What it is granted: bodies, responses, streams, env:NAME, net:HOST, engine:ACTION; for process also read:, write:, run:. */
   readonly needs?: readonly string[];
   /** Handed to the plugin's own schema. */
   readonly config: unknown;
