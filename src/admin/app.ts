@@ -1,8 +1,8 @@
 // The admin HTTP API under /dockgate/v1: routes and their words. Who may call is decided at the door, what happens in services.
 // Errors are RFC 9457 problems; each answer names its audit id.
 import { type Context, Hono } from 'hono';
-import type { AuditRow } from '../audit/event.ts';
 import { GatewayError } from '../errors.ts';
+import { isForReaders, mountAuditRoutes } from './audit-routes.ts';
 import { mountCertificateRoutes } from './certificate-routes.ts';
 import { splitDocuments } from './documents.ts';
 import { parseDuration } from './duration.ts';
@@ -13,9 +13,8 @@ import { mountOwnershipRoutes } from './ownership-routes.ts';
 import { problemOf } from './problems.ts';
 import type { AdminCaller, AdminServices, ChangeContext } from './services.ts';
 import { mountSocketRoutes } from './socket-routes.ts';
-import { tailStream } from './tail.ts';
 import { mountTenantRoutes } from './tenant-routes.ts';
-import { auditView, credentialView, documentView, foldCalls, identityView, keyView, tokenView } from './views.ts';
+import { credentialView, documentView, identityView, keyView, tokenView } from './views.ts';
 
 /** Where the API is mounted on every listener that serves it. */
 export const ADMIN_PREFIX = '/dockgate/v1';
@@ -57,9 +56,6 @@ const problemResponse = (c: Context<AdminEnv>, error: unknown, auditId: string):
  */
 export const createAdminApp = (services: AdminServices, options: AdminOptions = {}): Hono<AdminEnv> => {
   const callerOf = options.callerOf ?? ((c: Context<AdminEnv>) => c.env?.caller);
-  const maxTails = options.maxTails ?? 32;
-  const never = new AbortController().signal;
-  let tails = 0;
 
   const app = new Hono<AdminEnv>().basePath(ADMIN_PREFIX);
 
@@ -75,8 +71,9 @@ export const createAdminApp = (services: AdminServices, options: AdminOptions = 
       );
       return problemResponse(c, error, auditId);
     }
-    if (!by.operator) {
-      const error = new GatewayError('admin-forbidden', `${by.subject} is no operator; the admin API needs one`);
+    if (!by.operator && !isForReaders(c.req.method, c.req.path.slice(ADMIN_PREFIX.length))) {
+      const what = by.audit === undefined ? 'the admin API needs one' : 'what is not of the audit needs one';
+      const error = new GatewayError('admin-forbidden', `${by.subject} is no operator; ${what}`);
       await services.recordRefusal(
         { by, auditId },
         { ...call, code: error.code, status: error.status, message: error.message },
@@ -255,63 +252,7 @@ export const createAdminApp = (services: AdminServices, options: AdminOptions = 
   // plugins
   app.get('/plugins', (c) => c.json({ plugins: services.listPlugins() }));
 
-  // audit
-  app.use('/audit/*', async (_c, next) => {
-    await services.settleAudit();
-    await next();
-  });
-  app.get('/audit', async (c) => {
-    const {
-      after,
-      last: _last,
-      limit,
-      fold,
-      ...filter
-    } = input.parseQuery(input.auditQuery(services.now()), c.req.url);
-    const folds = fold === 'true';
-    // A call has up to three rows: ask for enough that the folded list can still fill its limit.
-    const rows = await services.listAudit(
-      { ...defined(filter), ...(after === undefined ? {} : { afterSeq: after }), limit: folds ? limit * 3 : limit },
-      c.get('context').by,
-    );
-    return c.body(await eventsJson(folds ? foldCalls(rows).slice(0, limit) : rows), 200, {
-      'content-type': 'application/json',
-    });
-  });
-  app.get('/audit/tail', async (c) => {
-    const {
-      after,
-      last,
-      limit: _limit,
-      fold: _fold,
-      since: _since,
-      ...filter
-    } = input.parseQuery(input.auditQuery(services.now()), c.req.url);
-    if (tails >= maxTails) throw new GatewayError('too-many-connections', `${maxTails} tails are open already`);
-    const { by } = c.get('context');
-    const matching = defined(filter);
-    const leave = (): void => {
-      tails -= 1;
-    };
-    const begin = async (): Promise<number> => {
-      const end = await services.auditEnd();
-      // Reading the log is itself audited; that row is the first one a tail from the end shows.
-      const earlier = await services.listAudit(last ? { ...matching, limit: last } : { limit: 1 }, by);
-      return after ?? (last ? Math.max(0, Math.min(end, (earlier.at(-1)?.seq ?? end + 1) - 1)) : end);
-    };
-    tails += 1;
-    const from = await begin().catch((error: unknown) => {
-      leave();
-      throw error;
-    });
-    const signals = [options.stopping ?? never, by.signal ?? never, c.req.raw.signal];
-    const stream = tailStream(services, matching, from, AbortSignal.any(signals), leave);
-    return new Response(stream, { headers: { 'content-type': 'application/x-ndjson' } });
-  });
-  app.get('/audit/:id', async (c) => {
-    const rows = await services.showAudit(c.req.param('id'), c.get('context').by);
-    return c.json({ auditId: c.req.param('id'), events: rows.map(auditView) });
-  });
+  mountAuditRoutes(app, services, options);
 
   // operations
   app.get('/status', async (c) => c.json(await services.status()));
@@ -337,26 +278,8 @@ export const createAdminApp = (services: AdminServices, options: AdminOptions = 
 const msOf = (span: string | null | undefined): number | undefined =>
   typeof span === 'string' ? parseDuration(span) : undefined;
 
-/** Rows made into text at a time: other calls have their turn in between. */
-const SLICE = 500;
-
-/** The answer that lists rows. */
-const eventsJson = async (rows: readonly AuditRow[]): Promise<string> => {
-  const pieces: string[] = [];
-  for (let from = 0; from < rows.length; from += SLICE) {
-    if (from > 0) await new Promise((resolve) => setImmediate(resolve));
-    pieces.push(
-      rows
-        .slice(from, from + SLICE)
-        .map((row) => JSON.stringify(auditView(row)))
-        .join(','),
-    );
-  }
-  return `{"events":[${pieces.join(',')}]}`;
-};
-
 /** Leaves keys without value out, as filters expect them. */
-const defined = <T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } =>
+export const defined = <T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } =>
   Object.fromEntries(Object.entries(value).filter(([, inner]) => inner !== undefined)) as {
     [K in keyof T]: Exclude<T[K], undefined>;
   };

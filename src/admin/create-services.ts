@@ -11,6 +11,7 @@ import type { CredentialStore, IdentityRecord, IdentityStore, TokenRecord, Token
 import { parseDocuments } from '../policy/policy.ts';
 import type { PolicyStore, StoredDocument } from '../policy/store.ts';
 import type { DockerAuthorization } from '../policy/types.ts';
+import { createAuditServices } from './audit-services.ts';
 import { type CertificateParts, createCertificateServices } from './certificate-services.ts';
 import { createChanges } from './change.ts';
 import { createIssuerServices, type IssuerParts } from './issuer-services.ts';
@@ -18,7 +19,6 @@ import { createLeaseServices, type LeaseParts } from './lease-services.ts';
 import { createOwnershipServices, type OwnershipLedger } from './ownership-services.ts';
 import { InputError } from './problems.ts';
 import type {
-  AdminCaller,
   AdminServices,
   BackupDone,
   EffectivePolicy,
@@ -198,23 +198,9 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
   };
 
   const auditEnd = async (): Promise<number> => (await reader.list({ limit: 1 }))[0]?.seq ?? 0;
-  const audited = (by: AdminCaller, detail: Readonly<Record<string, unknown>>): void =>
-    recorder.append({
-      at: parts.now() * 1000,
-      stage: 'gateway',
-      auditId: parts.newAuditId(),
-      subject: by.subject,
-      issuer: by.issuer,
-      tenant: by.tenant,
-      tokenId: by.tokenId,
-      source: by.source,
-      client: by.client,
-      action: 'audit.read',
-      decision: 'allow',
-      detail,
-    });
-
+  const auditing = createAuditServices(parts);
   return {
+    ...auditing,
     createIdentity: (input, context) =>
       change(context, {
         action: 'identity.create',
@@ -401,12 +387,12 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
     settleAudit: () => recorder.settle(),
     async listAudit(filter, by) {
       const rows = await reader.list(filter);
-      audited(by, { read: 'list', ...filter });
+      auditing.auditRead(by, { read: 'list', ...filter });
       return rows;
     },
     async showAudit(auditId, by) {
       const rows = await reader.byAuditId(auditId);
-      audited(by, { read: 'show', auditId });
+      auditing.auditRead(by, { read: 'show', auditId });
       if (rows.length === 0) throw new GatewayError('not-found', `the audit has no call ${auditId}`);
       return rows;
     },

@@ -191,38 +191,14 @@ export const explainRequest = z.strictObject({
   }),
 });
 
-const MAX_AUDIT_LIMIT = 10_000;
-const whole = (most: number) =>
+/** A whole number from 0 on in a query. */
+export const whole = (most: number) =>
   z
     .string()
     .refine((value) => /^[0-9]{1,15}$/.test(value) && Number(value) <= most, {
       error: `must be a whole number from 0 to ${most}`,
     })
     .transform(Number);
-
-export const auditQuery = (now: number) =>
-  z.strictObject({
-    subject: z.string().min(1).max(256).optional(),
-    tenant: z.string().min(1).max(256).optional(),
-    action: z
-      .string()
-      .regex(/^[a-z][a-z0-9.-]*(\.\*)?$/, { error: 'must be an action such as container.create, or container.*' })
-      .optional(),
-    decision: z
-      .enum(['allow', 'deny', 'error', 'unauthenticated'], {
-        error: 'must be one of allow, deny, error, unauthenticated',
-      })
-      .optional(),
-    since: z
-      .string()
-      .refine((value) => parseMoment(value, now) !== undefined, { error: MOMENT_RULE })
-      .transform((value) => (parseMoment(value, now) ?? 0) * 1000)
-      .optional(),
-    limit: whole(MAX_AUDIT_LIMIT).default(50),
-    after: whole(Number.MAX_SAFE_INTEGER).optional(),
-    last: whole(1000).optional(),
-    fold: z.enum(['true', 'false'], { error: 'must be true or false' }).default('false'),
-  });
 
 export const tokenQuery = z.strictObject({
   identity: name.optional(),

@@ -1,10 +1,12 @@
 // What the admin API offers, as an interface: every change names who asked, and is in the audit before it is acknowledged.
 // The routes are in app.ts, the implementation over the stores in create-services.ts.
 import type { AuditFilter, AuditRow } from '../audit/event.ts';
+import type { AuditScope } from '../audit/filter.ts';
 import type { PublicKeyRecord } from '../identity/signing-keys.ts';
 import type { CredentialRecord, IdentityChanges, IdentityRecord, TokenRecord, TokenUse } from '../identity/stores.ts';
 import type { StoredDocument } from '../policy/store.ts';
 import type { Decision, DockerAuthorization } from '../policy/types.ts';
+import type { AuditServices } from './audit-services.ts';
 import type { CertificateServices } from './certificate-services.ts';
 import type { IssuerServices } from './issuer-services.ts';
 import type { LeaseServices } from './lease-services.ts';
@@ -17,6 +19,8 @@ export interface AdminCaller {
   readonly subject: string;
   /** Only operators get past the door. */
   readonly operator: boolean;
+  /** How much of the audit it may read, where that is more or less than the calls of its identity. */
+  readonly audit?: AuditScope | undefined;
   readonly issuer?: string | undefined;
   readonly tenant?: string | undefined;
   readonly tokenId?: string | undefined;
@@ -97,7 +101,7 @@ export interface PluginInfo {
     readonly faults: number;
     readonly p50Us: number | undefined;
     readonly p99Us: number | undefined;
-    readonly breaker: 'closed' | 'some' | 'open';
+    readonly breaker: 'closed' | 'open';
   };
 }
 
@@ -149,6 +153,7 @@ export interface AdminServices
     IssuerServices,
     TenantServices,
     OwnershipServices,
+    AuditServices,
     LeaseServices {
   createIdentity(input: NewIdentity, context: ChangeContext): Promise<IdentityRecord>;
   listIdentities(): readonly IdentityRecord[];

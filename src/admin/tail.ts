@@ -1,7 +1,7 @@
 // The audit as it grows: one JSON object a line, for as long as the caller stays.
-import type { AuditFilter } from '../audit/event.ts';
+import { type AuditConditions, type AuditScope, withinScope } from '../audit/filter.ts';
+import { callView } from './audit-view.ts';
 import type { AdminServices } from './services.ts';
-import { auditView } from './views.ts';
 
 /** How soon a new row is seen. */
 const POLL_MS = 200;
@@ -29,11 +29,12 @@ const sleep = (ms: number, signal: AbortSignal): Promise<void> =>
  */
 export const tailStream = (
   services: AdminServices,
-  filter: Omit<AuditFilter, 'limit' | 'afterSeq'>,
+  { conditions, scope }: { readonly conditions: AuditConditions; readonly scope: AuditScope },
   from: number,
   signal: AbortSignal,
   onEnd: () => void,
 ): ReadableStream<Uint8Array> => {
+  const filter = withinScope(conditions, scope);
   const encoder = new TextEncoder();
   const gone = new AbortController();
   const ends = AbortSignal.any([signal, gone.signal]);
@@ -51,14 +52,19 @@ export const tailStream = (
         try {
           while (!ends.aborted) {
             const end = await services.auditEnd();
-            const rows = end > seen ? await services.auditAfter({ ...filter, afterSeq: seen, limit: BATCH }) : [];
+            const rows =
+              end > seen && filter !== undefined
+                ? await services.auditAfter({ ...filter, afterSeq: seen, limit: BATCH })
+                : [];
             const last = rows.at(-1);
             // Rows that did not match are not looked at again.
             if (last === undefined) seen = Math.max(seen, end);
             if (last) {
               seen = last.seq;
               quietSince = services.now();
-              controller.enqueue(encoder.encode(rows.map((row) => `${JSON.stringify(auditView(row))}\n`).join('')));
+              controller.enqueue(
+                encoder.encode(rows.map((row) => `${JSON.stringify(callView(row, scope))}\n`).join('')),
+              );
               return;
             }
             if (services.now() - quietSince >= HEARTBEAT_MS) {

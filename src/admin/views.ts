@@ -1,5 +1,4 @@
 // The JSON an admin caller receives: records with times in RFC 3339 and stable key names.
-import type { AuditRow } from '../audit/event.ts';
 import type { BlockRecord } from '../identity/external/blocks.ts';
 import type { IssuerState } from '../identity/external/issuers.ts';
 import type { PublicKeyRecord } from '../identity/signing-keys.ts';
@@ -130,29 +129,6 @@ export const documentView = (document: StoredDocument & { builtIn?: boolean }) =
   at: document.builtIn ? null : time(document.at),
   by: document.by,
 });
-
-/** One audit row; `at` as text, everything else as recorded. */
-export const auditView = (row: AuditRow) => ({ ...row, at: microTime(row.at) });
-
-/**
- * One line for each call: of the rows with one audit id the newest stands for all, and takes the columns it lacks from the earlier ones.
- * @param rows newest first
- */
-export const foldCalls = (rows: readonly AuditRow[]): AuditRow[] => {
-  const calls = new Map<string, AuditRow>();
-  for (const row of rows) {
-    const newer = calls.get(row.auditId);
-    if (newer === undefined) {
-      calls.set(row.auditId, row);
-      continue;
-    }
-    const filled = Object.fromEntries(
-      Object.entries(newer).filter(([, value]) => value !== undefined && value !== null),
-    );
-    calls.set(row.auditId, { ...row, ...filled } as AuditRow);
-  }
-  return [...calls.values()];
-};
 
 export const ownedView = (entry: LedgerEntry) => ({
   kind: entry.kind,

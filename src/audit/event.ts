@@ -3,6 +3,7 @@
 // What a call is about (resources, body, plugin changes, engine) stands in its first row: the intent, or the one row of a
 // refused call. The outcome's row says what came of it, and names what was made.
 import type { LedgerEntry } from '../ledger/entry.ts';
+import type { AuditConditions, AuditPage, PageQuestion } from './filter.ts';
 
 /**
  * - `intent`: decision stored before a byte goes to the engine
@@ -100,15 +101,9 @@ export interface AuditRow extends AuditEvent {
   readonly hash: string;
 }
 
-/**
- * When a call may go on: once its event is on disk (a power cut loses it no more), or, for one that only reads, once the kernel has it
- * (a kill of the process loses it no more; it is on disk within 50 ms, beyond which it is waited for).
- */
-export type Kept = 'on-disk' | 'by-kernel';
-
 export interface Recorder {
-  /** Resolves once the event is kept; by default once it is on disk (group commit). Rejects with GatewayError `audit-unwritable`. */
-  record(event: AuditEvent, kept?: Kept): Promise<void>;
+  /** Resolves once the event is on disk (group commit). Rejects with GatewayError `audit-unwritable`. */
+  record(event: AuditEvent): Promise<void>;
   /**
    * Queues the event behind earlier ones; written with the next group, within some ten milliseconds. Never throws;
    * failures surface in `healthy`.
@@ -124,14 +119,8 @@ export interface Recorder {
   close(): Promise<void>;
 }
 
-export interface AuditFilter {
-  readonly subject?: string;
-  readonly tenant?: string;
-  /** Exact action or `container.*`. */
-  readonly action?: string;
-  readonly decision?: AuditDecision;
-  /** Microseconds since the epoch, inclusive. */
-  readonly since?: number;
+/** Conditions, and which stretch of the log. */
+export interface AuditFilter extends AuditConditions {
   /** Only rows with `seq` greater than this one. */
   readonly afterSeq?: number;
   /** Only rows with `seq` less than this one. */
@@ -147,4 +136,8 @@ export interface AuditReader {
   list(filter: AuditFilter): Promise<readonly AuditRow[]>;
   /** All rows of one call, in order. */
   byAuditId(auditId: string): Promise<readonly AuditRow[]>;
+  /** Audit ids that begin so, at most six. */
+  startingWith(start: string): Promise<readonly string[]>;
+  /** Calls or rows that meet conditions, newest first, a page at a time. */
+  page(question: PageQuestion): Promise<AuditPage>;
 }

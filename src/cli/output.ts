@@ -21,14 +21,15 @@ export class CliError extends Error {
 /** A command called wrongly, or a configuration at fault. */
 export const usageError = (message: string): CliError => new CliError(message, EXIT.usage);
 
-/** Control characters, C1 included, and the bidirectional overrides. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const STEERING = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
+/** Control characters, C1 included, what changes the direction of text, and what is not seen at all. */
+const STEERING =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]/gu;
 
 /** Shows control characters as `\xNN` or `\u{NNNN}` instead of sending them to the terminal. */
 export const visible = (text: string): string =>
   text.replace(STEERING, (character) => {
-    const code = character.charCodeAt(0);
+    const code = character.codePointAt(0) ?? 0;
     return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`;
   });
 
@@ -38,7 +39,7 @@ export const visibleLines = (text: string): string => text.split('\n').map(visib
 /** JSON that cannot steer a terminal either: still the same value. */
 export const jsonText = (value: unknown, indent?: number): string =>
   JSON.stringify(value, undefined, indent).replace(
-    /[\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g,
+    /[\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
 

@@ -1,12 +1,13 @@
 // Reads the audit log for review, over a connection of its own that cannot write.
 import Database from 'better-sqlite3';
-import { and, asc, desc, eq, gte, lt, lte, type SQL, sql } from 'drizzle-orm';
+import { and, asc, desc, eq, gte, lte, type SQL, sql } from 'drizzle-orm';
 import { type BetterSQLite3Database, drizzle } from 'drizzle-orm/better-sqlite3';
 import type { AuditDecision, AuditFilter, AuditOutcome, AuditResource, AuditRow, AuditStage } from '../audit/event.ts';
 import { COLUMNS, type ColumnValue, canonicalLine, chainHash, genesis } from './audit-row.ts';
 import { auditEvent } from './audit-schema.ts';
+import { whereOf } from './review-where.ts';
 
-const rowOf = (row: typeof auditEvent.$inferSelect): AuditRow => {
+export const rowOf = (row: typeof auditEvent.$inferSelect): AuditRow => {
   const { prev, hash, detail, stage, decision, outcome, resources, ...rest } = row;
   const known = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== null)) as unknown as Omit<
     AuditRow,
@@ -44,27 +45,21 @@ export interface AuditFile {
   listing(filter: AuditFilter): Generator<undefined, readonly AuditRow[]>;
   /** All rows of one call, in order. */
   byAuditId(auditId: string): readonly AuditRow[];
+  /** Audit ids that begin so, at most a few. */
+  startingWith(start: string): readonly string[];
   close(): void;
 }
 
 /** The rows of one step, from `low` to `high`, both inclusive. */
 export function rowsWithin(db: AuditDatabase, filter: AuditFilter, low: number, high: number, limit: number) {
+  const where = whereOf(filter);
+  let given = 0;
   const conditions: SQL[] = [gte(auditEvent.seq, low), lte(auditEvent.seq, high)];
-  if (filter.subject !== undefined) conditions.push(eq(auditEvent.subject, filter.subject));
-  if (filter.tenant !== undefined) conditions.push(eq(auditEvent.tenant, filter.tenant));
-  if (filter.decision !== undefined) {
-    conditions.push(eq(auditEvent.decision, filter.decision));
-    // Says what SQLite does not conclude by itself: the index of denials holds all there is to find.
-    if (filter.decision !== 'allow') conditions.push(sql`${auditEvent.decision} <> 'allow'`);
-  }
-  // The sign keeps SQLite from the index of times: all of its rows would be sorted before the first is given.
-  if (filter.since !== undefined) conditions.push(sql`+${auditEvent.at} >= ${filter.since}`);
-  if (filter.action?.endsWith('.*')) {
-    // `container.` and all that begins with it: the character after the dot is the slash.
-    const family = filter.action.slice(0, -2);
-    conditions.push(gte(auditEvent.action, `${family}.`), lt(auditEvent.action, `${family}/`));
-  } else if (filter.action !== undefined && filter.action !== '*') {
-    conditions.push(eq(auditEvent.action, filter.action));
+  for (const term of where.terms) {
+    const [start = '', ...rest] = term.split('?');
+    conditions.push(
+      sql.join([sql.raw(start), ...rest.flatMap((part) => [sql`${where.params[given++]}`, sql.raw(part)])]),
+    );
   }
   return db
     .select()
@@ -81,6 +76,9 @@ export function rowsWithin(db: AuditDatabase, filter: AuditFilter, low: number, 
 export const FIRST_SINCE = 'SELECT min(+seq) AS seq FROM audit_event WHERE at >= ?';
 /** Whether there is a row of a time or later. */
 export const ANY_SINCE = 'SELECT 1 FROM audit_event WHERE at >= ? LIMIT 1';
+/** Audit ids between two texts. */
+export const STARTS_WITH =
+  'SELECT DISTINCT audit_id AS id FROM audit_event WHERE audit_id >= ? AND audit_id < ? ORDER BY audit_id LIMIT 6';
 /** What an index finds. The search for the oldest row of a time would cost more than these. */
 const isIndexed = ({ subject, tenant, decision }: AuditFilter): boolean =>
   subject !== undefined || tenant !== undefined || (decision !== undefined && decision !== 'allow');
@@ -93,6 +91,13 @@ export function openAuditReader(file: string): AuditFile {
   const ends = sqlite.prepare('SELECT coalesce(max(seq), 0) AS seq FROM audit_event');
   const anySince = sqlite.prepare(ANY_SINCE);
   const firstSince = sqlite.prepare(FIRST_SINCE);
+  const startsWith = sqlite.prepare(STARTS_WITH);
+  const ofCall = db
+    .select()
+    .from(auditEvent)
+    .where(eq(auditEvent.auditId, sql.placeholder('auditId')))
+    .orderBy(auditEvent.seq)
+    .prepare();
   function* listing(filter: AuditFilter): Generator<undefined, readonly AuditRow[]> {
     const { since, oldestFirst = false } = filter;
     if (since !== undefined && anySince.get(since) === undefined) return [];
@@ -132,8 +137,11 @@ export function openAuditReader(file: string): AuditFile {
         if (done === true) return value;
       }
     },
-    byAuditId: (auditId) =>
-      db.select().from(auditEvent).where(eq(auditEvent.auditId, auditId)).orderBy(auditEvent.seq).all().map(rowOf),
+    byAuditId: (auditId) => ofCall.all({ auditId }).map(rowOf),
+    startingWith(start) {
+      const found = startsWith.all(start, `${start}\u{10ffff}`) as { id: string }[];
+      return found.map(({ id }) => id);
+    },
     close() {
       sqlite.close();
     },

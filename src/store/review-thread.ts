@@ -2,6 +2,7 @@
 // the thread reads, and rows come over in small batches.
 import { Worker } from 'node:worker_threads';
 import type { AuditFilter, AuditReader, AuditRow } from '../audit/event.ts';
+import type { AuditPage, PageQuestion } from '../audit/filter.ts';
 import { GatewayError } from '../errors.ts';
 import type { TokenUses } from './audit-token-use.ts';
 import type { UsagePoint } from './usage-history.ts';
@@ -10,11 +11,15 @@ import { workerProgram } from './worker-program.ts';
 export interface ReviewData {
   readonly auditFile: string;
   readonly ledgerFile: string;
+  /** Where the index of the log is kept; left out, every row is looked at. */
+  readonly indexFile?: string;
 }
 
 export type ReviewQuestion =
   | { readonly ask: 'list'; readonly filter: AuditFilter }
+  | { readonly ask: 'page'; readonly page: PageQuestion }
   | { readonly ask: 'call'; readonly auditId: string }
+  | { readonly ask: 'ids'; readonly start: string }
   | { readonly ask: 'token-use'; readonly afterSeq: number; readonly limit: number }
   | {
       readonly ask: 'usage';
@@ -67,6 +72,14 @@ export class ReviewThread implements AuditReader {
 
   async byAuditId(auditId: string): Promise<readonly AuditRow[]> {
     return (await this.#ask({ ask: 'call', auditId })) as readonly AuditRow[];
+  }
+
+  async page(page: PageQuestion): Promise<AuditPage> {
+    return (await this.#ask({ ask: 'page', page })) as AuditPage;
+  }
+
+  async startingWith(start: string): Promise<readonly string[]> {
+    return (await this.#ask({ ask: 'ids', start })) as readonly string[];
   }
 
   /** Uses of tokens in the rows after `afterSeq`, at most `limit` rows of them. */

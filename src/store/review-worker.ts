@@ -1,24 +1,31 @@
 // Thread in which the audit and the history of the ledger are read for review, over connections that cannot write.
 // A long question is answered in steps, so that a short one asked later is not behind all of it.
 import { parentPort, workerData } from 'node:worker_threads';
-import { type AuditFile, openAuditReader } from './audit-reader.ts';
 import { openTokenUseReader, type TokenUseFile } from './audit-token-use.ts';
+import { openReview, type Review } from './review.ts';
 import type { ReviewAnswer, ReviewData, ReviewQuestion } from './review-thread.ts';
 import { openUsageHistory, type UsageHistory } from './usage-history.ts';
 
-const { auditFile, ledgerFile } = workerData as ReviewData;
-let audit: AuditFile | undefined;
+const { auditFile, ledgerFile, indexFile } = workerData as ReviewData;
+let opened: Review | undefined;
 let tokenUse: TokenUseFile | undefined;
 let usage: UsageHistory | undefined;
+
+const review = (): Review => {
+  opened ??= openReview(auditFile, indexFile);
+  return opened;
+};
 
 function* answer(question: ReviewQuestion): Generator<undefined, unknown> {
   switch (question.ask) {
     case 'list':
-      audit ??= openAuditReader(auditFile);
-      return yield* audit.listing(question.filter);
+      return yield* review().audit.listing(question.filter);
+    case 'page':
+      return yield* review().pages.page(question.page);
     case 'call':
-      audit ??= openAuditReader(auditFile);
-      return audit.byAuditId(question.auditId);
+      return review().audit.byAuditId(question.auditId);
+    case 'ids':
+      return review().audit.startingWith(question.start);
     case 'token-use':
       tokenUse ??= openTokenUseReader(auditFile);
       return tokenUse.read(question.afterSeq, question.limit);
@@ -41,6 +48,24 @@ async function serve(id: number, question: ReviewQuestion): Promise<ReviewAnswer
   }
 }
 
+/** How long the thread rests between two portions of the index, in ms: a log of before is taken in at half of a core. */
+const REST_MS = 15;
+let isIndexing = false;
+
+/** Takes the log into the index, a portion at a time, for as long as there is more. */
+function keepIndex(): void {
+  if (isIndexing) return;
+  isIndexing = true;
+  const next = (): void => {
+    if (review().advance()) setTimeout(next, REST_MS);
+    else isIndexing = false;
+  };
+  setTimeout(next, REST_MS);
+}
+
 parentPort?.on('message', ({ id, question }: { id: number; question: ReviewQuestion }) => {
-  void serve(id, question).then((given) => parentPort?.postMessage(given));
+  void serve(id, question).then((given) => {
+    parentPort?.postMessage(given);
+    keepIndex();
+  });
 });

@@ -3,6 +3,7 @@
 import { type AdminParts, createAdminServices } from '../../src/admin/create-services.ts';
 import type { AdminServices, NewDocument } from '../../src/admin/services.ts';
 import type { AuditEvent, AuditFilter, AuditReader, AuditRow, Recorder } from '../../src/audit/event.ts';
+import { type AuditPage, foldRows, type PageQuestion, withinScope } from '../../src/audit/filter.ts';
 import { GatewayError } from '../../src/errors.ts';
 import type { IdentityRecord, IdentityStore, TokenRecord, TokenStore } from '../../src/identity/stores.ts';
 import type { PolicyStore, StoredDocument } from '../../src/policy/store.ts';
@@ -133,6 +134,22 @@ export class FakeAudit implements Recorder, AuditReader {
   }
   async byAuditId(auditId: string): Promise<readonly AuditRow[]> {
     return this.rows.filter((row) => row.auditId === auditId);
+  }
+  async startingWith(start: string): Promise<readonly string[]> {
+    return [...new Set(this.rows.map(({ auditId }) => auditId).filter((id) => id.startsWith(start)))].slice(0, 6);
+  }
+  async page({ conditions, scope, before, limit, calls }: PageQuestion): Promise<AuditPage> {
+    const within = withinScope(conditions, scope);
+    const rows = within === undefined ? [] : await this.list({ ...within, limit: Number.POSITIVE_INFINITY });
+    const entries = new Map<string, AuditRow>();
+    for (const row of rows) {
+      if (before !== undefined && row.seq >= before) continue;
+      const id = calls ? row.auditId : String(row.seq);
+      if (!entries.has(id)) entries.set(id, calls ? foldRows(await this.byAuditId(row.auditId)) : row);
+    }
+    const page = [...entries.values()].slice(0, limit);
+    const last = page.at(-1);
+    return { entries: page, ...(entries.size > limit && last !== undefined ? { next: last.seq } : {}) };
   }
   async atRest<T>(work: () => T): Promise<T> {
     return work();

@@ -4,11 +4,15 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import Database from 'better-sqlite3';
 import { drizzle } from 'drizzle-orm/better-sqlite3';
 import type { AuditFilter } from '../../src/audit/event.ts';
+import type { AuditConditions } from '../../src/audit/filter.ts';
 import { ORPHANS } from '../../src/store/audit-log.ts';
-import { ANY_SINCE, FIRST_SINCE, openAuditReader, rowsWithin } from '../../src/store/audit-reader.ts';
+import { ANY_SINCE, FIRST_SINCE, openAuditReader, rowsWithin, STARTS_WITH } from '../../src/store/audit-reader.ts';
 import { openDatabase } from '../../src/store/database.ts';
+import { blocksSql, ReviewIndex } from '../../src/store/review-index.ts';
+import { NAMES, stretchSql } from '../../src/store/review-pages.ts';
 
 test('the search of a start for calls without an outcome begins where the last one ended', () => {
   const folder = mkdtempSync(join(tmpdir(), 'dg-plans-'));
@@ -72,5 +76,66 @@ test('a review since a moment finds rows that a clock that was set back wrote be
   assert.deepEqual(seqs(9_000_003), [3]);
   assert.deepEqual(seqs(9_000_004), []);
   reader.close();
+  rmSync(folder, { recursive: true });
+});
+
+test('a page walks rows by number, and its index by value, whatever is asked', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'dg-plans-'));
+  const { sqlite } = openDatabase(join(folder, 'audit.db'), 'audit');
+  const indexFile = join(folder, 'audit-review.db');
+  new ReviewIndex(indexFile, sqlite).close();
+  const index = new Database(indexFile, { readonly: true });
+  const planOf = (db: Database.Database, sql: string, params: readonly unknown[]): string[] =>
+    (db.prepare(`EXPLAIN QUERY PLAN ${sql}`).all(...params) as { detail: string }[])
+      .map(({ detail }) => detail)
+      .filter(
+        (detail) =>
+          !/^(CORRELATED|COMPOUND|LEFT-MOST|UNION|CO-ROUTINE|MULTI-INDEX|INDEX \d|MERGE|LEFT$|RIGHT$)/.test(detail),
+      );
+  const filters: readonly AuditConditions[] = [
+    {},
+    { subject: 'ci' },
+    { tenant: 'red', decision: 'deny' },
+    { tokenId: 't', since: 1, until: 9 },
+    { action: 'container.*', class: 'write', source: '10.*' },
+    { rule: 'team', code: 'x', client: 'docker', text: 'x' },
+    { resource: 'container/web' },
+    { resource: 'c0ffee0c0ffee' },
+    { engine: 'E', session: 's', outcome: 'cut', since: 5 },
+  ];
+  for (const conditions of filters) {
+    const title = JSON.stringify(conditions);
+    for (const calls of [false, true]) {
+      const { sql, params } = stretchSql(conditions, calls);
+      const steps = planOf(sqlite, sql, [1, 512, ...params, 50]);
+      const first = calls
+        ? /^SEARCH e USING (INTEGER PRIMARY KEY \(rowid>\? AND rowid<\?\)|INDEX audit_\w+ \(.*(seq|rowid)>\? AND (seq|rowid)<\?\))$/
+        : /^SEARCH e /;
+      assert.match(steps[0] ?? '', first, title);
+      for (const step of steps)
+        assert.match(
+          step,
+          /^SEARCH (e USING (INTEGER PRIMARY KEY|INDEX)|l USING (COVERING )?INDEX audit_call \(audit_id=\? AND (seq|rowid)>\?\)|n USING (COVERING )?INDEX audit_name_name|r USING PRIMARY KEY \(name_no=\? AND seq=\?\)|MULTI-INDEX)/,
+          `${title}: ${steps.join('; ')}`,
+        );
+    }
+    const { sql, params } = blocksSql(conditions, 100, 64);
+    for (const step of planOf(index, sql, params)) {
+      // A part of a client's name looks at the clients there are, each as often as there are blocks.
+      if (step.startsWith('SCAN') || step.startsWith('USE TEMP')) continue;
+      assert.match(
+        step,
+        /^SEARCH (term|o|b)( EXISTS)? USING (PRIMARY KEY \(kind=\?|INTEGER PRIMARY KEY)/,
+        `${title}: ${step}`,
+      );
+    }
+  }
+  for (const [sql, params] of [
+    [NAMES, ['container', 'x']],
+    [STARTS_WITH, ['a', 'b']],
+  ] as const)
+    for (const step of planOf(sqlite, sql, params)) assert.doesNotMatch(step, /^SCAN/);
+  index.close();
+  sqlite.close();
   rmSync(folder, { recursive: true });
 });

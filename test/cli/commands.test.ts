@@ -187,7 +187,8 @@ test('audit ls shows one line for each call, newest first; show has everything',
     denied.map((event) => event.auditId),
     ['id-2'],
   );
-  assert.match(await ok('audit', 'show', 'id-2'), /^detail: +\{"field":"HostConfig.Privileged"\}$/m);
+  assert.match(await ok('audit', 'show', 'id-2'), /^field: +HostConfig\.Privileged$/m);
+  assert.match(await ok('audit', 'show', 'id-2', '--rows'), /^detail: +\{"field":"HostConfig.Privileged"\}$/m);
   const shown: { events: unknown[] } = await json('audit', 'show', 'id-1');
   assert.equal(shown.events.length, 2);
 });

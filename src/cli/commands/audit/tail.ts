@@ -1,31 +1,43 @@
 // dockgate audit tail: rows as they are recorded.
 import process from 'node:process';
 import { Command } from 'commander';
-import { EXIT, jsonText, print, usageError, visible } from '../../output.ts';
+import { EXIT, jsonText, print, shortTime, visible } from '../../output.ts';
+import { fit, paint, type Screen, screenOf } from '../../screen.ts';
 import { examples, gatewayOf, optionsOf } from '../common.ts';
-import { type FilterOptions, filtered, queryOf } from './filter.ts';
-import { type EventView, row } from './rows.ts';
+import { type FilterOptions, filtered, numberOf, paramsOf } from './filter.ts';
+import { decisionColour, type EventView, outcomeText, resourceText } from './rows.ts';
 
 /** Widths that fit most rows; a longer cell moves the rest of its line. */
-const TAIL_WIDTHS = [24, 12, 22, 28, 8, 24, 0];
+const WIDTHS = [24, 12, 22, 28, 8, 24, 0];
+
+const lineOf = (event: EventView, screen: Screen): string => {
+  const isPeople = screen.width !== undefined;
+  const cells = [
+    isPeople ? new Date(event.at).toTimeString().slice(0, 8) : shortTime(event.at),
+    event.subject,
+    event.action,
+    isPeople ? resourceText(event) : event.resource,
+    event.decision,
+    outcomeText(event),
+    event.auditId,
+  ];
+  const widths = isPeople ? WIDTHS.with(0, 8) : WIDTHS;
+  const line = cells.map((cell, column) => visible(cell || '-').padEnd(widths[column] ?? 0)).join('  ');
+  return screen.width === undefined ? line : paint(screen, decisionColour(event), fit(line, screen.width));
+};
 
 export const auditTail = (): Command =>
   filtered(new Command('tail').description('print rows as they are recorded, until interrupted'))
     .option('--last <number>', 'begin with this many earlier rows', '10')
     .addHelpText('after', examples('dockgate audit tail', 'dockgate audit tail --decision deny --json'))
     .action(async (options: FilterOptions & { last: string }, command: Command) => {
-      if (!/^[0-9]{1,3}$/.test(options.last)) throw usageError(`--last "${options.last}" is no number from 0 to 999`);
+      const query = paramsOf(options);
+      query.set('last', String(numberOf('last', options.last, 0, 999)));
       const { json } = optionsOf(command);
       const client = await gatewayOf(command);
       process.on('SIGINT', () => process.exit(EXIT.ok));
-      for await (const line of client.lines(`/audit/tail${queryOf(options, { last: options.last })}`)) {
+      for await (const line of client.lines(`/audit/tail?${query}`)) {
         const event = JSON.parse(line) as EventView;
-        await print(
-          json
-            ? jsonText(event)
-            : row(event)
-                .map((cell, column) => visible(cell || '-').padEnd(TAIL_WIDTHS[column] ?? 0))
-                .join('  '),
-        );
+        await print(json ? jsonText(event) : lineOf(event, screenOf()));
       }
     });

@@ -1,0 +1,65 @@
+// What callers may ask of the audit by query parameters.
+import * as z from 'zod';
+import type { AuditConditions } from '../audit/filter.ts';
+import { whole } from './input.ts';
+import { parseWhen, WHEN_RULE } from './moment.ts';
+
+export const MAX_AUDIT_LIMIT = 10_000;
+export const DECISIONS = ['allow', 'deny', 'error', 'unauthenticated'] as const;
+export const OUTCOMES = ['ok', 'not-found', 'conflict', 'invalid', 'failed', 'cut', 'not-sent', 'unknown'] as const;
+
+const word = (most = 256) => z.string().min(1, { error: 'must not be empty' }).max(most).optional();
+const moment = (now: number, end: 'start' | 'end') =>
+  z
+    .string()
+    .refine((value) => parseWhen(value, now, 'utc', end) !== undefined, { error: WHEN_RULE })
+    // The last microsecond of the millisecond that was meant.
+    .transform((value) => (parseWhen(value, now, 'utc', end) ?? 0) * 1000 + (end === 'end' ? 999 : 0))
+    .optional();
+const oneOf = (words: readonly [string, ...string[]]) => z.enum(words, { error: `must be one of ${words.join(', ')}` });
+const flag = () => z.enum(['true', 'false'], { error: 'must be true or false' }).transform((value) => value === 'true');
+
+/** Parameters that choose calls, the same for every route that has them. */
+export const conditionShape = (now: number) => ({
+  subject: word(),
+  tenant: word(),
+  token: word(),
+  action: z
+    .string()
+    .regex(/^[a-z][a-z0-9.-]*(\.\*)?$/, { error: 'must be an action such as container.create, or container.*' })
+    .optional(),
+  class: word(32),
+  resource: word(1024),
+  decision: oneOf(DECISIONS).optional(),
+  outcome: oneOf(OUTCOMES).optional(),
+  code: word(64),
+  rule: word(),
+  engine: word(),
+  gateway: word(),
+  session: word(),
+  source: word(),
+  client: word(),
+  text: word(),
+  since: moment(now, 'start'),
+  until: moment(now, 'end'),
+  /** The caller's own calls alone. */
+  mine: flag().default(false),
+});
+
+export const auditQuery = (now: number) =>
+  z.strictObject({
+    ...conditionShape(now),
+    limit: whole(MAX_AUDIT_LIMIT).default(50),
+    before: whole(Number.MAX_SAFE_INTEGER).optional(),
+    after: whole(Number.MAX_SAFE_INTEGER).optional(),
+    last: whole(1000).optional(),
+    fold: flag().default(false),
+  });
+
+type Given = Partial<Record<string, unknown>> & { readonly token?: string | undefined };
+
+/** The conditions among query parameters that were read. */
+export function conditionsIn({ token, ...given }: Given): AuditConditions {
+  const all = { ...given, tokenId: token };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) as AuditConditions;
+}

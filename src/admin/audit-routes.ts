@@ -1,0 +1,123 @@
+// Routes of the admin API for the audit. Operators and reviewers read all of it, a tenant's reviewers their tenant's part, every
+// other caller its own calls.
+import type { Hono } from 'hono';
+import { foldRows } from '../audit/filter.ts';
+import { GatewayError } from '../errors.ts';
+import type { AdminEnv, AdminOptions } from './app.ts';
+import { auditQuery, conditionsIn } from './audit-input.ts';
+import { scopeOf } from './audit-services.ts';
+import { callView } from './audit-view.ts';
+import * as input from './input.ts';
+import type { AdminServices } from './services.ts';
+import { tailStream } from './tail.ts';
+
+/** What callers without the rights of an operator may ask: for each its own part. Other routes of the audit are none of theirs. */
+const READERS = /^\/audit(?:\/(?:tail|timeline|denies|stats|tokens|unused|sessions|[0-9a-f-]{4,36}))?$/;
+
+/** @param path below the prefix of the API */
+export const isForReaders = (method: string, path: string): boolean => method === 'GET' && READERS.test(path);
+
+/** Views made into text at a time: other calls have their turn in between. */
+const SLICE = 500;
+
+export function mountAuditRoutes(app: Hono<AdminEnv>, services: AdminServices, options: AdminOptions): void {
+  const maxTails = options.maxTails ?? 32;
+  const never = new AbortController().signal;
+  let tails = 0;
+
+  app.use('/audit/*', async (_c, next) => {
+    await services.settleAudit();
+    await next();
+  });
+  app.get('/audit', async (c) => {
+    const {
+      before,
+      after,
+      limit,
+      fold,
+      mine,
+      last: _last,
+      ...given
+    } = input.parseQuery(auditQuery(services.now()), c.req.url);
+    const { by } = c.get('context');
+    const conditions = conditionsIn(given);
+    const scope = scopeOf(by, mine);
+    if (after !== undefined) {
+      // Kept for those who read the log in its order.
+      if (scope.kind !== 'all') throw new GatewayError('admin-forbidden', 'after reads all rows; give before instead');
+      const rows = await services.listAudit({ ...conditions, afterSeq: after, limit }, by);
+      return jsonOf(
+        'events',
+        rows.map((row) => callView(row, scope)),
+      );
+    }
+    const page = await services.auditPage({ conditions, before, limit, calls: fold }, mine, by);
+    return jsonOf(
+      'events',
+      page.entries.map((entry) => callView(entry, scope)),
+      { next: page.next ?? null },
+    );
+  });
+  app.get('/audit/tail', async (c) => {
+    const {
+      after,
+      last,
+      mine,
+      before: _b,
+      limit: _l,
+      fold: _f,
+      ...given
+    } = input.parseQuery(auditQuery(services.now()), c.req.url);
+    if (tails >= maxTails) throw new GatewayError('too-many-connections', `${maxTails} tails are open already`);
+    const { by } = c.get('context');
+    const scope = scopeOf(by, mine);
+    const conditions = conditionsIn(given);
+    const leave = (): void => {
+      tails -= 1;
+    };
+    const begin = async (): Promise<number> => {
+      const end = await services.auditEnd();
+      // Reading the log is itself audited; that row is the first one a tail from the end shows.
+      const question = { conditions, limit: last === undefined || last === 0 ? 1 : last, calls: false };
+      const earlier = (await services.auditPage(question, mine, by)).entries;
+      return after ?? (last ? Math.max(0, Math.min(end, (earlier.at(-1)?.seq ?? end + 1) - 1)) : end);
+    };
+    tails += 1;
+    const from = await begin().catch((error: unknown) => {
+      leave();
+      throw error;
+    });
+    const signals = [options.stopping ?? never, by.signal ?? never, c.req.raw.signal];
+    const stream = tailStream(services, { conditions, scope }, from, AbortSignal.any(signals), leave);
+    return new Response(stream, { headers: { 'content-type': 'application/x-ndjson' } });
+  });
+  app.get('/audit/:id', async (c) => {
+    const id = c.req.param('id');
+    const { by } = c.get('context');
+    const rows = await services.auditCall(id, by);
+    const scope = scopeOf(by);
+    return c.json({
+      auditId: rows[0]?.auditId ?? id,
+      call: callView(foldRows(rows), scope),
+      events: rows.map((row) => callView(row, scope)),
+    });
+  });
+}
+
+/** The answer that lists things. */
+async function jsonOf(
+  name: string,
+  things: readonly unknown[],
+  more: Readonly<Record<string, unknown>> = {},
+): Promise<Response> {
+  const pieces: string[] = [];
+  for (let from = 0; from < things.length; from += SLICE) {
+    if (from > 0) await new Promise((resolve) => setImmediate(resolve));
+    const slice = things.slice(from, from + SLICE);
+    pieces.push(slice.map((thing) => JSON.stringify(thing)).join(','));
+  }
+  const rest = Object.entries(more).map(([key, value]) => `,${JSON.stringify(key)}:${JSON.stringify(value)}`);
+  return new Response(`{${JSON.stringify(name)}:[${pieces.join(',')}]${rest.join('')}}`, {
+    headers: { 'content-type': 'application/json' },
+  });
+}

@@ -1,0 +1,80 @@
+// Reading the audit: who may read how much of it, and that each reading is itself recorded.
+import type { AuditReader, AuditRow, Recorder } from '../audit/event.ts';
+import { type AuditPage, type AuditScope, type PageQuestion, withinScope } from '../audit/filter.ts';
+import { GatewayError } from '../errors.ts';
+import { AuditReadings } from './audit-reading.ts';
+import type { AdminCaller } from './services.ts';
+
+export interface AuditParts {
+  readonly reader: AuditReader;
+  readonly recorder: Pick<Recorder, 'append'>;
+  newAuditId(): string;
+  now(): number;
+}
+
+export interface AuditServices {
+  /** One page of calls or rows, within what the caller may see. */
+  auditPage(question: Omit<PageQuestion, 'scope'>, mine: boolean, by: AdminCaller): Promise<AuditPage>;
+  /**
+   * All rows of a call that the caller may see, by its audit id or the beginning of one.
+   * @throws {GatewayError} `not-found`, `input-invalid` for a beginning that several calls have
+   */
+  auditCall(id: string, by: AdminCaller): Promise<readonly AuditRow[]>;
+  /** Records that the caller reads. */
+  auditRead(by: AdminCaller, question: Readonly<Record<string, unknown>>): void;
+}
+
+/**
+ * Whose calls a caller may read about.
+ * @param mine its own alone, whatever more it may see
+ */
+export function scopeOf(by: AdminCaller, mine = false): AuditScope {
+  const own: AuditScope = { kind: 'own', subject: by.subject, issuer: by.issuer };
+  if (mine) return own;
+  return by.operator ? { kind: 'all' } : (by.audit ?? own);
+}
+
+export function createAuditServices(parts: AuditParts): AuditServices {
+  const { reader } = parts;
+  const readings = new AuditReadings({
+    append: (event) => parts.recorder.append(event),
+    newAuditId: () => parts.newAuditId(),
+    now: () => parts.now(),
+  });
+
+  /** The whole id, when a beginning of it was given. */
+  async function wholeId(start: string, scope: AuditScope): Promise<string> {
+    if (start.length >= 36) return start;
+    const found = start.length < 4 ? [] : await reader.startingWith(start);
+    if (found.length <= 1) return found[0] ?? start;
+    const exact = found.find((id) => id === start);
+    // Of ids that a caller may not see it learns nothing, not even that they begin alike.
+    if (exact !== undefined || scope.kind !== 'all') return exact ?? start;
+    const some = found.slice(0, 5).join(', ');
+    throw new GatewayError(
+      'input-invalid',
+      `${start} begins the audit ids of ${found.length > 5 ? 'more than five' : found.length} calls: ${some}; give more of it`,
+    );
+  }
+
+  return {
+    async auditPage(question, mine, by) {
+      const page = await reader.page({ ...question, scope: scopeOf(by, mine) });
+      const { before: _place, conditions, ...rest } = question;
+      readings.note(by, { read: 'list', ...conditions, ...rest, ...(mine ? { mine } : {}) });
+      return page;
+    },
+    async auditCall(id, by) {
+      const scope = scopeOf(by);
+      const rows = await reader.byAuditId(await wholeId(id, scope));
+      readings.note(by, { read: 'show', auditId: id.slice(0, 64) });
+      const seen = rows.filter((row) => isWithin(row, scope));
+      if (seen.length === 0) throw new GatewayError('not-found', `the audit has no call ${id.slice(0, 64)}`);
+      return seen;
+    },
+    auditRead: (by, question) => readings.note(by, question),
+  };
+}
+
+const isWithin = (row: AuditRow, scope: AuditScope): boolean =>
+  Object.entries(withinScope({}, scope) ?? {}).every(([key, value]) => row[key as keyof AuditRow] === value);
