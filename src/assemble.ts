@@ -236,6 +236,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     let policies = compileStored();
     plugins = await starting;
     const engineDefaults = createEngineDefaults(engine, {
+      isTenants: (imageId) => tenancy.ledger.imageHolders(imageId).length > 0,
       onLearned: ({ learned, why }) =>
         learned
           ? log.debug({}, 'the engine told its defaults for a container')

@@ -20,11 +20,15 @@ const FAILED_MS = 30_000;
 const KIND_MS = 30_000;
 const TIMEOUT_MS = 20_000;
 const MAX_BYTES = 4 * 1024 * 1024;
+/** Largest list of images, in bytes. */
+const MAX_LIST_BYTES = 64 * 1024 * 1024;
 /** Images tried: one may be damaged, or on its way out. */
-const MAX_IMAGES = 3;
+const MAX_IMAGES = 8;
 /** A container of this name that is older than this, in seconds, was left by a gateway that ended half-way. */
 const LEFT_BEHIND_S = 120;
 const NAME = 'dockgate-defaults-';
+const LABEL = 'dockgate.defaults';
+const NEVER = 'never started';
 
 /** Facts of /info on which the defaults rest: another value means asking anew. */
 const FACTS = [
@@ -34,12 +38,12 @@ const FACTS = [
 
 export interface EngineDefaults {
   /**
-   * HostConfig as the engine fills it in, in canonical form.
+   * HostConfig as the engine fills it in, in canonical form: learned of an image no caller chose, and kept while the engine is the
+   * same one, so that no caller's images decide what others may send.
    *
-   * @param image of the call at hand, which need not be there
    * @returns undefined when the engine does not say: then nothing counts as its default
    */
-  of(image: string | undefined): Promise<JsonObject | undefined>;
+  of(): Promise<JsonObject | undefined>;
   /** Whose engine it is. @throws {GatewayError} when it does not say */
   kind(): Promise<'docker' | 'podman'>;
   /** Minor numbers of the API versions it serves. @throws {GatewayError} when it does not say */
@@ -49,6 +53,8 @@ export interface EngineDefaults {
 export interface EngineDefaultsOptions {
   /** Milliseconds since the epoch. Default: the system clock. */
   readonly now?: () => number;
+  /** Whether a tenant has an image, by its id: it is asked last. Default: none is a tenant's. */
+  readonly isTenants?: (imageId: string) => boolean;
   /** Told of every time it is learned. */
   readonly onLearned?: (outcome: { readonly learned: boolean; readonly why?: string }) => void;
 }
@@ -65,7 +71,7 @@ export function createEngineDefaults(engine: EngineClient, options: EngineDefaul
   let askedAt = Number.NEGATIVE_INFINITY;
   let underWay: Promise<JsonObject | undefined> | undefined;
 
-  async function ask(image: string | undefined): Promise<JsonObject | undefined> {
+  async function ask(): Promise<JsonObject | undefined> {
     const facts = factsOf(await get(engine, '/info'));
     askedAt = now();
     if (facts === undefined) return undefined;
@@ -74,7 +80,7 @@ export function createEngineDefaults(engine: EngineClient, options: EngineDefaul
     let why = 'there is no image to make a container of';
     try {
       await removeLeftBehind(engine, now());
-      for (const candidate of await imagesToTry(engine, image)) {
+      for (const candidate of await imagesToTry(engine, options.isTenants ?? (() => false))) {
         const answer = await learn(engine, candidate);
         if (typeof answer !== 'string') {
           defaults = answer;
@@ -85,15 +91,20 @@ export function createEngineDefaults(engine: EngineClient, options: EngineDefaul
     } catch (error) {
       why = error instanceof Error ? error.message : 'unknown fault';
     }
-    known = { facts, defaults, until: now() + (defaults === undefined ? FAILED_MS : LEARNED_MS) };
-    options.onLearned?.(defaults === undefined ? { learned: false, why } : { learned: true });
-    return defaults;
+    // Of the same engine what was learned before holds, whatever has become of its images.
+    const before = known?.facts === facts ? known.defaults : undefined;
+    known = { facts, defaults: defaults ?? before, until: now() + (defaults === undefined ? FAILED_MS : LEARNED_MS) };
+    options.onLearned?.(known.defaults === undefined ? { learned: false, why } : { learned: true });
+    return known.defaults;
   }
 
   let told: { readonly is: Told; readonly until: number } | undefined;
   const tell = async (): Promise<Told> => {
-    if (told === undefined || now() >= told.until) told = { is: await whatEngineTells(engine), until: now() + KIND_MS };
-    return told.is;
+    if (told !== undefined && now() < told.until) return told.is;
+    const is = await whatEngineTells(engine);
+    // What it did not tell is asked again.
+    told = is.kind === undefined ? undefined : { is, until: now() + KIND_MS };
+    return is;
   };
 
   return {
@@ -106,9 +117,9 @@ export function createEngineDefaults(engine: EngineClient, options: EngineDefaul
       const { oldest, newest } = await tell();
       return newest === undefined ? undefined : { oldest: oldest ?? 0, newest };
     },
-    async of(image) {
+    async of() {
       if (known !== undefined && now() - askedAt < FRESH_MS && now() < known.until) return known.defaults;
-      underWay ??= ask(image)
+      underWay ??= ask()
         .catch(() => undefined)
         .finally(() => {
           underWay = undefined;
@@ -164,8 +175,7 @@ export async function withDefaults(
   call: EngineCall,
   { engineDefaults }: { readonly engineDefaults: EngineDefaults },
 ): Promise<EngineCall> {
-  const image = (call.body as JsonObject).Image;
-  const defaults = await engineDefaults.of(typeof image === 'string' ? image : undefined);
+  const defaults = await engineDefaults.of();
   return defaults === undefined ? call : Object.freeze({ ...call, defaults });
 }
 
@@ -174,28 +184,37 @@ function factsOf(info: unknown): string | undefined {
   return JSON.stringify(FACTS.map((name) => (info as Record<string, unknown>)[name] ?? null));
 }
 
-/** The image of the call first, then those the engine has. */
-async function imagesToTry(engine: EngineClient, image: string | undefined): Promise<readonly string[]> {
-  const list = await get(engine, '/images/json');
-  const ids = (Array.isArray(list) ? list : []).map((one: unknown) => textOf(one, 'Id')).filter((id) => id !== '');
-  return [...(image === undefined || image === '' ? [] : [image]), ...ids].slice(0, MAX_IMAGES);
+/** Images no tenant has first, and of those the oldest: a caller that makes many, or damaged ones, does not choose. */
+async function imagesToTry(engine: EngineClient, isTenants: (imageId: string) => boolean): Promise<readonly string[]> {
+  const list = await get(engine, '/images/json', MAX_LIST_BYTES);
+  const images = (Array.isArray(list) ? list : []).map((one: unknown) => {
+    const { Created: created, Labels: labels } = one as { readonly Created?: unknown; readonly Labels?: unknown };
+    const id = textOf(one, 'Id');
+    const isMade = textOf(labels, 'dockgate.tenant') !== '' || isTenants(id);
+    return { id, rank: isMade ? 1 : 0, created: typeof created === 'number' ? created : Number.POSITIVE_INFINITY };
+  });
+  return images
+    .filter(({ id }) => id !== '')
+    .sort((a, b) => a.rank - b.rank || a.created - b.created)
+    .map(({ id }) => id)
+    .slice(0, MAX_IMAGES);
 }
 
 /** Makes a container, looks at it and removes it. @returns HostConfig, or why there is none */
 async function learn(engine: EngineClient, image: string): Promise<JsonObject | string> {
   const name = `${NAME}${randomBytes(8).toString('hex')}`;
-  const asked = { Image: image, Cmd: ['true'], Labels: { 'dockgate.defaults': 'never started' }, HostConfig: {} };
-  const made = await engine.fetchJson(
-    {
-      method: 'POST',
-      target: `/containers/create?name=${name}`,
-      headers: ['Content-Type', 'application/json'],
-      body: Buffer.from(JSON.stringify(asked)),
-    },
-    { timeoutMs: TIMEOUT_MS, maxBytes: MAX_BYTES },
-  );
-  if (made.status !== 201) return `the engine made no container to look at (status ${made.status})`;
+  const asked = { Image: image, Cmd: ['true'], Labels: { [LABEL]: NEVER }, HostConfig: {} };
   try {
+    const made = await engine.fetchJson(
+      {
+        method: 'POST',
+        target: `/containers/create?name=${name}`,
+        headers: ['Content-Type', 'application/json'],
+        body: Buffer.from(JSON.stringify(asked)),
+      },
+      { timeoutMs: TIMEOUT_MS, maxBytes: MAX_BYTES },
+    );
+    if (made.status !== 201) return `the engine made no container to look at (status ${made.status})`;
     const found = await get(engine, `/containers/${name}/json`);
     const hostConfig =
       typeof found === 'object' && found !== null ? (found as Record<string, unknown>).HostConfig : null;
@@ -203,12 +222,15 @@ async function learn(engine: EngineClient, image: string): Promise<JsonObject | 
     const call = createCall({ Image: image, HostConfig: hostConfig });
     return (call.body as { HostConfig: JsonObject }).HostConfig;
   } finally {
+    // Also where the answer came late or never: the engine may have made it.
     await remove(engine, name);
   }
 }
 
 async function removeLeftBehind(engine: EngineClient, nowMs: number): Promise<void> {
-  const filters = encodeURIComponent(JSON.stringify({ name: [`^/?${NAME}[0-9a-f]{16}$`], status: ['created'] }));
+  const filters = encodeURIComponent(
+    JSON.stringify({ name: [`^/?${NAME}[0-9a-f]{16}$`], status: ['created'], label: [`${LABEL}=${NEVER}`] }),
+  );
   const list = await get(engine, `/containers/json?all=1&filters=${filters}`);
   for (const one of Array.isArray(list) ? (list as readonly Record<string, unknown>[]) : []) {
     if (Number(one.Created) < nowMs / 1000 - LEFT_BEHIND_S) await remove(engine, textOf(one, 'Id'));
@@ -227,10 +249,10 @@ export function createCall(body: Readonly<Record<string, unknown>>): EngineCall 
   return toCall(target, decodeBody(target, ['application/json'], Buffer.from(JSON.stringify(body))));
 }
 
-async function get(engine: EngineClient, target: string): Promise<unknown> {
+async function get(engine: EngineClient, target: string, maxBytes = MAX_BYTES): Promise<unknown> {
   const answer = await engine.fetchJson(
     { method: 'GET', target, headers: [], body: undefined },
-    { timeoutMs: TIMEOUT_MS, maxBytes: MAX_BYTES },
+    { timeoutMs: TIMEOUT_MS, maxBytes },
   );
   if (answer.status !== 200) return undefined;
   return JSON.parse(Buffer.from(answer.body).toString('utf8'));

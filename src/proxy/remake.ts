@@ -61,7 +61,7 @@ async function lookAt(ref: ResourceRef, engine: EngineClient, defaults: EngineDe
     const read = createCall(bodyOf(shown));
     const open = read.resources.filter((used) => used.name !== '' && isJudgedAtUse(read, used));
     const known = open.length === 0 ? read : await resolveReferences(read, open, engine);
-    const filled = await defaults.of(shown.Config?.Image);
+    const filled = await defaults.of();
     return Object.freeze({
       ...ref,
       id: shown.Id,
