@@ -207,6 +207,8 @@ const SETTING_KEYS = {
     'Outside CAs: `[{ ca, crl, map: [{ spiffe, dns, email or cn, identity }] }]`. See [certificates](certificates.md).',
   plugins: 'List of `{ use, name, tier, sha256, needs, config }`, in the order they run. See [plugins](plugins.md).',
   limits: 'Bounds; see below.',
+  audit:
+    '`{ reads }`: `written` (default), a call that only reads goes on once its row is in the kernel, and a power cut may take the last 50 ms of such rows; `durable`, once it is on disk.',
   log: '`{ level }`: `debug`, `info`, `warn` or `error`. Default `info`.',
   keySeal:
     '`{ file }`: the key that seals the private signing keys. Default: `DOCKGATE_SEAL_KEY`, or `seal.key` of the data folder.',

@@ -129,6 +129,15 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         log,
         ++generation,
       );
+    /** Loads that were replaced and still see calls, the oldest first: a stream may last for hours, and its plugins with it. */
+    const retired = new Set<PluginChain>();
+    const retire = (old: PluginChain) => {
+      retired.add(old);
+      void old.close().then(() => retired.delete(old));
+      const [oldest] = retired;
+      if (oldest !== undefined && retired.size > MAX_RETIRED) void oldest.close('now');
+    };
+    undo.push(() => Promise.all([...retired].map((old) => old.close('now'))));
     // Threads of plugins get ready while the stores are opened.
     let plugins: PluginChain = createPluginChain([], log, 0);
     const starting = chainOf(config);
@@ -150,7 +159,12 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     );
     if (stored.doubt !== undefined)
       log.warn({ reason: stored.doubt }, 'the ledger is not whole: no tenant is served before it is');
-    const recorder = await openRecorder(auditFile, { maxQueue: config.limits.auditQueue });
+    const recorder = await openRecorder(auditFile, {
+      maxQueue: config.limits.auditQueue,
+      reads: config.audit.reads,
+      onForeign: (files) =>
+        log.warn({ files }, 'rows of reads that another audit log lacks were moved aside: they belong to that log'),
+    });
     undo.push(() => recorder.close());
     const reserve = createReserve(join(config.data, 'reserve'));
     undo.push(() => reserve.close());
@@ -515,7 +529,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         live.review();
         plugins = chain;
         policies = compiled;
-        await old.close();
+        retire(old);
       },
       async close() {
         stopping.abort();
@@ -535,6 +549,9 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     throw error;
   }
 }
+
+/** Loads of plugins kept for the streams they see; beyond, the streams of the oldest end. */
+const MAX_RETIRED = 3;
 
 /** Under this name the secret is kept that marks ids of builds with: with another one, history and cache mounts begin anew. */
 const BUILDKIT_SECRET = 'buildkit.secret';

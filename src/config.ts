@@ -148,6 +148,7 @@ const readSections = (value: unknown, options: ParseOptions, faults: Fault[]): C
   );
   const limits = section('limits', schema.limitsSection, {}, 'default');
   const log = section('log', schema.logSection, {}, 'default');
+  const audit = section('audit', schema.auditSection, {}, 'default');
   const apiVersions = section('apiVersions', schema.apiVersionsSection, {}, 'default');
   const tenants = section('tenants', schema.tenantsSection, {}, 'default');
   const issuer = section('issuer', schema.issuerSection, 'dockgate');
@@ -159,7 +160,7 @@ const readSections = (value: unknown, options: ParseOptions, faults: Fault[]): C
   );
   const hostNames = section('hostNames', schema.hostNamesSection, [], 'default');
   const keySeal = section('keySeal', schema.keySealSection, undefined);
-  if (!engine || !limits || !log || !apiVersions || !tenants) return undefined;
+  if (!engine || !limits || !log || !audit || !apiVersions || !tenants) return undefined;
   if (!issuer || !audience || !hostNames) return undefined;
   return {
     engine: engine.address,
@@ -170,6 +171,7 @@ const readSections = (value: unknown, options: ParseOptions, faults: Fault[]): C
     plugins,
     limits,
     log,
+    audit,
     ...(keySeal ? { keySeal: { file: files.existing(keySeal.file, ['keySeal', 'file']) } } : {}),
     issuer,
     audience,

@@ -77,6 +77,7 @@ export const ERROR_CODES = {
   // send
   'engine-busy': { status: 503, title: 'There is no free connection to the engine' },
   'engine-unreachable': { status: 502, title: 'The engine cannot be reached' },
+  'response-withheld': { status: 502, title: 'A plugin could not judge the answer' },
   'engine-answer-malformed': { status: 502, title: 'The engine gave an answer that cannot be read' },
   'engine-timeout': { status: 504, title: 'The engine did not answer in time' },
   // connect: the local process in front of a client

@@ -6,6 +6,7 @@ import type { Duplex } from 'node:stream';
 import { getRequestListener } from '@hono/node-server';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import { type Context, Hono } from 'hono';
+import type { StreamWatch } from './admission/streams.ts';
 import { classify, upgradesOn } from './engine/classify.ts';
 import { maskText } from './engine/mask.ts';
 import { renderBody } from './engine/render-body.ts';
@@ -22,6 +23,7 @@ import { MarkedCaller } from './gateway/marked-caller.ts';
 import type { GatewayParts } from './gateway/parts.ts';
 import { redactingCaller } from './gateway/redacting-caller.ts';
 import { respondVersion } from './gateway/respond.ts';
+import { shownCaller, watchedUpload } from './gateway/shown-caller.ts';
 import { refusingCaller } from './gateway/tenancy/refusing-caller.ts';
 import { respondToTenant } from './gateway/tenancy/respond.ts';
 import type { TenantCall } from './gateway/tenancy/tenant-call.ts';
@@ -32,7 +34,7 @@ import { socketCaller } from './proxy/caller-socket.ts';
 import { webCaller } from './proxy/caller-web.ts';
 import type { Ending } from './proxy/ending.ts';
 import { forwardedRequestHeaders } from './proxy/headers.ts';
-import { spliceHijack } from './proxy/hijack.ts';
+import { type HijackWatch, spliceHijack } from './proxy/hijack.ts';
 import type { CallerEnd, EngineRequest, Outcome } from './proxy/types.ts';
 
 /** What node-server puts into the context; absent when the app is called through `fetch` alone. */
@@ -130,13 +132,13 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
       durationUs: trace.durationUs(),
     });
 
-  /** Steps 2 to 7: the judged call, its intent on disk. */
+  /** Steps 2 to 7: the judged call, its intent recorded. */
   async function admit(trace: Trace): Promise<Judged> {
     if (stopping) throw new GatewayError('shutting-down', 'the gateway is stopping, try again in a moment');
     const judged = await judge(trace, parts);
     // A body may take its time: what ended meanwhile must not be sent on.
     parts.authenticator.recheck(judged.principal);
-    await parts.recorder.record(trace.event('intent', 'allow'));
+    await parts.recorder.record(trace.event('intent', 'allow'), onlyReads(judged) ? 'by-kernel' : 'on-disk');
     return judged;
   }
 
@@ -144,11 +146,10 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
    * The outcome of a call whose intent is on disk. It is queued, not awaited: a lost one is closed at the next start.
    * A call that we ended says why, in the place of who went away.
    */
-  const complete = (trace: Trace, outcome: Outcome, call: LiveCall) => {
-    const code = outcome.end === 'complete' ? undefined : call.endedBy;
-    parts.recorder.append(
-      trace.event('complete', 'allow', code === undefined ? outcome : { ...outcome, code, end: code }),
-    );
+  const complete = (trace: Trace, outcome: Outcome, call: LiveCall, cut?: GatewayError) => {
+    const code = cut?.code ?? (outcome.end === 'complete' ? undefined : call.endedBy);
+    const told = code === undefined ? outcome : { ...outcome, code, end: code, message: cut?.message };
+    parts.recorder.append(trace.event('complete', 'allow', told));
     finish(trace, 'allow', outcome.status);
   };
 
@@ -172,7 +173,7 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
     request: EngineRequest,
     caller: CallerEnd,
     running: LiveCall,
-    check: () => void,
+    settle: Settle,
   ): Promise<void> {
     try {
       const { outcome, changes } = await respondToTenant(call, request, caller, tenantCall, parts, {
@@ -182,8 +183,7 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
           : { onHead: (status: number) => parts.recorder.append(trace.event('stream-open', 'allow', { status })) }),
       });
       trace.ledger = changes;
-      check();
-      complete(trace, outcome, running);
+      complete(trace, outcome, running, await settle());
     } catch (failed) {
       trace.ledger ??= tenantCall.withdraw();
       throw failed;
@@ -207,22 +207,27 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
         const request = engineRequestOf(judged, trace, running);
         const end = new MarkedCaller(caller, trace, parts.apiVersions.maxMinor);
         const hide = trace.decision?.obligations.redact;
-        const redacting = hide === undefined ? undefined : redactingCaller(end, call.operation, hide);
-        const check = () => redacting?.check();
+        const { responses, watch } = trace;
+        const shown =
+          responses === undefined && watch === undefined ? undefined : shownCaller(end, call, responses, watch);
+        const redacting = hide === undefined ? undefined : redactingCaller(shown ?? end, call.operation, hide);
+        const settle = () => {
+          redacting?.check();
+          return shown?.settle();
+        };
         const warning = leftOutWarning(call.leftOut);
-        const whole = redacting ?? end;
+        const whole = redacting ?? shown ?? end;
         const marked = warning === undefined ? whole : warningCaller(whole, call.operation.id, warning);
         const long = call.operation.stream !== 'none';
         if (long) live.hold(running, judged.principal);
         if (trace.tenantCall !== undefined) {
           const refusing = refusingCaller(marked, call, trace.tenantCall);
-          await respondTenant(trace, trace.tenantCall, judged, request, refusing, running, check);
+          await respondTenant(trace, trace.tenantCall, judged, request, refusing, running, settle);
           return;
         }
         if (call.action === 'system.version') {
           const outcome = await respondVersion(request, marked, trace.engine, parts.apiVersions);
-          check();
-          complete(trace, outcome, running);
+          complete(trace, outcome, running, await settle());
           return;
         }
         const outcome = await trace.engine.forward(request, marked, {
@@ -231,8 +236,8 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
             ? { onHead: (status: number) => parts.recorder.append(trace.event('stream-open', 'allow', { status })) }
             : {}),
         });
-        check();
-        complete(trace, outcome, running);
+        const settled = settle();
+        complete(trace, outcome, running, settled === undefined ? undefined : await settled);
       } catch (failed) {
         engineFailed(trace, caller, failed, running);
       }
@@ -245,6 +250,18 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
       live.leave(running);
     }
   }
+
+  /** Watches a hijacked stream; `cut` tells what ended it. */
+  const watchHijack = (watch: StreamWatch | undefined) => {
+    const told: { cut?: GatewayError } = {};
+    if (watch === undefined) return { told, watch: undefined };
+    const see: HijackWatch['see'] = (direction, bytes) =>
+      watch.see(direction, bytes).catch((error: unknown) => {
+        told.cut ??= asGatewayError(error);
+        throw error;
+      });
+    return { told, watch: { watches: (direction: 'in' | 'out') => watch.watches(direction), see } };
+  };
 
   async function handleUpgrade(arrival: Arrival, socket: Duplex, after: AfterUpgrade): Promise<void> {
     const running = enter();
@@ -287,11 +304,12 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
         if (early !== undefined && early.length > 0) socket.unshift(early);
         parts.meter.streamOpened();
         try {
+          const { told, watch } = watchHijack(trace.watch);
           const moved =
             mediation === undefined
-              ? await spliceHijack(socket, answer.socket, { signal: running.signal })
+              ? await spliceHijack(socket, answer.socket, { signal: running.signal, watch })
               : await mediation.run(socket, answer.socket, running.signal);
-          complete(trace, { status: 101, ...moved }, running);
+          complete(trace, { status: 101, ...moved }, running, told.cut);
         } finally {
           parts.meter.streamClosed();
         }
@@ -489,8 +507,19 @@ const NO_BODY: Arrival['body'] = {
   },
 };
 
+/** It changes nothing and is over soon: its row need not be on disk before the engine sees it. */
+const onlyReads = ({ call: { operation } }: Judged): boolean =>
+  operation.class === 'read' && operation.stream === 'none';
+
+/** Ends the caller's side of an answer: what plugins look at is sent now. @throws {GatewayError} when nothing was sent */
+type Settle = () => Promise<GatewayError | undefined> | undefined;
+
 /** Step 8's request: everything in it comes from the judged value, but for the headers on the allow list. */
-function engineRequestOf({ call, build }: Judged, { arrival, seen, tenantCall }: Trace, ending: Ending): EngineRequest {
+function engineRequestOf(
+  { call, build }: Judged,
+  { arrival, seen, tenantCall, watch }: Trace,
+  ending: Ending,
+): EngineRequest {
   const headers = forwardedRequestHeaders(arrival.rawHeaders, call);
   const method = call.operation.method;
   const target = build !== undefined ? buildTarget(call) : seen === undefined ? renderTarget(call) : seen.render(call);
@@ -499,7 +528,8 @@ function engineRequestOf({ call, build }: Judged, { arrival, seen, tenantCall }:
     if (!arrival.body.present) return { method, target, headers, body: undefined, lane };
     headers.push('Content-Type', 'application/x-tar');
     const upload = tenantCall?.archive?.body() ?? arrival.body.stream();
-    const stream = build === undefined ? upload : judgedBuild(call, upload, { ...build, ending });
+    const judged = build === undefined ? upload : judgedBuild(call, upload, { ...build, ending });
+    const stream = watch?.watches('in') === true ? watchedUpload(judged, watch) : judged;
     return { method, target, headers, body: tenantCall === undefined ? stream : noticed(stream, tenantCall), lane };
   }
   const body = renderBody(call);

@@ -11,7 +11,13 @@ import { runtime } from './runtime/runtime.ts';
 import { VERSION } from './version.ts';
 
 /** What a running gateway is built on: a reload tells that it changed, a start takes it over. */
-const FIXED_SETTINGS = ['engine', 'engineTls', 'issuer', 'audience'] as const satisfies readonly (keyof Config)[];
+const FIXED_SETTINGS = [
+  'engine',
+  'engineTls',
+  'audit',
+  'issuer',
+  'audience',
+] as const satisfies readonly (keyof Config)[];
 
 /** A gateway that listens, until it is told to stop. */
 export interface RunningGateway {

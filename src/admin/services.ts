@@ -101,7 +101,7 @@ export interface PluginInfo {
     readonly faults: number;
     readonly p50Us: number | undefined;
     readonly p99Us: number | undefined;
-    readonly breaker: 'closed' | 'open';
+    readonly breaker: 'closed' | 'some' | 'open';
   };
 }
 

@@ -4,13 +4,15 @@
 import type { EngineCall, Json } from '../engine/types.ts';
 import { GatewayError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import { annotate, askHook, failed, holderOf, Inputs, matches, oneLine } from './asking.ts';
 import { applyChanges } from './changes.ts';
 import { grantsNeeded } from './hosts/describe.ts';
 import { GuardedHost, type PluginFigures } from './hosts/guarded.ts';
-import { type Hook, type HookAnswer, HookFault, type PluginHost, type Tier } from './hosts/host.ts';
+import type { Hook, HookAnswer, PluginHost, Tier } from './hosts/host.ts';
 import type { Change, PluginMeta, Verdict } from './plugin.ts';
-import { isLike } from './reading.ts';
-import { type AdmissionContext, requestJson } from './request.ts';
+import type { AdmissionContext } from './request.ts';
+import { type ResponseJudge, Responses } from './responses.ts';
+import { openStream, type StreamWatch } from './streams.ts';
 
 /** All hooks of one call together may take this long, in ms. */
 const CALL_BUDGET_MS = 1000;
@@ -70,8 +72,18 @@ export interface PluginChain {
   ): Promise<Mutated>;
   /** Asks plugins about the call that will be sent. @throws {GatewayError} `plugin-denied`, `plugin-failed` */
   validate(call: EngineCall, context: AdmissionContext): Promise<Remarks>;
-  /** Ends the plugins in good order. Never throws. */
-  close(): Promise<void>;
+  /** What shows plugins the answer to a call; undefined where none of them wants to see it. */
+  responses(call: EngineCall, context: AdmissionContext): ResponseJudge | undefined;
+  /**
+   * Tells plugins that a long call opens, and gives what watches it, if any of them does.
+   *
+   * @throws {GatewayError} `plugin-denied`, `plugin-failed`
+   */
+  stream(call: EngineCall, context: AdmissionContext): Promise<StreamWatch | undefined>;
+  /** A call begins that these plugins see to its end. @returns what ends it, to be called once */
+  enter(): () => void;
+  /** Ends the plugins in good order, once the calls they see are over, or `now`. Never throws. */
+  close(when?: 'now'): Promise<void>;
 }
 
 /** True when an action is named by a pattern: exact, `container.*` or `*`. */
@@ -86,18 +98,33 @@ const NO_PLUGINS: readonly GuardedHost[] = [];
 interface Wanted {
   readonly mutators: readonly GuardedHost[];
   readonly validators: readonly GuardedHost[];
+  readonly responders: readonly GuardedHost[];
+  readonly streamers: readonly GuardedHost[];
 }
-const NOTHING_WANTED: Wanted = { mutators: NO_PLUGINS, validators: NO_PLUGINS };
+const NOTHING_WANTED: Wanted = {
+  mutators: NO_PLUGINS,
+  validators: NO_PLUGINS,
+  responders: NO_PLUGINS,
+  streamers: NO_PLUGINS,
+};
 
 /** Joins loaded plugins into a chain, in configured order. */
 export function createPluginChain(hosts: readonly PluginHost[], log: Logger, generation = 1): PluginChain {
   const guarded = hosts.map(
     (host) =>
-      new GuardedHost(host, ({ name }) =>
-        log.error({ plugin: name }, 'a plugin was ended again and again: its calls are denied for a while'),
+      new GuardedHost(host, ({ name }, holder) =>
+        log.error(
+          { plugin: name, ...(holder === undefined ? {} : { holder }) },
+          holder === undefined
+            ? 'a plugin was ended again and again: its calls are denied for a while'
+            : "one caller's calls ended a plugin again and again: this caller's calls are denied for a while",
+        ),
       ),
   );
   const wantedByAction = new Map<string, Wanted>();
+  let inside = 0;
+  let onEmpty: (() => void) | undefined;
+  let closing: Promise<unknown> | undefined;
 
   const wanted = (action: string): Wanted => {
     let found = wantedByAction.get(action);
@@ -106,7 +133,15 @@ export function createPluginChain(hosts: readonly PluginHost[], log: Logger, gen
         host.description.match.actions.some((a) => matchesAction(a, action)),
       );
       const having = (hook: Hook) => matching.filter(({ host }) => host.description.hooks.includes(hook));
-      found = matching.length === 0 ? NOTHING_WANTED : { mutators: having('mutate'), validators: having('validate') };
+      found =
+        matching.length === 0
+          ? NOTHING_WANTED
+          : {
+              mutators: having('mutate'),
+              validators: having('validate'),
+              responders: having('onResponse'),
+              streamers: having('onStream'),
+            };
       wantedByAction.set(action, found);
     }
     return found;
@@ -127,20 +162,23 @@ export function createPluginChain(hosts: readonly PluginHost[], log: Logger, gen
         figures,
       })),
     concerns(action) {
-      const { mutators, validators } = wanted(action);
-      return mutators.length > 0 || validators.length > 0;
+      return wanted(action) !== NOTHING_WANTED;
     },
     looksUp(action) {
       return wanted(action).validators.some(({ host }) => host.description.match.objects === true);
     },
     async mutate(call, context, reread) {
-      const mutators = wanted(call.action).mutators.filter((one) => matches(one, call));
+      const { mutators } = wanted(call.action);
       if (mutators.length === 0) return { call, changes: [], ...NONE };
       const round = new MutatingRound(call, context, reread);
       let changedAt = -1;
+      // What a plugin matches is asked of the call as it stands when its turn comes: one before it may have put another image in.
       for (const [index, one] of mutators.entries()) if (await round.ask(one)) changedAt = index;
-      // A later plugin's change is shown once more to those that asked; then the request must rest.
-      const again = mutators.filter(({ host }, index) => host.description.reinvoke && index < changedAt);
+      // A later plugin's change is shown once more to those that asked; then the request must rest. One whose resources a later
+      // change brought in was not asked at all, and is.
+      const again = mutators.filter(
+        (one, index) => (index < changedAt && one.host.description.reinvoke) || !round.hasAsked(one),
+      );
       let isMoving = false;
       for (const one of again) isMoving = (await round.ask(one)) || isMoving;
       if (isMoving) {
@@ -164,7 +202,10 @@ export function createPluginChain(hosts: readonly PluginHost[], log: Logger, gen
       const answers = await Promise.all(
         validators.map(async (one) => ({
           one,
-          answer: await askHook(one, 'validate', inputs.of(one)).catch((error: unknown) => error),
+          answer: await inputs
+            .of(one)
+            .then((input) => askHook(one, 'validate', input, holderOf(context)))
+            .catch((error: unknown) => error),
         })),
       );
       for (const { one, answer } of answers) {
@@ -184,32 +225,37 @@ export function createPluginChain(hosts: readonly PluginHost[], log: Logger, gen
       }
       return { annotations, warnings };
     },
-    async close() {
-      await Promise.all(hosts.map((host) => host.close().catch(() => undefined)));
+    responses(call, context) {
+      const { responders } = wanted(call.action);
+      if (responders.length === 0) return undefined;
+      const matching = responders.filter((one) => matches(one, call));
+      return matching.length === 0 ? undefined : new Responses(matching, call, context);
+    },
+    async stream(call, context) {
+      const { streamers } = wanted(call.action);
+      if (streamers.length === 0) return undefined;
+      return openStream(
+        streamers.filter((one) => matches(one, call)),
+        call,
+        context,
+      );
+    },
+    enter() {
+      inside++;
+      return () => {
+        if (--inside === 0) onEmpty?.();
+      };
+    },
+    async close(when) {
+      if (when === 'now') onEmpty?.();
+      else if (inside > 0)
+        await new Promise<void>((resolve) => {
+          onEmpty = resolve;
+        });
+      closing ??= Promise.all(hosts.map((host) => host.close().catch(() => undefined)));
+      await closing;
     },
   };
-}
-
-/** The requests of one call, each made once. */
-class Inputs {
-  readonly #call: EngineCall;
-  readonly #context: AdmissionContext;
-  #open: string | undefined;
-  #masked: string | undefined;
-
-  constructor(call: EngineCall, context: AdmissionContext) {
-    this.#call = call;
-    this.#context = context;
-  }
-
-  of({ host }: GuardedHost): string {
-    if (host.description.needs.bodies === true) {
-      this.#open ??= requestJson(this.#call, this.#context, true);
-      return this.#open;
-    }
-    this.#masked ??= requestJson(this.#call, this.#context, false);
-    return this.#masked;
-  }
 }
 
 /** The call as the mutators leave it, one after the other. */
@@ -218,6 +264,7 @@ class MutatingRound {
   readonly #reread: (call: EngineCall, changed: Admissible) => EngineCall;
   readonly #changes: PluginChange[] = [];
   readonly #annotations: Record<string, string> = {};
+  readonly #asked = new Set<GuardedHost>();
   readonly #endMs = performance.now() + CALL_BUDGET_MS;
   #call: EngineCall;
   #inputs: Inputs;
@@ -233,12 +280,23 @@ class MutatingRound {
     this.#inputs = new Inputs(call, context);
   }
 
-  /** @returns whether the plugin changed anything */
+  hasAsked(one: GuardedHost): boolean {
+    return this.#asked.has(one);
+  }
+
+  /** @returns whether the plugin changed anything; one that does not match the call as it stands is not asked */
   async ask(one: GuardedHost): Promise<boolean> {
     const { host } = one;
+    if (!matches(one, this.#call)) return false;
+    this.#asked.add(one);
     if (performance.now() > this.#endMs)
       throw failed(host, `the plugins of this call took more than ${CALL_BUDGET_MS} ms`);
-    const { value: changes, annotations } = await askHook(one, 'mutate', this.#inputs.of(one));
+    const { value: changes, annotations } = await askHook(
+      one,
+      'mutate',
+      await this.#inputs.of(one),
+      holderOf(this.#context),
+    );
     annotate(this.#annotations, host.name, annotations);
     if (changes === undefined || changes === null) return false;
     if (!Array.isArray(changes)) throw failed(host, 'mutate did not return a list of changes');
@@ -262,43 +320,6 @@ class MutatingRound {
     return { call: this.#call, changes: this.#changes, annotations: this.#annotations, warnings: [] };
   }
 }
-
-/** Longest request a plugin is shown, in characters of JSON: a larger one would cost it the time and memory it is ended for. */
-const MAX_INPUT = 256 * 1024;
-
-async function askHook(one: GuardedHost, hook: Hook, input: string): Promise<HookAnswer> {
-  if (input.length > MAX_INPUT && one.host.tier === 'sandboxed') {
-    throw failed(
-      one.host,
-      `the request has ${input.length} characters, and a sandboxed plugin judges at most ${MAX_INPUT}`,
-    );
-  }
-  try {
-    return await one.ask(hook, input);
-  } catch (cause) {
-    // What a plugin throws may hold what it was shown: the log has it, the caller has not.
-    const why = cause instanceof HookFault && !cause.isQuoted ? cause.message : `its ${hook} hook threw an error`;
-    throw failed(one.host, why, cause);
-  }
-}
-
-const failed = (host: PluginHost, why: string, cause?: unknown): GatewayError =>
-  new GatewayError('plugin-failed', `plugin ${host.name} failed, so the call is denied: ${why}`, { cause });
-
-function annotate(into: Record<string, string>, plugin: string, left: Readonly<Record<string, string>>): void {
-  for (const [key, value] of Object.entries(left)) into[`${plugin}/${key}`] = value;
-}
-
-function matches({ host }: GuardedHost, call: EngineCall): boolean {
-  const { class: classes, resources } = host.description.match;
-  if (classes !== undefined && !classes.includes(call.operation.class)) return false;
-  return (
-    resources === undefined ||
-    call.resources.some(({ kind, name }) => resources.some((pattern) => isLike(pattern, `${kind}/${name}`)))
-  );
-}
-
-const oneLine = (text: string): string => text.replace(/\p{Cc}+/gu, ' ').slice(0, 1000);
 
 function isVerdict(value: unknown): value is Verdict {
   if (typeof value !== 'object' || value === null) return false;

@@ -17,7 +17,7 @@ export interface ExampleResult {
 export function exampleRequest(example: PluginExample, bodies: boolean): AdmissionRequest {
   const operation = OPERATIONS.find((one) => one.action === example.action);
   if (operation === undefined) throw new Error(`there is no action ${example.action}`);
-  const { id, action, class: class_, risk, stream } = operation;
+  const { id, action, class: class_, risk, stream, method, path } = operation;
   const body = bodies ? example.body : masked(example.body);
   return {
     auditId: '00000000-0000-7000-8000-000000000000',
@@ -25,7 +25,7 @@ export function exampleRequest(example: PluginExample, bodies: boolean): Admissi
     dryRun: true,
     apiVersion: '1.47',
     principal: { subject: 'example', issuer: 'example', groups: [], claims: {}, ...example.principal },
-    operation: { id, action, class: class_, risk, stream },
+    operation: { id, action, class: class_, risk, stream, method, path: `/v1.47${path}` },
     resources: example.resources ?? [],
     path: {},
     query: example.query ?? {},

@@ -12,7 +12,7 @@ import { Capabilities, type EngineRead } from './hosts/capabilities.ts';
 import { HOOK_TIMES, type HookTimes, type PluginHost, type Tier } from './hosts/host.ts';
 import { openNative } from './hosts/native.ts';
 import type { SandboxedUse } from './hosts/pool.ts';
-import type { PluginUse } from './hosts/use.ts';
+import { LogAllowance, type PluginUse } from './hosts/use.ts';
 import { SHIPPED_TRUSTED } from './shipped.ts';
 
 export interface PluginSetting {
@@ -24,7 +24,7 @@ export interface PluginSetting {
   readonly tier?: Tier;
   /** Hexadecimal SHA-256 the module must have. */
   readonly sha256?: string;
-  /** What is granted: `bodies`, `responses`, `env:NAME`, `net:HOST`, `engine:ACTION`; for `process` also `read:`, `write:`, `run:`. */
+  /** What is granted: `bodies`, `responses`, `streams`, `env:NAME`, `net:HOST`, `engine:ACTION`; for `process` also `read:`, `write:`, `run:`. */
   readonly needs?: readonly string[];
   readonly config?: unknown;
 }
@@ -118,6 +118,7 @@ async function findUse(setting: PluginSetting, options: LoadOptions): Promise<Fo
     grants,
     capabilities: new Capabilities(grants, options.engineRead ?? NO_ENGINE),
     log: options.log,
+    logAllowance: new LogAllowance(),
     times: options.times ?? HOOK_TIMES,
     isOurs: isShipped,
   };

@@ -22,6 +22,8 @@ export interface PluginNeeds {
   readonly bodies?: boolean;
   /** Answers of the engine, for `onResponse`. */
   readonly responses?: boolean;
+  /** What flows on long calls, for `onStream`. */
+  readonly streams?: boolean;
   /** Environment variables of the gateway, by name, readable at `context.env`. */
   readonly env?: readonly string[];
   /** Hosts, `host` or `host:port`, that `context.fetch` may reach by HTTPS. */
@@ -66,6 +68,9 @@ export interface AdmissionRequest {
     readonly class: OperationClass;
     readonly risk: readonly string[];
     readonly stream: StreamKind;
+    readonly method: string;
+    /** As the engine is asked, without the query: `/v1.43/containers/web/json`. */
+    readonly path: string;
   };
   /** Objects the call names. In `mutate` as the caller named them, in `validate` with id and labels where policy looked them up. */
   readonly resources: readonly {
@@ -88,14 +93,38 @@ export interface AdmissionRequest {
   readonly source: { readonly address: string };
 }
 
-/** An answer of the engine, or one element of a list or event stream. Shown only with `needs.responses`. */
-export interface AdmissionResponse {
-  readonly auditId: string;
-  readonly operation: AdmissionRequest['operation'];
-  readonly principal: AdmissionRequest['principal'];
+/**
+ * An answer of the engine, or one element of a list, or one line of a stream of JSON: as the caller would get it, after the
+ * gateway's own redaction. Shown only with `needs.responses`, and with `***` in the place of values of variables without `needs.bodies`.
+ */
+export interface AdmissionResponse extends Omit<AdmissionRequest, 'body'> {
+  /** Below 400: refusals of the engine are not shown. */
   readonly status: number;
   readonly body: Json;
 }
+
+/** What `onStream` is told of a long call: that it opens, each piece of it where it is watched, and that it ended. */
+export interface StreamPart extends Omit<AdmissionRequest, 'body'> {
+  readonly phase: 'open' | 'data' | 'end';
+  /** Of `data`: `in` comes from the caller, `out` from the engine. */
+  readonly direction?: 'in' | 'out';
+  /** Of `data`: at most 32 KiB as UTF-8; bytes that are none read as U+FFFD. */
+  readonly text?: string;
+  /** Bytes so far, those of this piece included. */
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  /** What the hook gave as `state` the last time. */
+  readonly state?: Json;
+}
+
+/**
+ * `pass`: at the opening, the stream is not looked at; later, the piece goes on. `watch`, at the opening alone: pieces of these
+ * directions wait for `onStream`. `end`: the call ends before the piece goes on. `state` is JSON of at most 4 KiB.
+ */
+export type StreamVerdict =
+  | { readonly kind: 'pass'; readonly state?: Json }
+  | { readonly kind: 'watch'; readonly direction: 'in' | 'out' | 'both'; readonly state?: Json }
+  | { readonly kind: 'end'; readonly code: string; readonly message: string };
 
 /** No opinion; a denial with a kebab-case code and one line; or a warning for the audit and a response header. */
 export type Verdict =
@@ -165,6 +194,9 @@ export interface PluginExample {
   readonly expect: 'pass' | 'warn' | { readonly deny: string };
   /** The body after `mutate`; not looked at when left out. */
   readonly changedBody?: Json;
+  /** An answer of the engine, for `onResponse`, and what becomes of it. */
+  readonly response?: Json;
+  readonly changedResponse?: Json;
   /** Settings for this case; those of the use when left out. Only `plugin test` runs cases with settings of their own. */
   readonly config?: Json;
 }
@@ -210,8 +242,14 @@ export interface Plugin<C = unknown> {
   readonly reinvoke?: boolean;
   /** Passes or denies what policy allowed and what will be sent. */
   validate?(request: AdmissionRequest, context: PluginContext<C>): Verdict | Promise<Verdict>;
-  /** Changes below `/body` of a JSON answer of at most 4 MiB. */
+  /**
+   * Takes parts out of a JSON answer: `remove`, or `replace` by a part of what stood there. A text becomes pieces of itself in their
+   * order with `***` or `<redacted>` between them; null, an empty text, list or object, 0 and false stand for anything. Everything
+   * else, and a hook that fails, withholds the whole answer. Lists and streams of JSON are shown one element at a time.
+   */
   onResponse?(response: AdmissionResponse, context: PluginContext<C>): readonly Change[] | Promise<readonly Change[]>;
+  /** Lets a long call (logs, events, attach, exec, build) pass, watches it, or ends it. Never edits. A hook that fails ends it. */
+  onStream?(part: StreamPart, context: PluginContext<C>): StreamVerdict | Promise<StreamVerdict>;
   /** Paired with `setup`: run when the instance ends in good order. */
   teardown?(): void | Promise<void>;
   readonly examples?: readonly PluginExample[];

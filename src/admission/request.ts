@@ -1,4 +1,6 @@
 // What a plugin is shown of a call, as the JSON that goes to wherever it runs.
+import { isExactNumber } from '../engine/exact-json.ts';
+import { renderTarget } from '../engine/render-target.ts';
 import type { EngineCall, Json } from '../engine/types.ts';
 import type { Principal } from '../policy/types.ts';
 import type { AdmissionRequest, Change } from './plugin.ts';
@@ -31,16 +33,26 @@ const SECRETS = new Set([
   'SigningCAKey',
 ]);
 
+/** A field whose value is a secret as a whole. */
+export const isHiddenField = (field: string): boolean => SECRETS.has(field);
+
+/** An element of a list: `NAME=value` of a variable keeps its name, and so does what an engine's plugin has for one. */
+export function maskedItem(item: Json, field: string): Json {
+  if (!ASSIGNMENTS.has(field)) return item;
+  if (typeof item === 'string') return item.includes('=') ? `${item.slice(0, item.indexOf('='))}=${MASK}` : item;
+  return typeof item === 'object' && item !== null && !Array.isArray(item) && 'Value' in item
+    ? { ...item, Value: MASK }
+    : item;
+}
+
 /** The body without values of variables and secrets, for plugins that did not ask for them. */
 export function masked(value: Json | undefined, field = ''): Json | undefined {
   if (SECRETS.has(field) && value !== null && value !== undefined) return MASK;
   if (Array.isArray(value)) {
     if (!ASSIGNMENTS.has(field)) return value.map((one) => masked(one as Json) as Json);
-    return value.map((one) =>
-      typeof one === 'string' && one.includes('=') ? `${one.slice(0, one.indexOf('='))}=${MASK}` : (one as Json),
-    );
+    return value.map((one) => maskedItem(one as Json, field));
   }
-  if (typeof value !== 'object' || value === null) return value;
+  if (typeof value !== 'object' || value === null || isExactNumber(value)) return value;
   const copy: Record<string, Json | undefined> = Object.create(null) as Record<string, Json | undefined>;
   for (const [key, member] of Object.entries(value)) copy[key] = masked(member as Json | undefined, key);
   return copy;
@@ -90,17 +102,21 @@ export const principalOf = ({
   claims,
 });
 
-export const operationOf = (call: Pick<EngineCall, 'operation' | 'action'>): AdmissionRequest['operation'] => ({
+export const operationOf = (
+  call: Pick<EngineCall, 'operation' | 'action' | 'apiVersion' | 'path'>,
+): AdmissionRequest['operation'] => ({
   id: call.operation.id,
   action: call.action,
   class: call.operation.class,
   risk: call.operation.risk,
   stream: call.operation.stream,
+  method: call.operation.method,
+  path: renderTarget({ operation: call.operation, apiVersion: call.apiVersion, path: call.path, query: {} }),
 });
 
-/** @param bodies values of variables and secrets are shown */
-export function requestJson(call: EngineCall, context: AdmissionContext, bodies: boolean): string {
-  const request: AdmissionRequest = {
+/** All that is shown of a call but its body. */
+export function headOf(call: EngineCall, context: AdmissionContext, bodies: boolean): Omit<AdmissionRequest, 'body'> {
+  return {
     auditId: context.auditId,
     at: new Date(context.at).toISOString(),
     dryRun: context.dryRun === true,
@@ -120,8 +136,20 @@ export function requestJson(call: EngineCall, context: AdmissionContext, bodies:
     })),
     path: call.path,
     query: bodies ? call.query : maskedQuery(call.query),
-    ...(call.body === undefined ? {} : { body: (bodies ? call.body : masked(call.body)) as Json }),
     source: { address: context.source },
   };
-  return toJson(request);
+}
+
+/** @param bodies values of variables and secrets are shown */
+export function requestJson(call: EngineCall, context: AdmissionContext, bodies: boolean): string {
+  const { body } = call;
+  return toJson({
+    ...headOf(call, context, bodies),
+    ...(body === undefined ? {} : { body: (bodies ? body : masked(body)) as Json }),
+  });
+}
+
+/** The same with a body that was written already. */
+export function requestJsonWith(call: EngineCall, context: AdmissionContext, bodies: boolean, body: string): string {
+  return `${toJson(headOf(call, context, bodies)).slice(0, -1)},"body":${body}}`;
 }

@@ -101,9 +101,15 @@ export interface AuditRow extends AuditEvent {
   readonly hash: string;
 }
 
+/**
+ * When a call may go on: once its event is on disk (a power cut loses it no more), or, for one that only reads, once the kernel has it
+ * (a kill of the process loses it no more; it is on disk within 50 ms, beyond which it is waited for).
+ */
+export type Kept = 'on-disk' | 'by-kernel';
+
 export interface Recorder {
-  /** Resolves once the event is on disk (group commit). Rejects with GatewayError `audit-unwritable`. */
-  record(event: AuditEvent): Promise<void>;
+  /** Resolves once the event is kept; by default once it is on disk (group commit). Rejects with GatewayError `audit-unwritable`. */
+  record(event: AuditEvent, kept?: Kept): Promise<void>;
   /**
    * Queues the event behind earlier ones; written with the next group, within some ten milliseconds. Never throws;
    * failures surface in `healthy`.

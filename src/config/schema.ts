@@ -120,8 +120,9 @@ export const pluginsSection = z.array(
       .optional(),
     needs: z
       .array(
-        text('a grant').regex(/^(bodies|responses|(env|net|engine|read|write|run):\S+)$/, {
-          error: 'must be bodies, responses, env:NAME, net:HOST, engine:ACTION, read:PATH, write:PATH or run:COMMAND',
+        text('a grant').regex(/^(bodies|responses|streams|(env|net|engine|read|write|run):\S+)$/, {
+          error:
+            'must be bodies, responses, streams, env:NAME, net:HOST, engine:ACTION, read:PATH, write:PATH or run:COMMAND',
         }),
         { error: wrong('a list of grants such as [bodies, net:registry.example]') },
       )
@@ -220,6 +221,16 @@ export const logSection = strict({
     .default('info'),
 });
 
+/** When a call that only reads may go on: with its row `written` (a power cut may take the last 50 ms of them), or `durable`. */
+export const AUDIT_READS = ['written', 'durable'] as const;
+export const auditSection = strict({
+  reads: z
+    .enum(AUDIT_READS, {
+      error: (issue) => `must be one of ${AUDIT_READS.join(', ')}, not ${named(issue.input)}`,
+    })
+    .default('written'),
+});
+
 const claim = (what: string) =>
   text(what)
     .max(255, { error: 'must be at most 255 characters' })
@@ -276,6 +287,7 @@ export const KEYS = [
   'plugins',
   'limits',
   'log',
+  'audit',
   'keySeal',
   'issuer',
   'audience',

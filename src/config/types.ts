@@ -47,7 +47,7 @@ export interface PluginSetting {
   readonly tier?: 'sandboxed' | 'process' | 'trusted';
   /** SHA-256 the module must have, hexadecimal. */
   readonly sha256?: string;
-  /** What it is granted: bodies, responses, env:NAME, net:HOST, engine:ACTION; for process also read:, write:, run:. */
+  /** What it is granted: bodies, responses, streams, env:NAME, net:HOST, engine:ACTION; for process also read:, write:, run:. */
   readonly needs?: readonly string[];
   /** Handed to the plugin's own schema. */
   readonly config: unknown;
@@ -108,6 +108,8 @@ export interface Config {
   readonly plugins: readonly PluginSetting[];
   readonly limits: Limits;
   readonly log: { readonly level: LogLevel };
+  /** `reads`: whether the row of a call that only reads is on disk before the call goes on (`durable`), or within 50 ms (`written`). */
+  readonly audit: { readonly reads: 'written' | 'durable' };
   /** File with the key that seals the private signing keys, absolute. Without it: the environment, or the data folder. */
   readonly keySeal?: { readonly file: string };
   /** `iss` of the tokens this gateway issues. */

@@ -90,7 +90,7 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
   const isWatched = plugins.concerns(call.action);
   const admission = { auditId: trace.auditId, principal, source: arrival.source, at: trace.atMs };
   if (isWatched) {
-    trace.pluginGeneration = plugins.generation;
+    trace.enterPlugins(plugins);
     const mutated = await plugins.mutate(call, admission, rebuild);
     call = mutated.call;
     trace.call = call;
@@ -117,6 +117,10 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
     const { annotations, warnings } = await plugins.validate(call, admission);
     trace.annotations = { ...trace.annotations, ...annotations };
     trace.warnings = warnings;
+    trace.responses = plugins.responses(call, admission);
+    if (call.operation.stream !== 'none') trace.watch = await plugins.stream(call, admission);
+    // A stream may last for hours: it keeps no plugins that see nothing of it.
+    if (trace.responses === undefined && trace.watch === undefined) trace.leavePlugins();
   }
   if (trace.tenantCall !== undefined) {
     const leases = [principal.leaseMs, trace.decision?.obligations.leaseMs].filter((ms) => ms !== undefined);
@@ -325,7 +329,7 @@ async function resolve(
 ): Promise<EngineCall> {
   const own = trace.tenantCall === undefined ? call : await trace.tenantCall.resolve(trace.tenantCall.filled(call));
   const known = await lookUp(own, policies, { engine: trace.engine, engineDefaults: parts.engineDefaults });
-  if (!parts.plugins().looksUp(known.action)) return known;
+  if (trace.plugins?.looksUp(known.action) !== true) return known;
   const open = known.resources.filter((ref) => ref.labels === undefined && isJudgedAtUse(known, ref));
   return open.length === 0 ? known : resolveReferences(known, open, trace.engine);
 }

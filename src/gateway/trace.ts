@@ -1,7 +1,9 @@
 // What is known of one call while it goes through the steps, and the audit events made from it.
 // Redaction happens here, once, before anything is handed to the recorder.
-import type { PluginChange } from '../admission/chain.ts';
+import type { PluginChain, PluginChange } from '../admission/chain.ts';
 import { maskedChange } from '../admission/request.ts';
+import type { ResponseJudge } from '../admission/responses.ts';
+import type { StreamWatch } from '../admission/streams.ts';
 import type { AuditDecision, AuditEvent, AuditResource, AuditStage } from '../audit/event.ts';
 import type { EngineCall, ResourceRef, Target } from '../engine/types.ts';
 import { GatewayError } from '../errors.ts';
@@ -43,6 +45,12 @@ export class Trace {
   changes: readonly PluginChange[] = [];
   annotations: Readonly<Record<string, string>> = {};
   warnings: readonly string[] = [];
+  /** What shows plugins the answer, and what watches the stream; undefined where no plugin wants to. */
+  responses: ResponseJudge | undefined;
+  watch: StreamWatch | undefined;
+  /** The plugins that see the call; undefined where none does. */
+  plugins: PluginChain | undefined;
+  #leavePlugins: (() => void) | undefined;
   /** A token beside the channel's own identity that was not for this gateway: it went no further. */
   foreignToken: ForeignToken | undefined;
   /** Set for principals that have a tenant. */
@@ -67,8 +75,23 @@ export class Trace {
     this.#place = place;
   }
 
+  /** From here on the call is seen by plugins of this load, which stay until it is over, also when others are loaded. */
+  enterPlugins(plugins: PluginChain): void {
+    this.plugins = plugins;
+    this.pluginGeneration = plugins.generation;
+    this.#leavePlugins = plugins.enter();
+  }
+
+  /** No plugin sees more of the call. */
+  leavePlugins(): void {
+    this.#leavePlugins?.();
+    this.#leavePlugins = undefined;
+  }
+
   /** The call is over. */
   end(): void {
+    if (this.watch === undefined) this.leavePlugins();
+    else void this.watch.end().then(() => this.leavePlugins());
     this.tenantCall?.release();
     this.#place?.release();
   }
@@ -170,6 +193,13 @@ export class Trace {
     if (outcome.build !== undefined) detail.build = outcome.build;
     if (outcome.end !== undefined && outcome.end !== 'complete') detail.end = outcome.end;
     const { call, target } = this;
+    if (this.responses !== undefined || this.watch !== undefined) {
+      // Places and not values: what was taken out is in no log either.
+      const taken = this.responses?.changes ?? [];
+      if (taken.length > 0) detail.answerChanges = taken;
+      const told = { ...this.responses?.annotations, ...this.watch?.annotations };
+      if (Object.keys(told).length > 0) detail.annotations = told;
+    }
     if (isFirstRow) {
       // Whose word it is that the caller is this principal; of a refused one what its issuer said, for operators alone.
       const origin = this.principal?.origin ?? outcome.origin;
@@ -197,7 +227,8 @@ export class Trace {
       if (this.pluginGeneration !== undefined) detail.pluginGeneration = this.pluginGeneration;
       if (this.changes.length > 0)
         detail.changes = this.changes.map((one) => ({ ...one, changes: one.changes.map(maskedChange) }));
-      if (Object.keys(this.annotations).length > 0) detail.annotations = this.annotations;
+      if (Object.keys(this.annotations).length > 0)
+        detail.annotations = { ...this.annotations, ...(detail.annotations as object | undefined) };
       if (this.warnings.length > 0) detail.warnings = this.warnings;
     }
     return Object.keys(detail).length === 0 ? undefined : detail;

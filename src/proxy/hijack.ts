@@ -7,6 +7,13 @@ import type { Outcome } from './types.ts';
 /** TCP keep-alive on streams that may idle for hours, in ms. */
 const KEEP_ALIVE_MS = 60_000;
 
+/** Looks at bytes before they go on. */
+export interface HijackWatch {
+  watches(direction: 'in' | 'out'): boolean;
+  /** Rejects to end both sides. */
+  see(direction: 'in' | 'out', bytes: Buffer): Promise<void>;
+}
+
 /**
  * Splices until both directions have ended or one side broke.
  *
@@ -15,7 +22,7 @@ const KEEP_ALIVE_MS = 60_000;
 export function spliceHijack(
   caller: Duplex,
   engine: Duplex,
-  { signal }: { signal?: AbortSignal } = {},
+  { signal, watch }: { signal?: AbortSignal; watch?: HijackWatch | undefined } = {},
 ): Promise<Pick<Outcome, 'bytesIn' | 'bytesOut' | 'end'>> {
   return new Promise((resolve) => {
     let bytesIn = 0;
@@ -39,30 +46,58 @@ export function spliceHijack(
     };
     let callerEnded = false;
     let engineEnded = false;
+    let engineDone = false;
     const finish = () => {
       if (!callerEnded || !engineEnded) return;
       settle('complete');
     };
 
-    caller.on('data', (chunk: Buffer) => {
-      bytesIn += chunk.length;
-      if (engine.write(chunk)) return;
-      caller.pause();
-      engine.once('drain', () => caller.resume());
-    });
-    engine.on('data', (chunk: Buffer) => {
-      bytesOut += chunk.length;
-      if (!caller.write(chunk)) {
-        engine.pause();
-        caller.once('drain', () => engine.resume());
-      }
-    });
-    caller.on('end', () => {
-      callerEnded = true;
-      engine.end();
-      finish();
-    });
-    engine.on('end', () => {
+    /** What one side said goes to the other, in order. With a watch, nothing more is read until it has been looked at. */
+    const carry = (direction: 'in' | 'out', from: Duplex, to: Duplex) => {
+      const isWatched = watch?.watches(direction) === true;
+      let pending: Promise<void> | undefined;
+      const pass = (chunk: Buffer) => {
+        if (to.write(chunk)) return true;
+        from.pause();
+        to.once('drain', () => from.resume());
+        return false;
+      };
+      from.on('data', (chunk: Buffer) => {
+        if (direction === 'in') bytesIn += chunk.length;
+        else bytesOut += chunk.length;
+        if (!isWatched) {
+          pass(chunk);
+          return;
+        }
+        from.pause();
+        // A stream that is paused may hand over what it read before: each waits for the one in front.
+        const mine = (pending ?? Promise.resolve())
+          .then(() => watch.see(direction, chunk))
+          .then(
+            () => {
+              if (pending === mine) pending = undefined;
+              if (pass(chunk) && pending === undefined) from.resume();
+            },
+            () => onAbort(),
+          );
+        pending = mine;
+      });
+      /** The end of a side comes behind what it said. */
+      return (then: () => void) => {
+        if (pending === undefined) then();
+        else void pending.then(then);
+      };
+    };
+    const afterIn = carry('in', caller, engine);
+    const afterOut = carry('out', engine, caller);
+    caller.on('end', () =>
+      afterIn(() => {
+        callerEnded = true;
+        engine.end();
+        finish();
+      }),
+    );
+    const onEngineEnd = () => {
       engineEnded = true;
       caller.end();
       // The engine has said all: what the caller may still send has no reader.
@@ -70,6 +105,11 @@ export function spliceHijack(
         engine.end();
         settle('complete');
       } else finish();
+    };
+    engine.on('end', () => {
+      // Its connection may close before what it said was looked at.
+      engineDone = true;
+      afterOut(onEngineEnd);
     });
     caller.on('error', () => caller.destroy());
     engine.on('error', () => engine.destroy());
@@ -80,7 +120,7 @@ export function spliceHijack(
       }
     });
     engine.on('close', () => {
-      if (!engineEnded) {
+      if (!engineDone) {
         // Broken, not ended: the caller must see that too.
         caller.destroy();
         settle('engine-gone');

@@ -30,6 +30,8 @@ const DATABASES = ['audit.db', 'ledger.db', 'state.db'] as const;
 const MAX_FILE = 1024 * 1024;
 /** Of the running process alone; and the key that seals the signing keys, which is kept apart from them. */
 const TRANSIENT = /^(?:.*\.db(?:-wal|-shm|-journal)?|lock\..*|.*\.sock|reserve.*|seal\.key|\..*)$/;
+/** Rows that a gateway which was killed left beside audit.db; a running one has them in audit.db when a backup begins. */
+const READS_LEFT = /^audit\.db-reads[01]$/;
 /** Pages copied in one turn of the event loop: other calls go on between. */
 const PAGES = 256;
 
@@ -58,7 +60,7 @@ export async function beginBackup(
   dataDir: string,
   into: string,
   made: { readonly nowMs: number; readonly version: string },
-  atRest: <T>(work: () => T) => Promise<T> = async (work) => work(),
+  atRest?: <T>(work: () => T) => Promise<T>,
 ): Promise<BegunBackup> {
   if (existsSync(into)) throw new GatewayError('conflict', `${into} is there already: name a folder that is not`);
   const part = `${into}.part`;
@@ -79,13 +81,17 @@ export async function beginBackup(
         open.push({ name, sqlite: new Database(join(dataDir, name), { readonly: true }) });
     }
     // From here on each connection sees its database as it is in this very turn of the event loop.
-    await atRest(() => {
+    const look = () => {
       for (const { sqlite } of open) {
         sqlite.exec('BEGIN');
         sqlite.prepare('SELECT count(*) FROM sqlite_master').get();
       }
-    });
-    for (const name of keyFiles(dataDir)) copyFileSync(join(dataDir, name), join(part, name));
+    };
+    if (atRest === undefined) look();
+    else await atRest(look);
+    const isRunning = atRest !== undefined;
+    for (const name of keyFiles(dataDir).filter((file) => !isRunning || !READS_LEFT.test(file)))
+      copyFileSync(join(dataDir, name), join(part, name));
   } catch (error) {
     giveUp(error);
   }

@@ -1,13 +1,15 @@
 // Group commit in front of the audit's writer: what is recorded while one group is being written forms the next one.
-// No timer, no fixed delay. A call is told of success only when its row is on disk.
+// No timer, no fixed delay. A call is told of success when its row is on disk; one that only reads may be told once its row is in
+// the read journal, from where it gets to the disk within milliseconds.
 import { randomUUID } from 'node:crypto';
-import type { AuditEvent, Recorder } from '../audit/event.ts';
+import type { AuditEvent, Kept, Recorder } from '../audit/event.ts';
 import { GatewayError } from '../errors.ts';
 import { AuditLog } from './audit-log.ts';
 import { encodeEvent } from './audit-row.ts';
 import { type Answer, AuditThread, auditThreadFor, MAX_TEXT_BYTES } from './audit-thread.ts';
 import { openDatabase } from './database.ts';
 import { encodeLedger } from './ledger-table.ts';
+import { type JournalFile, leftBehind, ReadJournal } from './read-journal.ts';
 
 export interface RecorderOptions {
   /** Calls that may wait for their row. Beyond, calls are refused. Default 10 000; outcomes may fill as much again. */
@@ -19,6 +21,10 @@ export interface RecorderOptions {
   readonly thread?: 'worker' | 'inline';
   /** Told how many calls of an earlier process were closed as unknown. */
   readonly onOrphans?: (count: number) => void;
+  /** `durable`: every row is on disk before its call goes on, those of calls that only read too. Default `written`. */
+  readonly reads?: 'written' | 'durable';
+  /** Told of files with rows that belong to another log, and where they are now. */
+  readonly onForeign?: (files: readonly string[]) => void;
 }
 
 const DEFAULT_MAX_QUEUE = 10_000;
@@ -31,7 +37,12 @@ const MAX_GROUP = 512;
  */
 const LAZY_MS = 10;
 /** So many of them leave at once. */
-const LAZY_ROWS = 128;
+const LAZY_ROWS = 384;
+/**
+ * What a power cut may take of reads, in ms: while the oldest row of the read journal is not on disk for longer than this, further
+ * reads wait for the disk like all other calls.
+ */
+const MAX_LAG_MS = 50;
 /** Outcomes that could not be written are tried again after this long, in ms, if no call comes earlier. */
 const RETRY_MS = 1000;
 /** A disk that has not answered for this long counts as one that does not: whoever waits is refused. */
@@ -43,6 +54,8 @@ interface Waiting {
   /** Both undefined for rows nobody waits for. */
   readonly resolve?: () => void;
   readonly reject?: (error: GatewayError) => void;
+  /** Acknowledged already: where it is until it is on disk. */
+  readonly kept?: { readonly file: JournalFile; readonly since: number };
 }
 
 /** The event's line, and behind it what changes in the ledger with it. */
@@ -65,7 +78,7 @@ interface Writer {
  * @throws {GatewayError} `store-corrupt`, `store-newer`, `audit-unwritable`
  */
 export async function openRecorder(file: string, options: RecorderOptions = {}): Promise<Recorder> {
-  openDatabase(file, 'audit').sqlite.close();
+  const logId = openLog(file);
   const isInline = options.thread === 'inline';
   let ready: Writer | undefined = isInline ? undefined : await auditThreadFor(file);
   const open = (): Writer => {
@@ -73,8 +86,14 @@ export async function openRecorder(file: string, options: RecorderOptions = {}):
     ready = undefined;
     return writer;
   };
-  const recorder = new GroupRecorder(open, options.maxQueue ?? DEFAULT_MAX_QUEUE);
+  const journal = options.reads === 'durable' ? undefined : new ReadJournal(file, logId);
+  const recorder = new GroupRecorder(open, options.maxQueue ?? DEFAULT_MAX_QUEUE, journal);
   try {
+    const left = readLeftBehind(file, logId);
+    // Before anybody reads the log, and before calls without an outcome are looked for: they may be among these.
+    await recorder.takeOver(left.lines);
+    left.taken();
+    if (left.foreign.length > 0) options.onForeign?.(left.foreign);
     const count = await recorder.closeOrphans(Date.now() * 1000);
     options.onOrphans?.(count);
   } catch (error) {
@@ -82,6 +101,30 @@ export async function openRecorder(file: string, options: RecorderOptions = {}):
     throw error;
   }
   return recorder;
+}
+
+/** Migrates the log and gives it its id where it has none. @returns the id */
+function openLog(file: string): string {
+  const { sqlite } = openDatabase(file, 'audit');
+  try {
+    sqlite.prepare("INSERT OR IGNORE INTO audit_meta (key, value) VALUES ('log-id', ?)").run(randomUUID());
+    return sqlite.prepare("SELECT value FROM audit_meta WHERE key = 'log-id'").pluck().get() as string;
+  } finally {
+    sqlite.close();
+  }
+}
+
+function readLeftBehind(file: string, logId: string) {
+  try {
+    return leftBehind(file, logId);
+  } catch (cause) {
+    throw new GatewayError(
+      'audit-unwritable',
+      `the rows that a killed gateway left in ${file}-reads0 and ${file}-reads1 cannot be read (${messageOf(cause)}): ` +
+        'mend the disk, or move these files to another place, which loses the last reads of that gateway',
+      { cause },
+    );
+  }
 }
 
 class GroupRecorder implements Recorder {
@@ -99,7 +142,7 @@ class GroupRecorder implements Recorder {
   #healthy = true;
   #closing: Promise<void> | undefined;
   /** Called once nothing is left to write, or nothing more can be written. */
-  #onSettled: (() => void)[] = [];
+  #onSettled: { readonly through: number; readonly resolve: () => void }[] = [];
   /** Called as soon as no group is with the writer. */
   #resting: (() => void)[] = [];
   #writer: Writer | undefined;
@@ -109,10 +152,18 @@ class GroupRecorder implements Recorder {
   #lost = 0;
   #retry: NodeJS.Timeout | undefined;
   readonly #look: NodeJS.Timeout;
+  readonly #journal: ReadJournal | undefined;
+  /** Since when the oldest row of the journal waits: in the queue, and with the writer. */
+  #keptSince: number | undefined;
+  #keptInGroup: number | undefined;
+  /** Rows ever queued, and those of them that need not be waited for any more. */
+  #queued = 0;
+  #settledRows = 0;
 
-  constructor(open: () => Writer, maxQueue: number) {
+  constructor(open: () => Writer, maxQueue: number, journal: ReadJournal | undefined) {
     this.#open = open;
     this.#maxQueue = maxQueue;
+    this.#journal = journal;
     this.#look = setInterval(() => this.#refuseIfStuck(), LOOK_MS);
     this.#look.unref();
   }
@@ -121,7 +172,7 @@ class GroupRecorder implements Recorder {
     return this.#healthy;
   }
 
-  record(event: AuditEvent): Promise<void> {
+  record(event: AuditEvent, kept: Kept = 'on-disk'): Promise<void> {
     if (this.#closing !== undefined) return Promise.reject(unwritable('it is closed'));
     if (this.#queue.length >= this.#maxQueue) return Promise.reject(unwritable('too many rows wait to be written'));
     let line: string;
@@ -130,11 +181,31 @@ class GroupRecorder implements Recorder {
     } catch (error) {
       return Promise.reject(unwritable(messageOf(error), error));
     }
+    if (kept === 'by-kernel' && this.#keep(line, event)) return KEPT;
     return new Promise((resolve, reject) => {
-      this.#queue.push({ line, resolve, reject });
+      this.#push({ line, resolve, reject });
       this.#urgent = true;
       this.#schedule();
     });
+  }
+
+  /** @returns false where the row has to be on disk first */
+  #keep(line: string, { ledger }: AuditEvent): boolean {
+    if (this.#journal === undefined || !this.#healthy || this.#again || (ledger?.length ?? 0) > 0) return false;
+    const now = performance.now();
+    const oldest = this.#keptInGroup ?? this.#keptSince;
+    if (oldest !== undefined && now - oldest > MAX_LAG_MS) return false;
+    const file = this.#journal.keep(line);
+    if (file === undefined) return false;
+    this.#keptSince ??= now;
+    this.#push({ line, kept: { file, since: now } });
+    this.#scheduleLazily();
+    return true;
+  }
+
+  #push(waiting: Waiting): void {
+    this.#queue.push(waiting);
+    this.#queued++;
   }
 
   append(event: AuditEvent): void {
@@ -151,12 +222,14 @@ class GroupRecorder implements Recorder {
       this.#lost++;
       return;
     }
-    this.#queue.push({ line });
+    this.#push({ line });
     this.#scheduleLazily();
   }
 
-  atRest<T>(work: () => T): Promise<T> {
-    return new Promise((resolve, reject) => {
+  async atRest<T>(work: () => T): Promise<T> {
+    // What was acknowledged so far is in the log then.
+    if (this.#keptSince !== undefined) await this.settle();
+    return await new Promise((resolve, reject) => {
       const run = (): void => {
         try {
           resolve(work());
@@ -171,10 +244,31 @@ class GroupRecorder implements Recorder {
 
   async settle(): Promise<void> {
     if (this.#queue.length === 0 && this.#group === undefined) return;
+    const through = this.#queued;
     await new Promise<void>((resolve) => {
-      this.#onSettled.push(resolve);
+      this.#onSettled.push({ through, resolve });
       this.#schedule();
     });
+  }
+
+  /** Writes rows an earlier process left in its journal; those that are stored already are left out. */
+  async takeOver(lines: readonly string[]): Promise<void> {
+    let text = '';
+    const write = (): Promise<void> =>
+      new Promise((resolve, reject) => {
+        this.#writerNow().write(text, true, ({ failure }) => {
+          if (failure === undefined) resolve();
+          else reject(unwritable(failure));
+        });
+      });
+    for (const line of lines) {
+      if (text !== '' && (text.length + line.length + 1) * 3 > MAX_TEXT_BYTES) {
+        await write();
+        text = '';
+      }
+      text = text === '' ? line : `${text}\n${line}`;
+    }
+    if (text !== '') await write();
   }
 
   closeOrphans(at: number): Promise<number> {
@@ -197,7 +291,8 @@ class GroupRecorder implements Recorder {
     clearTimeout(this.#lazy);
     clearTimeout(this.#retry);
     await this.#writer?.close();
-    const lost = this.#queue.length;
+    this.#journal?.close();
+    const lost = this.#queue.filter(({ kept }) => kept === undefined).length;
     for (const { reject } of this.#queue.splice(0)) reject?.(unwritable('the gateway is stopping'));
     if (lost > 0) throw unwritable(`${lost} rows were still to be written when it was closed`);
   }
@@ -229,8 +324,9 @@ class GroupRecorder implements Recorder {
     }, LAZY_MS);
   }
 
-  #settled(): void {
-    for (const resolve of this.#onSettled.splice(0)) resolve();
+  /** @param through rows up to this one are written, or given up */
+  #settled(through: number): void {
+    while ((this.#onSettled[0]?.through ?? Number.POSITIVE_INFINITY) <= through) this.#onSettled.shift()?.resolve();
   }
 
   #writerNow(): Writer {
@@ -252,6 +348,9 @@ class GroupRecorder implements Recorder {
     this.#queue = count === this.#queue.length ? [] : this.#queue.slice(count);
     this.#urgent = this.#queue.some(isAwaited);
     this.#group = group;
+    this.#keptInGroup = this.#keptSince;
+    this.#keptSince = this.#queue.find(({ kept }) => kept !== undefined)?.kept?.since;
+    this.#journal?.turn();
     this.#isAlone = count <= 2;
     this.#writingSince = performance.now();
     const answered = ({ failure, died }: Answer): void => {
@@ -270,9 +369,14 @@ class GroupRecorder implements Recorder {
   #written(group: readonly Waiting[]): void {
     this.#healthy = true;
     this.#again = false;
+    this.#settledRows += group.length;
+    this.#keptInGroup = undefined;
+    for (const { kept } of group) if (kept !== undefined) this.#journal?.stored(kept.file);
+    this.#journal?.written();
     if (this.#lost > 0) this.#tellLost();
     // Scheduled before the callers of this group go on: a call on its own never waits for what they do next.
-    if (this.#queue.length === 0) this.#settled();
+    this.#settled(this.#settledRows);
+    if (this.#queue.length === 0) this.#settled(this.#queued);
     else if (this.#urgent || this.#onSettled.length > 0) this.#schedule();
     else this.#scheduleLazily();
     for (const { resolve } of group) resolve?.();
@@ -286,7 +390,10 @@ class GroupRecorder implements Recorder {
     // Outcomes wait for better times, in front of what came later.
     const kept = group.filter((w) => w.reject === undefined);
     if (kept.length > 0) this.#queue = [...kept, ...this.#queue];
-    this.#settled();
+    this.#settledRows += group.length - kept.length;
+    this.#keptSince = this.#keptInGroup ?? this.#keptSince;
+    this.#keptInGroup = undefined;
+    this.#settled(this.#queued);
     if (this.#closing !== undefined) return;
     if (this.#queue.some(isAwaited)) this.#schedule();
     else if (this.#queue.length > 0 && this.#retry === undefined) {
@@ -302,7 +409,7 @@ class GroupRecorder implements Recorder {
   #tellLost(): void {
     const rows = this.#lost;
     this.#lost = 0;
-    this.#queue.push({
+    this.#push({
       line: encodeEvent({
         at: Date.now() * 1000,
         stage: 'gateway',
@@ -322,10 +429,13 @@ class GroupRecorder implements Recorder {
     const error = unwritable('the disk does not answer');
     for (const { reject } of this.#group) reject?.(error);
     for (const { reject } of this.#queue) reject?.(error);
-    this.#queue = this.#queue.filter((w) => w.reject === undefined);
+    const left = this.#queue.filter((w) => w.reject === undefined);
+    this.#settledRows += this.#queue.length - left.length;
+    this.#queue = left;
   }
 }
 
+const KEPT = Promise.resolve();
 const isAwaited = (waiting: Waiting): boolean => waiting.reject !== undefined;
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -97,6 +97,39 @@ describe('the plugin chain', () => {
     );
   });
 
+  it('a mutator that names resources is asked about the call as those before and behind it left it', async () => {
+    const named = (image: string) => ({
+      ...call({ Image: image }),
+      resources: [{ kind: 'image', name: image, at: 'Image', role: 'uses' }] as EngineCall['resources'],
+    });
+    const asked: string[] = [];
+    const scoped = (name: string, pattern: string, to: string) =>
+      directHost({
+        meta: { name, version: '1.0.0', apiVersion: 1, description: '' },
+        match: { actions: ['container.create'], resources: [`image/${pattern}`] },
+        mutate: ({ body }: { body: { Image: string } }) => {
+          asked.push(`${name} ${body.Image}`);
+          return body.Image === to ? [] : [{ op: 'replace', path: '/body/Image', value: to }];
+        },
+      });
+    const reread = (_call: EngineCall, { body }: { body: unknown }) => named((body as { Image: string }).Image);
+    for (const [plugins, expected] of [
+      [
+        [scoped('first', 'a', 'b'), scoped('second', 'b', 'c')],
+        ['first a', 'second b'],
+      ],
+      [
+        [scoped('late', 'b', 'c'), scoped('first', 'a', 'b')],
+        ['first a', 'late b'],
+      ],
+      [[scoped('first', 'a', 'b'), scoped('other', 'a', 'x')], ['first a']],
+    ] as const) {
+      asked.length = 0;
+      await createPluginChain(plugins, silentLogger).mutate(named('a'), context, reread);
+      assert.deepEqual(asked, expected);
+    }
+  });
+
   it('a change that cannot be read again ends the call with the reader’s reason', async () => {
     await assert.rejects(
       admit([plugin('wide', { mutate: () => [{ op: 'add', path: '/body/Privileged', value: true }] })], {}, () => {

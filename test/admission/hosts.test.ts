@@ -4,7 +4,6 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { GuardedHost } from '../../src/admission/hosts/guarded.ts';
 import { type Hook, type HookAnswer, HookFault, type PluginHost, type Tier } from '../../src/admission/hosts/host.ts';
 import { type LoadOptions, loadPlugins, type PluginSetting } from '../../src/admission/load.ts';
 import { GatewayError } from '../../src/errors.ts';
@@ -326,25 +325,5 @@ describe('loading plugins', () => {
       { log: logger as never },
     );
     assert.deepEqual(log, ['up', 'down']);
-  });
-});
-
-describe('the breaker', () => {
-  it('opens after three kills within a minute and denies at once', async () => {
-    let asked = 0;
-    const broken: string[] = [];
-    const host = {
-      name: 'bad',
-      ask: () => {
-        asked++;
-        return Promise.reject(new HookFault('it was ended', true));
-      },
-    } as unknown as PluginHost;
-    const guarded = new GuardedHost(host, ({ name }) => broken.push(name));
-    for (let i = 0; i < 5; i++) await assert.rejects(guarded.ask('validate', '{}'));
-    assert.equal(asked, 3);
-    assert.deepEqual(broken, ['bad']);
-    assert.equal(guarded.figures.breaker, 'open');
-    await assert.rejects(guarded.ask('validate', '{}'), /ended 3 times within a minute/);
   });
 });

@@ -42,6 +42,7 @@ test('only engine is required; everything else has a default', () => {
       auditQueue: 10000,
     },
     log: { level: 'info' },
+    audit: { reads: 'written' },
     issuer: 'dockgate',
     audience: 'dockgate',
     issuers: [],
@@ -400,6 +401,12 @@ const FAULTS: [name: string, source: string, at: string, message: RegExp][] = [
   ['a limit in parts', `${ENGINE}limits: { connections: 1.5 }`, '2:24 limits.connections', /not the number 1.5/],
   ['a misspelt limit', `${ENGINE}limits: { bodyBites: 4 }`, '2:11 limits.bodyBites', /did you mean bodyBytes\?/],
   ['limits as number', `${ENGINE}limits: 5`, '2:9 limits', /must be a map of limits, not the number 5/],
+  [
+    'another word for when reads are kept',
+    `${ENGINE}audit: { reads: synced }`,
+    '2:17 audit.reads',
+    /must be one of written, durable/,
+  ],
   ['a misspelt level', `${ENGINE}log: { level: wran }`, '2:15 log.level', /did you mean warn\?/],
   [
     'a level that is none',

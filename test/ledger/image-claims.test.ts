@@ -1,12 +1,15 @@
 // Whose an image is when several tenants have it by different references. The engine is a stand-in: each case is one image of its.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { removable } from '../../src/gateway/tenancy/images.ts';
-import { learnPull } from '../../src/gateway/tenancy/learn.ts';
+import { givesOthersName, isTakenByCalls, removable } from '../../src/gateway/tenancy/images.ts';
+import { learnImages, learnPull } from '../../src/gateway/tenancy/learn.ts';
+import { reconcile } from '../../src/gateway/tenancy/reconcile.ts';
 import { type TenancyState, TenantCall } from '../../src/gateway/tenancy/tenant-call.ts';
 import type { LedgerEntry } from '../../src/ledger/entry.ts';
 import { Holds } from '../../src/ledger/holds.ts';
+import { AUDIT_LABEL, OWNER_LABEL, TENANT_LABEL } from '../../src/ledger/labels.ts';
 import { Ledger } from '../../src/ledger/ledger.ts';
+import { isWithheld } from '../../src/ledger/withheld.ts';
 import { entry, idOf } from './entries.ts';
 
 const ID = `sha256:${idOf('a')}`;
@@ -88,7 +91,7 @@ describe('a pull that gives an image of others', () => {
   const pull = async (pending: LedgerEntry, entries: readonly LedgerEntry[]): Promise<Ledger> => {
     const call = callOf(stateOf([...entries, pending], image));
     call.pending = [pending];
-    for (const change of await learnPull(pending.id, call)) call.ledger.apply(change);
+    for (const change of await learnPull(pending.id, call, new Set())) call.ledger.apply(change);
     return call.ledger;
   };
 
@@ -111,5 +114,83 @@ describe('a pull that gives an image of others', () => {
     const ledger = await pull(live, [entry('blue', 'image', TAG, parent)]);
     assert.equal(ledger.owned('red', 'image', MINE), undefined);
     assert.ok(ledger.owned('red', 'image', before));
+  });
+});
+
+describe('a name a call was to give', () => {
+  const built = entry('red', 'image', TAG, { state: 'pending' });
+  const marked = { [AUDIT_LABEL]: built.auditId };
+  const byBuildKit = { [TENANT_LABEL]: 'red', [OWNER_LABEL]: 'red-user' };
+  const settled = async (pending: LedgerEntry, image: Image, before: readonly LedgerEntry[] = []): Promise<Ledger> => {
+    const state = stateOf([...before, pending], image);
+    const { fetchJson } = state.engine;
+    const engine = {
+      fetchJson: async (asked: { readonly target: string }) =>
+        /^\/(images\/json|networks|containers)/.test(asked.target)
+          ? { status: 200, body: Buffer.from('[]') }
+          : fetchJson(asked as never),
+    };
+    const changed = { ...state, engine, building: new Map(), builders: new Map() } as unknown as TenancyState;
+    await reconcile(changed, (changes) => {
+      for (const change of changes) changed.ledger.apply(change);
+    });
+    return changed.ledger;
+  };
+  const ended = async (pending: LedgerEntry, image: Image): Promise<Ledger> => {
+    const call = callOf(stateOf([pending], image));
+    call.pending = [pending];
+    for (const change of await learnImages(undefined, call, 'build.run')) call.ledger.apply(change);
+    return call.ledger;
+  };
+
+  it('is the tenant’s with the mark of its call, as the image the call was about, and as BuildKit marks it', async () => {
+    for (const after of [settled, ended]) {
+      for (const labels of [marked, byBuildKit])
+        assert.ok((await after(built, { tags: [TAG], labels })).owned('red', 'image', TAG));
+      assert.ok((await after({ ...built, ...parent }, { tags: [TAG] })).owned('red', 'image', TAG));
+    }
+  });
+  it('is not when the call failed and an operator made an image of that name meanwhile', async () => {
+    for (const labels of [{}, { [AUDIT_LABEL]: 'another' }, { ...byBuildKit, [TENANT_LABEL]: 'blue' }]) {
+      const ledger = await ended(built, { tags: [TAG], labels });
+      assert.deepEqual(ledger.holders('image', TAG), []);
+    }
+  });
+  it('is withheld from all where nobody saw the end and nothing proves whose it is', async () => {
+    for (const pending of [built, { ...built, isPulled: true }, { ...built, parent: `sha256:${idOf('b')}` }]) {
+      const ledger = await settled(pending, { tags: [TAG] });
+      assert.equal(ledger.owned('red', 'image', TAG), undefined);
+      assert.ok(ledger.holders('image', TAG).every(isWithheld) && ledger.holders('image', TAG).length === 1);
+    }
+  });
+  it('stays as it was where it was the tenant’s already, or a pull found what was there before', async () => {
+    const live = entry('red', 'image', TAG, parent);
+    const ledger = await settled(built, { tags: [TAG] }, [live]);
+    assert.deepEqual(ledger.holders('image', TAG), [live]);
+    const pulled = await settled({ ...built, ...parent, isPulled: true }, { tags: [TAG] });
+    assert.deepEqual(pulled.holders('image', TAG), []);
+  });
+});
+
+describe('a pull, and names others began to make while its registry was asked', () => {
+  const making = entry('blue', 'image', TAG, { state: 'pending' });
+  it('does not go on over such a name, nor over one of its repository', () => {
+    const ledger = new Ledger([making]);
+    assert.equal(givesOthersName(TAG, 'red', ledger), true);
+    assert.equal(givesOthersName('r.test/app', 'red', ledger), true);
+  });
+  it('goes on over its own, over what others pulled, and beside other repositories', () => {
+    assert.equal(givesOthersName(TAG, 'blue', new Ledger([making])), false);
+    assert.equal(givesOthersName('r.test/ap', 'red', new Ledger([making])), false);
+    assert.equal(givesOthersName('r.test/app', 'red', new Ledger([{ ...making, isPulled: true }])), false);
+  });
+  it('of a whole repository keeps others from making its names until it is over', () => {
+    const state = stateOf([], {});
+    const release = state.holds.hold('repository', 'r.test/app', 'red');
+    assert.equal(isTakenByCalls('r.test/app:9', { state, tenant: 'blue' }), true);
+    assert.equal(isTakenByCalls('r.test/app:9', { state, tenant: 'red' }), false);
+    assert.equal(isTakenByCalls('r.test/app2:9', { state, tenant: 'blue' }), false);
+    release();
+    assert.equal(isTakenByCalls('r.test/app:9', { state, tenant: 'blue' }), false);
   });
 });

@@ -151,4 +151,64 @@ describe('images of one name in several tenants', { skip }, () => {
     assert.doesNotMatch(text, /errorDetail/);
     assert.doesNotMatch(text, /secret/);
   });
+
+  it('a pull of a whole repository moves no name that is everybody’s, or that another made, and claims what it brought', async () => {
+    const pullAll = (api: Api, who: string, name: string): Promise<Answer> =>
+      api('POST', `/images/create?fromImage=${encodeURIComponent(name)}`, { headers: auth(who) });
+    const all = `${repo}/all`;
+    const { Id } = await must<{ Id: string }>(two.engine, 'GET', `/images/${IMAGE}/json`);
+    for (const tag of ['1', '2', '3']) {
+      await must(two.engine, 'POST', `/images/${Id}/tag?repo=${all}&tag=${tag}`);
+      const { text } = await two.engine('POST', `/images/${all}/push?tag=${tag}`, { headers: auth('root') });
+      assert.doesNotMatch(text, /errorDetail/);
+      if (tag !== '1') await must(two.engine, 'DELETE', `/images/${all}:${tag}`);
+    }
+    const everybodys = await pullAll(two.bob, 'bob', all);
+    assert.equal(everybodys.status, 409, everybodys.text);
+    assert.match(everybodys.text, /everybody's here .*one by one/);
+    await must(two.engine, 'DELETE', `/images/${all}:1`);
+
+    await must(two.alice, 'POST', `/images/${Id}/tag?repo=${all}&tag=1`);
+    const made = await pullAll(two.bob, 'bob', all);
+    assert.equal(made.status, 409, made.text);
+    await must(two.alice, 'DELETE', `/images/${all}:1`);
+
+    const pulled = await pullAll(two.bob, 'bob', all);
+    assert.equal(pulled.status, 200, pulled.text);
+    assert.doesNotMatch(pulled.text, /errorDetail/);
+    const owned = await two.gateway.must('tenant', 'objects', 'blue', '--json');
+    for (const tag of ['1', '2', '3']) assert.ok(owned.includes(`${all}:${tag}`), owned);
+  });
+
+  it('an image a build was not let have is no claim when an operator brings it', async () => {
+    await make(two.engine, 'closed', 'private');
+    await push(two.engine, 'root', 'closed');
+    await must(two.engine, 'DELETE', `/images/${repo}:closed`);
+    const context = Buffer.concat([tarEntry('Dockerfile', `FROM ${repo}:closed\n`), Buffer.alloc(1024)]);
+    const build = (registries: object): Promise<Answer> =>
+      two.bob('POST', `/build?t=${PREFIX}-from-closed`, {
+        body: context,
+        headers: { 'x-registry-config': Buffer.from(JSON.stringify(registries)).toString('base64') },
+      });
+    const refused = await build({});
+    assert.match(refused.text, /no basic auth|denied|unauthorized/i);
+    const objects = (): Promise<string> => two.gateway.must('tenant', 'objects', 'blue', '--json');
+    assert.ok(!(await objects()).includes(`${repo}:closed`));
+    // A mark of any length that base64 fills up.
+    for (const password of ['pw', 'pw ', 'pw  ']) {
+      const given = {
+        [registry.address]: {
+          username: 'bob',
+          password: password.trim(),
+          serveraddress: registry.address + password.slice(2),
+        },
+      };
+      const built = await build(given);
+      assert.match(built.text, /Successfully built/, built.text);
+      await must(two.bob, 'DELETE', `/images/${PREFIX}-from-closed`);
+      await must(two.bob, 'DELETE', `/images/${repo}:closed`);
+    }
+    assert.equal((await pull(two.engine, 'root', 'closed')).status, 200);
+    assert.ok(!(await objects()).includes(`${repo}:closed`));
+  });
 });

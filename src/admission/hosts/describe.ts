@@ -53,11 +53,12 @@ export function readDescription(told: Json): Described {
   if (unknown.length > 0) return no(`it exports ${unknown[0]}, which no plugin has`);
   if (isTexts(one.wrong) && one.wrong.length > 0) return no(`${one.wrong[0]} must be a function`);
   const hooks = HOOKS.filter((hook) => isTexts(one.hooks) && one.hooks.includes(hook));
-  if (hooks.length === 0) return no('it has no hook: mutate, validate or onResponse');
+  if (hooks.length === 0) return no('it has no hook: mutate, validate, onResponse or onStream');
   const needs = needsOf(one.needs);
-  if (hooks.includes('onResponse')) {
-    return no('it has onResponse, which this version does not ask yet: it would do nothing');
-  }
+  if (hooks.includes('onResponse') && needs.responses !== true)
+    return no('it has onResponse and does not ask for answers: write needs: { responses: true }');
+  if (hooks.includes('onStream') && needs.streams !== true)
+    return no('it has onStream and does not ask for streams: write needs: { streams: true }');
   if (!Array.isArray(one.examples)) return no('examples must be a list');
   return {
     description: {
@@ -81,7 +82,7 @@ export function readDescription(told: Json): Described {
 function needsOf(value: Json | undefined): PluginDescription['needs'] {
   const needs: JsonObject = isObject(value) ? value : no('needs must be an object');
   for (const key of Object.keys(needs)) {
-    if (!['bodies', 'responses', 'env', 'net', 'engineRead'].includes(key))
+    if (!['bodies', 'responses', 'streams', 'env', 'net', 'engineRead'].includes(key))
       no(`needs has ${key}, which nobody can grant`);
   }
   for (const key of ['env', 'net', 'engineRead'] as const) {
@@ -94,6 +95,7 @@ function needsOf(value: Json | undefined): PluginDescription['needs'] {
 export const grantsNeeded = ({ needs }: PluginDescription): readonly string[] => [
   ...(needs.bodies === true ? ['bodies'] : []),
   ...(needs.responses === true ? ['responses'] : []),
+  ...(needs.streams === true ? ['streams'] : []),
   ...(needs.env ?? []).map((name) => `env:${name}`),
   ...(needs.net ?? []).map((host) => `net:${host}`),
   ...(needs.engineRead ?? []).map((action) => `engine:${action}`),

@@ -1,11 +1,16 @@
-// A breaker and figures around any host. A plugin that had to be ended three times within a minute is not asked for a while:
-// its matches are denied at once, which costs the gateway nothing.
+// A breaker and figures around any host. A plugin that had to be ended three times within a minute for calls of one caller is not
+// asked for that caller for a while: its calls are denied at once, which costs the gateway nothing. Others are served on, unless
+// the plugin ends for several callers and more often than it answers: then it is the plugin, and it is asked for nobody.
 import { type Hook, type HookAnswer, HookFault, type PluginHost } from './host.ts';
 
+/** Kills of one caller's calls, and callers whose calls ended the plugin, that open a breaker. */
 const KILLS = 3;
+const CALLERS = 3;
 const WINDOW_MS = 60_000;
 /** How long an open breaker denies before the plugin is tried again, in ms. */
 const OPEN_MS = 30_000;
+/** Callers remembered with their kills; the oldest are forgotten. */
+const MAX_CALLERS = 1000;
 /** Durations kept for the percentiles. */
 const KEPT = 512;
 
@@ -16,41 +21,55 @@ export interface PluginFigures {
   /** In microseconds, of the last calls; undefined before the first. */
   readonly p50Us: number | undefined;
   readonly p99Us: number | undefined;
-  readonly breaker: 'closed' | 'open';
+  /** `some`: the calls of some callers alone are denied, whose calls ended the plugin again and again. */
+  readonly breaker: 'closed' | 'some' | 'open';
+}
+
+/** What one caller's calls did to the plugin. */
+interface Caller {
+  kills: number[];
+  openUntil: number;
 }
 
 export class GuardedHost {
   readonly host: PluginHost;
-  readonly #onBreak: (host: PluginHost) => void;
-  #kills: number[] = [];
+  readonly #onBreak: (host: PluginHost, holder: string | undefined) => void;
+  readonly #callers = new Map<string, Caller>();
+  /** When it was ended, and when it answered last, whoever called. */
+  #answers: number[] = [];
   #openUntil = 0;
   #calls = 0;
   #faults = 0;
   #denials = 0;
   readonly #durations: number[] = [];
 
-  /** @param onBreak told when the breaker opens */
-  constructor(host: PluginHost, onBreak: (host: PluginHost) => void) {
+  /** @param onBreak told when a breaker opens, and for whom: undefined for everybody */
+  constructor(host: PluginHost, onBreak: (host: PluginHost, holder: string | undefined) => void) {
     this.host = host;
     this.#onBreak = onBreak;
+    host.onKilled = (holder) => this.#killed(performance.now(), holder);
   }
 
   /** @throws {HookFault} */
-  async ask(hook: Hook, input: string): Promise<HookAnswer> {
+  async ask(hook: Hook, input: string, holder = ''): Promise<HookAnswer> {
     const startedMs = performance.now();
-    if (startedMs < this.#openUntil) {
+    const openUntil = Math.max(this.#openUntil, this.#callers.get(holder)?.openUntil ?? 0);
+    if (startedMs < openUntil) {
       this.#faults++;
+      const whose = startedMs < this.#openUntil ? '' : " for this caller's calls";
       throw new HookFault(
-        `it was ended ${KILLS} times within a minute and is not asked until ${Math.ceil((this.#openUntil - startedMs) / 1000)} s from now`,
+        `it was ended ${KILLS} times within a minute${whose} and is not asked until ${Math.ceil((openUntil - startedMs) / 1000)} s from now`,
         false,
       );
     }
     this.#calls++;
     try {
-      return await this.host.ask(hook, input);
+      const answer = await this.host.ask(hook, input, holder);
+      this.#answered(performance.now());
+      return answer;
     } catch (error) {
       this.#faults++;
-      if (error instanceof HookFault && error.killed) this.#killed(performance.now());
+      if (error instanceof HookFault && error.killed) this.#killed(performance.now(), holder);
       throw error;
     } finally {
       this.#durations[this.#calls % KEPT] = Math.round((performance.now() - startedMs) * 1000);
@@ -64,21 +83,52 @@ export class GuardedHost {
   get figures(): PluginFigures {
     const sorted = this.#durations.filter((one) => one !== undefined).sort((a, b) => a - b);
     const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];
+    const now = performance.now();
     return {
       calls: this.#calls,
       denials: this.#denials,
       faults: this.#faults,
       p50Us: at(0.5),
       p99Us: at(0.99),
-      breaker: performance.now() < this.#openUntil ? 'open' : 'closed',
+      breaker:
+        now < this.#openUntil
+          ? 'open'
+          : [...this.#callers.values()].some(({ openUntil }) => now < openUntil)
+            ? 'some'
+            : 'closed',
     };
   }
 
-  #killed(now: number): void {
-    this.#kills = [...this.#kills.filter((at) => at > now - WINDOW_MS), now];
-    if (this.#kills.length < KILLS) return;
-    this.#kills = [];
+  /** A few of the last answers are enough to weigh them against kills. */
+  #answered(now: number): void {
+    this.#answers.push(now);
+    if (this.#answers.length > 64) this.#answers.shift();
+  }
+
+  #killed(now: number, holder: string): void {
+    const since = now - WINDOW_MS;
+    const record = this.#callers.get(holder) ?? { kills: [], openUntil: 0 };
+    record.kills = [...record.kills.filter((at) => at > since), now];
+    // The caller of the last kill stands last: the first are forgotten.
+    this.#callers.delete(holder);
+    this.#callers.set(holder, record);
+    if (this.#callers.size > MAX_CALLERS) this.#callers.delete(this.#callers.keys().next().value as string);
+    if (record.kills.length >= KILLS) {
+      record.kills = [];
+      record.openUntil = now + OPEN_MS;
+      this.#onBreak(this.host, holder);
+    }
+    let kills = 0;
+    let callers = 0;
+    for (const one of this.#callers.values()) {
+      const recent = one.kills.filter((at) => at > since).length + (one.openUntil > now ? KILLS : 0);
+      if (recent > 0) callers++;
+      kills += recent;
+    }
+    const answers = this.#answers.filter((at) => at > since).length;
+    if (callers < CALLERS || kills <= answers) return;
+    this.#callers.clear();
     this.#openUntil = now + OPEN_MS;
-    this.#onBreak(this.host);
+    this.#onBreak(this.host, undefined);
   }
 }

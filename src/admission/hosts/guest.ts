@@ -11,7 +11,7 @@ const { stringify, parse } = JSON;
 const { freeze, isFrozen, values: valuesOf, keys: keysOf, create: createObject } = Object;
 const { isArray } = Array;
 
-const HOOK_NAMES = ['mutate', 'validate', 'onResponse'] as const;
+const HOOK_NAMES = ['mutate', 'validate', 'onResponse', 'onStream'] as const;
 /** Longest annotation, and most of them in one hook. */
 const MAX_ANNOTATION = 1024;
 const MAX_ANNOTATIONS = 32;
@@ -69,15 +69,14 @@ export function createGuest(exported: unknown, post: (message: FromGuest) => voi
   let wishes = 0;
   const waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
 
-  const wish = (asked: unknown): Promise<unknown> =>
-    new Promise((resolve, reject) => {
-      const id = ++wishes;
-      waiting.set(id, { resolve, reject });
-      post({ kind: 'wish', id, wish: plain(asked) } as FromGuest);
-    });
-
-  const contextFor = (annotations: Record<string, string>): Loose => {
+  const contextFor = (annotations: Record<string, string>, ask?: number): Loose => {
     let logged = 0;
+    const wish = (asked: unknown): Promise<unknown> =>
+      new Promise((resolve, reject) => {
+        const id = ++wishes;
+        waiting.set(id, { resolve, reject });
+        post({ kind: 'wish', id, ...(ask === undefined ? {} : { ask }), wish: plain(asked) } as FromGuest);
+      });
     return {
       config,
       name,
@@ -152,11 +151,22 @@ export function createGuest(exported: unknown, post: (message: FromGuest) => voi
     post({ kind: 'ready' });
   }
 
+  /** One answer for each item of a response. */
+  async function run(hook: string, request: unknown, context: Loose): Promise<unknown> {
+    const method = plugin[hook] as Method;
+    if (hook !== 'onResponse') return method.call(plugin, freezeAll(request), context);
+    const { items, ...rest } = request as { items: readonly unknown[] };
+    const answers: unknown[] = [];
+    for (let i = 0; i < items.length; i++)
+      answers[i] = (await method.call(plugin, freezeAll({ ...rest, body: items[i] }), context)) ?? [];
+    return answers;
+  }
+
   async function ask({ id, hook, input }: Extract<ToGuest, { kind: 'ask' }>): Promise<void> {
     const annotations = createObject(null) as Record<string, string>;
     try {
-      const request = freezeAll(parse(input));
-      const value = await (plugin[hook] as Method).call(plugin, request, contextFor(annotations));
+      post({ kind: 'started', id });
+      const value = await run(hook, parse(input), contextFor(annotations, id));
       const text = stringify(value);
       if (text === undefined) return post({ kind: 'answered', id, annotations } as FromGuest);
       if (text.length > MAX_ANSWER) throw new RangeError(`its answer is larger than ${MAX_ANSWER} characters`);
@@ -234,6 +244,7 @@ const KNOWN: readonly string[] = [
   'reinvoke',
   'validate',
   'onResponse',
+  'onStream',
   'teardown',
   'examples',
 ];

@@ -5,8 +5,8 @@ import type { Match, PluginExample, PluginMeta, PluginNeeds } from '../plugin.ts
 
 /** `sandboxed`: QuickJS in WebAssembly; `process`: a Deno child; `trusted`: a thread, fault isolation only. */
 export type Tier = 'sandboxed' | 'process' | 'trusted';
-export type Hook = 'mutate' | 'validate' | 'onResponse';
-export const HOOKS: readonly Hook[] = ['mutate', 'validate', 'onResponse'];
+export type Hook = 'mutate' | 'validate' | 'onResponse' | 'onStream';
+export const HOOKS: readonly Hook[] = ['mutate', 'validate', 'onResponse', 'onStream'];
 
 /** What a module says of itself, checked. */
 export interface PluginDescription {
@@ -49,10 +49,13 @@ export interface PluginHost {
   /**
    * Asks a hook. The host keeps its own time; the answer or the fault comes within the limits.
    *
-   * @param input the request or response as JSON
+   * @param input the request or the part of a stream as JSON; for `onResponse` with a list `items` in place of a body, answered item by item
+   * @param holder whose call it is: what it does to the plugin is counted against it alone
    * @throws {HookFault}
    */
-  ask(hook: Hook, input: string): Promise<HookAnswer>;
+  ask(hook: Hook, input: string, holder?: string): Promise<HookAnswer>;
+  /** Called for a kill whose call had its answer or its fault already, with whose call it was. Set by whoever counts kills. */
+  onKilled?: (holder: string) => void;
   /** Ends the instances in good order. Never throws. */
   close(): Promise<void>;
 }

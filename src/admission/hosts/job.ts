@@ -6,6 +6,8 @@ export class Job {
   readonly id: number;
   readonly hook: Hook;
   readonly input: string;
+  /** Whose call it is. */
+  readonly holder: string;
   readonly result: Promise<HookAnswer>;
   /** Started again after the thread it waited in was ended for another's fault. */
   isAgain = false;
@@ -14,10 +16,11 @@ export class Job {
   #settle: { resolve: (answer: HookAnswer) => void; reject: (fault: HookFault) => void } | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(id: number, hook: Hook, input: string) {
+  constructor(id: number, hook: Hook, input: string, holder = '') {
     this.id = id;
     this.hook = hook;
     this.input = input;
+    this.holder = holder;
     this.result = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
     });
@@ -45,8 +48,11 @@ export class Job {
     this.#end()?.reject(new HookFault(message, false, true));
   }
 
-  fail(message: string, killed: boolean): void {
-    this.#end()?.reject(new HookFault(message, killed));
+  /** @returns whether it was still open */
+  fail(message: string, killed: boolean): boolean {
+    const settle = this.#end();
+    settle?.reject(new HookFault(message, killed));
+    return settle !== undefined;
   }
 
   #end(): { resolve: (answer: HookAnswer) => void; reject: (fault: HookFault) => void } | undefined {

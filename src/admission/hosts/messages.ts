@@ -51,8 +51,12 @@ export function readGuestMessage(told: unknown): FromGuest | undefined {
           : { data: data.length > MAX_LOG_DATA ? `${data.length} characters, left out` : (told.data as Json) }),
       };
     }
+    case 'started':
+      return isId(id) ? { kind, id } : undefined;
     case 'wish':
-      return isId(id) && isWish(told.wish) ? { kind, id, wish: told.wish } : undefined;
+      return isId(id) && isWish(told.wish)
+        ? { kind, id, ...(isId(told.ask) ? { ask: told.ask } : {}), wish: told.wish }
+        : undefined;
     default:
       return undefined;
   }

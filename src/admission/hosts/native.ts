@@ -44,6 +44,9 @@ class NativeHost implements PluginHost {
   /** A side that is not set up yet. */
   #starting: Wire | undefined;
   readonly #jobs = new Map<number, Job>();
+  /** The hook that began last and has not ended: what keeps the other side busy is most likely this one. */
+  #begun: Job | undefined;
+  onKilled?: (holder: string) => void;
   #waiting: Job[] = [];
   #ids = 0;
   #credit = MESSAGES_PER_ASK;
@@ -131,18 +134,22 @@ class NativeHost implements PluginHost {
     });
   }
 
-  ask(hook: Hook, input: string): Promise<HookAnswer> {
+  ask(hook: Hook, input: string, holder = ''): Promise<HookAnswer> {
     if (this.#isClosed) return Promise.reject(new HookFault('it was closed', false));
     if (this.#waiting.length >= HOOK_LIMITS.queue) {
       return Promise.reject(new HookFault(`${HOOK_LIMITS.queue} calls wait for it already`, false));
     }
-    const job = new Job(++this.#ids, hook, input);
-    job.expire(4 * this.#use.times.wallMs, 'it is not running', () => {
-      this.#waiting = this.#waiting.filter((one) => one !== job);
-    });
+    const job = new Job(++this.#ids, hook, input, holder);
+    this.#wait(job);
     this.#waiting.push(job);
     this.#dispatch();
     return job.result;
+  }
+
+  #wait(job: Job): void {
+    job.expire(4 * this.#use.times.wallMs, 'it is not running', () => {
+      this.#waiting = this.#waiting.filter((one) => one !== job);
+    });
   }
 
   async close(): Promise<void> {
@@ -200,10 +207,14 @@ class NativeHost implements PluginHost {
         clearTimeout(this.#ping);
         this.#ping = undefined;
         return;
+      case 'started':
+        this.#begun = this.#jobs.get(message.id);
+        return;
       case 'answered':
       case 'threw': {
         const job = this.#jobs.get(message.id);
         this.#jobs.delete(message.id);
+        if (this.#begun?.id === message.id) this.#begun = undefined;
         if (message.kind === 'threw') job?.threw(message.message);
         else job?.answer(message.value, { ...message.annotations });
         this.#restartMs = RESTART_MS;
@@ -230,7 +241,19 @@ class NativeHost implements PluginHost {
     clearTimeout(this.#ping);
     this.#ping = undefined;
     wire?.kill();
-    for (const job of this.#jobs.values()) job.fail(why, true);
+    const guilty = this.#begun ?? (this.#jobs.size === 1 ? [...this.#jobs.values()][0] : undefined);
+    this.#begun = undefined;
+    if (guilty !== undefined && !guilty.fail(why, true)) this.onKilled?.(guilty.holder);
+    // What was under way beside it begins again, once.
+    for (const job of [...this.#jobs.values()].reverse()) {
+      if (job.isOver) continue;
+      if (job.isAgain || this.#isClosed) job.fail(why, false);
+      else {
+        job.isAgain = true;
+        this.#wait(job);
+        this.#waiting.unshift(job);
+      }
+    }
     this.#jobs.clear();
     if (this.#isClosed) return;
     this.#use.log.warn({ plugin: this.name, why }, 'a plugin was ended and is started again');

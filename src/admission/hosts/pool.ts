@@ -52,27 +52,12 @@ class Line {
   described: Described | undefined;
   config: ToGuest & { kind: 'configure' } = { kind: 'configure', config: undefined, name: '', env: {} };
 
-  /** When the last kills were, as `performance.now()` counts: a plugin that is ended after it answered is not asked for a while either. */
-  #kills: number[] = [];
+  onKilled: ((holder: string) => void) | undefined;
 
   constructor(use: SandboxedUse) {
     this.use = use;
   }
-
-  killed(): void {
-    const now = performance.now();
-    this.#kills = [...this.#kills.filter((at) => at > now - REST_AFTER_KILLS_MS), now];
-  }
-
-  get rests(): boolean {
-    const since = performance.now() - REST_AFTER_KILLS_MS;
-    return this.#kills.filter((at) => at > since).length >= KILLS;
-  }
 }
-
-/** So many kills within this time, in ms, and the plugin rests. */
-const KILLS = 6;
-const REST_AFTER_KILLS_MS = 60_000;
 
 class Thread {
   readonly worker: Worker;
@@ -81,8 +66,11 @@ class Thread {
   /** The plugin that has the processor. */
   running: number | undefined;
   readonly jobs = new Map<number, { readonly plugin: number; readonly job: Job }>();
-  /** Replies that wait for the processor. */
-  readonly mail: ToSandbox[] = [];
+  /** The hook that has it, and whose call that is. */
+  job: Job | undefined;
+  holder = '';
+  /** Replies that wait for the processor, with the hook that asked, and whose call that is. */
+  readonly mail: { readonly to: ToSandbox; readonly job: Job | undefined; readonly holder: string }[] = [];
   overrun: NodeJS.Timeout | undefined;
 
   constructor(data: SandboxData) {
@@ -136,12 +124,15 @@ export class SandboxPool {
     }
     let open = uses.length;
     return pool.#lines.map((line, plugin) => ({
+      set onKilled(told: (holder: string) => void) {
+        line.onKilled = told;
+      },
       name: line.config.name,
       use: line.use.use,
       tier: 'sandboxed' as const,
       sha256: line.use.sha256,
       description: (line.described as Described).description,
-      ask: (hook: Hook, input: string) => pool.#ask(plugin, hook, input),
+      ask: (hook: Hook, input: string, holder = '') => pool.#ask(plugin, hook, input, holder),
       close: async () => {
         if (--open === 0) await pool.close();
       },
@@ -179,13 +170,12 @@ export class SandboxPool {
     }
   }
 
-  #ask(plugin: number, hook: Hook, input: string): Promise<HookAnswer> {
+  #ask(plugin: number, hook: Hook, input: string, holder: string): Promise<HookAnswer> {
     const line = this.#lines[plugin] as Line;
     if (this.#isClosed) return Promise.reject(new HookFault('it was closed', false));
-    if (line.rests) return Promise.reject(new HookFault(`it was ended ${KILLS} times within a minute`, false));
     if (line.waiting.length >= HOOK_LIMITS.queue)
       return Promise.reject(new HookFault(`${HOOK_LIMITS.queue} calls wait for it already`, false));
-    const job = new Job(++this.#jobs, hook, input);
+    const job = new Job(++this.#jobs, hook, input, holder);
     job.expire(4 * this.#times.wallMs, 'no thread was free for it in time', () => {
       const at = line.waiting.indexOf(job);
       if (at >= 0) line.waiting.splice(at, 1);
@@ -200,7 +190,7 @@ export class SandboxPool {
     for (const thread of this.#threads) {
       if (!thread.isReady || thread.isDead || thread.running !== undefined) continue;
       const mail = thread.mail.shift();
-      if (mail !== undefined) this.#run(thread, mail);
+      if (mail !== undefined) this.#run(thread, mail.to, mail.job, mail.holder);
     }
     // One thread is left to other plugins, whatever one plugin does.
     const share = Math.max(1, this.#threads.size - 1);
@@ -215,13 +205,16 @@ export class SandboxPool {
         if (job.isOver) continue;
         job.expire(this.#times.wallMs, noAnswer(this.#times.wallMs), () => thread.jobs.delete(job.id));
         thread.jobs.set(job.id, { plugin, job });
-        this.#run(thread, { plugin, message: { kind: 'ask', id: job.id, hook: job.hook, input: job.input } });
+        const ask = { kind: 'ask', id: job.id, hook: job.hook, input: job.input } as const;
+        this.#run(thread, { plugin, message: ask }, job, job.holder);
       }
     }
   }
 
-  #run(thread: Thread, to: ToSandbox): void {
+  #run(thread: Thread, to: ToSandbox, job: Job | undefined, holder: string): void {
     thread.running = to.plugin;
+    thread.job = job;
+    thread.holder = holder;
     (this.#lines[to.plugin] as Line).running++;
     thread.overrun = setTimeout(
       () => this.#end(thread, `it used more than ${this.#times.cpuMs} ms of processor time`, true),
@@ -273,11 +266,14 @@ export class SandboxPool {
           this.#end(thread, 'it asked for more than its hooks may', true);
           return;
         }
-        const counted = asked.find((job) => job.wishes < MAX_WISHES);
+        const able = asked.filter((job) => job.wishes < MAX_WISHES);
+        // Which hook asked is the plugin's own word, and decides no more than against whom its kills count.
+        const counted = able.find(({ id }) => id === message.ask) ?? able[0];
         if (counted !== undefined) counted.wishes++;
+        const holder = counted?.holder ?? '';
         void replyTo(use, message.id, message.wish).then((reply) => {
           if (thread.isDead) return;
-          thread.mail.push({ plugin, message: reply });
+          thread.mail.push({ to: { plugin, message: reply }, job: counted, holder });
           this.#dispatch();
         });
         return;
@@ -299,16 +295,16 @@ export class SandboxPool {
     void thread.worker.terminate();
     const at = thread.running;
     if (at !== undefined) (this.#lines[at] as Line).running--;
+    if (killed && at !== undefined && thread.job?.fail(why, true) !== true)
+      (this.#lines[at] as Line).onKilled?.(thread.holder);
     for (const { plugin, job } of thread.jobs.values()) {
-      const line = this.#lines[plugin] as Line;
-      if (killed && (plugin === at || at === undefined || job.isAgain)) job.fail(why, plugin === at);
-      else if (!killed) job.fail(why, false);
+      if (job.isOver) continue;
+      if (!killed || job.isAgain) job.fail(why, false);
       else {
         job.isAgain = true;
-        line.waiting.unshift(job);
+        (this.#lines[plugin] as Line).waiting.unshift(job);
       }
     }
-    if (killed && at !== undefined) (this.#lines[at] as Line).killed();
     if (killed && !this.#isClosed) {
       this.#log.warn(
         { plugin: at === undefined ? undefined : (this.#lines[at] as Line).config.name, why },

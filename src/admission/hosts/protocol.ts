@@ -40,7 +40,10 @@ export type FromGuest =
       readonly annotations: Readonly<Record<string, string>>;
     }
   | { readonly kind: 'threw'; readonly id: number; readonly message: string }
-  | { readonly kind: 'wish'; readonly id: number; readonly wish: Wish }
+  /** A hook begins. What keeps the plugin's side busy afterwards is most likely this one. */
+  | { readonly kind: 'started'; readonly id: number }
+  /** `ask` is the hook that wishes; none while the plugin is set up. */
+  | { readonly kind: 'wish'; readonly id: number; readonly ask?: number; readonly wish: Wish }
   | {
       readonly kind: 'log';
       readonly level: 'debug' | 'info' | 'warn' | 'error';

@@ -16,6 +16,7 @@ export interface PluginUse {
   readonly grants: Grants;
   readonly capabilities: Capabilities;
   readonly log: Logger;
+  readonly logAllowance: LogAllowance;
   readonly times: HookTimes;
   /** Shipped with this program. */
   readonly isOurs: boolean;
@@ -31,7 +32,35 @@ export const envOf = (grants: Grants): Record<string, string> => {
   return env;
 };
 
+/** Lines a plugin may write at once, and each second: the log is everybody's. */
+const LOG_BURST = 50;
+const LOG_PER_S = 5;
+
+/** How much of the log one use of a plugin has left. */
+export class LogAllowance {
+  #left = LOG_BURST;
+  #atMs = performance.now();
+  #dropped = 0;
+
+  /** @returns undefined for a line too many, else how many were left out before it */
+  take(nowMs = performance.now()): number | undefined {
+    this.#left = Math.min(LOG_BURST, this.#left + ((nowMs - this.#atMs) * LOG_PER_S) / 1000);
+    this.#atMs = nowMs;
+    if (this.#left < 1) {
+      this.#dropped++;
+      return undefined;
+    }
+    this.#left--;
+    const dropped = this.#dropped;
+    this.#dropped = 0;
+    return dropped;
+  }
+}
+
 export function logOf(use: PluginUse, { level, message, data }: Extract<FromGuest, { kind: 'log' }>): void {
+  const dropped = use.logAllowance.take();
+  if (dropped === undefined) return;
+  if (dropped > 0) use.log.warn({ plugin: use.name, lines: dropped }, 'a plugin wrote too much: lines were left out');
   use.log[level]({ plugin: use.name, ...(data === undefined ? {} : { data }) }, message);
 }
 

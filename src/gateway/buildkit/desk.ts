@@ -1,5 +1,6 @@
 // What the doors of BuildKit ask of the gateway, for the caller of one connection: policy, ledger, audit and the engine. A build is
 // a call of its own, with an audit id of its own, judged by the same rules as a classic one.
+import type { PluginChain } from '../../admission/chain.ts';
 import type { Desk, Granted, RunningBuild } from '../../buildkit/control-door.ts';
 import { Refusal } from '../../buildkit/grpc.ts';
 import type { Owner } from '../../buildkit/owner.ts';
@@ -135,7 +136,10 @@ export class BuildDesk implements Desk, SessionDesk {
       });
       for (const push of read.pushes) this.#judgePush(push.value);
       const plugins = this.#parts.plugins();
-      if (plugins.concerns(call.action)) await this.#askPlugins(trace, call);
+      if (plugins.concerns(call.action)) {
+        trace.enterPlugins(plugins);
+        await this.#askPlugins(trace, call, plugins).finally(() => trace.leavePlugins());
+      }
       const hidden = await this.#admitTenant(trace, call, build);
       refuseHidden(read.facts.sources, hidden);
       const { isProbe } = read;
@@ -169,21 +173,21 @@ export class BuildDesk implements Desk, SessionDesk {
     if (decision.effect === 'deny') throw denied(decision);
   }
 
-  async #askPlugins(trace: Trace, call: EngineCall): Promise<void> {
-    const plugins = this.#parts.plugins();
+  async #askPlugins(trace: Trace, call: EngineCall, plugins: PluginChain): Promise<void> {
     const admission = {
       auditId: trace.auditId,
       principal: this.#principal,
       source: this.#connection.arrival.source,
       at: trace.atMs,
     };
-    trace.pluginGeneration = plugins.generation;
     const { annotations: first } = await plugins.mutate(call, admission, () => {
       throw new GatewayError('plugin-failed', 'a plugin would change a build with BuildKit, which it may only deny');
     });
     const { annotations, warnings } = await plugins.validate(call, admission);
     trace.annotations = { ...first, ...annotations };
     trace.warnings = warnings;
+    // What flows inside is BuildKit's own protocol: a plugin may refuse the stream, and cannot watch it.
+    await plugins.stream({ ...call, operation: { ...call.operation, stream: 'h2c' } }, admission);
   }
 
   /** Names are taken and quotas are asked, and what the tenant must not build from is found. */

@@ -2,13 +2,14 @@
 import type { Answer, Question } from '../../engine/dockerfile/plan.ts';
 import { GatewayError } from '../../errors.ts';
 import { TENANT_LABEL } from '../../ledger/labels.ts';
-import { familiarImage } from '../../ledger/missing.ts';
+import { familiarImage, taken } from '../../ledger/missing.ts';
 import type { Ending } from '../../proxy/ending.ts';
 import type { EngineClient } from '../../proxy/engine-client.ts';
 import { ask, inner, text } from '../tenancy/engine-state.ts';
-import { isOthersAlone, takePull, useImage } from '../tenancy/images.ts';
+import { givesOthersName, isOthersAlone, useImage } from '../tenancy/images.ts';
+import { planPull } from '../tenancy/pull-plan.ts';
 import type { TenantCall } from '../tenancy/tenant-call.ts';
-import { pullImage } from './pull.ts';
+import { authHeader, pullImage } from './pull.ts';
 
 type ImageQuestion = Extract<Question, { kind: 'image' }>;
 
@@ -68,11 +69,25 @@ async function present(question: ImageQuestion, source: ImageSource): Promise<un
   if (before !== undefined && !(isName && source.isPulled) && isOfPlatform(before, platform)) return before;
   if (!isName) throw notThere(name);
   if (tenantCall !== undefined) {
-    const claims = await takePull(name, tenantCall);
+    const auth = authHeader(name, source.registryConfig);
+    const plan = await planPull(name, tenantCall, auth);
+    if (plan.kind === 'by-digest') {
+      // A name of another tenant's, or one that is everybody's and the same as the registry has.
+      if (plan.isAlias) throw taken('image', name);
+      if (isOfPlatform(before, platform)) return before;
+      throw taken('image', name);
+    }
     tenantCall.hold('image', name);
-    if (claims) tenantCall.bring(name, before === undefined ? undefined : text(inner(before, 'Id')));
+    if (givesOthersName(name, tenantCall.tenant, tenantCall.ledger)) throw taken('image', name);
+    if (plan.claims) tenantCall.bring(name, before === undefined ? undefined : text(inner(before, 'Id')));
   }
-  await pullImage(engine, name, { ...source, platform });
+  try {
+    await pullImage(engine, name, { ...source, platform });
+  } catch (error) {
+    // What another pull, or an operator, brought meanwhile is no claim of this one's.
+    tenantCall?.failed(name, error instanceof GatewayError && error.code === 'object-not-found');
+    throw error;
+  }
   const image = await look();
   if (image === undefined) throw notThere(name);
   if (tenantCall !== undefined && isOthersAlone(name, text(inner(image, 'Id')), tenantCall.tenant, tenantCall.ledger))

@@ -21,13 +21,12 @@ export interface PullOptions {
  * @throws {GatewayError} `object-not-found` with the engine's own words, `engine-unreachable`
  */
 export async function pullImage(engine: EngineClient, name: string, options: PullOptions): Promise<void> {
-  const auth = authFor(name.slice(0, name.indexOf('/')), options.registryConfig);
+  const auth = authHeader(name, options.registryConfig);
   const query = new URLSearchParams({ fromImage: name });
   if (options.platform !== undefined) query.set('platform', options.platform);
   const answer = new Answer();
   const target = `/images/create?${query.toString()}`;
-  const headers =
-    auth === undefined ? [] : ['X-Registry-Auth', Buffer.from(JSON.stringify(auth)).toString('base64url')];
+  const headers = auth === undefined ? [] : ['X-Registry-Auth', auth];
   const ending = options.ending;
   await engine.forward(
     { method: 'POST', target, headers, body: undefined, lane: 'stream' },
@@ -36,6 +35,14 @@ export async function pullImage(engine: EngineClient, name: string, options: Pul
   );
   const error = answer.error();
   if (error !== undefined) throw new GatewayError('object-not-found', error);
+}
+
+/** `X-Registry-Auth` for an image, from the credentials of a build. */
+export function authHeader(name: string, config: string | undefined): string | undefined {
+  const auth = authFor(name.slice(0, name.indexOf('/')), config);
+  if (auth === undefined) return undefined;
+  // With padding: engines take anything else for no credentials.
+  return Buffer.from(JSON.stringify(auth)).toString('base64').replaceAll('+', '-').replaceAll('/', '_');
 }
 
 /** The entry of a registry in the credentials of a build, for a pull. */

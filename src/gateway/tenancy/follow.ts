@@ -12,7 +12,7 @@ import type { Logger } from '../../log.ts';
 import { Ender } from '../../proxy/ending.ts';
 import type { CallerEnd } from '../../proxy/types.ts';
 import { filtersQuery, findContainer, findImage } from './engine-state.ts';
-import { ofImage } from './images.ts';
+import { isProved, ofImage } from './images.ts';
 import { createMeasurer } from './measure.ts';
 import { rebuild } from './rebuild.ts';
 import { learnEnding, learnShare, reconcile } from './reconcile.ts';
@@ -24,8 +24,9 @@ const RECONCILE_MS = 60_000;
 const RETRY_MS = 1_000;
 /** An engine whose caller left goes on for a moment. */
 const SOON_MS = 3_000;
-/** Calls remembered that seemed to have made no container: the engine may be slow to make one. */
+/** Calls remembered that seemed to have made nothing, and for how long, in ms: the engine may be slow. */
 const MAX_VOIDED = 1000;
+const VOIDED_MS = 10 * 60_000;
 /** Most changes written with one event. */
 const MAX_CHANGES = 100;
 
@@ -68,21 +69,13 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
   let isCurrent = false;
   let { doubt } = parts;
 
-  const voided = new Map<string, LedgerEntry>();
-  const remember = (entry: LedgerEntry): void => {
-    voided.set(entry.key, entry);
-    if (voided.size <= MAX_VOIDED) return;
-    for (const oldest of voided.keys()) {
-      voided.delete(oldest);
-      break;
-    }
-  };
+  const voided = new Voided(parts.now);
 
   /** Applies changes nobody asked the gateway for, and writes them down. */
   const learn = (changes: readonly LedgerEntry[], why: string): void => {
     for (const entry of changes) {
       state.ledger.apply(entry);
-      if (entry.state === 'void' && (entry.kind === 'container' || entry.kind === 'image')) remember(entry);
+      if (entry.state === 'void' && (entry.kind === 'container' || entry.kind === 'image')) voided.add(entry);
     }
     for (let at = 0; at < changes.length; at += MAX_CHANGES) {
       const some = changes.slice(at, at + MAX_CHANGES);
@@ -155,15 +148,18 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
   /** The engine made an image after all whose maker was thought to have failed: an upload that was whole goes on without its caller. */
   async function learnMade(shown: string): Promise<void> {
     const name = canonicalOf(shown);
-    const entry = [...voided.values()].find((one) => one.kind === 'image' && one.id === name && one.isPulled !== true);
-    if (entry === undefined) return;
-    voided.delete(entry.key);
+    if (name === undefined) return;
+    for (const entry of voided.takeImages(name)) await learnMadeBy(entry);
+  }
+
+  async function learnMadeBy(entry: LedgerEntry): Promise<void> {
     if (state.ledger.holders('image', entry.id).length > 0) return;
     const held: LedgerEntry = { ...entry, state: 'pending' };
     state.ledger.apply(held);
     try {
       const found = await findImage(state.engine, entry.id);
-      const made = found === undefined ? entry : ofImage(held, found, state);
+      // Another call, or an operator, may have made one of that name.
+      const made = found !== undefined && isProved(held, found) ? ofImage(held, found, state) : entry;
       if (state.ledger.byKey(held.key) === held) learn([made], 'the engine made it after all');
     } catch (error) {
       parts.log.warn({ err: error }, 'an image that was made could not be looked at');
@@ -200,8 +196,8 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
       );
     } else if (type === 'container' && action === 'create') {
       const key = `${attributes[AUDIT_LABEL] ?? ''}/0`;
-      const entry = ledger.byKey(key) ?? voided.get(key);
-      const isOpen = entry?.state === 'pending' || (entry?.state === 'void' && voided.delete(key));
+      const entry = ledger.byKey(key) ?? voided.take(key);
+      const isOpen = entry?.state === 'pending' || entry?.state === 'void';
       if (entry?.kind === 'container' && isOpen && !state.underWay.has(entry.auditId)) {
         learn([{ ...entry, id, name: attributes.name ?? entry.name, state: 'live' }], 'the engine made it after all');
       }
@@ -318,6 +314,47 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
     },
   };
   return follower;
+}
+
+/** Calls that seemed to have made nothing, for a while. */
+class Voided {
+  readonly #entries = new Map<string, { readonly entry: LedgerEntry; readonly atMs: number }>();
+  readonly #now: () => number;
+
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  add(entry: LedgerEntry): void {
+    this.#entries.delete(entry.key);
+    this.#entries.set(entry.key, { entry, atMs: this.#now() });
+    this.#forget();
+  }
+
+  /** The entry of a call, which is then forgotten. */
+  take(key: string): LedgerEntry | undefined {
+    this.#forget();
+    const found = this.#entries.get(key)?.entry;
+    this.#entries.delete(key);
+    return found;
+  }
+
+  /** Those of images of a name, which are then forgotten. */
+  takeImages(name: string): readonly LedgerEntry[] {
+    this.#forget();
+    const found = [...this.#entries.values()]
+      .map(({ entry }) => entry)
+      .filter(({ kind, id, isPulled }) => kind === 'image' && id === name && isPulled !== true);
+    for (const { key } of found) this.#entries.delete(key);
+    return found;
+  }
+
+  #forget(): void {
+    for (const [key, { atMs }] of this.#entries) {
+      if (this.#entries.size <= MAX_VOIDED && this.#now() - atMs < VOIDED_MS) return;
+      this.#entries.delete(key);
+    }
+  }
 }
 
 const unsettled = (cause: unknown): GatewayError =>

@@ -1,12 +1,14 @@
 // Images are content, and content is shared: what belongs to a tenant is a reference it made, and what it may use is what it
 // made, what it pulled, and what belongs to nobody and is shared.
+import { isOne } from '../../engine/canonical-names.ts';
 import type { ResourceRef } from '../../engine/types.ts';
 import { derivedKey, type LedgerEntry } from '../../ledger/entry.ts';
+import { AUDIT_LABEL, OWNER_LABEL, TENANT_LABEL } from '../../ledger/labels.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
 import { inUse, missing, taken } from '../../ledger/missing.ts';
 import { canonicalOf, isFreeImage, type ShownImage, seesImage, seesName, shownImage } from '../../ledger/views.ts';
 import { isWithheld } from '../../ledger/withheld.ts';
-import { ask, type FoundImage, findImage, items } from './engine-state.ts';
+import { ask, type FoundImage, findImage, inner, items, text } from './engine-state.ts';
 import type { TenantCall } from './tenant-call.ts';
 
 const isId = (reference: string): boolean => reference.startsWith('sha256:');
@@ -43,7 +45,7 @@ export async function useImage(
     return { id: found.id, write: found.id };
   }
   tenantCall.hold('image', name);
-  if (!/[:@]/.test(name.slice(name.lastIndexOf('/') + 1))) {
+  if (!isOne(name)) {
     // A push without a tag takes every tag of the repository.
     await useRepository(name, tenantCall);
     return undefined;
@@ -99,12 +101,31 @@ export async function takeReference(reference: string, tenantCall: TenantCall): 
   const { ledger, tenant, state } = tenantCall;
   const check = (): void => {
     const others = ledger.holders('image', reference).some((entry) => entry.tenant !== tenant);
-    if (others || state.holds.isHeldByOthers('image', reference, tenant)) throw taken('image', reference);
+    if (others || isTakenByCalls(reference, tenantCall)) throw taken('image', reference);
   };
   check();
   const isOwn = ledger.holders('image', reference).length > 0;
   if (!isOwn && (await findImage(state.engine, reference)) !== undefined) throw taken('image', reference);
   check();
+}
+
+/** Whether another tenant's call under way was judged by a name, or pulls every tag of its repository and may give it. */
+export const isTakenByCalls = (reference: string, { state, tenant }: Pick<TenantCall, 'state' | 'tenant'>): boolean =>
+  state.holds.isHeldByOthers('image', reference, tenant) ||
+  state.holds.isHeldByOthers('repository', repositoryOf(reference), tenant);
+
+/** Whether a name means what another tenant made here, or is making: it was not only pulled, nor is it withheld from all. */
+export const isMadeByOthers = (reference: string, tenant: string, ledger: Ledger): boolean =>
+  ledger
+    .holders('image', reference)
+    .some((entry) => entry.tenant !== tenant && entry.isPulled !== true && !isWithheld(entry));
+
+/** As `isMadeByOthers`, of what a pull gives: one name, or every tag of a repository. */
+export function givesOthersName(pulled: string, tenant: string, ledger: Ledger): boolean {
+  if (isOne(pulled)) return isMadeByOthers(pulled, tenant, ledger);
+  return [...ledger.entries()].some(
+    ({ kind, id }) => kind === 'image' && id.startsWith(`${pulled}:`) && isMadeByOthers(id, tenant, ledger),
+  );
 }
 
 /**
@@ -137,6 +158,25 @@ export async function removable(reference: string, tenantCall: TenantCall): Prom
 }
 
 /**
+ * Whether the images without a name that the engine removes along with one are the tenant's alone: with its last name go those it was
+ * built from, up to the next that has a name. What bears no label of a call of the tenant's own may be anybody's.
+ */
+export async function prunesOwnAlone(reference: string, { ledger, tenant, state }: TenantCall): Promise<boolean> {
+  const [, ...layers] = items(
+    await ask(state.engine, `/images/${reference.split('/').map(encodeURIComponent).join('/')}/history`),
+  );
+  for (const { Id, Tags } of layers) {
+    if (Array.isArray(Tags) && Tags.length > 0) return true;
+    const id = text(Id);
+    if (!isId(id)) continue;
+    const parent = await findImage(state.engine, id);
+    const isOwn = text(inner(parent?.labels, TENANT_LABEL)) === tenant;
+    if (!isOwn || ledger.imageHolders(id).some((entry) => entry.tenant !== tenant)) return false;
+  }
+  return true;
+}
+
+/**
  * Whether a tenant may pull a name, and whether it has a claim to it afterwards. A name that somebody made here is not replaced
  * by what a registry has under it.
  *
@@ -144,14 +184,11 @@ export async function removable(reference: string, tenantCall: TenantCall): Prom
  */
 export async function takePull(reference: string, tenantCall: TenantCall): Promise<boolean> {
   const { ledger, tenant, state } = tenantCall;
-  const isRepository = !/[:@]/.test(reference.slice(reference.lastIndexOf('/') + 1));
-  const names = isRepository ? await tagsOf(reference, tenantCall) : [reference];
+  const names = isOne(reference) ? [reference] : await tagsOf(reference, tenantCall);
   let claims = true;
   for (const name of names) {
     const entries = ledger.holders('image', name);
-    const isMadeByOthers = (entry: LedgerEntry): boolean =>
-      entry.tenant !== tenant && entry.isPulled !== true && !isWithheld(entry);
-    if (entries.some(isMadeByOthers)) throw taken('image', name);
+    if (isMadeByOthers(name, tenant, ledger)) throw taken('image', name);
     if (entries.some((entry) => !isWithheld(entry) || entry.isPulled === true)) continue;
     const found = await findImage(state.engine, name);
     if (found === undefined) continue;
@@ -159,6 +196,17 @@ export async function takePull(reference: string, tenantCall: TenantCall): Promi
     if (isFreeImage(tenantCall, found) && seesName(tenantCall, name, found)) claims = false;
   }
   return claims;
+}
+
+/**
+ * Whether an image is the one that a call made which gave it this name: it bears the label of that call, it is the one the call was
+ * about, or BuildKit, whose builds share what they made alike, made it for the same caller.
+ */
+export function isProved({ auditId, tenant, owner, parent }: LedgerEntry, { id, labels }: FoundImage): boolean {
+  const label = (name: string): unknown => inner(labels, name);
+  if (parent !== undefined) return parent === id;
+  if (label(AUDIT_LABEL) !== undefined) return label(AUDIT_LABEL) === auditId;
+  return label(TENANT_LABEL) === tenant && label(OWNER_LABEL) === owner;
 }
 
 /** Whether an image came from the registry its name points to. */

@@ -1,11 +1,12 @@
 // What the ledger learns from the engine's answer to a call that made or ended something. Each function gives the changes; they
 // are applied before the caller hears the answer and written with the call's outcome.
+import { isOne } from '../../engine/canonical-names.ts';
 import type { LedgerEntry } from '../../ledger/entry.ts';
 import { AUDIT_LABEL } from '../../ledger/labels.ts';
 import { canonicalOf } from '../../ledger/views.ts';
 import { isWithheld } from '../../ledger/withheld.ts';
 import { findContainer, findImage, findVolume, inner, items, text } from './engine-state.ts';
-import { isOthersAlone, keptImage, ofImage, tagsOf } from './images.ts';
+import { isOthersAlone, isProved, keptImage, ofImage } from './images.ts';
 import type { TenantCall } from './tenant-call.ts';
 
 /** Exec instances remembered of one container; beyond, the oldest are forgotten, so many at once. */
@@ -102,7 +103,8 @@ export async function learnImages(
   for (const entry of tenantCall.pending) {
     if (entry === nameless) continue;
     const found = await findImage(tenantCall.state.engine, entry.id);
-    if (found === undefined) {
+    // A call that failed made nothing, whatever has the name by now. What is loaded bears no mark, and has another id in some stores.
+    if (found === undefined || (action !== 'image.load' && !isProved(entry, found))) {
       changes.push(voided(entry));
       continue;
     }
@@ -136,12 +138,16 @@ function takingOver(entry: LedgerEntry, { ledger, tenant, owner }: TenantCall): 
 }
 
 /** A pull that ended well. What was shared before stays everybody's. */
-export async function learnPull(reference: string, tenantCall: TenantCall): Promise<LedgerEntry[]> {
+export async function learnPull(
+  reference: string,
+  tenantCall: TenantCall,
+  /** Tags the engine says it pulled of a whole repository: others were made there meanwhile. */
+  tags: ReadonlySet<string>,
+): Promise<LedgerEntry[]> {
   const [pending] = tenantCall.pending;
   if (pending !== undefined) return [...outdated(pending, tenantCall), ...(await pulled(pending, tenantCall))];
   if (!tenantCall.claimsPull) return [];
-  const isRepository = !/[:@]/.test(reference.slice(reference.lastIndexOf('/') + 1));
-  const names = isRepository ? await tagsOf(reference, tenantCall) : [reference];
+  const names = isOne(reference) ? [reference] : [...tags].map((tag) => `${reference}:${tag}`);
   const changes: LedgerEntry[] = [];
   for (const name of names) {
     const entries = tenantCall.ledger.holders('image', name);

@@ -10,9 +10,8 @@
 import { GatewayError } from '../../errors.ts';
 import { familiarImage } from '../../ledger/missing.ts';
 import { isFreeImage, seesName } from '../../ledger/views.ts';
-import { isWithheld } from '../../ledger/withheld.ts';
 import { findImage } from './engine-state.ts';
-import { isFromRegistry, repositoryOf, takePull } from './images.ts';
+import { isFromRegistry, isMadeByOthers, repositoryOf, takePull } from './images.ts';
 import type { TenantCall } from './tenant-call.ts';
 
 /** A registry may be slow, ms. */
@@ -25,13 +24,26 @@ export type PullPlan =
   | { readonly kind: 'by-digest'; readonly digest: string; readonly isAlias: boolean };
 
 /** @throws {GatewayError} `conflict` for what is not the tenant's to change, `object-not-found` for what the registry does not give */
-export async function planPull(reference: string, tenantCall: TenantCall): Promise<PullPlan> {
+export async function planPull(
+  reference: string,
+  tenantCall: TenantCall,
+  registryAuth: string | undefined = tenantCall.registryAuth,
+): Promise<PullPlan> {
   const { ledger, tenant, state } = tenantCall;
   const isOneTag = !reference.includes('@') && reference.lastIndexOf(':') > reference.lastIndexOf('/');
-  if (!isOneTag) return { kind: 'by-name', claims: await takePull(reference, tenantCall) };
+  if (!isOneTag) {
+    // From here on, until the pull is over, nobody else makes a name that it may give.
+    if (!reference.includes('@')) tenantCall.hold('repository', reference);
+    const claims = await takePull(reference, tenantCall);
+    if (claims || reference.includes('@') || state.refreshesShared()) return { kind: 'by-name', claims };
+    throw new GatewayError(
+      'conflict',
+      `conflict: a tag of ${familiarImage(reference)} is everybody's here and stands as it is; pull the tags you need one by one`,
+    );
+  }
   const entries = ledger.holders('image', reference);
-  if (entries.some((entry) => entry.tenant !== tenant && entry.isPulled !== true && !isWithheld(entry))) {
-    return { kind: 'by-digest', digest: await digestAtRegistry(reference, tenantCall), isAlias: true };
+  if (isMadeByOthers(reference, tenant, ledger)) {
+    return { kind: 'by-digest', digest: await digestAtRegistry(reference, tenantCall, registryAuth), isAlias: true };
   }
   if (entries.length > 0) return { kind: 'by-name', claims: await takePull(reference, tenantCall) };
   const found = await findImage(state.engine, reference);
@@ -39,7 +51,7 @@ export async function planPull(reference: string, tenantCall: TenantCall): Promi
   const isEverybodys = isFreeImage(tenantCall, found) && seesName(tenantCall, reference, found);
   if (!isEverybodys) {
     if (isFromRegistry(found, reference)) return { kind: 'by-name', claims: true };
-    return { kind: 'by-digest', digest: await digestAtRegistry(reference, tenantCall), isAlias: true };
+    return { kind: 'by-digest', digest: await digestAtRegistry(reference, tenantCall, registryAuth), isAlias: true };
   }
   if (state.refreshesShared() && isFromRegistry(found, reference)) return { kind: 'by-name', claims: false };
   const name = familiarImage(reference);
@@ -47,7 +59,7 @@ export async function planPull(reference: string, tenantCall: TenantCall): Promi
   const who = `an operator can change it (docker pull without a tenant), or let tenants do so (tenants.refreshShared); to use what is here, run it without --pull always`;
   let digest: string;
   try {
-    digest = await digestAtRegistry(reference, tenantCall);
+    digest = await digestAtRegistry(reference, tenantCall, registryAuth);
   } catch (error) {
     const why = error instanceof GatewayError ? error.message : 'no answer';
     throw new GatewayError('conflict', `${stands}: whether its registry has the same is not known (${why}); ${who}`);
@@ -59,7 +71,11 @@ export async function planPull(reference: string, tenantCall: TenantCall): Promi
 }
 
 /** The digest a registry has under a name, as the engine is told with the caller's credentials. */
-async function digestAtRegistry(reference: string, { state, registryAuth }: TenantCall): Promise<string> {
+async function digestAtRegistry(
+  reference: string,
+  { state }: TenantCall,
+  registryAuth: string | undefined,
+): Promise<string> {
   const { status, body } = await state.engine.fetchJson(
     {
       method: 'GET',

@@ -20,7 +20,7 @@ import {
   shareOfBytes,
   text,
 } from './engine-state.ts';
-import { isOthersAlone, keptImage, ofImage } from './images.ts';
+import { isOthersAlone, isProved, keptImage, ofImage } from './images.ts';
 import { leftUnseen } from './leftovers.ts';
 import { isUpdating } from './take-share.ts';
 import type { TenancyState } from './tenant-call.ts';
@@ -257,7 +257,13 @@ async function settle(entry: LedgerEntry, state: TenancyState): Promise<LedgerEn
       if (entry.id === '') return settleNameless(entry, byLabel, state);
       const found = await findImage(engine, entry.id);
       if (found === undefined) return voided;
-      return entry.isPulled === true ? settlePull(entry, found, state) : [ofImage(entry, found, state)];
+      if (entry.isPulled === true) return settlePull(entry, found, state);
+      if (isProved(entry, found)) return [ofImage(entry, found, state)];
+      // A name that was somebody's before is theirs still.
+      const isHeld = ledger
+        .holders('image', entry.id)
+        .some(({ key, state: now }) => key !== entry.key && now === 'live');
+      return isHeld ? voided : [...voided, withheld(entry, found, state)];
     }
     case 'service':
     case 'secret':
@@ -273,23 +279,22 @@ async function settle(entry: LedgerEntry, state: TenancyState): Promise<LedgerEn
 
 /**
  * A pull whose end nobody saw. Whether the registry let the tenant have the image is not known: where the name meant the same before
- * it is no claim, and where two tenants pulled it at once neither has one until it pulls again.
+ * it is no claim, and else nobody has one until it pulls again.
  */
 function settlePull(entry: LedgerEntry, found: FoundImage, state: TenancyState): LedgerEntry[] {
   const voided: LedgerEntry = { ...entry, state: 'void' };
   const others = state.ledger.holders('image', entry.id).filter(({ key }) => key !== entry.key);
   const isUnchanged = entry.parent === found.id;
   if (isUnchanged || others.some(({ state: now }) => now === 'live')) return [voided];
-  if (others.length === 0) return [ofImage(entry, found, state)];
-  return [
-    voided,
-    {
-      ...withheldEntry(entry.auditId, 0, entry.id, found.id, entry.createdAt),
-      isPulled: true,
-      key: derivedKey(entry.key, 'image', entry.id),
-    },
-  ];
+  return [voided, { ...withheld(entry, found, state), isPulled: true }];
 }
+
+/** A name that is closed to all tenants: an image that was everybody's before stays so under its other names. */
+const withheld = (entry: LedgerEntry, found: FoundImage, state: TenancyState): LedgerEntry => ({
+  ...withheldEntry(entry.auditId, 0, entry.id, found.id, entry.createdAt),
+  isCommon: isFreeImage(state, found),
+  key: derivedKey(entry.key, 'image', entry.id),
+});
 
 /** An image without a name, found by the label of the call that made it: images inherit labels, and only those without names are it. */
 async function settleNameless(entry: LedgerEntry, byLabel: string, { engine }: TenancyState): Promise<LedgerEntry[]> {

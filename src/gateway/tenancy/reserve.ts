@@ -1,18 +1,19 @@
 // What a tenant's call will make: names are taken in the ledger together with the intent, before the engine hears of the call, and
 // the labels for people and tools are stamped.
 import { toCall } from '../../engine/call.ts';
+import { isOne } from '../../engine/canonical-names.ts';
 import { renderChanges } from '../../engine/dockerfile/changes.ts';
 import type { EngineCall, Json, JsonObject } from '../../engine/types.ts';
 import { GatewayError } from '../../errors.ts';
 import { countAnonymousVolumes } from '../../ledger/anonymous-volumes.ts';
-import type { LedgerEntry, OwnedKind } from '../../ledger/entry.ts';
-import { labelsOf, refuseReservedLabel, stamp } from '../../ledger/labels.ts';
+import type { LedgerEntry, OwnedKind, Owner } from '../../ledger/entry.ts';
+import { AUDIT_LABEL, labelsOf, refuseReservedLabel, stamp, TENANT_LABEL } from '../../ledger/labels.ts';
 import { familiarImage, taken } from '../../ledger/missing.ts';
 import type { SealedKind } from '../../ledger/seal.ts';
 import { NO_SHARE } from '../../ledger/share.ts';
 import { findImage, findVolume, isAnsweredTo } from './engine-state.ts';
 import { counts } from './fill-share.ts';
-import { removable, repositoryOf, takeReference } from './images.ts';
+import { prunesOwnAlone, removable, repositoryOf, takeReference } from './images.ts';
 import { planPull } from './pull-plan.ts';
 import { pinned } from './swarm.ts';
 import type { TenantCall } from './tenant-call.ts';
@@ -92,12 +93,11 @@ export async function reserve(call: EngineCall, tenantCall: TenantCall): Promise
       // Without a name it is one image more all the same.
       if (references.length === 0 && call.action !== 'image.tag' && call.action !== 'image.load') add('image', '', '');
       if (call.action === 'image.commit') return { call: stamped(withChanges(call), tenantCall), pending };
-      if (call.action === 'image.import') return { call: withChanges(call), pending };
+      if (call.action === 'image.import') return { call: withChanges(call, markOf(tenantCall.owner)), pending };
       return { call: call.action === 'build.run' ? withBuildLabels(call, tenantCall) : call, pending };
     }
     case 'image.remove':
-      await removable(call.resources[0]?.name ?? '', tenantCall);
-      return { call, pending };
+      return { call: await removal(call, tenantCall), pending };
     case 'image.pull': {
       const reference = call.resources[0]?.name ?? '';
       const plan = await planPull(reference, tenantCall);
@@ -108,9 +108,13 @@ export async function reserve(call: EngineCall, tenantCall: TenantCall): Promise
         return { call: withDigest(call, plan.digest, reference), pending };
       }
       tenantCall.claimsPull = plan.claims;
+      tenantCall.pulls = reference;
       // The name is the tenant's from now on, so that it is nobody else's whatever becomes of the call.
-      const isNamed = /[:@]/.test(reference.slice(reference.lastIndexOf('/') + 1));
-      if (tenantCall.claimsPull && isNamed && tenantCall.ledger.owned(owner.tenant, 'image', reference) === undefined) {
+      if (
+        tenantCall.claimsPull &&
+        isOne(reference) &&
+        tenantCall.ledger.owned(owner.tenant, 'image', reference) === undefined
+      ) {
         const before = await findImage(tenantCall.state.engine, reference);
         add('image', reference, reference, { isPulled: true, parent: before?.id });
       }
@@ -156,9 +160,8 @@ async function anonymousVolumes(call: EngineCall, { limits, state }: TenantCall)
   return countAnonymousVolumes(call.body, found?.volumes ?? []);
 }
 
-/** A new name for an image that is there: how large it is where that counts. */
-async function taggedImage(call: EngineCall, { limits, state }: TenantCall): Promise<Partial<LedgerEntry>> {
-  if (limits === undefined || !counts(limits, 'image-bytes')) return {};
+/** A new name for an image that is there: which it is, and how large. */
+async function taggedImage(call: EngineCall, { state }: TenantCall): Promise<Partial<LedgerEntry>> {
   const source = call.resources.find(({ kind, role }) => kind === 'image' && role === 'target');
   const found = source === undefined ? undefined : await findImage(state.engine, source.id ?? source.name);
   return found === undefined ? {} : { parent: found.id, share: found.share };
@@ -208,6 +211,14 @@ async function takeVolume(name: string, tenantCall: TenantCall): Promise<void> {
   if (found !== undefined && !wasMine && !isMine()) throw taken('volume', name);
 }
 
+/** A removal takes along what is the tenant's alone. @throws {GatewayError} `conflict` */
+async function removal(call: EngineCall, tenantCall: TenantCall): Promise<EngineCall> {
+  const reference = call.resources[0]?.name ?? '';
+  await removable(reference, tenantCall);
+  if (await prunesOwnAlone(reference, tenantCall)) return call;
+  return keepingIds(call, toCall({ ...call, query: { ...call.query, noprune: ['1'] } }, call.body));
+}
+
 /** The pull of a tag as one of the digest its registry has under it: no tag is moved. */
 function withDigest(call: EngineCall, digest: string, reference: string): EngineCall {
   const query = { ...call.query, fromImage: [familiarImage(repositoryOf(reference))], tag: [digest] };
@@ -235,11 +246,17 @@ function stamped(call: EngineCall, { owner, state }: TenantCall): EngineCall {
 const SEALED: ReadonlyMap<string, SealedKind> = new Map(
   (['container', 'volume', 'network', 'service', 'secret', 'config'] as const).map((kind) => [kind, kind]),
 );
+
+/** Tells the image an import makes by the call that made it. Neither word needs quotes. */
+const markOf = ({ tenant, auditId }: Owner): readonly string[] => [
+  `LABEL ${TENANT_LABEL}=${tenant} ${AUDIT_LABEL}=${auditId}`,
+];
+
 /** Instructions of a commit or an import, each as it was read. @throws {GatewayError} `query-ambiguous`, `label-reserved` */
-function withChanges(call: EngineCall): EngineCall {
+function withChanges(call: EngineCall, more: readonly string[] = []): EngineCall {
   const given = call.query.changes;
-  if (given === undefined) return call;
-  const changes = renderChanges(given, refuseReservedLabel);
+  if (given === undefined && more.length === 0) return call;
+  const changes = [...renderChanges(given ?? [], refuseReservedLabel), ...more];
   return keepingIds(call, toCall({ ...call, query: { ...call.query, changes } }, call.body));
 }
 

@@ -318,7 +318,7 @@ async function respondImageStream(
 
 async function learnStream(call: EngineCall, words: StreamWords, tenantCall: TenantCall): Promise<LedgerEntry[]> {
   if (call.action === 'image.pull') {
-    if (words.pulled) return learnPull(call.resources[0]?.name ?? '', tenantCall);
+    if (words.pulled) return learnPull(call.resources[0]?.name ?? '', tenantCall, words.tags);
     return tenantCall.pending.map((entry) => ({ ...entry, state: 'void' }));
   }
   const changes = [...(await learnImages(words.imageId, tenantCall, call.action)), ...(await learnBrought(tenantCall))];

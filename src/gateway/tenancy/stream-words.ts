@@ -3,8 +3,8 @@ import type { CallerEnd } from '../../proxy/types.ts';
 
 /** Bytes of the stream's end that are kept: the words looked for are in its last lines. */
 const TAIL_BYTES = 64 * 1024;
-/** Longest line about a step, in characters, and most steps of a build that are remembered. */
-const MAX_LINE = 200;
+/** Longest line about a step or a tag, in characters, and most of either that are remembered. */
+const MAX_LINE = 600;
 const MAX_STEPS = 10_000;
 
 export interface StreamWords {
@@ -13,6 +13,8 @@ export interface StreamWords {
   readonly pulled: boolean;
   /** Id of the image that was made, or the start of it. */
   readonly imageId: string | undefined;
+  /** Tags of a pull of a whole repository. */
+  readonly tags: ReadonlySet<string>;
   /** First digits of the containers the steps of a build ran in. */
   readonly steps: ReadonlySet<string>;
   /** First digits of the image the last step of a build made. */
@@ -26,12 +28,15 @@ export function observeStream(caller: CallerEnd): StreamWords {
   let isOver = false;
   let open = '';
   const steps = new Set<string>();
+  const tags = new Set<string>();
   let lastImage: string | undefined;
   /** Lines of a build on its steps. What a step prints may read the same: they tell where to look, not what is there. */
   const readLines = (text: string): void => {
     const lines = (open + text).split('\n');
     open = (lines.pop() as string).slice(-MAX_LINE);
     for (const line of lines) {
+      const tag = /^\{"status":"Pulling from [^"\\]{1,256}","id":"([\w][\w.-]{0,127})"\}\r?$/.exec(line)?.[1];
+      if (tag !== undefined && tags.size < MAX_STEPS) tags.add(tag);
       const found = /^\{"stream":" ---\\u003e (Running in )?([0-9a-f]{12})\\n"\}/.exec(line);
       if (found === null) continue;
       if (found[1] === undefined) lastImage = found[2];
@@ -60,6 +65,7 @@ export function observeStream(caller: CallerEnd): StreamWords {
       if (isOver) caller.end();
     },
     steps,
+    tags,
     get lastImage() {
       return lastImage;
     },

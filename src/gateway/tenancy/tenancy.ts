@@ -60,6 +60,9 @@ export interface TenancyOptions extends FollowParts {
   limitsOf?(tenant: string): TenantLimits | undefined;
 }
 
+const madeOrNot = (changes: readonly LedgerEntry[]): string =>
+  changes.every(({ state }) => state === 'void') ? 'the call did not get it' : 'the call makes it on its way';
+
 /** Nothing is asked of the engine before the first call of a tenant's, unless the ledger has something to follow. */
 export function createTenancy(options: TenancyOptions): Tenancy {
   const state: TenancyState = {
@@ -79,7 +82,7 @@ export function createTenancy(options: TenancyOptions): Tenancy {
         tenant,
         action: 'ledger.follow',
         decision: 'allow',
-        detail: { message: 'the call makes it on its way', objects: changes.map(({ kind, id }) => `${kind}/${id}`) },
+        detail: { message: madeOrNot(changes), objects: changes.map(({ kind, id }) => `${kind}/${id}`) },
         ledger: changes,
       }),
     underWay: new Set(),

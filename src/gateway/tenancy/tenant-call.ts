@@ -12,6 +12,7 @@ import type { LedgerSeal } from '../../ledger/seal.ts';
 import type { IsShared, View } from '../../ledger/views.ts';
 import type { EngineClient } from '../../proxy/engine-client.ts';
 import { withDefaults, withPairs } from './fill-share.ts';
+import { givesOthersName, isTakenByCalls } from './images.ts';
 import type { LoadedArchive, Spool } from './load.ts';
 import type { Rates } from './rates.ts';
 import { reserve } from './reserve.ts';
@@ -61,6 +62,8 @@ export class TenantCall implements View {
   pending: LedgerEntry[] = [];
   /** A pull of what was there before and is everybody's gives no claim. */
   claimsPull = false;
+  /** What a pull moves: a name, or every tag of a repository. */
+  pulls: string | undefined;
   /** References a build brings that were not there before, as they are pending in the ledger. */
   readonly broughtByBuild = new Map<string, LedgerEntry>();
   #made = 0;
@@ -129,11 +132,15 @@ export class TenantCall implements View {
     this.#enter(call);
     const { call: stamped, pending } = await reserve(call, this);
     // Between the questions to the engine and this line another call may have taken a name; from here on nobody can.
+    if (this.pulls !== undefined && givesOthersName(this.pulls, this.tenant, this.ledger))
+      throw taken('image', this.pulls);
     for (const { kind, id, isPulled } of pending) {
       // What a registry has under a name several tenants may pull.
       if (id === '' || isPulled === true) continue;
       const isTaken = this.ledger.holders(kind, id).some(({ tenant }) => tenant !== this.tenant);
-      if (isTaken || this.state.holds.isHeldByOthers(kind, id, this.tenant)) throw taken(kind, id);
+      const isHeld =
+        kind === 'image' ? isTakenByCalls(id, this) : this.state.holds.isHeldByOthers(kind, id, this.tenant);
+      if (isTaken || isHeld) throw taken(kind, id);
     }
     const share = takeShare(stamped, pending, this);
     this.pending = [...share.pending];
@@ -187,6 +194,20 @@ export class TenantCall implements View {
     this.broughtByBuild.set(name, entry);
     this.ledger.apply(entry);
     this.state.remember([entry], this.owner);
+  }
+
+  /** A build did not get an image after all: it is certain that it is no claim, or what became of the name is looked at later. */
+  failed(name: string, isCertain: boolean): void {
+    const entry = this.broughtByBuild.get(name);
+    if (entry === undefined) return;
+    this.broughtByBuild.delete(name);
+    if (!isCertain) {
+      this.onRelease(() => this.state.lookSoon());
+      return;
+    }
+    const voided: LedgerEntry = { ...entry, state: 'void' };
+    this.ledger.apply(voided);
+    this.state.remember([voided], this.owner);
   }
 
   /** Holds a name until the call is over. */
