@@ -22,15 +22,15 @@ import {
 } from './protobuf.ts';
 import type { Door, Judged, Plan } from './relay.ts';
 import { type ReadPart, type ReadSolve, readBridgeSolve, readControlSolve } from './solve.ts';
-import { sourcePolicy } from './source-policy.ts';
+import { type StoredImages, sourcePolicy } from './source-policy.ts';
 
 /** What a build may have, as policy and ledger say it now. */
 export interface Granted {
   readonly grant: BuildGrant;
-  /** Images in the engine's store that are not to be used, and their ids. */
-  readonly hidden: readonly string[];
-  readonly hiddenIds: readonly string[];
+  /** The engine's store as the tenant sees it; undefined where there is none. */
+  readonly stored: StoredImages | undefined;
   readonly labels: Readonly<Record<string, string>>;
+  readonly readsCaches: boolean;
 }
 
 /** A build that was let through. */
@@ -60,6 +60,8 @@ export interface Desk {
   enforcesSources(): Promise<boolean>;
   /** Steps of a build, as its status tells them; `id` with the owner's mark. */
   progress(id: string, status: Message): void;
+  /** What people are to be told of a build, once for each who looks on; `id` with the owner's mark. */
+  notes(id: string): readonly string[];
   /** Records a refusal; gives it with its audit id. */
   refused(path: string, refusal: Refusal): Promise<Refusal>;
   /** Changes what an error of the engine says. */
@@ -199,9 +201,16 @@ export function readRequest(name: string, bytes: Uint8Array): Message {
   }
 }
 
-async function policyFor({ grant, hidden, hiddenIds }: Granted, desk: Desk): Promise<Message | undefined> {
-  const policy = sourcePolicy({ allowed: grant.sources, hidden, hiddenIds }, randomUUID());
-  if (policy === undefined || (await desk.enforcesSources())) return policy;
+/** The policy of sources, where the engine holds a build to one. */
+async function policyFor({ grant, stored }: Granted, desk: Desk): Promise<Message | undefined> {
+  const { sources, frontends } = grant;
+  const { message, isNeeded } = sourcePolicy(
+    { allowed: sources, frontends, stored, mark: desk.owner.cacheHost },
+    randomUUID(),
+  );
+  if (await desk.enforcesSources()) return message;
+  // Without one no frontend's image is run, so the rest of the rules holds.
+  if (!isNeeded || (sources.includes('*') && stored === undefined)) return undefined;
   throw new Refusal(
     'failed-precondition',
     'denied: the BuildKit of this engine cannot be held to a list of sources (it takes Docker 25.0 or newer); build with DOCKER_BUILDKIT=0',
@@ -272,7 +281,13 @@ async function resolveSource(request: Message, headers: RawHeaders, desk: Desk, 
   );
 }
 
-const partOf = ({ facts, pushes, masked }: Collected): ReadPart => ({ facts, pushes, masked, options: new Map() });
+const partOf = ({ facts, pushes, masked }: Collected): ReadPart => ({
+  facts,
+  pushes,
+  masked,
+  options: new Map(),
+  hasCaches: false,
+});
 
 function refusePolicies(request: Message): void {
   if (messagesOf(request, 'SourcePolicies').length === 0) return;
@@ -321,6 +336,7 @@ function returned(request: Message, headers: RawHeaders): Judged {
 
 function status(request: Message, headers: RawHeaders, desk: Desk): Judged {
   const ref = desk.owner.own(textOf(request, 'Ref'), 'Ref');
+  const said = new Set<string>();
   return {
     kind: 'send',
     headers,
@@ -328,7 +344,18 @@ function status(request: Message, headers: RawHeaders, desk: Desk): Judged {
     onAnswer(message) {
       const told = readMessage(STATUS_RESPONSE, message, false);
       desk.progress(ref, told);
-      return explained(told, desk) ?? message;
+      const [step] = messagesOf(told, 'vertexes');
+      const news = step === undefined ? [] : desk.notes(ref).filter((note) => !said.has(note));
+      for (const note of news) said.add(note);
+      const warnings = news.map((note) => ({
+        vertex: textOf(step ?? {}, 'digest'),
+        level: 1n,
+        short: Buffer.from(note),
+      }));
+      const shown = explained(told, desk);
+      if (warnings.length === 0) return shown === undefined ? message : writeMessage(STATUS_RESPONSE, shown);
+      const all = [...messagesOf(told, 'warnings'), ...warnings];
+      return writeMessage(STATUS_RESPONSE, { ...(shown ?? told), warnings: all });
     },
   };
 }
@@ -336,7 +363,7 @@ function status(request: Message, headers: RawHeaders, desk: Desk): Judged {
 const STATUS_RESPONSE = 'moby.buildkit.v1.StatusResponse';
 
 /** Errors of steps in the words of policy; undefined when there are none to change. */
-function explained(status: Message, desk: Desk): Uint8Array | undefined {
+function explained(status: Message, desk: Desk): Message | undefined {
   let isChanged = false;
   const vertexes = messagesOf(status, 'vertexes').map((vertex) => {
     const error = textOf(vertex, 'error');
@@ -345,7 +372,7 @@ function explained(status: Message, desk: Desk): Uint8Array | undefined {
     isChanged = true;
     return { ...vertex, error: shown };
   });
-  return isChanged ? writeMessage(STATUS_RESPONSE, { ...status, vertexes }) : undefined;
+  return isChanged ? { ...status, vertexes } : undefined;
 }
 
 const EVENT = 'moby.buildkit.v1.BuildHistoryEvent';

@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto';
 import type { Collected } from './collected.ts';
 import { Refusal } from './grpc.ts';
-import type { Owner } from './owner.ts';
+import { CACHE_ADDRESS, type Owner } from './owner.ts';
 import {
   bytesOf,
   type Message,
@@ -110,7 +110,8 @@ function ownExec(exec: Message, at: string, owner: Owner, collected: Collected):
     collected.add('entitlements', `${at}.cdiDevices`, `device=${textOf(device, 'name')}`);
   }
   for (const secret of messagesOf(exec, 'secretenv')) collected.add('secrets', `${at}.secretenv`, textOf(secret, 'ID'));
-  const parent = textOf(messageOf(exec, 'meta') ?? {}, 'cgroupParent');
+  const meta = messageOf(exec, 'meta') ?? {};
+  const parent = textOf(meta, 'cgroupParent');
   if (parent !== '') {
     throw new Refusal(
       'permission-denied',
@@ -118,7 +119,8 @@ function ownExec(exec: Message, at: string, owner: Owner, collected: Collected):
     );
   }
   const mounts = messagesOf(exec, 'mounts').map((mount, i) => ownMount(mount, `${at}.mounts[${i}]`, owner, collected));
-  return { ...exec, ...(exec.mounts === undefined ? {} : { mounts }) };
+  const extraHosts = [{ Host: owner.cacheHost, IP: CACHE_ADDRESS }, ...messagesOf(meta, 'extraHosts')];
+  return { ...exec, meta: { ...meta, extraHosts }, ...(exec.mounts === undefined ? {} : { mounts }) };
 }
 
 function ownMount(mount: Message, at: string, owner: Owner, collected: Collected): Message {

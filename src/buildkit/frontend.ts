@@ -2,17 +2,18 @@
 // of BuildKit read; an option that is not in it is refused, for a frontend could read it. frontend/dockerui, frontend/gateway.
 import { type Collected, canonicalImage } from './collected.ts';
 import { Refusal } from './grpc.ts';
-import type { Owner } from './owner.ts';
+import { CACHE_ADDRESS, type Owner } from './owner.ts';
 
+const HOSTS = 'add-hosts';
 /** Options that change what is built and reach nothing. */
 const FREE: ReadonlySet<string> = new Set([
-  ...['target', 'platform', 'no-cache', 'image-resolve-mode', 'shm-size', 'ulimit', 'add-hosts', 'hostname'],
+  ...['target', 'platform', 'no-cache', 'image-resolve-mode', 'shm-size', 'ulimit', HOSTS, 'hostname'],
   ...['multi-platform', 'filename', 'contextsubdir', 'dockerfilekey', 'contextkey', 'requestid', 'frontend.caps'],
   ...['memory', 'memswap', 'cpushares', 'cpuperiod', 'cpuquota', 'cpusetcpus', 'cpusetmems'],
 ]);
 const FREE_PREFIXES: readonly string[] = ['vcs:', 'input-metadata:', 'sharedkey:localdir:', 'attest:', 'label:'];
 const NAMESPACE = 'build-arg:BUILDKIT_CACHE_MOUNT_NS';
-const SYNTAX = 'build-arg:BUILDKIT_SYNTAX';
+export const SYNTAX = 'build-arg:BUILDKIT_SYNTAX';
 
 /** The frontend that reads Dockerfiles inside the engine, and the one that runs an image. */
 const BUILT_IN = 'dockerfile.v0';
@@ -25,10 +26,13 @@ export function judgeFrontend(
   at: string,
   collected: Collected,
 ): void {
+  const syntax = wordOf(options.get(SYNTAX) ?? '');
+  if (syntax !== '' && syntax !== BUILT_IN) refuseInItsPlace(syntax, options, at);
   if (frontend === '') return;
   if (frontend === BUILT_IN) collected.add('frontends', at, frontend);
   else if (frontend === GATEWAY) {
     const image = options.get('source') ?? '';
+    refuseInItsPlace(image, options, at);
     collected.add('frontends', `${at}Attrs.source`, canonicalImage(image, `${at}Attrs.source`));
     collected.image(`${at}Attrs.source`, image);
   } else
@@ -37,6 +41,30 @@ export function judgeFrontend(
       `${at} is ${JSON.stringify(frontend.slice(0, 80))} (known: ${BUILT_IN}, ${GATEWAY})`,
     );
 }
+
+/** A context the client names stands for every image of that name, for a frontend's too. @throws {Refusal} */
+function refuseInItsPlace(image: string, options: ReadonlyMap<string, string>, at: string): void {
+  const name = canonicalImage(image, at);
+  for (const key of options.keys()) {
+    if (!key.startsWith('context:')) continue;
+    const stood = key.slice('context:'.length).replace(/::.*$/s, '');
+    if (!isImage(stood, name)) continue;
+    throw new Refusal(
+      'permission-denied',
+      `the context ${JSON.stringify(stood.slice(0, 200))} stands in the place of the frontend ${name}; give it another name`,
+    );
+  }
+}
+
+function isImage(text: string, name: string): boolean {
+  try {
+    return canonicalImage(text, '') === name;
+  } catch {
+    return false;
+  }
+}
+
+const wordOf = (text: string): string => text.trim().split(/\s+/)[0] ?? '';
 
 /**
  * Judges options and writes them anew.
@@ -54,6 +82,9 @@ export function ownOptions(
   for (const [key, value] of options)
     own.set(key, ownOption(key, value, frontend, `${at}[${JSON.stringify(key.slice(0, 80))}]`, owner, collected));
   own.set(NAMESPACE, `${owner.space}/${options.get(NAMESPACE) ?? ''}`);
+  // In front: nothing a caller writes can swallow it.
+  const hosts = options.get(HOSTS) ?? '';
+  own.set(HOSTS, `${owner.cacheHost}=${CACHE_ADDRESS}${hosts === '' ? '' : `,${hosts}`}`);
   return own;
 }
 
@@ -115,7 +146,7 @@ function judgeOther(key: string, value: string, frontend: string, at: string, co
 
 /** The image of a `# syntax` given from outside, with what may follow it. */
 function judgeSyntax(value: string, at: string, collected: Collected): void {
-  const [image = ''] = value.trim().split(/\s+/);
+  const image = wordOf(value);
   if (image === BUILT_IN) {
     collected.add('frontends', at, image);
     return;

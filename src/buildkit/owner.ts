@@ -6,6 +6,8 @@ import { Refusal } from './grpc.ts';
 
 /** Characters of a mark: 80 bits. */
 const MARK_LENGTH = 16;
+/** Address of the host that marks steps: nothing answers there (RFC 5737). */
+export const CACHE_ADDRESS = '192.0.2.1';
 const ID = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/;
 
 export class Owner {
@@ -13,6 +15,11 @@ export class Owner {
   readonly mark: string;
   /** Name space of cache mounts: the tenant's, or the identity's where it has none. */
   readonly space: string;
+  /**
+   * Name of a host every step of the same name space knows. BuildKit's key of a step holds the names of its extra hosts, but not
+   * their addresses, proxies or secrets: so no step is found, or joined while it runs, by what is not of this name space.
+   */
+  readonly cacheHost: string;
 
   constructor(
     secret: Uint8Array,
@@ -20,10 +27,10 @@ export class Owner {
   ) {
     const { issuer, subject, tenant } = who;
     this.mark = markOf(secret, ['owner', issuer, subject, tenant ?? '']);
-    this.space = markOf(
-      secret,
-      tenant === undefined ? ['space', 'identity', issuer, subject] : ['space', 'tenant', tenant],
-    );
+    const holder = tenant === undefined ? ['identity', issuer, subject] : ['tenant', tenant];
+    this.space = markOf(secret, ['space', ...holder]);
+    // Not the name space itself: a published record of a build may show this name.
+    this.cacheHost = `${markOf(secret, ['cache', ...holder])}.cache.dockgate.internal`;
   }
 
   /**
@@ -48,7 +55,11 @@ export class Owner {
 
   /** A text as the caller sees it: without marks. */
   shown(text: string): string {
-    return text.replaceAll(this.mark, '').replaceAll(`${this.space}/`, '').replaceAll(this.space, '');
+    return text
+      .replaceAll(this.mark, '')
+      .replaceAll(`${this.space}/`, '')
+      .replaceAll(this.space, '')
+      .replaceAll(`${this.cacheHost}=${CACHE_ADDRESS},`, '');
   }
 }
 

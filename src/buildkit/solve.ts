@@ -5,7 +5,7 @@ import type { BuildGrant } from '../policy/build/index.ts';
 import { Collected } from './collected.ts';
 import { ownDefinition } from './definition.ts';
 import { judgeExporter } from './exporter.ts';
-import { judgeCache, judgeFrontend, ownOptions } from './frontend.ts';
+import { judgeCache, judgeFrontend, ownOptions, SYNTAX } from './frontend.ts';
 import { Refusal } from './grpc.ts';
 import { TABLE_VERSION } from './messages.ts';
 import type { Owner } from './owner.ts';
@@ -33,6 +33,8 @@ export interface ReadSolve {
   readonly options: ReadonlyMap<string, string>;
   /** Values of build arguments, for masking. */
   readonly masked: ReadonlySet<string>;
+  /** It names caches to read. */
+  readonly hasCaches: boolean;
   /** The engine's request, once it is granted. */
   render(granted: Rendering): Uint8Array;
 }
@@ -43,10 +45,12 @@ export interface Rendering {
   readonly policy: Message | undefined;
   /** Labels of the image. */
   readonly labels: Readonly<Record<string, string>>;
+  /** Caches the client names are read. They may claim any key of the cache that all builds share, so a tenant's are left out. */
+  readonly readsCaches: boolean;
 }
 
 /** A part of a build, or anything that asks for what a build may fetch. */
-export type ReadPart = Pick<ReadSolve, 'facts' | 'pushes' | 'masked' | 'options'>;
+export type ReadPart = Pick<ReadSolve, 'facts' | 'pushes' | 'masked' | 'options' | 'hasCaches'>;
 
 const CONTROL = 'moby.buildkit.v1.SolveRequest';
 const BRIDGE = 'moby.buildkit.v1.frontend.SolveRequest';
@@ -96,7 +100,8 @@ export function readControlSolve(request: Message, owner: Owner): ReadSolve {
   // Engines of before there were several read these.
   if (deprecated !== '')
     judgeExporter(deprecated, textMapOf(request, 'ExporterAttrsDeprecated'), 'Exporter', collected);
-  judgeCaches(messageOf(request, 'Cache'), collected);
+  const cache = messageOf(request, 'Cache');
+  judgeCaches(cache, collected);
   return {
     facts: collected.facts,
     pushes: collected.pushes,
@@ -105,14 +110,26 @@ export function readControlSolve(request: Message, owner: Owner): ReadSolve {
     isProbe: isSet(request, 'Internal') && isEmpty(request, collected),
     frontend,
     options,
-    render: ({ grant, policy, labels }) =>
+    hasCaches: hasCaches(options) || IMPORTS.some((field) => cache?.[field] !== undefined),
+    render: (granted) =>
       writeMessage(CONTROL, {
         ...own,
-        FrontendAttrs: grantedOptions(own.FrontendAttrs as ReadonlyMap<string, string>, grant, labels),
-        ...(policy === undefined ? {} : { SourcePolicy: policy }),
+        ...(cache === undefined || granted.readsCaches ? {} : { Cache: withoutImports(cache) }),
+        FrontendAttrs: grantedOptions(own.FrontendAttrs as ReadonlyMap<string, string>, granted),
+        ...(granted.policy === undefined ? {} : { SourcePolicy: granted.policy }),
       }),
   };
 }
+
+/** Fields of a cache that name what is read. */
+const IMPORTS: readonly string[] = ['Imports', 'ImportRefsDeprecated'];
+const CACHE_OPTIONS: readonly string[] = ['cache-from', 'cache-imports'];
+
+const hasCaches = (options: ReadonlyMap<string, string>): boolean =>
+  CACHE_OPTIONS.some((key) => (options.get(key) ?? '') !== '');
+
+const withoutImports = (cache: Message): Message =>
+  Object.fromEntries(Object.entries(cache).filter(([field]) => !IMPORTS.includes(field)));
 
 /** Whether a request asks for nothing, and so builds nothing by itself. */
 function isEmpty(request: Message, { facts }: Collected): boolean {
@@ -148,12 +165,16 @@ export function readBridgeSolve(request: Message, owner: Owner): ReadPart & Pick
     pushes: collected.pushes,
     masked: collected.masked,
     options,
-    render: ({ grant, policy, labels }) =>
-      writeMessage(BRIDGE, {
-        ...own,
-        FrontendOpt: grantedOptions(own.FrontendOpt as ReadonlyMap<string, string>, grant, labels),
-        ...(policy === undefined ? {} : { SourcePolicies: [policy] }),
-      }),
+    hasCaches: hasCaches(options) || request.CacheImports !== undefined,
+    render(granted) {
+      const { CacheImports: imports, ...rest } = own;
+      return writeMessage(BRIDGE, {
+        ...rest,
+        ...(imports !== undefined && granted.readsCaches ? { CacheImports: imports } : {}),
+        FrontendOpt: grantedOptions(own.FrontendOpt as ReadonlyMap<string, string>, granted),
+        ...(granted.policy === undefined ? {} : { SourcePolicies: [granted.policy] }),
+      });
+    },
   };
 }
 
@@ -167,18 +188,28 @@ function ownInputs(request: Message, owner: Owner, collected: Collected): Map<st
   );
 }
 
+const CONTEXT = 'context:';
+
+/**
+ * Whether a `# syntax=` line may be followed: where any image may be the frontend, or where the engine itself looks at which it is.
+ * A context the client names stands for any image of that name, for the frontend's too, and nobody looks at that.
+ */
+function followsSyntax(options: ReadonlyMap<string, string>, { grant, policy }: Rendering): boolean {
+  if (grant.frontends.includes('*')) return true;
+  if (grant.frontends.length === 0 || policy === undefined) return false;
+  return options.has(SYNTAX) || ![...options.keys()].some((key) => key.startsWith(CONTEXT));
+}
+
 /**
  * Options the rules oblige to. A command line keeps the built-in frontend from looking for a `# syntax=` line; a network for all
  * steps is one no RUN of a Dockerfile can widen but to the host's, which takes an entitlement.
  */
-function grantedOptions(
-  options: ReadonlyMap<string, string>,
-  grant: BuildGrant,
-  labels: Readonly<Record<string, string>>,
-): Map<string, string> {
+function grantedOptions(options: ReadonlyMap<string, string>, granted: Rendering): Map<string, string> {
+  const { grant, labels, readsCaches } = granted;
   const own = new Map(options);
+  if (!readsCaches) for (const key of CACHE_OPTIONS) own.delete(key);
   for (const [key, value] of Object.entries(labels)) own.set(`label:${key}`, value);
-  if ((!grant.syntaxImages || !grant.network) && !own.has('cmdline')) own.set('cmdline', 'dockerfile.v0');
+  if ((!followsSyntax(own, granted) || !grant.network) && !own.has('cmdline')) own.set('cmdline', 'dockerfile.v0');
   if (!grant.network && (own.get('force-network-mode') ?? '') === '') own.set('force-network-mode', 'none');
   return own;
 }

@@ -6,19 +6,23 @@ import { Refusal } from '../../src/buildkit/grpc.ts';
 import { headersOf } from '../../src/buildkit/headers.ts';
 import { Owner } from '../../src/buildkit/owner.ts';
 import { type Message, messageOf, readMessage, textOf, writeMessage } from '../../src/buildkit/protobuf.ts';
-import { refuseHidden } from '../../src/gateway/buildkit/hidden-images.ts';
+import { refuseHidden } from '../../src/gateway/buildkit/stored-images.ts';
 
 const BRIDGE = 'moby.buildkit.v1.frontend.';
 
 /** The request the engine gets. */
 async function sent(method: string, request: Message): Promise<Message> {
   const granted = {
-    grant: { sources: ['*'], syntaxImages: true, network: true, secrets: [], ssh: [], contexts: [] },
-    hidden: [],
-    hiddenIds: [],
+    grant: { sources: ['*'], frontends: ['*'], network: true, secrets: [], ssh: [], contexts: [] },
+    stored: undefined,
     labels: {},
+    readsCaches: true,
   };
-  const desk = { owner: new Owner(new Uint8Array(32), { issuer: 'i', subject: 's' }), part: async () => granted };
+  const desk = {
+    owner: new Owner(new Uint8Array(32), { issuer: 'i', subject: 's' }),
+    part: async () => granted,
+    enforcesSources: async () => true,
+  };
   const door = new ControlDoor(desk as unknown as Desk);
   const { headers } = headersOf(['buildkit-controlapi-buildid', 'b1']);
   const plan = door.plan(`/${BRIDGE}LLBBridge/${method}`, headers);
@@ -47,7 +51,7 @@ describe('an image by another spelling', () => {
 
 describe('refuseHidden()', () => {
   const id = `sha256:${'a'.repeat(64)}`;
-  const hidden = { names: ['docker.io/library/victim:latest'], ids: [id] };
+  const hidden = { hidden: ['docker.io/library/victim:latest'], hiddenIds: [id], own: [], made: [] };
   const refuse = (value: string) => refuseHidden([{ at: 'x', value: `docker-image://${value}` }], hidden);
   it('refuses a hidden image by name and by digest', () => {
     for (const name of ['docker.io/library/victim:latest', `docker.io/library/victim:latest@sha256:${'b'.repeat(64)}`])

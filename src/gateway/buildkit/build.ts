@@ -2,6 +2,7 @@
 // secrets are never among it.
 
 import { isSet, type Message, messageOf, messagesOf, textOf } from '../../buildkit/protobuf.ts';
+import type { StoredImages } from '../../buildkit/source-policy.ts';
 import type { BuildFact, BuildFacts } from '../../engine/types.ts';
 import type { BuildGrant } from '../../policy/build/index.ts';
 
@@ -32,7 +33,9 @@ export class Build {
   #result: ReadonlyMap<string, string> = new Map();
   /** Grants of its parts, the latest last: what an error of the engine is about. */
   grant: BuildGrant;
-  hidden: readonly string[] = [];
+  stored: StoredImages | undefined;
+  /** What its maker is to be told while it runs. */
+  readonly notes = new Set<string>();
   labels: Readonly<Record<string, string>> = {};
   /** Its intent is not on disk yet: it is a probe that has built nothing so far. */
   onFirstPart: (() => Promise<void>) | undefined;

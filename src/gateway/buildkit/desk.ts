@@ -7,6 +7,7 @@ import type { Owner } from '../../buildkit/owner.ts';
 import type { Message } from '../../buildkit/protobuf.ts';
 import type { SessionDesk } from '../../buildkit/session-door.ts';
 import type { ReadPart, ReadSolve } from '../../buildkit/solve.ts';
+import type { StoredImages } from '../../buildkit/source-policy.ts';
 import { buildCall, factsOf } from '../../engine/build-call.ts';
 import { toCall } from '../../engine/call.ts';
 import { classify } from '../../engine/classify.ts';
@@ -20,7 +21,7 @@ import type { GatewayParts } from '../parts.ts';
 import { learnBrought, learnImages } from '../tenancy/learn.ts';
 import { asGatewayError, decisionOf, Trace } from '../trace.ts';
 import { Build } from './build.ts';
-import { type HiddenImages, hiddenImages, NONE_HIDDEN, refuseHidden } from './hidden-images.ts';
+import { refuseHidden, storedImages } from './stored-images.ts';
 
 export class BuildDesk implements Desk, SessionDesk {
   readonly owner: Owner;
@@ -140,8 +141,8 @@ export class BuildDesk implements Desk, SessionDesk {
         trace.enterPlugins(plugins);
         await this.#askPlugins(trace, call, plugins).finally(() => trace.leavePlugins());
       }
-      const hidden = await this.#admitTenant(trace, call, build);
-      refuseHidden(read.facts.sources, hidden);
+      const stored = await this.#admitTenant(trace, call, build);
+      refuseHidden(read.facts.sources, stored);
       const { isProbe } = read;
       const begin = async (): Promise<void> => {
         this.#parts.authenticator.recheck(this.#principal);
@@ -151,7 +152,7 @@ export class BuildDesk implements Desk, SessionDesk {
       if (isProbe) build.onFirstPart = begin;
       else await begin();
       if (ended.aborted) throw new Refusal('cancelled', 'the client went away');
-      return this.#run(read, trace, build, hidden, isProbe);
+      return this.#run(read, trace, build, stored, isProbe);
     } catch (error) {
       throw await this.#refused(trace, error, build);
     }
@@ -191,9 +192,9 @@ export class BuildDesk implements Desk, SessionDesk {
   }
 
   /** Names are taken and quotas are asked, and what the tenant must not build from is found. */
-  async #admitTenant(trace: Trace, call: EngineCall, build: Build): Promise<HiddenImages> {
+  async #admitTenant(trace: Trace, call: EngineCall, build: Build): Promise<StoredImages | undefined> {
     const { tenant } = this.#principal;
-    if (tenant === undefined) return NONE_HIDDEN;
+    if (tenant === undefined) return undefined;
     const { tenancy, engine, buildkit } = this.#parts;
     if (buildkit.isDistrusting()) throw distrusted();
     const tenantCall = await tenancy.begin({ ...this.#principal, tenant }, trace.auditId, trace.atMs);
@@ -206,20 +207,21 @@ export class BuildDesk implements Desk, SessionDesk {
     const { [TENANT_LABEL]: of, [OWNER_LABEL]: by } = labelsOf(tenantCall.owner);
     // Not the audit id: equal builds give equal images, and nothing that runs them is made anew.
     build.labels = { [TENANT_LABEL]: of ?? '', [OWNER_LABEL]: by ?? '' };
-    return hiddenImages(tenantCall, engine);
+    return storedImages(tenantCall, engine);
   }
 
-  #run(read: ReadSolve, trace: Trace, build: Build, hidden: HiddenImages, isProbe: boolean): RunningBuild {
+  #run(read: ReadSolve, trace: Trace, build: Build, stored: StoredImages | undefined, isProbe: boolean): RunningBuild {
     const ref = this.owner.own(read.ref, 'Ref');
-    build.hidden = hidden.names;
+    build.stored = stored;
     this.#latest = build;
+    if (read.hasCaches) this.#noteCaches(build);
     this.#parts.buildkit.add(ref, build);
     let isOver = false;
     return {
       grant: build.grant,
-      hidden: hidden.names,
-      hiddenIds: hidden.ids,
+      stored,
       labels: build.labels,
+      readsCaches: this.#readsCaches,
       result: (response) => build.result(response),
       end: async (status) => {
         if (isOver) return;
@@ -278,19 +280,41 @@ export class BuildDesk implements Desk, SessionDesk {
       build.add(read.facts, read.masked);
       build.grant = grant;
       this.#latest = build;
-      let hidden = NONE_HIDDEN;
+      let stored: StoredImages | undefined;
       if (tenant !== undefined) {
         if (this.#parts.buildkit.isDistrusting()) throw distrusted();
         const { ledger, isShared } = this.#parts.tenancy.state;
-        hidden = await hiddenImages({ tenant, ledger, isShared }, this.#parts.engine);
-        refuseHidden(read.facts.sources, hidden);
+        stored = await storedImages({ tenant, ledger, isShared }, this.#parts.engine);
+        refuseHidden(read.facts.sources, stored);
         refuseReservedLabels(read.options);
       }
-      build.hidden = hidden.names;
-      return { grant, hidden: hidden.names, hiddenIds: hidden.ids, labels: build.labels };
+      build.stored = stored;
+      if (read.hasCaches) this.#noteCaches(build);
+      return {
+        grant,
+        stored,
+        labels: build.labels,
+        readsCaches: this.#readsCaches,
+      };
     } catch (error) {
       throw await this.#refused(trace, error);
     }
+  }
+
+  /** The engine takes what a cache claims into the cache of all builds, also of other tenants'. */
+  get #readsCaches(): boolean {
+    return this.#principal.tenant === undefined;
+  }
+
+  #noteCaches(build: Build): void {
+    if (this.#readsCaches) return;
+    build.notes.add(
+      `the cache of --cache-from is left out: this engine would take whatever it claims into the cache of all tenants [audit ${build.auditId}]`,
+    );
+  }
+
+  notes(id: string): readonly string[] {
+    return [...(this.#parts.buildkit.running(id)?.notes ?? [])];
   }
 
   mayUse(action: 'system.df' | 'build.prune'): boolean {
@@ -319,8 +343,14 @@ export class BuildDesk implements Desk, SessionDesk {
       )
       .replace(/source "([^"]*)" (?:denied|not allowed) by policy[^\n]*/g, (_words, identifier: string) => {
         const name = identifier.replace(/^docker-image:\/\//, '');
-        if (identifier !== name && build.hidden.includes(name)) {
+        if (identifier !== name && build.stored?.hidden.includes(name) === true) {
           return `pull access denied for ${name}, repository does not exist or may require 'docker login' [audit ${build.auditId}]`;
+        }
+        if (matchesGlob(build.grant.sources, identifier)) {
+          const allowed = build.grant.frontends.map((glob) => glob.replace(/^docker-image:\/\//, '')).join(', ');
+          const why =
+            build.stored?.made.includes(name) === true ? 'was made here, so it is no frontend of its registry; it' : '';
+          return `denied by policy ${build.policy}: frontend ${name} ${why}is not among its build.frontends (allowed: ${allowed || 'none'}) [audit ${build.auditId}]`;
         }
         const what = identifier === name ? name : `FROM ${name}`;
         return `denied by policy ${build.policy}: ${what} is not among its build sources [audit ${build.auditId}]`;

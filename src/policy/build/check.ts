@@ -8,8 +8,8 @@ import type { BuildKey, BuildRules } from './spec.ts';
 export interface BuildGrant {
   /** Globs over BuildKit's identifiers of sources; `*` alone stands for everything. */
   readonly sources: readonly string[];
-  /** `# syntax=` lines may name an image. */
-  readonly syntaxImages: boolean;
+  /** Globs over identifiers of images a frontend may be, in a `# syntax=` line too; `*` alone stands for all, none for none. */
+  readonly frontends: readonly string[];
   /** Steps may use the engine's network of builds. */
   readonly network: boolean;
   readonly secrets: readonly string[];
@@ -91,10 +91,14 @@ function violation(key: BuildKey, { at, value }: BuildFact, rules: BuildRules): 
 
 const NOT_AN_IMAGE = /^[a-z0-9-]+\.v\d+$/;
 
+function frontendImages(frontends: readonly string[]): readonly string[] {
+  return frontends.includes('*') ? ['*'] : frontends.filter((name) => !NOT_AN_IMAGE.test(name)).flatMap(variantsOf);
+}
+
 function grantOf(rules: BuildRules): BuildGrant {
   return {
     sources: rules.sources.includes('*') ? ['*'] : rules.sources.flatMap(variantsOf),
-    syntaxImages: rules.frontends.some((name) => !NOT_AN_IMAGE.test(name)),
+    frontends: frontendImages(rules.frontends),
     network: compileGlobs(rules.networks)('default'),
     secrets: rules.secrets,
     ssh: rules.ssh,
@@ -107,7 +111,7 @@ const union = (a: readonly string[], b: readonly string[]): readonly string[] =>
 /** What two rules that both match let a build have. */
 export const bothGrants = (a: BuildGrant, b: BuildGrant): BuildGrant => ({
   sources: a.sources.includes('*') || b.sources.includes('*') ? ['*'] : union(a.sources, b.sources),
-  syntaxImages: a.syntaxImages || b.syntaxImages,
+  frontends: a.frontends.includes('*') || b.frontends.includes('*') ? ['*'] : union(a.frontends, b.frontends),
   network: a.network || b.network,
   secrets: union(a.secrets, b.secrets),
   ssh: union(a.ssh, b.ssh),
@@ -117,7 +121,7 @@ export const bothGrants = (a: BuildGrant, b: BuildGrant): BuildGrant => ({
 /** A grant below a ceiling. */
 export const narrowedGrant = (grant: BuildGrant, ceiling: BuildGrant): BuildGrant => ({
   sources: commonGlobs(grant.sources, ceiling.sources),
-  syntaxImages: grant.syntaxImages && ceiling.syntaxImages,
+  frontends: commonGlobs(grant.frontends, ceiling.frontends),
   network: grant.network && ceiling.network,
   secrets: commonGlobs(grant.secrets, ceiling.secrets),
   ssh: commonGlobs(grant.ssh, ceiling.ssh),

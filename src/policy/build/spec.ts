@@ -15,8 +15,8 @@ export interface BuildSpec {
    */
   readonly sources?: readonly string[];
   /**
-   * `dockerfile.v0` and images of frontends. Without an image among them `# syntax=` lines are not followed; with one, a line may
-   * name any image `sources` allow.
+   * `dockerfile.v0` and images of frontends, which run what they like in the engine's builder: the images of `# syntax=` lines too,
+   * which must be among `sources` as well. Without an image here such lines are not followed, nor beside a `--build-context`.
    */
   readonly frontends?: readonly string[];
   /** `image` (into the engine's store), `docker`, `oci`, `tar`, `local` (to the client), `cacheonly`. */
