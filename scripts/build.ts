@@ -70,6 +70,7 @@ const { metafile } = await build({
     index: 'src/index.ts',
     'audit-worker': 'src/store/audit-worker.ts',
     'review-worker': 'src/store/review-worker.ts',
+    'sinks-worker': 'src/store/sinks-worker.ts',
     'native-runner': 'src/admission/hosts/native-runner.ts',
     'sandbox-worker': 'src/admission/hosts/sandbox-worker.ts',
   },

@@ -64,6 +64,7 @@ import { lockDataDir, openStore, type Store } from './store/open.ts';
 import { openRecorder } from './store/recorder.ts';
 import { createReserve } from './store/reserve.ts';
 import { ReviewThread } from './store/review-thread.ts';
+import { SinksThread } from './store/sinks-thread.ts';
 import { createSpool } from './store/spool.ts';
 import { VERSION } from './version.ts';
 
@@ -159,6 +160,9 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     );
     if (stored.doubt !== undefined)
       log.warn({ reason: stored.doubt }, 'the ledger is not whole: no tenant is served before it is');
+    const sinks = new SinksThread({ auditFile, version: VERSION }, log);
+    // After the recorder: what it wrote last is shipped too.
+    undo.push(() => sinks.close());
     const recorder = await openRecorder(auditFile, {
       maxQueue: config.limits.auditQueue,
       reads: config.audit.reads,
@@ -297,6 +301,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       lanes: () => ({ ...engine.lanes(), 'in-flight': inFlight.state() }),
       strangersCounted: () => strangers.counted,
       connections: () => options.connections?.() ?? [],
+      sinks: () => sinks.states(),
       version: VERSION,
     });
     const apiVersions = {
@@ -432,6 +437,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         auditHealthy: recorder.healthy,
         engineReachable: await readiness.ask(),
         callsInFlight: gateway.active,
+        sinks: sinks.states(),
         listeners: options.listeners?.() ?? [],
       }),
       reload: options.reload ?? (async () => ({})),
@@ -499,8 +505,9 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     reaper.start();
     undo.push(() => reaper.stop());
 
-    // Serving does not wait for anybody's keys: a token that needs them waits for this very fetch.
+    // Serving waits for no sink, and not for anybody's keys: a token that needs them waits for this very fetch.
     void externals.refresh();
+    void sinks.apply(config.audit.sinks);
 
     return {
       gateway,
@@ -530,6 +537,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         plugins = chain;
         policies = compiled;
         retire(old);
+        await sinks.apply(next.audit.sinks);
       },
       async close() {
         stopping.abort();

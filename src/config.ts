@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import type * as z from 'zod';
 import { isLoopback, MAX_SOCKET_PATH_BYTES, parseEngineAddress } from './config/address.ts';
+import { auditSection, readSinks } from './config/audit.ts';
 import { readClientCas } from './config/client-cas.ts';
 import { type Fault, type Path, pathText, readDocument, type SourceDocument } from './config/document.ts';
 import { readIssuers } from './config/issuers.ts';
@@ -148,7 +149,6 @@ const readSections = (value: unknown, options: ParseOptions, faults: Fault[]): C
   );
   const limits = section('limits', schema.limitsSection, {}, 'default');
   const log = section('log', schema.logSection, {}, 'default');
-  const audit = section('audit', schema.auditSection, {}, 'default');
   const apiVersions = section('apiVersions', schema.apiVersionsSection, {}, 'default');
   const tenants = section('tenants', schema.tenantsSection, {}, 'default');
   const issuer = section('issuer', schema.issuerSection, 'dockgate');
@@ -159,6 +159,8 @@ const readSections = (value: unknown, options: ParseOptions, faults: Fault[]): C
     faults,
   );
   const hostNames = section('hostNames', schema.hostNamesSection, [], 'default');
+  const audit = section('audit', auditSection, {}, 'default');
+  const sinks = readSinks(audit?.sinks ?? [], { data, ...files }, faults);
   const keySeal = section('keySeal', schema.keySealSection, undefined);
   if (!engine || !limits || !log || !audit || !apiVersions || !tenants) return undefined;
   if (!issuer || !audience || !hostNames) return undefined;
@@ -171,7 +173,6 @@ const readSections = (value: unknown, options: ParseOptions, faults: Fault[]): C
     plugins,
     limits,
     log,
-    audit,
     ...(keySeal ? { keySeal: { file: files.existing(keySeal.file, ['keySeal', 'file']) } } : {}),
     issuer,
     audience,
@@ -180,6 +181,7 @@ const readSections = (value: unknown, options: ParseOptions, faults: Fault[]): C
     apiVersions: { min: apiVersions.min, ...(apiVersions.max === undefined ? {} : { max: apiVersions.max }) },
     tenants,
     ...(metrics ? { metrics: { listen: metrics } } : {}),
+    audit: { reads: audit.reads, sinks },
   };
 };
 

@@ -4,6 +4,7 @@ import { Counter, Gauge, type Metric, Registry } from 'prom-client';
 import type { GatewayMeter } from './gateway/parts.ts';
 import type { LaneState } from './proxy/lanes.ts';
 import type { ConnectionCounts } from './runtime/connections.ts';
+import type { SinkState } from './store/sink-runner.ts';
 
 /** Buckets of call durations, in seconds: the gateway adds fractions of a millisecond, engines take up to minutes. */
 const DURATION_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60];
@@ -25,6 +26,8 @@ export function createMetrics(observe: {
   connections?(): readonly ConnectionCounts[];
   /** How full the lanes to the engine are, and that of calls under way. */
   lanes?(): Readonly<Record<string, LaneState>>;
+  /** Sinks of the audit. */
+  sinks?(): readonly SinkState[];
   version: string;
 }): Metrics {
   const registry = new Registry();
@@ -136,6 +139,7 @@ export function createMetrics(observe: {
       for (const [lane, { refused }] of Object.entries(observe.lanes?.() ?? {})) this.inc({ lane }, refused);
     },
   });
+  sinkMetrics(registers, () => observe.sinks?.() ?? []);
   new Gauge({
     name: 'dockgate_info',
     help: 'Version of the gateway',
@@ -185,6 +189,36 @@ export function createMetrics(observe: {
     },
     text: () => registry.metrics(),
   };
+}
+
+/** What is to be known of the audit's sinks, by the name the settings give each. */
+function sinkMetrics(registers: Registry[], states: () => readonly SinkState[]): void {
+  const labelNames = ['sink'] as const;
+  const gauge = (name: string, help: string, read: (state: SinkState) => number) =>
+    new Gauge({
+      ...{ name, help, labelNames, registers },
+      collect() {
+        this.reset();
+        for (const state of states()) this.set({ sink: state.name }, read(state));
+      },
+    });
+  const counter = (name: string, help: string, read: (state: SinkState) => number) =>
+    new Counter({
+      ...{ name, help, labelNames, registers },
+      collect() {
+        this.reset();
+        for (const state of states()) this.inc({ sink: state.name }, read(state));
+      },
+    });
+  gauge('dockgate_sink_lag_rows', 'Audit rows the sink does not have yet', (state) => state.lagRows);
+  gauge('dockgate_sink_lag_seconds', 'Age of the oldest audit row the sink does not have yet', (of) => of.lagSeconds);
+  counter(
+    'dockgate_sink_failures_total',
+    'Deliveries to the sink that failed and are tried again',
+    (of) => of.failures,
+  );
+  counter('dockgate_sink_rows_total', 'Audit rows the sink has taken', (state) => state.deliveredRows);
+  counter('dockgate_sink_refused_rows_total', 'Audit rows the sink said it will not take', (of) => of.refusedRows);
 }
 
 /** Calls of one action, decision and status; statuses of one class share a sample. */

@@ -20,7 +20,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   audit: ['policy', 'engine', 'errors', 'store'],
   proxy: ['policy', 'engine', 'errors', 'runtime'],
   store: ['errors', 'audit', 'ledger'],
-  config: ['errors', 'engine', 'identity'],
+  config: ['errors', 'engine', 'identity', 'audit'],
   plugin: ['admission', 'policy', 'engine'],
   gateway: ['buildkit', 'identity', 'admission', 'proxy', 'audit', 'ledger', 'policy', 'engine', 'errors', 'runtime'],
   admin: ['identity', 'ledger', 'policy', 'audit', 'config', 'engine', 'errors'],

@@ -1,6 +1,7 @@
 // The settings file as a JSON Schema, for editors: made from the same definitions that read the file. It knows keys, types and
 // words; what needs the file's place on disk or two sections at once only `dockgate check` tells.
 import * as z from 'zod';
+import { auditSectionWritten } from './audit.ts';
 import { issuerEntry } from './issuers.ts';
 import * as schema from './schema.ts';
 
@@ -17,7 +18,6 @@ const SECTIONS: Readonly<Record<(typeof schema.KEYS)[number], z.ZodType>> = {
   plugins: schema.pluginsSection,
   limits: schema.limitsSection,
   log: schema.logSection,
-  audit: schema.auditSection,
   keySeal: schema.keySealSection,
   issuer: schema.issuerSection,
   audience: schema.audienceSection,
@@ -26,6 +26,7 @@ const SECTIONS: Readonly<Record<(typeof schema.KEYS)[number], z.ZodType>> = {
   apiVersions: schema.apiVersionsSection,
   tenants: schema.tenantsSection,
   metrics: z.strictObject({ listen: listener.optional() }),
+  audit: auditSectionWritten,
 };
 
 /** Sections that may stand there without a value, which means their defaults. */

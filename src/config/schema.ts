@@ -185,7 +185,7 @@ const inPlainNumbers = (value: unknown, unit: string): string => {
   return match && factor ? `; write ${Number(match[1]) * factor}` : '';
 };
 
-const bounded = (least: number, most: number, unit: string) => {
+export const bounded = (least: number, most: number, unit: string) => {
   const error = (issue: { input?: unknown }) =>
     `must be a whole number of ${unit} from ${least} to ${most}, not ${named(issue.input)}${inPlainNumbers(issue.input, unit)}`;
   return z.int({ error }).min(least, { error }).max(most, { error });
@@ -219,16 +219,6 @@ export const logSection = strict({
       },
     })
     .default('info'),
-});
-
-/** When a call that only reads may go on: with its row `written` (a power cut may take the last 50 ms of them), or `durable`. */
-export const AUDIT_READS = ['written', 'durable'] as const;
-export const auditSection = strict({
-  reads: z
-    .enum(AUDIT_READS, {
-      error: (issue) => `must be one of ${AUDIT_READS.join(', ')}, not ${named(issue.input)}`,
-    })
-    .default('written'),
 });
 
 const claim = (what: string) =>

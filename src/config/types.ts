@@ -1,5 +1,6 @@
 // The settings as the rest of the program sees them: complete, absolute, frozen.
 
+import type { SinkSetting } from '../audit/sinks/setting.ts';
 import type { ClientCa } from '../identity/client-ca.ts';
 import type { IssuerSetting } from '../identity/external/setting.ts';
 import type { EngineAddress } from '../proxy/types.ts';
@@ -108,8 +109,12 @@ export interface Config {
   readonly plugins: readonly PluginSetting[];
   readonly limits: Limits;
   readonly log: { readonly level: LogLevel };
-  /** `reads`: whether the row of a call that only reads is on disk before the call goes on (`durable`), or within 50 ms (`written`). */
-  readonly audit: { readonly reads: 'written' | 'durable' };
+  readonly audit: {
+    /** Whether the row of a call that only reads is on disk before the call goes on (`durable`), or within 50 ms (`written`). */
+    readonly reads: 'written' | 'durable';
+    /** Where the audit is shipped to. */
+    readonly sinks: readonly SinkSetting[];
+  };
   /** File with the key that seals the private signing keys, absolute. Without it: the environment, or the data folder. */
   readonly keySeal?: { readonly file: string };
   /** `iss` of the tokens this gateway issues. */

@@ -42,7 +42,7 @@ test('only engine is required; everything else has a default', () => {
       auditQueue: 10000,
     },
     log: { level: 'info' },
-    audit: { reads: 'written' },
+    audit: { reads: 'written', sinks: [] },
     issuer: 'dockgate',
     audience: 'dockgate',
     issuers: [],

@@ -61,13 +61,25 @@ const check = new Command('check')
     if (!json) await print(`${file}: ok`);
   });
 
+interface SinkFacts {
+  readonly sinks?: readonly {
+    readonly name: string;
+    readonly kind: string;
+    readonly lagRows: number;
+    readonly fault?: string;
+  }[];
+}
+
+const sinkText = ({ name, kind, lagRows, fault }: NonNullable<SinkFacts['sinks']>[number]): string =>
+  `${name} (${kind}), ${lagRows} rows behind${fault === undefined ? '' : `: ${fault}`}`;
+
 const status = new Command('status')
   .description('show how a running gateway is')
   .addHelpText('after', examples('dockgate status', 'dockgate status --json'))
   .action(async (_options: object, command: Command) => {
     const facts = await (await gatewayOf(command)).call<Record<string, unknown>>('GET', '/status');
     if (optionsOf(command).json) await printJson(facts);
-    else await print(sheet(Object.entries(facts)));
+    else await print(sheet(Object.entries({ ...facts, sinks: (facts as SinkFacts).sinks?.map(sinkText) ?? [] })));
   });
 
 const reload = new Command('reload')
