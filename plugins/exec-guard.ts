@@ -20,6 +20,8 @@ interface Settings {
   readonly tty: 'allow' | 'deny';
   /** Names of variables a caller may set. Others could make another command of an allowed one (LD_PRELOAD). */
   readonly env: readonly string[];
+  /** Folders a command of the list may be run in beside the container's own: a relative word means another file in each. */
+  readonly workingDirs: readonly string[];
 }
 
 /** A pattern with a star does not reach out of its folder by `..`. */
@@ -53,6 +55,12 @@ function validate({ body }: AdmissionRequest, { config }: { readonly config: Set
     const allowed = config.commands.map((patterns) => patterns.join(' ')).join(', ');
     return deny('exec-command-denied', `Cmd is ${JSON.stringify(words.join(' ').slice(0, 200))} (allowed: ${allowed})`);
   }
+  const folder = textOf(asked.WorkingDir);
+  if (folder !== '' && !config.workingDirs.some((pattern) => isWord(pattern, folder)))
+    return deny(
+      'exec-folder-denied',
+      `WorkingDir is ${JSON.stringify(folder.slice(0, 200))} (allowed: ${["the container's own", ...config.workingDirs].join(', ')})`,
+    );
   for (const variable of listOf(asked.Env).map(textOf)) {
     const name = variable.split('=', 1)[0] as string;
     if (!config.env.some((pattern) => isLike(pattern, name)))
@@ -79,6 +87,7 @@ export default definePlugin<Settings>({
       users: texts(),
       tty: { enum: ['allow', 'deny'], default: 'allow' },
       env: { ...texts(), default: [] },
+      workingDirs: { ...texts(), default: [] },
     },
     additionalProperties: false,
   },

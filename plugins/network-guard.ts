@@ -26,22 +26,24 @@ interface Settings {
 
 const BRIDGE = 'com.docker.network.bridge.';
 
-/** A port or a range of them; undefined for what is neither. */
+/** A port or a range of them, with as many zeros in front as the engine takes; undefined for what is neither. */
 function rangeOf(text: string): readonly [from: number, to: number] | undefined {
-  const [, from, to = from] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(text) ?? [];
+  const [, from, to = from] = /^(\d+)(?:-(\d+))?$/.exec(text) ?? [];
   return from === undefined ? undefined : [Number(from), Number(to)];
 }
 
 function portFault(field: string, port: string, { hostPorts, ephemeral }: Settings): Verdict | undefined {
-  if (port === '' || port === '0') {
-    if (ephemeral === 'allow') return undefined;
-    return deny(
-      'host-port-denied',
-      `${field} lets the engine choose a port (allowed: ${hostPorts?.join(', ') ?? 'any'})`,
-    );
+  const asked = port === '' ? ([0, 0] as const) : rangeOf(port);
+  if (asked?.[0] === 0) {
+    if (ephemeral === 'deny')
+      return deny(
+        'host-port-denied',
+        `${field} lets the engine choose a port (allowed: ${hostPorts?.join(', ') ?? 'any'})`,
+      );
+    if (asked[1] === 0) return undefined;
   }
-  if (hostPorts === undefined) return undefined;
-  const asked = rangeOf(port);
+  if (hostPorts === undefined && asked !== undefined) return undefined;
+  if (hostPorts === undefined) return deny('host-port-denied', `${field} is ${JSON.stringify(port)}, which is no port`);
   const isAllowed = hostPorts.some((text) => {
     const range = rangeOf(text);
     return asked !== undefined && range !== undefined && asked[0] >= range[0] && asked[1] <= range[1];
@@ -111,7 +113,15 @@ function driverFault(field: string, driver: string, { drivers }: Settings): Verd
   return deny('network-driver-denied', `${field} is "${driver}" (allowed: ${drivers.join(', ') || 'none'})`);
 }
 
-/** The network of the host, by its name wherever one stands, or by whatever it was found under. */
+type Made = NonNullable<AdmissionRequest['resources'][number]['made']>;
+
+/** Whether a container is on the network of the host, by itself or through the one whose network it shares; and where that is not known. */
+function sharesHost({ host, networks, joins }: Made): boolean {
+  if (textOf(host.NetworkMode) === 'host' || networks.includes('host')) return true;
+  return joins.some(({ at, made }) => at.endsWith('NetworkMode') && (made === undefined || sharesHost(made)));
+}
+
+/** The network of the host, by its name wherever one stands, by whatever it was found under, or through another container. */
 function hostFault({ body, resources }: AdmissionRequest, config: Settings): Verdict | undefined {
   const all = objectOf(body);
   const endpoints = Object.keys(objectOf(objectOf(all.NetworkingConfig).EndpointsConfig));
@@ -121,7 +131,18 @@ function hostFault({ body, resources }: AdmissionRequest, config: Settings): Ver
   const joined = resources.find(
     ({ kind, name, networkDriver }) => kind === 'network' && (name === 'host' || networkDriver === 'host'),
   );
-  return joined === undefined ? undefined : driverFault(joined.at, 'host', config);
+  if (joined !== undefined) return driverFault(joined.at, 'host', config);
+  const shared = resources.find(
+    ({ kind, at, made }) =>
+      kind === 'container' && at === 'HostConfig.NetworkMode' && made !== undefined && sharesHost(made),
+  );
+  const fault = shared === undefined ? undefined : driverFault('HostConfig.NetworkMode', 'host', config);
+  return fault === undefined
+    ? undefined
+    : deny(
+        'network-driver-denied',
+        `HostConfig.NetworkMode is "container:${shared?.name}", which is on the network of the host (allowed: ${config.drivers.join(', ') || 'none'})`,
+      );
 }
 
 function validate(request: AdmissionRequest, { config }: { readonly config: Settings }): Verdict {

@@ -114,6 +114,7 @@ async function findUse(setting: PluginSetting, options: LoadOptions): Promise<Fo
     use: setting.use,
     entry: pathToFileURL(path).href,
     sha256: '',
+    files: [],
     config: setting.config as Json | undefined,
     grants,
     capabilities: new Capabilities(grants, options.engineRead ?? NO_ENGINE),
@@ -143,7 +144,8 @@ async function findUse(setting: PluginSetting, options: LoadOptions): Promise<Fo
       'a plugin is not pinned: write sha256 beside it, or use dockgate plugin add',
     );
   }
-  use = { ...use, entry: pathToFileURL(modules.entry).href, sha256: modules.sha256 };
+  const files = [...Object.keys(modules.sources), ...modules.packages];
+  use = { ...use, entry: pathToFileURL(modules.entry).href, sha256: modules.sha256, files };
   return {
     setting,
     tier,

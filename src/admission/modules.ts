@@ -2,7 +2,7 @@
 // the packages it brings. Types are taken out as Node itself does it. Their bytes give the plugin's SHA-256.
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, realpathSync, statSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { createRequire, isBuiltin } from 'node:module';
 import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { transformSync } from 'amaro';
@@ -22,6 +22,8 @@ export interface Modules {
   readonly sources: Readonly<Record<string, string>>;
   /** Path and specifier, joined by a newline, to the path that is meant. */
   readonly links: Readonly<Record<string, string>>;
+  /** Folders of packages it imports by name and that were not read, `.../node_modules`. */
+  readonly packages: readonly string[];
   /** Hexadecimal. Of the file's bytes where there is one file, else of the sorted list of `PATH SHA-256` lines. */
   readonly sha256: string;
 }
@@ -69,6 +71,7 @@ export async function collectModules(entry: string, reach: 'own' | 'system' = 'o
   const sources: Record<string, string> = Object.create(null);
   const links: Record<string, string> = Object.create(null);
   const hashes: [string, string][] = [];
+  const packages = new Set<string>();
   const open = [start];
   let bytes = 0;
   while (open.length > 0) {
@@ -87,7 +90,10 @@ export async function collectModules(entry: string, reach: 'own' | 'system' = 'o
     const source = javascriptOf(path, raw.toString('utf8'));
     sources[path] = source;
     for (const specifier of importsOf(path, source, reach)) {
-      if (reach === 'system' && !specifier.startsWith('.') && !isAbsolute(specifier)) continue;
+      if (reach === 'system' && !specifier.startsWith('.') && !isAbsolute(specifier)) {
+        for (const folder of packageFolders(path, specifier)) packages.add(folder);
+        continue;
+      }
       const found =
         specifier === 'dockgate/plugin' ? ours.path : servedFor(resolveImport(path, specifier), ours, reach);
       if (reach === 'own' && !isInside(found, root, ours.root)) {
@@ -99,7 +105,8 @@ export async function collectModules(entry: string, reach: 'own' | 'system' = 'o
   }
   const own = hashes.length === 1 ? hashes[0]?.[1] : undefined;
   const lines = hashes.map(([path, hash]) => `${path} ${hash}\n`).sort();
-  return { entry: start, sources, links, sha256: own ?? createHash('sha256').update(lines.join('')).digest('hex') };
+  const found = { entry: start, sources, links, packages: [...packages] };
+  return { ...found, sha256: own ?? createHash('sha256').update(lines.join('')).digest('hex') };
 }
 
 /** Shipped plugins of a checkout name the package's face by its path: the sandbox has its own in place of it. */
@@ -164,6 +171,17 @@ function importsOf(path: string, source: string, reach: 'own' | 'system'): reado
     } else if (typeof specifier === 'string') specifiers.push(specifier);
   }
   return specifiers;
+}
+
+/** Where the runtime looks for a package: every `node_modules` above the module. */
+function packageFolders(from: string, specifier: string): readonly string[] {
+  if (specifier.startsWith('node:') || specifier === 'dockgate/plugin' || isBuiltin(specifier)) return [];
+  const folders: string[] = [];
+  for (let folder = dirname(from); folder !== dirname(folder); folder = dirname(folder)) {
+    const inside = join(folder, 'node_modules');
+    if (existsSync(inside)) folders.push(realpathSync(inside));
+  }
+  return folders;
 }
 
 function packagePath(from: string, specifier: string): string {

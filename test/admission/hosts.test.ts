@@ -209,12 +209,11 @@ describe('the tier process', () => {
       `validate() {
          const read = (path) => { try { return Deno.readTextFileSync(path); } catch (e) { return e.name; } };
          let env; try { env = Deno.env.get('HOME') ?? 'none'; } catch (e) { env = e.name; }
-         return { kind: 'warn', message: [read('/etc/hostname'), read('${open_}'), env].join(' ') };
+         return { kind: 'warn', message: [read('/etc/hostname'), read('${open_}'), read('${secret}'), env].join(' ') };
        },`,
       { tier: 'process', needs: [`read:${open_}`] },
     );
-    assert.equal(((await ask(host)).value as { message: string }).message, 'NotCapable open NotCapable');
-    assert.ok(secret);
+    assert.equal(((await ask(host)).value as { message: string }).message, 'NotCapable open NotCapable NotCapable');
   });
 });
 

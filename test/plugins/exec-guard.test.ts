@@ -35,5 +35,16 @@ describe('exec-guard', () => {
     [exec, { ...cmd('date'), Env: ['LD_PRELOAD=/x.so'] }, G, 'exec-env-denied'],
     [exec, { ...cmd('date'), Env: ['TZ'] }, G, 'pass'],
     [exec, cmd('sh', '-c', 'x'), {}, 'pass'],
+    [exec, { ...cmd('bin/tool'), WorkingDir: '/tmp' }, { commands: [['bin/tool']] }, 'exec-folder-denied'],
+    [exec, { ...cmd('cat', 'log'), WorkingDir: '/etc' }, { commands: [['cat', 'log']] }, 'exec-folder-denied'],
+    [exec, { ...cmd('bin/tool'), WorkingDir: '' }, { commands: [['bin/tool']] }, 'pass'],
+    [exec, { ...cmd('bin/tool'), WorkingDir: '/srv/a' }, { commands: [['bin/tool']], workingDirs: ['/srv/*'] }, 'pass'],
+    [
+      exec,
+      { ...cmd('bin/tool'), WorkingDir: '/srv/../tmp' },
+      { commands: [['bin/tool']], workingDirs: ['/srv/*'] },
+      'exec-folder-denied',
+    ],
+    [exec, { ...cmd('sh'), WorkingDir: '/tmp' }, {}, 'pass'],
   ]);
 });

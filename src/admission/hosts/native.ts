@@ -121,11 +121,11 @@ class NativeHost implements PluginHost {
         },
       };
       try {
-        const { entry, grants } = this.#use;
+        const { entry, grants, files } = this.#use;
         wire =
           this.tier === 'trusted' && this.#isShipped
             ? threadWire(entry, events)
-            : processWire(entry, grants, this.tier === 'trusted' ? 'all' : 'granted', events);
+            : processWire(entry, grants, files, this.tier === 'trusted' ? 'all' : 'granted', events);
         if (isOpen) this.#starting = wire;
         if (this.#isClosed) settle(new PluginRefused('it was closed'));
       } catch (error) {

@@ -12,6 +12,8 @@ export interface PluginUse {
   /** Address of the entry module, `file:///...`. */
   readonly entry: string;
   readonly sha256: string;
+  /** Its modules, and the folders of packages they import: all that a process of its own may read of the plugin. */
+  readonly files: readonly string[];
   readonly config: Json | undefined;
   readonly grants: Grants;
   readonly capabilities: Capabilities;

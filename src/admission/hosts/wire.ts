@@ -58,11 +58,12 @@ export function threadWire(entry: string, { onMessage, onEnd }: WireEvents): Wir
 export function processWire(
   entry: string,
   grants: Grants,
+  files: readonly string[],
   rights: 'all' | 'granted',
   { onMessage, onEnd }: WireEvents,
 ): Wire {
   const home = mkdtempSync(join(tmpdir(), 'dockgate-plugin-'));
-  const [program, args] = rights === 'all' ? ownProgram(entry) : [denoOrRefuse(), denoArguments(entry, grants)];
+  const [program, args] = rights === 'all' ? ownProgram(entry) : [denoOrRefuse(), denoArguments(entry, grants, files)];
   const env =
     rights === 'all'
       ? process.env
@@ -141,10 +142,11 @@ function denoOrRefuse(): string {
   return found;
 }
 
-function denoArguments(entry: string, grants: Grants): string[] {
+function denoArguments(entry: string, grants: Grants, files: readonly string[]): string[] {
   const runner = programUrl('native-runner');
   const face = faceUrl();
-  const own = [dirname(fileURLToPath(entry)), dirname(fileURLToPath(runner)), dirname(fileURLToPath(face))];
+  // Of the plugin its modules alone: what else lies in its folder may be a key.
+  const own = [...files, dirname(fileURLToPath(runner)), dirname(fileURLToPath(face))];
   const granted = (prefix: string) =>
     [...grants].filter((g) => g.startsWith(prefix)).map((g) => g.slice(prefix.length));
   const flag = (name: string, values: readonly string[]) =>
