@@ -2,6 +2,7 @@
 // Everything is opened in order and closed in reverse; a failure on the way closes what was opened.
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createAdminApp } from './admin/app.ts';
 import { createAdminServices } from './admin/create-services.ts';
@@ -12,6 +13,7 @@ import { loadPlugins } from './admission/load.ts';
 import type { Recorder } from './audit/event.ts';
 import { watchAudit } from './audit-watch.ts';
 import { BoundSockets } from './bound-sockets.ts';
+import { engineAddressText } from './config/address.ts';
 import type { Config } from './config/types.ts';
 import { readEngineAddress } from './config.ts';
 import { NEWEST_MINOR } from './engine/versions.ts';
@@ -55,9 +57,10 @@ import { createEngineDefaults } from './proxy/engine-defaults.ts';
 import { Lane } from './proxy/lanes.ts';
 import { engineReadFor } from './proxy/plugin-read.ts';
 import { readinessOf } from './readiness.ts';
-import { redactorFor } from './redactor.ts';
+import { maskingFor } from './redactor.ts';
 import type { ConnectionCounts } from './runtime/connections.ts';
 import { type Handlers, listen } from './runtime/listen.ts';
+import type { Place } from './store/audit-row.ts';
 import { BACKUPS, beginBackup, stampOf } from './store/backup.ts';
 import { LEDGER_FILE, openLedger } from './store/ledger-file.ts';
 import { lockDataDir, openStore, type Store } from './store/open.ts';
@@ -165,6 +168,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     undo.push(() => sinks.close());
     const recorder = await openRecorder(auditFile, {
       maxQueue: config.limits.auditQueue,
+      place: placeOf(config),
       reads: config.audit.reads,
       onForeign: (files) =>
         log.warn({ files }, 'rows of reads that another audit log lacks were moved aside: they belong to that log'),
@@ -468,7 +472,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       apiVersions,
       listeners: () => options.listeners?.() ?? [],
       seen: new SeenCalls(apiVersions),
-      redact: redactorFor(store),
+      masking: maskingFor(store),
       now,
       newAuditId,
       log,
@@ -608,6 +612,14 @@ function secretSetting({ get, set }: Store['settings'], key: string): Buffer {
   set(key, secret.toString('base64url'));
   return secret;
 }
+
+/** Where the audit's rows say they were made: two gateways on one machine have names of their own in `issuer`, or none. */
+const placeOf = ({ engine, issuer }: Config): Place => ({
+  engine: engineAddressText(engine),
+  gateway: issuer === DEFAULT_ISSUER ? hostname() : issuer,
+});
+/** The issuer of a gateway that was given no name. */
+const DEFAULT_ISSUER = 'dockgate';
 
 function readIfThere(file: string): string | undefined {
   return existsSync(file) ? readFileSync(file, 'utf8') : undefined;

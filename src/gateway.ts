@@ -9,26 +9,29 @@ import { type Context, Hono } from 'hono';
 import type { StreamWatch } from './admission/streams.ts';
 import { classify, upgradesOn } from './engine/classify.ts';
 import { maskText } from './engine/mask.ts';
-import { renderBody } from './engine/render-body.ts';
 import { renderTarget } from './engine/render-target.ts';
+import type { EngineCall } from './engine/types.ts';
 import { type ErrorCode, GatewayError } from './errors.ts';
 import { AUDIT_ID_HEADER, rawRefusal, reasonOf, refusalOf, sendRefusal } from './gateway/answer.ts';
 import { type Arrival, type Channel, headerValues, nodeArrival, webArrival } from './gateway/arrival.ts';
 import { type Mediation, mediationOf } from './gateway/buildkit/mediate.ts';
 import { buildTarget, judgedBuild } from './gateway/builds/judged-build.ts';
+import type { EventOutcome } from './gateway/call-event.ts';
+import { execFacts } from './gateway/exec-facts.ts';
 import { type Judged, judge } from './gateway/judge.ts';
 import { leftOutWarning, warningCaller } from './gateway/left-out.ts';
 import type { LiveCall } from './gateway/live-calls.ts';
 import { MarkedCaller } from './gateway/marked-caller.ts';
 import type { GatewayParts } from './gateway/parts.ts';
 import { redactingCaller } from './gateway/redacting-caller.ts';
+import { asGatewayError, decisionOf, refusalDecision } from './gateway/refusal.ts';
 import { respondVersion } from './gateway/respond.ts';
 import { shownCaller, watchedUpload } from './gateway/shown-caller.ts';
 import { refusingCaller } from './gateway/tenancy/refusing-caller.ts';
 import { respondToTenant } from './gateway/tenancy/respond.ts';
 import type { TenantCall } from './gateway/tenancy/tenant-call.ts';
 import { noticed } from './gateway/tenancy/upload.ts';
-import { asGatewayError, decisionOf, Trace } from './gateway/trace.ts';
+import { Trace } from './gateway/trace.ts';
 import { nodeCaller } from './proxy/caller-node.ts';
 import { socketCaller } from './proxy/caller-socket.ts';
 import { webCaller } from './proxy/caller-web.ts';
@@ -100,7 +103,7 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
     let error = withoutSecretsIn(asGatewayError(thrown));
     if (error.code === 'internal')
       parts.log.error({ err: thrown, auditId: trace.auditId }, 'a call could not be judged');
-    const decision = decisionOf(error);
+    const decision = refusalDecision(error, trace);
     const field = trace.decision?.effect === 'deny' ? trace.decision.reasons[0]?.field : undefined;
     const counted = trace.principal === undefined ? parts.strangers.fold(trace.arrival.source, error.code) : undefined;
     try {
@@ -146,11 +149,20 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
    * The outcome of a call whose intent is on disk. It is queued, not awaited: a lost one is closed at the next start.
    * A call that we ended says why, in the place of who went away.
    */
-  const complete = (trace: Trace, outcome: Outcome, call: LiveCall, cut?: GatewayError) => {
+  const complete = (trace: Trace, outcome: Outcome, call: LiveCall, cut?: GatewayError): undefined | Promise<void> => {
     const code = cut?.code ?? (outcome.end === 'complete' ? undefined : call.endedBy);
-    const told = code === undefined ? outcome : { ...outcome, code, end: code, message: cut?.message };
-    parts.recorder.append(trace.event('complete', 'allow', told));
+    const ended = code === undefined ? outcome : { ...outcome, code, end: code, message: cut?.message };
     finish(trace, 'allow', outcome.status);
+    if (trace.call?.operation.id === 'ExecStart' && outcome.status > 0 && outcome.status < 400)
+      return completeExec(trace, trace.call, ended);
+    parts.recorder.append(trace.event('complete', 'allow', ended));
+    return undefined;
+  };
+
+  /** What ran is known to the engine alone, once it is over. */
+  const completeExec = async (trace: Trace, call: EngineCall, ended: EventOutcome): Promise<void> => {
+    const exec = await execFacts(call, parts.engine);
+    parts.recorder.append(trace.event('complete', 'allow', { ...ended, exec }));
   };
 
   const engineFailed = (trace: Trace, caller: CallerEnd, thrown: unknown, { endedBy }: LiveCall) => {
@@ -183,7 +195,7 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
           : { onHead: (status: number) => parts.recorder.append(trace.event('stream-open', 'allow', { status })) }),
       });
       trace.ledger = changes;
-      complete(trace, outcome, running, await settle());
+      await complete(trace, outcome, running, await settle());
     } catch (failed) {
       trace.ledger ??= tenantCall.withdraw();
       throw failed;
@@ -227,7 +239,7 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
         }
         if (call.action === 'system.version') {
           const outcome = await respondVersion(request, marked, trace.engine, parts.apiVersions);
-          complete(trace, outcome, running, await settle());
+          await complete(trace, outcome, running, await settle());
           return;
         }
         const outcome = await trace.engine.forward(request, marked, {
@@ -237,7 +249,7 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
             : {}),
         });
         const settled = settle();
-        complete(trace, outcome, running, settled === undefined ? undefined : await settled);
+        await complete(trace, outcome, running, settled === undefined ? undefined : await settled);
       } catch (failed) {
         engineFailed(trace, caller, failed, running);
       }
@@ -295,7 +307,7 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
           const marked = new MarkedCaller(await caller(), trace, parts.apiVersions.maxMinor);
           const { tenantCall } = trace;
           const end = tenantCall === undefined ? marked : refusingCaller(marked, judged.call, tenantCall);
-          complete(trace, await answer.deliver(end), running);
+          await complete(trace, await answer.deliver(end), running);
           return;
         }
         parts.recorder.append(trace.event('stream-open', 'allow', { status: 101 }));
@@ -309,12 +321,12 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
             mediation === undefined
               ? await spliceHijack(socket, answer.socket, { signal: running.signal, watch })
               : await mediation.run(socket, answer.socket, running.signal);
-          complete(trace, { status: 101, ...moved }, running, told.cut);
+          await complete(trace, { status: 101, ...moved }, running, told.cut);
         } finally {
           parts.meter.streamClosed();
         }
       } catch (failed) {
-        if (socket.destroyed && running.endedBy === undefined) complete(trace, GONE, running);
+        if (socket.destroyed && running.endedBy === undefined) await complete(trace, GONE, running);
         else engineFailed(trace, await caller(), failed, running);
       }
     } catch (unexpected) {
@@ -515,11 +527,8 @@ const onlyReads = ({ call: { operation } }: Judged): boolean =>
 type Settle = () => Promise<GatewayError | undefined> | undefined;
 
 /** Step 8's request: everything in it comes from the judged value, but for the headers on the allow list. */
-function engineRequestOf(
-  { call, build }: Judged,
-  { arrival, seen, tenantCall, watch }: Trace,
-  ending: Ending,
-): EngineRequest {
+function engineRequestOf({ call, build }: Judged, trace: Trace, ending: Ending): EngineRequest {
+  const { arrival, seen, tenantCall, watch } = trace;
   const headers = forwardedRequestHeaders(arrival.rawHeaders, call);
   const method = call.operation.method;
   const target = build !== undefined ? buildTarget(call) : seen === undefined ? renderTarget(call) : seen.render(call);
@@ -532,7 +541,7 @@ function engineRequestOf(
     const stream = watch?.watches('in') === true ? watchedUpload(judged, watch) : judged;
     return { method, target, headers, body: tenantCall === undefined ? stream : noticed(stream, tenantCall), lane };
   }
-  const body = renderBody(call);
+  const body = trace.rendered(call);
   if (body !== undefined) headers.push('Content-Type', 'application/json');
   return { method, target, headers, body, lane };
 }

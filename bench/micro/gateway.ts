@@ -20,7 +20,7 @@ import { compilePolicies } from '../../src/policy/compile.ts';
 import type { EngineClient } from '../../src/proxy/engine-client.ts';
 import { answerHeaders } from '../../src/proxy/headers.ts';
 import { Lane } from '../../src/proxy/lanes.ts';
-import { redactorFor } from '../../src/redactor.ts';
+import { maskingFor } from '../../src/redactor.ts';
 import { encodeEvent } from '../../src/store/audit-row.ts';
 import { openStore } from '../../src/store/open.ts';
 
@@ -112,7 +112,7 @@ const gateway = assembleGateway({
   limits: () => ({ bodyBytes: 4 << 20, bodyTimeoutMs: 1000, labelBytes: 65536 }),
   apiVersions: { minMinor: 40, maxMinor: 56 },
   seen: new SeenCalls({ minMinor: 40, maxMinor: 56 }),
-  redact: redactorFor(store),
+  masking: maskingFor(store),
   now: () => Date.now(),
   newAuditId,
   log,

@@ -5,7 +5,7 @@ import type { EngineCall, Json } from '../engine/types.ts';
 import { GatewayError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { annotate, askHook, failed, holderOf, Inputs, matches, oneLine } from './asking.ts';
-import { applyChanges } from './changes.ts';
+import { applyChanges, valueAt } from './changes.ts';
 import { grantsNeeded } from './hosts/describe.ts';
 import { GuardedHost, type PluginFigures } from './hosts/guarded.ts';
 import type { Hook, HookAnswer, PluginHost, Tier } from './hosts/host.ts';
@@ -23,9 +23,14 @@ export interface Admissible {
   readonly query: Readonly<Record<string, readonly string[]>>;
 }
 
+/** A change, and what stood in its place when the plugin saw the call. */
+export interface MadeChange extends Change {
+  readonly before?: Json;
+}
+
 export interface PluginChange {
   readonly plugin: string;
-  readonly changes: readonly Change[];
+  readonly changes: readonly MadeChange[];
 }
 
 /** What plugins left to be told: beside the call, not in it. */
@@ -301,18 +306,23 @@ class MutatingRound {
     if (changes === undefined || changes === null) return false;
     if (!Array.isArray(changes)) throw failed(host, 'mutate did not return a list of changes');
     if (changes.length === 0) return false;
+    const seen: Admissible = { body: this.#call.body, query: this.#call.query };
+    const asked = changes as unknown as readonly Change[];
     let changed: Admissible;
     try {
-      changed = applyChanges(
-        { body: this.#call.body, query: this.#call.query },
-        changes as unknown as readonly Change[],
-      );
+      changed = applyChanges(seen, asked);
     } catch (cause) {
       throw failed(host, cause instanceof Error ? cause.message : 'its change could not be applied', cause);
     }
     this.#call = this.#reread(this.#call, changed);
     this.#inputs = new Inputs(this.#call, this.#context);
-    this.#changes.push({ plugin: host.name, changes: changes as unknown as readonly Change[] });
+    this.#changes.push({
+      plugin: host.name,
+      changes: asked.map((change) => {
+        const before = valueAt(seen, change.path);
+        return before === undefined ? change : { ...change, before };
+      }),
+    });
     return true;
   }
 

@@ -27,10 +27,21 @@ export function applyChanges(from: Admissible, changes: readonly Change[]): Admi
   return { body: root.body as Json | undefined, query };
 }
 
+/** What stands at a change's place before it is made; undefined where nothing does. */
+export function valueAt(from: Admissible, path: string): Json | undefined {
+  if (typeof path !== 'string') return undefined;
+  let at: unknown = from;
+  for (const step of stepsOf(path).slice(1)) at = child(at, step);
+  return at as Json | undefined;
+}
+
+const stepsOf = (path: string): string[] =>
+  path.split('/').map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'));
+
 function applyOne(root: Tree, change: Change): void {
   if (typeof change !== 'object' || change === null || typeof change.path !== 'string')
     throw new Error('a change has no path');
-  const steps = change.path.split('/').map((s) => s.replaceAll('~1', '/').replaceAll('~0', '~'));
+  const steps = stepsOf(change.path);
   if (steps[0] !== '' || (steps[1] !== 'body' && steps[1] !== 'query') || steps.length < 3) {
     throw new Error(`its change of ${change.path} is not below /body or /query`);
   }

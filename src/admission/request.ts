@@ -3,7 +3,7 @@ import { isExactNumber } from '../engine/exact-json.ts';
 import { renderTarget } from '../engine/render-target.ts';
 import type { EngineCall, Json } from '../engine/types.ts';
 import type { Principal } from '../policy/types.ts';
-import type { AdmissionRequest, Change } from './plugin.ts';
+import type { AdmissionRequest } from './plugin.ts';
 
 /** What does not change while a call is admitted. */
 export interface AdmissionContext {
@@ -56,14 +56,6 @@ export function masked(value: Json | undefined, field = ''): Json | undefined {
   const copy: Record<string, Json | undefined> = Object.create(null) as Record<string, Json | undefined>;
   for (const [key, member] of Object.entries(value)) copy[key] = masked(member as Json | undefined, key);
   return copy;
-}
-
-/** A plugin's change as the audit keeps it: without values of variables and secrets. */
-export function maskedChange(change: Change): Change {
-  if (change.value === undefined) return change;
-  const steps = change.path.split('/');
-  if (steps.some((step) => ASSIGNMENTS.has(step) || SECRETS.has(step))) return { ...change, value: MASK };
-  return { ...change, value: masked(change.value, steps.at(-1)) as Json };
 }
 
 const maskedQuery = (query: EngineCall['query']): EngineCall['query'] =>

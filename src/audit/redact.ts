@@ -56,6 +56,39 @@ export function redactQuery(
   return kept;
 }
 
+/**
+ * A part of a body or query by its JSON pointer (`/body/Env/0`, `/query/buildargs/0`): what the audit keeps of the whole holds
+ * for its parts.
+ */
+export function redactAt(action: string, pointer: string, value: Json, key: Uint8Array): Json {
+  const [, root, ...steps] = pointer.split('/').map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'));
+  if (root === 'query') {
+    const name = (steps[0] ?? '').toLowerCase();
+    const texts = Array.isArray(value) ? (value as readonly Json[]) : [value];
+    const kept = texts.map((text) =>
+      typeof text === 'string' ? shortened(redactParameter(name, text, key), key) : REMOVED,
+    );
+    return Array.isArray(value) ? kept : (kept[0] as string);
+  }
+  if (SECRET_BODIES.has(action)) return REMOVED;
+  return new Redaction(key).value(value, ruleAt(steps, action === 'plugin.set' ? 'assign' : 'mask'), 0);
+}
+
+/** The rule of what stands at a place. Elements of a list have the rule of the list. */
+function ruleAt(steps: readonly string[], root: FieldRule): FieldRule {
+  let rule = root;
+  let isNamed = true;
+  for (const step of steps) {
+    if (rule === 'remove') return rule;
+    if (/^(?:\d+|-)$/.test(step) && isNamed) continue;
+    if (rule === 'values') rule = isTelling(step) ? 'mask' : 'values';
+    else if (rule === 'map') rule = 'mask';
+    else rule = FIELD_RULES.get(step.toLowerCase()) ?? 'mask';
+    isNamed = rule !== 'values' && rule !== 'map';
+  }
+  return rule;
+}
+
 function redactParameter(name: string, value: string, key: Uint8Array): string {
   if (MASKED_QUERY_MAPS.has(name)) return maskJsonMap(value, key, () => true);
   if (LABEL_QUERY_MAPS.has(name)) return maskJsonMap(value, key, isTelling);

@@ -30,7 +30,7 @@ import { raisedTo, settleVersion, type Versions } from './settle-version.ts';
 import { seenTagsOf } from './tenancy/images.ts';
 import { keepArchive, withNames } from './tenancy/load.ts';
 import type { TenantCall } from './tenancy/tenant-call.ts';
-import type { Trace } from './trace.ts';
+import { sha256Hex, type Trace } from './trace.ts';
 
 /** Largest body an operation without one may carry before it is refused, in bytes: enough to see what it is. */
 const STRAY_BODY_BYTES = 64 * 1024;
@@ -228,6 +228,7 @@ async function decodeCall(trace: Trace, holder: string, target: Target, parts: G
       throw new GatewayError('body-malformed', EMPTY_JSON);
   }
   return parts.largeBodies.read(holder, bytes.byteLength, () => {
+    if (bytes.length > 0) trace.bodySha256 = sha256Hex(bytes);
     const leftOut: LeftOut[] = [];
     const decoded = decodeBody(target, types, bytes, { maxBytes: limits.bodyBytes }, leftOut);
     return toCall(target, decoded, leftOut);

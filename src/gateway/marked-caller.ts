@@ -3,12 +3,15 @@ import type { CallerEnd } from '../proxy/types.ts';
 import { AUDIT_ID_HEADER } from './answer.ts';
 import { leftOutWarning } from './left-out.ts';
 import { narrowHeaders } from './respond.ts';
+import { Told } from './told.ts';
 import type { Trace } from './trace.ts';
 
 export class MarkedCaller implements CallerEnd {
   readonly #caller: CallerEnd;
   readonly #trace: Trace;
   readonly #maxMinor: number;
+  /** The audit listens to what the answer tells. */
+  #told: Told | undefined;
 
   constructor(caller: CallerEnd, trace: Trace, maxMinor: number) {
     this.#caller = caller;
@@ -16,6 +19,11 @@ export class MarkedCaller implements CallerEnd {
     this.#maxMinor = maxMinor;
   }
   head(status: number, reason: string, headers: readonly string[]): void {
+    const { call } = this.#trace;
+    if (call !== undefined) {
+      this.#told = Told.of(call, status);
+      this.#trace.told = this.#told;
+    }
     const marked = [...narrowHeaders(headers, this.#maxMinor), AUDIT_ID_HEADER, this.#trace.auditId];
     const leftOut = leftOutWarning(this.#trace.call?.leftOut);
     for (const warning of leftOut === undefined ? this.#trace.warnings : [...this.#trace.warnings, leftOut]) {
@@ -24,6 +32,7 @@ export class MarkedCaller implements CallerEnd {
     this.#caller.head(status, reason, marked);
   }
   write(chunk: Uint8Array): boolean {
+    this.#told?.take(chunk);
     return this.#caller.write(chunk);
   }
   onDrain(resume: () => void): void {

@@ -1,7 +1,7 @@
 // What the gateway is joined from. main builds these once; tests and embedders may bring their own.
 import type { PluginChain } from '../admission/chain.ts';
 import type { AuditEvent, Recorder } from '../audit/event.ts';
-import type { EngineCall, Json } from '../engine/types.ts';
+import type { Masking } from '../audit/masking.ts';
 import type { GatewayError } from '../errors.ts';
 import type { Authenticator } from '../identity/authenticate.ts';
 import type { Logger } from '../log.ts';
@@ -65,7 +65,7 @@ export interface GatewayParts {
   /** Reads request lines, of those API versions. */
   readonly seen: SeenCalls;
   /** Removes secrets from what the audit keeps. */
-  redact(call: EngineCall): { body: Json | undefined; query: Readonly<Record<string, readonly string[]>> };
+  readonly masking: Masking;
   /** Milliseconds since the epoch. */
   now(): number;
   /** UUIDv7. */

@@ -7,8 +7,9 @@ import { Ender } from '../proxy/ending.ts';
 import type { CallerEnd } from '../proxy/types.ts';
 import { EMPTY_BODY } from './arrival.ts';
 import type { GatewayParts } from './parts.ts';
+import { asGatewayError } from './refusal.ts';
 import { respondToTenant } from './tenancy/respond.ts';
-import { asGatewayError, Trace } from './trace.ts';
+import { Trace } from './trace.ts';
 
 export interface InNameOf {
   readonly tenant: string;

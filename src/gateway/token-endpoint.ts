@@ -8,8 +8,8 @@ import type { Granted, GrantRequest, Grants } from '../identity/grants.ts';
 import { faultOfAction } from '../policy/actions.ts';
 import { readAuthorizationDetails } from '../policy/ceiling.ts';
 import { AUDIT_ID_HEADER } from './answer.ts';
+import { asGatewayError } from './refusal.ts';
 import type { Strangers } from './strangers.ts';
-import { asGatewayError } from './trace.ts';
 
 export const TOKEN_PATH = '/token';
 

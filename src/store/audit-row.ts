@@ -64,6 +64,12 @@ const MAX_NAME = 256;
 /** Longest line `encodeEvent` makes, in bytes of UTF-8: every character escaped, those of detail and resources twice. */
 export const MAX_LINE_BYTES = (COLUMNS.length * MAX_TEXT + MAX_DETAIL + MAX_RESOURCES) * 7;
 
+/** Where rows are made: the engine as the settings name it, and the name of this gateway. */
+export interface Place {
+  readonly engine: string;
+  readonly gateway: string;
+}
+
 /** The line of a stored row, by its columns in order. */
 export function canonicalLine(values: readonly ColumnValue[]): string {
   let end = values.length;
@@ -78,7 +84,8 @@ export function canonicalLine(values: readonly ColumnValue[]): string {
  *
  * @throws {TypeError} when the event lacks what every row has
  */
-export function encodeEvent(event: AuditEvent): string {
+export function encodeEvent(event: AuditEvent, place?: Place): string {
+  const at = place === undefined || !isFirstRow(event) ? undefined : place;
   return canonicalLine([
     needNumber(event.at),
     needText(event.stage),
@@ -106,8 +113,8 @@ export function encodeEvent(event: AuditEvent): string {
     detailText(event.detail),
     text(event.actor),
     number(event.pluginGeneration),
-    text(event.engine),
-    text(event.gateway),
+    text(event.engine ?? at?.engine),
+    text(event.gateway ?? at?.gateway),
     text(event.bodySha256),
     text(event.sentSha256),
     text(event.outcome),
@@ -115,6 +122,10 @@ export function encodeEvent(event: AuditEvent): string {
     resourcesText(event.resources),
   ]);
 }
+
+/** Rows that stand for themselves, or begin a call. */
+const isFirstRow = ({ stage, decision }: AuditEvent): boolean =>
+  stage === 'intent' || stage === 'gateway' || (stage === 'complete' && decision !== 'allow');
 
 /** `[{"kind":"image","name":"...","id":"...","at":"Image"}, ..., {"more":3}]`. */
 function resourcesText(resources: AuditEvent['resources']): string | null {

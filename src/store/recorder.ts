@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto';
 import type { AuditEvent, Kept, Recorder } from '../audit/event.ts';
 import { GatewayError } from '../errors.ts';
 import { AuditLog } from './audit-log.ts';
-import { encodeEvent } from './audit-row.ts';
+import { encodeEvent, type Place } from './audit-row.ts';
 import { type Answer, AuditThread, auditThreadFor, MAX_TEXT_BYTES } from './audit-thread.ts';
 import { openDatabase } from './database.ts';
 import { encodeLedger } from './ledger-table.ts';
@@ -19,6 +19,8 @@ export interface RecorderOptions {
    * for one caller at a time and stops everything else meanwhile; for short programs and comparison.
    */
   readonly thread?: 'worker' | 'inline';
+  /** What every first row and every row of the gateway's own says of where it was made. */
+  readonly place?: Place;
   /** Told how many calls of an earlier process were closed as unknown. */
   readonly onOrphans?: (count: number) => void;
   /** `durable`: every row is on disk before its call goes on, those of calls that only read too. Default `written`. */
@@ -59,10 +61,10 @@ interface Waiting {
 }
 
 /** The event's line, and behind it what changes in the ledger with it. */
-const encodeLines = (event: AuditEvent): string =>
+const encodeLines = (event: AuditEvent, place: Place | undefined): string =>
   event.ledger === undefined || event.ledger.length === 0
-    ? encodeEvent(event)
-    : `${encodeEvent(event)}\n${encodeLedger(event.ledger)}`;
+    ? encodeEvent(event, place)
+    : `${encodeEvent(event, place)}\n${encodeLedger(event.ledger)}`;
 
 /** What the recorder writes with: a thread, or the log itself. */
 interface Writer {
@@ -87,7 +89,7 @@ export async function openRecorder(file: string, options: RecorderOptions = {}):
     return writer;
   };
   const journal = options.reads === 'durable' ? undefined : new ReadJournal(file, logId);
-  const recorder = new GroupRecorder(open, options.maxQueue ?? DEFAULT_MAX_QUEUE, journal);
+  const recorder = new GroupRecorder(open, options.maxQueue ?? DEFAULT_MAX_QUEUE, journal, options.place);
   try {
     const left = readLeftBehind(file, logId);
     // Before anybody reads the log, and before calls without an outcome are looked for: they may be among these.
@@ -130,6 +132,7 @@ function readLeftBehind(file: string, logId: string) {
 class GroupRecorder implements Recorder {
   readonly #open: () => Writer;
   readonly #maxQueue: number;
+  readonly #place: Place | undefined;
   #queue: Waiting[] = [];
   #group: readonly Waiting[] | undefined;
   #writingSince = 0;
@@ -160,7 +163,8 @@ class GroupRecorder implements Recorder {
   #queued = 0;
   #settledRows = 0;
 
-  constructor(open: () => Writer, maxQueue: number, journal: ReadJournal | undefined) {
+  constructor(open: () => Writer, maxQueue: number, journal: ReadJournal | undefined, place: Place | undefined) {
+    this.#place = place;
     this.#open = open;
     this.#maxQueue = maxQueue;
     this.#journal = journal;
@@ -177,7 +181,7 @@ class GroupRecorder implements Recorder {
     if (this.#queue.length >= this.#maxQueue) return Promise.reject(unwritable('too many rows wait to be written'));
     let line: string;
     try {
-      line = encodeLines(event);
+      line = encodeLines(event, this.#place);
     } catch (error) {
       return Promise.reject(unwritable(messageOf(error), error));
     }
@@ -211,7 +215,7 @@ class GroupRecorder implements Recorder {
   append(event: AuditEvent): void {
     let line: string;
     try {
-      line = encodeLines(event);
+      line = encodeLines(event, this.#place);
     } catch {
       this.#healthy = false;
       return;
@@ -410,15 +414,18 @@ class GroupRecorder implements Recorder {
     const rows = this.#lost;
     this.#lost = 0;
     this.#push({
-      line: encodeEvent({
-        at: Date.now() * 1000,
-        stage: 'gateway',
-        auditId: randomUUID(),
-        action: 'audit.lost',
-        decision: 'error',
-        code: 'audit-unwritable',
-        detail: { message: 'outcomes were not written while the log could not be', rows },
-      }),
+      line: encodeEvent(
+        {
+          at: Date.now() * 1000,
+          stage: 'gateway',
+          auditId: randomUUID(),
+          action: 'audit.lost',
+          decision: 'error',
+          code: 'audit-unwritable',
+          detail: { message: 'outcomes were not written while the log could not be', rows },
+        },
+        this.#place,
+      ),
     });
   }
 

@@ -13,6 +13,8 @@ export interface AuditView {
   readonly decision: string;
   readonly code?: string | null;
   readonly status?: number | null;
+  readonly outcome?: string | null;
+  readonly pluginGeneration?: number | null;
   readonly detail?: Readonly<Record<string, unknown>> | null;
 }
 

@@ -18,8 +18,9 @@ import { matchesGlob } from '../../policy/build/index.ts';
 import { decide } from '../../policy/evaluate.ts';
 import type { Decision, Principal } from '../../policy/types.ts';
 import type { GatewayParts } from '../parts.ts';
+import { asGatewayError, decisionOf } from '../refusal.ts';
 import { learnBrought, learnImages } from '../tenancy/learn.ts';
-import { asGatewayError, decisionOf, Trace } from '../trace.ts';
+import { Trace } from '../trace.ts';
 import { Build } from './build.ts';
 import { refuseHidden, storedImages } from './stored-images.ts';
 

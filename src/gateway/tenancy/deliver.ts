@@ -3,7 +3,7 @@ import type { GatewayError } from '../../errors.ts';
 import { Ender, type Ending } from '../../proxy/ending.ts';
 import type { EngineClient } from '../../proxy/engine-client.ts';
 import type { CallerEnd, EngineRequest, Outcome } from '../../proxy/types.ts';
-import { asGatewayError } from '../trace.ts';
+import { asGatewayError } from '../refusal.ts';
 
 /** Headers of the engine's answer for a body of another length. */
 export function headersFor(headers: readonly string[], length: number | undefined): string[] {

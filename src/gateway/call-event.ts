@@ -1,0 +1,285 @@
+// Makes the audit events of a call from what its trace holds. The first row tells what was asked, what was decided and why, and what
+// will be sent; the outcome's row what came of it. Masking happens here, once, before anything is handed to the recorder.
+import type { AuditDecision, AuditEvent, AuditResource, AuditStage } from '../audit/event.ts';
+import { outcomeOf } from '../audit/outcome.ts';
+import type { EngineCall, Json, ResourceRef } from '../engine/types.ts';
+import { BUILD_OPAQUE } from '../policy/actions.ts';
+import { isBuildKitBuild } from '../policy/buildkit.ts';
+import type { Decision } from '../policy/types.ts';
+import type { GatewayParts } from './parts.ts';
+import type { ToldFacts } from './told.ts';
+import type { Trace } from './trace.ts';
+
+/** Longest path of an unknown operation that is kept, in characters. */
+const MAX_PATH = 512;
+/** Reasons of a denial that are kept. */
+const MAX_REASONS = 8;
+
+/** What an event says beside what the trace knows. */
+export interface EventOutcome {
+  readonly code?: string | undefined;
+  readonly message?: string | undefined;
+  readonly field?: string | undefined;
+  readonly origin?: Readonly<Record<string, unknown>> | undefined;
+  readonly build?: Readonly<Record<string, unknown>>;
+  readonly status?: number;
+  readonly bytesIn?: number;
+  readonly bytesOut?: number;
+  readonly end?: string;
+  /** Of an exec instance that ended: what the engine shows of it. */
+  readonly exec?: ExecFacts | undefined;
+}
+
+/** What ran in a container, for whom, and how it ended. */
+export interface ExecFacts {
+  readonly containerId: string;
+  readonly argv: readonly string[];
+  readonly user: string;
+  readonly tty: boolean;
+  readonly privileged: boolean;
+  /** Missing while it still runs: it was started detached, or the stream ended before it did. */
+  readonly exitCode?: number;
+}
+
+type Parts = Pick<GatewayParts, 'masking'>;
+
+/** The event for a stage. `decision` is what was decided, not how the engine answered. */
+export function callEvent(
+  trace: Trace,
+  stage: AuditStage,
+  decision: AuditDecision,
+  outcome: EventOutcome,
+  parts: Parts,
+): AuditEvent {
+  const { principal, target, call, arrival, ledger } = trace;
+  const main = call?.resources[0];
+  const durationUs = stage === 'intent' ? undefined : trace.durationUs();
+  // The request is kept once: with the intent of a call that was allowed, or with the one row of a refused one.
+  const isFirst = stage === 'intent' || (stage === 'complete' && decision !== 'allow');
+  const told = stage === 'complete' && decision === 'allow' ? trace.told?.facts() : undefined;
+  const isCut = outcome.end !== undefined && outcome.end !== 'complete';
+  return {
+    at: trace.startedAtUs + (durationUs ?? 0),
+    stage,
+    auditId: trace.auditId,
+    subject: principal?.subject,
+    issuer: principal?.issuer,
+    tenant: principal?.tenant,
+    tokenId: principal?.tokenId,
+    source: arrival.source,
+    client: trace.clientName(),
+    action: target?.action ?? 'unknown',
+    operationId: target?.operation.id,
+    class: target?.operation.class,
+    apiVersion: target?.apiVersion,
+    resource: main === undefined ? undefined : main.name === '' ? main.kind : `${main.kind}/${shownName(main)}`,
+    resourceId: told?.madeId ?? (main === undefined ? undefined : idOf(main)) ?? ledger?.[0]?.id,
+    decision,
+    code: outcome.code,
+    rule: trace.decision?.rule,
+    policyRev: trace.policyRevision,
+    status: outcome.status,
+    durationUs,
+    bytesIn: outcome.bytesIn,
+    bytesOut: outcome.bytesOut,
+    detail: isFirst
+      ? firstDetail(trace, decision, outcome, parts)
+      : stage === 'complete'
+        ? lastDetail(trace, outcome, told, parts)
+        : undefined,
+    actor: isFirst ? principal?.actor : undefined,
+    pluginGeneration: isFirst ? trace.pluginGeneration : undefined,
+    bodySha256: isFirst ? trace.bodySha256 : undefined,
+    sentSha256: stage === 'intent' ? trace.sentSha256() : undefined,
+    outcome:
+      stage !== 'complete'
+        ? undefined
+        : told?.isFailure === true && !isCut
+          ? 'failed'
+          : outcomeOf(decision, outcome.status, outcome.code, isCut),
+    session: sessionOf(trace, told?.madeId),
+    resources: isFirst ? otherResources(call) : toldResources(told, outcome.exec),
+    ledger,
+  };
+}
+
+/** Attach and exec are sessions: an exec by its own id, from its making to its end, an attach by the id of its call. */
+function sessionOf({ call, auditId }: Trace, madeId: string | undefined): string | undefined {
+  switch (call?.operation.id) {
+    case 'ContainerAttach':
+      return auditId;
+    case 'ContainerExec':
+      return madeId;
+    case 'ExecStart':
+    case 'ExecResize':
+      return call.path.id;
+    default:
+      return undefined;
+  }
+}
+
+function firstDetail(
+  trace: Trace,
+  decision: AuditDecision,
+  outcome: EventOutcome,
+  { masking }: Parts,
+): Readonly<Record<string, unknown>> | undefined {
+  const detail: Record<string, unknown> = {};
+  const { call, target, arrival, principal } = trace;
+  if (outcome.message !== undefined) detail.message = messageOf(trace, outcome.message, masking);
+  if (outcome.field !== undefined) detail.field = outcome.field;
+  if (outcome.build !== undefined) detail.build = outcome.build;
+  // Whose word it is that the caller is this principal; of a refused one what its issuer said, for operators alone.
+  const origin = principal?.origin ?? outcome.origin;
+  if (origin !== undefined) detail.origin = origin;
+  if (call !== undefined && (call.operation.class !== 'read' || decision !== 'allow')) {
+    const kept = masking.call(call);
+    if (kept.body !== undefined) detail.body = kept.body;
+    if (Object.keys(kept.query).length > 0) detail.query = kept.query;
+    const path = trace.decision === undefined ? undefined : decisionPath(trace.decision, masking);
+    if (path !== undefined) detail.decided = path;
+  }
+  const leftOut = call?.leftOut ?? target?.leftOut;
+  if (leftOut !== undefined) detail.leftOut = leftOut.map(({ at }) => at);
+  if (target === undefined) {
+    detail.method = arrival.method.slice(0, 32);
+    // The path is kept as asked, without the query: that may hold secrets and nothing has read it.
+    detail.path = masking.text((arrival.target.split('?', 1)[0] ?? '').slice(0, MAX_PATH));
+  }
+  // What follows was let through unread: whoever reviews the log must see that it cannot tell what was built.
+  const isUnread = trace.decision?.isUnread === true || (call !== undefined && isBuildKitBuild(call));
+  if (isUnread && decision === 'allow') detail.unread = BUILD_OPAQUE;
+  if (arrival.channel.identity !== undefined) detail.listener = arrival.channel.name;
+  if (trace.foreignToken !== undefined) detail.ignoredToken = trace.foreignToken;
+  if (principal?.certificateSerial !== undefined) detail.certificate = principal.certificateSerial;
+  if (trace.changes.length > 0) {
+    const action = target?.action ?? '';
+    detail.changes = trace.changes.map(({ plugin, changes }) => ({
+      plugin,
+      changes: changes.map(({ op, path, value, before }) => ({
+        op,
+        path,
+        ...(before === undefined ? {} : { before: masking.at(action, path, before) }),
+        ...(value === undefined ? {} : { after: masking.at(action, path, value as Json) }),
+      })),
+    }));
+  }
+  addAnswerHooks(detail, trace, masking);
+  if (Object.keys(trace.annotations).length > 0) {
+    detail.annotations = {
+      ...maskedTexts(trace.annotations, masking),
+      ...(detail.annotations as Record<string, string> | undefined),
+    };
+  }
+  if (trace.warnings.length > 0) detail.warnings = trace.warnings.map((text) => masking.text(text));
+  return Object.keys(detail).length === 0 ? undefined : detail;
+}
+
+/** Which documents were asked, what each reason was and what the rules oblige the gateway to. */
+function decisionPath(
+  { effect, reasons, policyIds, obligations }: Decision,
+  masking: Parts['masking'],
+): Readonly<Record<string, unknown>> | undefined {
+  const path: Record<string, unknown> = {};
+  if (effect === 'deny') {
+    path.policies = policyIds;
+    path.reasons = reasons.slice(0, MAX_REASONS).map(({ code, policy, rule, field, message, bare }) => ({
+      code,
+      policy,
+      rule,
+      field,
+      message: masking.text(bare ?? message),
+    }));
+  }
+  const { labels, redact, leaseMs } = obligations;
+  if (labels !== undefined) path.labels = labels;
+  if (redact !== undefined) path.redact = redact;
+  if (leaseMs !== undefined) path.leaseMs = leaseMs;
+  return Object.keys(path).length === 0 ? undefined : path;
+}
+
+function lastDetail(
+  trace: Trace,
+  outcome: EventOutcome,
+  told: ToldFacts | undefined,
+  { masking }: Parts,
+): Readonly<Record<string, unknown>> | undefined {
+  const detail: Record<string, unknown> = {};
+  if (outcome.message !== undefined) detail.message = messageOf(trace, outcome.message, masking);
+  else if (told?.message !== undefined) detail.message = masking.text(told.message);
+  if (outcome.build !== undefined) detail.build = outcome.build;
+  if (outcome.end !== undefined && outcome.end !== 'complete') detail.end = outcome.end;
+  if (told?.exitCode !== undefined) detail.exitCode = told.exitCode;
+  if (outcome.exec !== undefined) {
+    const { containerId: _container, argv, ...exec } = outcome.exec;
+    detail.exec = { argv: masking.at('container.exec.create', '/body/Cmd', argv), ...exec };
+  }
+  addAnswerHooks(detail, trace, masking);
+  for (const _key in detail) return detail;
+  return undefined;
+}
+
+/** What plugins said of the answer and the stream, and took out of it: places and not values, which are in no log either. */
+function addAnswerHooks(detail: Record<string, unknown>, { responses, watch }: Trace, masking: Parts['masking']): void {
+  if (responses === undefined && watch === undefined) return;
+  const taken = responses?.changes ?? [];
+  if (taken.length > 0) detail.answerChanges = taken;
+  const told = { ...responses?.annotations, ...watch?.annotations };
+  if (Object.keys(told).length > 0) detail.annotations = maskedTexts(told, masking);
+}
+
+const maskedTexts = (texts: Readonly<Record<string, string>>, masking: Parts['masking']): Record<string, string> =>
+  Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, masking.text(text)]));
+
+/** A message quotes names as the caller sent them. */
+function messageOf({ call }: Trace, message: string, masking: Parts['masking']): string {
+  let shown = message;
+  for (const reference of call?.resources ?? []) {
+    const name = shownName(reference);
+    if (name !== reference.name) shown = shown.replaceAll(reference.name, name);
+  }
+  return masking.text(shown);
+}
+
+/** The objects of a call beside the main one, each once, and by the names they have beside the one that was used. */
+function otherResources(call: EngineCall | undefined): AuditResource[] | undefined {
+  if (call === undefined) return undefined;
+  const { resources } = call;
+  const main = resources[0] as ResourceRef;
+  if (resources.length === 1 && main.id === undefined) return undefined;
+  const seen = new Set<string>([`${main.kind}/${main.name}`]);
+  const others: AuditResource[] = [];
+  const add = (resource: AuditResource): void => {
+    const key = `${resource.kind}/${resource.name}`;
+    if (resource.name === '' || seen.has(key)) return;
+    seen.add(key);
+    others.push(resource);
+  };
+  for (const [i, ref] of resources.entries()) {
+    const { kind, id, at, resolvedName } = ref;
+    if (i > 0) add({ kind, name: shownName(ref), id: idOf(ref), at });
+    if (kind === 'exec' && id !== undefined) add({ kind: 'container', name: resolvedName || id, id, at });
+    else if (resolvedName !== undefined && id !== undefined) add({ kind, name: resolvedName, id, at });
+  }
+  return others.length === 0 ? undefined : others;
+}
+
+function toldResources(told: ToldFacts | undefined, exec: ExecFacts | undefined): AuditResource[] | undefined {
+  const found: AuditResource[] = [...(told?.resources ?? [])];
+  if (exec !== undefined && exec.containerId !== '') {
+    found.push({ kind: 'container', name: exec.containerId, id: exec.containerId, at: 'answer' });
+  }
+  return found.length === 0 ? undefined : found;
+}
+
+/** The engine's id of an object. What is known of an exec instance is the container it runs in. */
+const idOf = ({ kind, id }: ResourceRef): string | undefined => (kind === 'exec' ? undefined : id);
+
+/** Kinds whose names are addresses of registries, where a user and a password may stand in front of the host. */
+const ADDRESSED = new Set(['system', 'image', 'distribution', 'plugin']);
+
+/** A name as the audit keeps it: without user and password. The @ of a digest is none of theirs. */
+const shownName = ({ kind, name }: Pick<ResourceRef, 'kind' | 'name'>): string =>
+  ADDRESSED.has(kind) && name.includes('@')
+    ? name.replace(/^([a-z][a-z0-9+.-]*:\/\/)?.*@(?!sha\d+:)/i, '$1***@')
+    : name;
