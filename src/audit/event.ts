@@ -125,6 +125,15 @@ export interface Recorder {
   close(): Promise<void>;
 }
 
+/** The recorder of a log that signs itself. */
+export interface SealingRecorder extends Recorder {
+  /**
+   * Signs the log as it is now, and resolves with the checkpoint once that is on disk; undefined for an empty log. Rejects with
+   * GatewayError `conflict` when it cannot be signed.
+   */
+  checkpoint(): Promise<string | undefined>;
+}
+
 /** Conditions, and which stretch of the log. */
 export interface AuditFilter extends AuditConditions {
   /** Only rows with `seq` greater than this one. */

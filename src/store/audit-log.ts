@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
 import { AuditIndex } from './audit-index.ts';
 import { AUDIT_ID, COLUMNS, type ColumnValue, canonicalLine, chainHash, genesis, STAGE } from './audit-row.ts';
+import { Sealer, type SealerEvents } from './audit-sealer.ts';
 import { applyPragmas } from './database-pragmas.ts';
 import { LEDGER_FILE, LedgerWriter } from './ledger-file.ts';
 import { isLedgerLine } from './ledger-table.ts';
@@ -51,10 +52,16 @@ export class AuditLog {
   readonly #open = new Map<string, number>();
   #sinceNote = 0;
   #sinceCheckpoint = 0;
+  #sealer: Sealer | undefined;
+  readonly #events: SealerEvents;
 
-  /** @param file an audit.db that was migrated, with its ledger.db beside it */
-  constructor(file: string) {
+  /**
+   * @param file an audit.db that was migrated, with its ledger.db beside it
+   * @param events of signing what is written
+   */
+  constructor(file: string, events: SealerEvents = {}) {
     this.#file = file;
+    this.#events = events;
     this.#ledger = new LedgerWriter(join(dirname(file), LEDGER_FILE));
     this.#connection = this.#connect();
   }
@@ -74,6 +81,7 @@ export class AuditLog {
         | undefined;
       this.#seq = last?.seq ?? 0;
       this.#prev = last?.hash ?? genesis(logId);
+      this.#sealer ??= new Sealer(this.#file, logId, this.#seq, this.#events);
       return {
         sqlite,
         insert: sqlite.prepare(
@@ -103,6 +111,7 @@ export class AuditLog {
     let seq = this.#seq;
     let prev = this.#prev;
     const rows: ColumnValue[][] = [];
+    const written: string[] = [];
     const owned: string[] = [];
     try {
       begin.run();
@@ -114,6 +123,7 @@ export class AuditLog {
         const values = JSON.parse(line) as ColumnValue[];
         if (again && this.#isStored(sqlite, values)) continue;
         rows.push(values);
+        written.push(line);
         seq++;
         const hash = chainHash(prev, seq, line);
         // A line ends with its last value; the columns behind it are null.
@@ -126,13 +136,16 @@ export class AuditLog {
       // SQLite goes on writing into a file that was deleted, and what it then calls written is lost.
       if (statSync(this.#file).ino !== inode) throw new Error('the file was replaced');
       if (owned.length > 0) this.#ledger.write(owned);
+      this.#sealer?.store(sqlite);
       commit.run();
     } catch (error) {
+      this.#sealer?.rolledBack();
       this.#connection = undefined;
       closeQuietly(sqlite);
       throw error;
     }
     this.#follow(rows, this.#seq);
+    this.#sealer?.committed(this.#seq + 1, written);
     this.#seq = seq;
     this.#prev = prev;
     this.#sinceCheckpoint += lines.length;
@@ -196,6 +209,56 @@ export class AuditLog {
     return count;
   }
 
+  /** Whether rows wait to be signed: `soon` with the next pause, `later` when nothing else is to be done. */
+  seals(nowMs: number): 'soon' | 'later' | undefined {
+    const sealer = this.#sealer;
+    if (sealer === undefined || !sealer.isDue(nowMs)) return undefined;
+    return sealer.isBehind ? 'later' : 'soon';
+  }
+
+  /** Does a piece of that, below a millisecond. What it signs is stored with the next rows. */
+  seal(nowMs: number): void {
+    if (this.#connection !== undefined) this.#sealer?.work(this.#connection.sqlite, nowMs);
+  }
+
+  /** Stores what is signed while nobody waits. */
+  storeSeals(): void {
+    try {
+      if (this.#connection !== undefined) this.#sealer?.storeAlone(this.#connection.sqlite);
+    } catch {
+      // it goes with the next rows
+      this.#sealer?.rolledBack();
+    }
+  }
+
+  /**
+   * Signs the log as it is now.
+   *
+   * @returns the newest checkpoint, undefined for an empty log
+   * @throws {Error} why it cannot be signed
+   */
+  signNow(nowMs: number): string | undefined {
+    this.#connection ??= this.#connect();
+    return this.#sealer?.signNow(this.#connection.sqlite, nowMs);
+  }
+
+  /**
+   * Signs and stores an anchor: from then on the log is verified from the row behind it, and the rows up to it may be removed. The
+   * checkpoint that covers the row, and the tiles from `tile of the row` on, stay; older ones may go with the rows.
+   *
+   * @param seq of a row a checkpoint covers; best one that a checkpoint ends with, so that what was exported ends there too
+   * @returns the anchor as it was signed
+   * @throws {Error} when the row is not there or not signed yet
+   */
+  anchorAt(seq: number, nowMs: number): string {
+    this.#connection ??= this.#connect();
+    const { sqlite } = this.#connection;
+    if (this.#sealer === undefined) throw new Error('the log is closed');
+    const note = this.#sealer.anchorAt(sqlite, seq);
+    sqlite.prepare('INSERT OR REPLACE INTO audit_anchor (seq, at, note) VALUES (?, ?, ?)').run(seq, nowMs * 1000, note);
+    return note;
+  }
+
   /** Moves the write-ahead logs into the databases while nobody waits: a copy of the file alone is then whole. */
   checkpoint(): void {
     this.#ledger.checkpoint();
@@ -211,6 +274,11 @@ export class AuditLog {
   close(): void {
     this.#ledger.close();
     const connection = this.#connection;
+    try {
+      if (connection !== undefined) this.#sealer?.signNow(connection.sqlite, Date.now());
+    } catch {
+      // the next start signs it, and was told why it could not be
+    }
     this.#connection = undefined;
     if (connection === undefined) return;
     this.#note(connection.sqlite);

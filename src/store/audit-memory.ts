@@ -1,4 +1,5 @@
 // The shared memory between the recorder and the audit writer's thread: where what stands. Only one question is under way.
+import type { SealedCheckpoint } from './audit-sealer.ts';
 
 /** Cells of the shared memory, 32 bits each. */
 export const ASKED = 0;
@@ -20,6 +21,16 @@ export const CLOSE_ORPHANS = 3;
 export const CLOSE = 4;
 /** Names the file of a thread that was started without one. */
 export const OPEN = 5;
+/** Signs the log as it is; the answer's text is the checkpoint. */
+export const SIGN = 6;
+
+/** What the thread tells without being asked. */
+export type SealMessage =
+  | { readonly checkpoint: SealedCheckpoint }
+  | { readonly publicKey: string; readonly isFirst: boolean }
+  | { readonly failure: string }
+  /** The last message of a thread that was closed. */
+  | { readonly ended: true };
 
 export interface WriterData {
   /** Undefined: the first question names it. */

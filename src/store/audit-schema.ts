@@ -87,6 +87,30 @@ export const auditAlias = sqliteTable(
   (t) => [primaryKey({ columns: [t.idNo, t.nameNo] }), index('audit_alias_name').on(t.nameNo)],
 );
 
+/**
+ * Tiles of the Merkle tree over the rows' lines: `id` is level * 2^40 + number of the tile, `hashes` up to 256 of 32 bytes. Not believed
+ * by themselves: signed roots say which are right.
+ */
+export const auditTile = sqliteTable('audit_tile', {
+  id: integer('id').primaryKey(),
+  hashes: blob('hashes', { mode: 'buffer' }).notNull(),
+});
+
+/** Signed checkpoints, by the last row they cover. `at` is in microseconds, `note` the checkpoint as it was signed. */
+export const auditCheckpoint = sqliteTable('audit_checkpoint', {
+  seq: integer('seq').primaryKey(),
+  at: integer('at').notNull(),
+  keyId: text('key_id').notNull(),
+  note: text('note').notNull(),
+});
+
+/** Signed anchors: the newest says up to which row the beginning was exported and removed. */
+export const auditAnchor = sqliteTable('audit_anchor', {
+  seq: integer('seq').primaryKey(),
+  at: integer('at').notNull(),
+  note: text('note').notNull(),
+});
+
 export const auditMeta = sqliteTable('audit_meta', {
   key: text('key').primaryKey(),
   value: text('value').notNull(),

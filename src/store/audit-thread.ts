@@ -11,22 +11,29 @@ import {
   NUMBER,
   OPEN,
   QUESTION,
+  type SealMessage,
+  SIGN,
   TEXT,
   WRITE,
   WRITE_AGAIN,
   type WriterData,
 } from './audit-memory.ts';
+import type { SealerEvents } from './audit-sealer.ts';
 import { workerProgram } from './worker-program.ts';
 
 /** Bytes of text in one question: several hundred rows, or a few of the longest. */
 export const MAX_TEXT_BYTES = 1024 * 1024;
 /** How often a question under way is looked at, in ms, in case its wake-up was lost. */
 const LOOK_MS = 1000;
+/** The last messages of a closed thread are waited for so long, in ms. */
+const LAST_WORDS_MS = 500;
 
 /** Why the thread could not do what it was asked: the writer's own words, or undefined. */
 export interface Answer {
   readonly failure: string | undefined;
   readonly number: number;
+  /** What was asked for, where it is a text. */
+  readonly text: string;
   /** The thread is gone; nobody knows whether it did what it was asked. */
   readonly died: boolean;
 }
@@ -59,6 +66,9 @@ export class AuditThread {
   #waiting: OnAnswer | undefined;
   #dead = false;
   #look: NodeJS.Timeout | undefined;
+  /** Told of what the thread signs. */
+  events: SealerEvents = {};
+  #said: (() => void) | undefined;
 
   /** @param file an audit.db that was migrated; undefined until `open` */
   constructor(file: string | undefined) {
@@ -74,8 +84,9 @@ export class AuditThread {
         // What it finished before it died was finished.
         this.#take();
         const waiting = this.#done();
-        waiting?.({ failure: 'its writer died', number: 0, died: true });
+        waiting?.({ failure: 'its writer died', number: 0, text: '', died: true });
       };
+      this.#worker.on('message', (message: SealMessage) => this.#tell(message));
       this.#worker.on('error', died);
       this.#worker.on('exit', died);
     });
@@ -101,9 +112,32 @@ export class AuditThread {
     this.#ask(CLOSE_ORPHANS, String(at), answer);
   }
 
+  /** Signs the log as it is; the answer's text is the checkpoint, empty for a log without rows. */
+  sign(answer: OnAnswer): void {
+    this.#ask(SIGN, '', answer);
+  }
+
+  #tell(message: SealMessage): void {
+    if ('ended' in message) this.#said?.();
+    else if ('checkpoint' in message) {
+      const { root, ...rest } = message.checkpoint;
+      this.events.checkpoint?.({ ...rest, root: Buffer.from(root) });
+    } else if ('failure' in message) this.events.failed?.(message.failure);
+    else this.events.keyMade?.(message.publicKey, message.isFirst);
+  }
+
   /** Closes the file and ends the thread. */
   async close(): Promise<void> {
-    if (!this.#dead) await new Promise<Answer>((resolve) => this.#ask(CLOSE, '', resolve));
+    if (!this.#dead) {
+      const said = new Promise<void>((resolve) => {
+        this.#said = resolve;
+      });
+      await new Promise<Answer>((resolve) => this.#ask(CLOSE, '', resolve));
+      // What it signed at its end comes as a message, which a thread that is ended takes along.
+      const timer = setTimeout(() => this.#said?.(), LAST_WORDS_MS);
+      await Promise.race([said, this.#ended]);
+      clearTimeout(timer);
+    }
     await this.#worker.terminate();
     await this.#ended;
   }
@@ -111,7 +145,7 @@ export class AuditThread {
   #ask(question: number, text: string, answer: OnAnswer): void {
     if (this.#waiting !== undefined) throw new Error('the audit writer was asked twice at once');
     if (this.#dead) {
-      answer({ failure: 'its writer died', number: 0, died: true });
+      answer({ failure: 'its writer died', number: 0, text: '', died: true });
       return;
     }
     this.#waiting = answer;
@@ -131,9 +165,12 @@ export class AuditThread {
   #take(): void {
     if (this.#waiting === undefined || Atomics.load(this.#cells, ANSWERED) !== this.#asked) return;
     const failed = this.#cells[FAILED] === 1;
-    const failure = failed ? this.#text.toString('utf8', 0, this.#cells[LENGTH]) : undefined;
+    const isText = failed || this.#cells[QUESTION] === SIGN;
+    const text = isText ? this.#text.toString('utf8', 0, this.#cells[LENGTH]) : '';
     const number = this.#cells[NUMBER] ?? 0;
-    this.#done()?.({ failure, number, died: false });
+    this.#done()?.(
+      failed ? { failure: text, number, text: '', died: false } : { failure: undefined, number, text, died: false },
+    );
   }
 
   #done(): OnAnswer | undefined {

@@ -1,6 +1,6 @@
 // Thread of the audit's one writer. Questions and answers go through shared memory: a counter each to sleep on and to be
 // woken by, which costs a fraction of a message event, and a space for the text.
-import { workerData } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import { AuditLog } from './audit-log.ts';
 import {
   ANSWERED,
@@ -12,15 +12,22 @@ import {
   NUMBER,
   OPEN,
   QUESTION,
+  type SealMessage,
+  SIGN,
   TEXT,
   WRITE_AGAIN,
   type WriterData,
 } from './audit-memory.ts';
+import type { SealerEvents } from './audit-sealer.ts';
 
 /** Longest text of a failure, in bytes. */
 const MAX_FAILURE = 1000;
 /** Nobody asked for this long: time to tidy up. */
 const IDLE_MS = 500;
+/** Nobody asked for this long: time to read rows that an earlier process did not sign, in ms. */
+const PAUSE_MS = 2;
+/** While they are asked without a pause, rows of an earlier process are read again between two of so many questions. */
+const QUESTIONS = 50;
 
 function serve({ file: named, shared }: WriterData): void {
   let file = named;
@@ -28,14 +35,29 @@ function serve({ file: named, shared }: WriterData): void {
   const text = Buffer.from(shared, TEXT);
   let log: AuditLog | undefined;
   let seen = 0;
+  let sinceSealed = 0;
+  const events: SealerEvents = {
+    checkpoint: (checkpoint) => tell({ checkpoint }),
+    keyMade: (publicKey, isFirst) => tell({ publicKey, isFirst }),
+    failed: (failure) => tell({ failure }),
+  };
   for (;;) {
-    if (Atomics.wait(cells, ASKED, seen, IDLE_MS) === 'timed-out') {
-      log?.checkpoint();
+    const due = log?.seals(Date.now());
+    const patience = due === undefined ? IDLE_MS : due === 'soon' || sinceSealed > QUESTIONS ? 0 : PAUSE_MS;
+    if (Atomics.wait(cells, ASKED, seen, patience) === 'timed-out') {
+      sinceSealed = 0;
+      if (due !== undefined) log?.seal(Date.now());
+      else {
+        log?.storeSeals();
+        log?.checkpoint();
+      }
       continue;
     }
     if (Atomics.load(cells, ASKED) === seen) continue;
     seen++;
+    sinceSealed++;
     const question = cells[QUESTION];
+    let said = '';
     let failure = '';
     try {
       const asked = text.toString('utf8', 0, cells[LENGTH]);
@@ -43,20 +65,25 @@ function serve({ file: named, shared }: WriterData): void {
       else if (question === OPEN) file = asked;
       else {
         if (file === undefined) throw new Error('no file was named');
-        log ??= new AuditLog(file);
+        log ??= new AuditLog(file, events);
         if (question === CLOSE_ORPHANS) cells[NUMBER] = log.closeOrphans(Number(asked));
+        else if (question === SIGN) said = log.signNow(Date.now()) ?? '';
         else log.write(asked.split('\n'), question === WRITE_AGAIN);
       }
     } catch (error) {
       failure = describe(error);
     }
     cells[FAILED] = failure === '' ? 0 : 1;
-    cells[LENGTH] = text.write(failure.slice(0, MAX_FAILURE));
+    cells[LENGTH] = text.write(failure === '' ? said : failure.slice(0, MAX_FAILURE));
     Atomics.store(cells, ANSWERED, seen);
     Atomics.notify(cells, ANSWERED);
-    if (question === CLOSE) return;
+    if (question !== CLOSE) continue;
+    tell({ ended: true });
+    return;
   }
 }
+
+const tell = (message: SealMessage): void => parentPort?.postMessage(message);
 
 const describe = (error: unknown): string => {
   if (!(error instanceof Error)) return `error: ${String(error)}`;

@@ -2,10 +2,11 @@
 // No timer, no fixed delay. A call is told of success when its row is on disk; one that only reads may be told once its row is in
 // the read journal, from where it gets to the disk within milliseconds.
 import { randomUUID } from 'node:crypto';
-import type { AuditEvent, Kept, Recorder } from '../audit/event.ts';
+import type { AuditEvent, Kept, SealingRecorder } from '../audit/event.ts';
 import { GatewayError } from '../errors.ts';
 import { AuditLog } from './audit-log.ts';
 import { encodeEvent, type Place } from './audit-row.ts';
+import type { SealerEvents } from './audit-sealer.ts';
 import { type Answer, AuditThread, auditThreadFor, MAX_TEXT_BYTES } from './audit-thread.ts';
 import { openDatabase } from './database.ts';
 import { encodeLedger } from './ledger-table.ts';
@@ -27,6 +28,8 @@ export interface RecorderOptions {
   readonly reads?: 'written' | 'durable';
   /** Told of files with rows that belong to another log, and where they are now. */
   readonly onForeign?: (files: readonly string[]) => void;
+  /** Told of checkpoints once they are on disk, of a new key, and of what keeps the log from being signed. */
+  readonly seals?: SealerEvents;
 }
 
 const DEFAULT_MAX_QUEUE = 10_000;
@@ -71,6 +74,7 @@ interface Writer {
   readonly dead: boolean;
   write(text: string, again: boolean, answer: (answer: Answer) => void): void;
   closeOrphans(at: number, answer: (answer: Answer) => void): void;
+  sign(answer: (answer: Answer) => void): void;
   close(): Promise<void>;
 }
 
@@ -79,13 +83,14 @@ interface Writer {
  *
  * @throws {GatewayError} `store-corrupt`, `store-newer`, `audit-unwritable`
  */
-export async function openRecorder(file: string, options: RecorderOptions = {}): Promise<Recorder> {
+export async function openRecorder(file: string, options: RecorderOptions = {}): Promise<SealingRecorder> {
   const logId = openLog(file);
   const isInline = options.thread === 'inline';
   let ready: Writer | undefined = isInline ? undefined : await auditThreadFor(file);
   const open = (): Writer => {
-    const writer = ready ?? (isInline ? new InlineWriter(file) : new AuditThread(file));
+    const writer = ready ?? (isInline ? new InlineWriter(file, options.seals) : new AuditThread(file));
     ready = undefined;
+    if (writer instanceof AuditThread) writer.events = options.seals ?? {};
     return writer;
   };
   const journal = options.reads === 'durable' ? undefined : new ReadJournal(file, logId);
@@ -129,7 +134,7 @@ function readLeftBehind(file: string, logId: string) {
   }
 }
 
-class GroupRecorder implements Recorder {
+class GroupRecorder implements SealingRecorder {
   readonly #open: () => Writer;
   readonly #maxQueue: number;
   readonly #place: Place | undefined;
@@ -284,6 +289,37 @@ class GroupRecorder implements Recorder {
     });
   }
 
+  async checkpoint(): Promise<string | undefined> {
+    await this.settle();
+    return new Promise((resolve, reject) => {
+      const ask = (): void => {
+        if (this.#closing !== undefined) reject(new GatewayError('shutting-down', 'the gateway is stopping'));
+        else if (this.#group !== undefined) this.#resting.push(ask);
+        else this.#sign(resolve, reject);
+      };
+      ask();
+    });
+  }
+
+  /** Rows wait meanwhile, as they do for a group. */
+  #sign(resolve: (note: string | undefined) => void, reject: (error: GatewayError) => void): void {
+    this.#group = [];
+    this.#writingSince = performance.now();
+    const answered = ({ failure, text }: Answer): void => {
+      this.#group = undefined;
+      for (const run of this.#resting.splice(0)) run();
+      if (this.#queue.length > 0) this.#schedule();
+      else if (this.#group === undefined) this.#settled(this.#queued);
+      if (failure === undefined) resolve(text === '' ? undefined : text);
+      else reject(new GatewayError('conflict', `the audit log cannot be signed: ${failure.replace(/^Error: /, '')}`));
+    };
+    try {
+      this.#writerNow().sign(answered);
+    } catch (error) {
+      answered({ failure: messageOf(error), number: 0, text: '', died: false });
+    }
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -366,7 +402,7 @@ class GroupRecorder implements Recorder {
     try {
       this.#writerNow().write(text, this.#again, answered);
     } catch (error) {
-      answered({ failure: messageOf(error), number: 0, died: false });
+      answered({ failure: messageOf(error), number: 0, text: '', died: false });
     }
   }
 
@@ -468,16 +504,19 @@ const unwritable = (failure: string, cause?: unknown): GatewayError =>
 class InlineWriter implements Writer {
   readonly dead = false;
   readonly #file: string;
+  readonly #events: SealerEvents | undefined;
   #log: AuditLog | undefined;
 
-  constructor(file: string) {
+  constructor(file: string, events?: SealerEvents) {
     this.#file = file;
+    this.#events = events;
   }
 
   write(text: string, again: boolean, answer: (answer: Answer) => void): void {
     setImmediate(() => {
       this.#answer(answer, (log) => {
         log.write(text.split('\n'), again);
+        log.seal(Date.now());
         return 0;
       });
     });
@@ -487,20 +526,31 @@ class InlineWriter implements Writer {
     this.#answer(answer, (log) => log.closeOrphans(at));
   }
 
+  sign(answer: (answer: Answer) => void): void {
+    this.#answer(answer, (log) => log.signNow(Date.now()) ?? '');
+  }
+
   async close(): Promise<void> {
     this.#log?.close();
   }
 
-  #answer(answer: (answer: Answer) => void, work: (log: AuditLog) => number): void {
+  #answer(answer: (answer: Answer) => void, work: (log: AuditLog) => number | string): void {
     let given: Answer;
     try {
-      this.#log ??= new AuditLog(this.#file);
-      given = { failure: undefined, number: work(this.#log), died: false };
+      this.#log ??= new AuditLog(this.#file, this.#events);
+      const value = work(this.#log);
+      given = {
+        failure: undefined,
+        number: typeof value === 'number' ? value : 0,
+        text: typeof value === 'string' ? value : '',
+        died: false,
+      };
     } catch (error) {
       const code = (error as { code?: string }).code;
       given = {
         failure: code === undefined ? messageOf(error) : `${code}: ${messageOf(error)}`,
         number: 0,
+        text: '',
         died: false,
       };
     }

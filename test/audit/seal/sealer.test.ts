@@ -1,0 +1,178 @@
+// The audit's writer signs what it wrote: when, with which key, and what it does not let itself be told.
+import assert from 'node:assert/strict';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import Database from 'better-sqlite3';
+import { readAnchor, readCheckpoint, signatureOf } from '../../../src/audit/seal/checkpoint.ts';
+import { GrowingTree, leafHash } from '../../../src/audit/seal/merkle.ts';
+import { decodeKey } from '../../../src/audit/seal/note.ts';
+import { AuditLog } from '../../../src/store/audit-log.ts';
+import { COLUMNS, type ColumnValue, canonicalLine, encodeEvent } from '../../../src/store/audit-row.ts';
+import type { SealedCheckpoint } from '../../../src/store/audit-sealer.ts';
+import { openDatabase } from '../../../src/store/database.ts';
+import { openRecorder } from '../../../src/store/recorder.ts';
+import { fullEvent, inFolder } from '../events.ts';
+
+const append = async (
+  file: string,
+  rows: number,
+  seen: SealedCheckpoint[] = [],
+  failed: string[] = [],
+): Promise<void> => {
+  const seals = { checkpoint: (one: SealedCheckpoint) => seen.push(one), failed: (why: string) => failed.push(why) };
+  const recorder = await openRecorder(file, { seals });
+  // By its answer the thread has its key and its tree.
+  await recorder.checkpoint().catch(() => undefined);
+  for (let i = 0; i < rows; i++) recorder.append(fullEvent({ stage: 'complete' }));
+  await recorder.close();
+};
+
+const sql = (file: string, text: string): void => {
+  const raw = new Database(file);
+  raw.exec(`DROP TRIGGER IF EXISTS audit_event_no_update; DROP TRIGGER IF EXISTS audit_event_no_delete; ${text}`);
+  raw.close();
+};
+
+function rootOfRows(file: string, size: number): Buffer {
+  const raw = new Database(file, { readonly: true });
+  const rows = raw
+    .prepare(`SELECT ${COLUMNS.join(', ')} FROM audit_event WHERE seq <= ? ORDER BY seq`)
+    .raw()
+    .all(size);
+  raw.close();
+  const tree = new GrowingTree();
+  for (const row of rows) tree.add(leafHash(canonicalLine(row as ColumnValue[])));
+  return tree.root();
+}
+
+describe('the signed log', () => {
+  it(
+    'has a checkpoint every thousand rows and at its end, with the root of the rows, by a key of mode 0600',
+    inFolder(async (file, folder) => {
+      const seen: SealedCheckpoint[] = [];
+      await append(file, 2500, seen);
+      await append(file, 3, seen);
+      assert.ok(seen.length >= 3, `${seen.length}`);
+      assert.deepEqual(
+        seen.slice(-2).map(({ size }) => size),
+        [2500, 2503],
+      );
+      for (const { size, root, note, publicKey } of seen) {
+        assert.deepEqual(root, rootOfRows(file, size), `size ${size}`);
+        const key = decodeKey(publicKey);
+        assert.equal(signatureOf(note, key === undefined ? [] : [key]), 'signed');
+        assert.equal(readCheckpoint(note)?.size, size);
+      }
+      assert.equal(statSync(join(folder, 'audit.key')).mode & 0o777, 0o600);
+      assert.match(readFileSync(join(folder, 'audit.key'), 'utf8'), /BEGIN PRIVATE KEY/);
+      assert.ok(!readFileSync(file).includes(readFileSync(join(folder, 'audit.key'))));
+    }),
+  );
+
+  it(
+    'is signed when asked for, and not twice at one size',
+    inFolder(async (file) => {
+      const seen: SealedCheckpoint[] = [];
+      const recorder = await openRecorder(file, { seals: { checkpoint: (one) => seen.push(one) } });
+      assert.equal(await recorder.checkpoint(), undefined, 'nothing to sign');
+      const asked = [recorder.record(fullEvent()), recorder.record(fullEvent())];
+      const notes = await Promise.all([recorder.checkpoint(), recorder.checkpoint(), recorder.checkpoint()]);
+      await Promise.all(asked);
+      assert.deepEqual(
+        notes.map((note) => readCheckpoint(note ?? '')?.size),
+        [2, 2, 2],
+      );
+      await recorder.close();
+      assert.deepEqual(
+        seen.map(({ size }) => size),
+        [2],
+      );
+    }),
+  );
+
+  it(
+    'begun before there were checkpoints, is signed from its first row on',
+    inFolder(async (file) => {
+      await append(file, 700);
+      sql(file, 'DELETE FROM audit_tile; DELETE FROM audit_checkpoint');
+      const seen: SealedCheckpoint[] = [];
+      await append(file, 1, seen);
+      assert.deepEqual(seen.at(-1)?.root, rootOfRows(file, 701));
+    }),
+  );
+
+  it(
+    'grows its tree again from the rows where tiles are damaged, as long as they are what was signed',
+    inFolder(async (file) => {
+      await append(file, 700);
+      sql(file, "UPDATE audit_tile SET hashes = x'00' WHERE id = 1");
+      const seen: SealedCheckpoint[] = [];
+      await append(file, 1, seen);
+      assert.deepEqual(seen.at(-1)?.root, rootOfRows(file, 701));
+      const failed: string[] = [];
+      sql(file, "DELETE FROM audit_tile; UPDATE audit_event SET subject = 'x' WHERE seq = 5");
+      await append(file, 1, seen, failed);
+      assert.equal(seen.at(-1)?.size, 701, 'altered rows are not signed');
+      assert.match(failed.join(), /neither its tiles nor its rows/);
+    }),
+  );
+
+  it(
+    'signs what was written, not what the file says by then',
+    inFolder(async (file) => {
+      openDatabase(file, 'audit').sqlite.close();
+      const seen: SealedCheckpoint[] = [];
+      const log = new AuditLog(file, { checkpoint: (one) => seen.push(one) });
+      log.write([encodeEvent(fullEvent()), encodeEvent(fullEvent())]);
+      const asWritten = rootOfRows(file, 2);
+      sql(file, "UPDATE audit_event SET subject = 'x' WHERE seq = 1");
+      log.close();
+      assert.deepEqual(seen.at(-1)?.root, asWritten);
+      assert.notDeepEqual(rootOfRows(file, 2), asWritten);
+    }),
+  );
+
+  const refusals: readonly [string, (file: string, folder: string) => void, RegExp][] = [
+    [
+      'rows are gone that its checkpoint covers',
+      (file) => sql(file, 'DELETE FROM audit_event WHERE seq > 7'),
+      /ends at row 8.*covers 10/,
+    ],
+    [
+      'its newest checkpoint is forged',
+      (file) => sql(file, "UPDATE audit_checkpoint SET note = replace(note, 'dockgate', 'docker')"),
+      /not of this log/,
+    ],
+    ['its key is none', (_file, folder) => writeFileSync(join(folder, 'audit.key'), 'x'), /./],
+  ];
+  for (const [what, alter, why] of refusals) {
+    it(
+      `is not signed on and says why when ${what}; rows are written all the same`,
+      inFolder(async (file, folder) => {
+        await append(file, 10);
+        alter(file, folder);
+        const seen: SealedCheckpoint[] = [];
+        const failed: string[] = [];
+        await append(file, 1, seen, failed);
+        assert.deepEqual(seen, []);
+        assert.match(failed.join('\n'), why);
+      }),
+    );
+  }
+
+  it(
+    'gets an anchor at a row that is signed: chain and tree go on from there',
+    inFolder(async (file) => {
+      await append(file, 700);
+      const log = new AuditLog(file);
+      assert.throws(() => log.anchorAt(701, Date.now()), /no checkpoint/);
+      const anchor = readAnchor(log.anchorAt(600, Date.now()));
+      log.close();
+      assert.deepEqual(new GrowingTree(600, anchor?.roots).root(), rootOfRows(file, 600));
+      const raw = new Database(file, { readonly: true });
+      assert.deepEqual(raw.prepare('SELECT prev FROM audit_event WHERE seq = 601').pluck().get(), anchor?.hash);
+      raw.close();
+    }),
+  );
+});
