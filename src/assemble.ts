@@ -30,6 +30,7 @@ import { Strangers } from './gateway/strangers.ts';
 import { createReaper } from './gateway/tenancy/reaper.ts';
 import { createTenancy } from './gateway/tenancy/tenancy.ts';
 import { assembleGateway, type Gateway } from './gateway.ts';
+import { hostSite } from './host-site.ts';
 import { FailedCredentials } from './identity/attempts.ts';
 import { type Authenticator, createAuthenticator } from './identity/authenticate.ts';
 import { certificateFiles } from './identity/certificates.ts';
@@ -45,7 +46,7 @@ import { createSteadyClock, type SteadyClock } from './identity/steady-clock.ts'
 import { loadTrust } from './identity/trust.ts';
 import { LedgerSeal } from './ledger/seal.ts';
 import { compileSharedImages } from './ledger/shared-images.ts';
-import { serverCaOf, socketsOf } from './listeners.ts';
+import { callerSockets, serverCaOf, socketsOf } from './listeners.ts';
 import type { Logger } from './log.ts';
 import { createMetrics } from './metrics.ts';
 import { adminHandlers, createOperationsApp, mountOwnRoutes, ownHandlers } from './own-routes.ts';
@@ -471,6 +472,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       limits: () => current.limits,
       apiVersions,
       listeners: () => options.listeners?.() ?? [],
+      site: hostSite(config, () => callerSockets(current, store.sockets.list())),
       seen: new SeenCalls(apiVersions),
       masking: maskingFor(store),
       now,

@@ -97,6 +97,10 @@ export function socketsOf(config: Config): ReadonlyMap<string, string> {
   return taken;
 }
 
+/** Sockets that calls come in by: of the settings file, and those on record. */
+export const callerSockets = (config: Config, remembered: readonly { readonly path: string }[]): readonly string[] =>
+  [...config.listen.filter((one) => one.kind === 'unix'), ...remembered].map(({ path }) => path);
+
 /** PEM of what a client must trust to reach the HTTPS listeners: the private CA, or what stands above a configured certificate. */
 export function serverCaOf(config: Config): string {
   const texts = new Set<string>();

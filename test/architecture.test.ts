@@ -37,6 +37,7 @@ const JOINING = [
   'readiness',
   'audit-watch',
   'bound-sockets',
+  'host-site',
   'quickstart',
   'index',
   'embed',

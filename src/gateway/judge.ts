@@ -81,7 +81,8 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
   trace.policyRevision = set.revision;
 
   // A caller with no rule for the action at all is told before its body is read: an upload is never taken in vain.
-  if (!policies.mayAllow(target.action)) throwDenial(trace, judgeCall(trace, policies, toCall(target, undefined)));
+  if (!policies.mayAllow(target.action))
+    throwDenial(trace, judgeCall(trace, policies, toCall(target, undefined), parts));
 
   let call =
     seen.takesBody || arrival.body.present ? await decodeCall(trace, holder.name, target, parts) : seen.bodiless();
@@ -125,7 +126,7 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
   if (trace.tenantCall !== undefined) {
     const leases = [principal.leaseMs, trace.decision?.obligations.leaseMs].filter((ms) => ms !== undefined);
     if (leases.length > 0) trace.tenantCall.lease(Math.min(...leases));
-    if (call.action === 'image.load') call = await load(call, trace.tenantCall, policies, trace);
+    if (call.action === 'image.load') call = await load(call, trace.tenantCall, policies, parts, trace);
     trace.tenantCall.registryAuth = headerValues(arrival.rawHeaders, 'x-registry-auth')[0];
     trace.tenantCall.isUnread = trace.decision?.isUnread === true;
     call = await trace.tenantCall.reserve(call);
@@ -166,7 +167,7 @@ async function buildJudge(
       const { engineDefaults } = parts;
       const resolved = await lookUp(asked, policies, { engine: trace.engine, engineDefaults });
       const { decision } = trace;
-      const verdict = judgeCall(trace, policies, resolved);
+      const verdict = judgeCall(trace, policies, resolved, parts);
       if (verdict.effect === 'deny') throwDenial(trace, verdict);
       trace.decision = decision;
     },
@@ -188,6 +189,7 @@ async function load(
   call: EngineCall,
   tenantCall: TenantCall,
   policies: PrincipalPolicies,
+  parts: GatewayParts,
   trace: Trace,
 ): Promise<EngineCall> {
   const { body } = trace.arrival;
@@ -195,7 +197,7 @@ async function load(
   tenantCall.archive = await keepArchive(body.stream(), tenantCall);
   const named = withNames(call, tenantCall.archive.references);
   trace.call = named;
-  const verdict = judgeCall(trace, policies, named);
+  const verdict = judgeCall(trace, policies, named, parts);
   if (verdict.effect === 'deny') throwDenial(trace, verdict);
   return named;
 }
@@ -271,15 +273,15 @@ async function allowed(
     throw unresolved;
   }
   trace.call = known;
-  let decision = judgeCall(trace, policies, known);
+  let decision = judgeCall(trace, policies, known, parts);
   if (decision.effect === 'deny' && mayHoldDefaults(known)) {
     known = await withDefaults(known, parts);
-    if (known.defaults !== undefined) decision = judgeCall(trace, policies, known);
+    if (known.defaults !== undefined) decision = judgeCall(trace, policies, known, parts);
   }
   if (decision.effect === 'deny') {
     // An old client's call may be denied for what its version means alone.
     const raised = await raisedTo(RECURSIVE_READ_ONLY_MINOR, known, versionsOf(parts, trace));
-    const again = raised === undefined ? decision : judgeCall(trace, policies, raised);
+    const again = raised === undefined ? decision : judgeCall(trace, policies, raised, parts);
     if (raised !== undefined && again.effect !== 'deny') return withObligations(raised, again);
     throwDenial(trace, decision);
   }
@@ -293,10 +295,10 @@ async function throwHostDenial(
   parts: GatewayParts,
   trace: Trace,
 ): Promise<void> {
-  const builder = deniedBuilder(policies, inputOf(trace, call));
+  const builder = deniedBuilder(policies, inputOf(trace, call, parts));
   if (builder !== undefined) throwDenial(trace, builder);
   let asked = trace.tenantCall?.filled(call) ?? call;
-  const judged = () => deniedByHost(policies, inputOf(trace, asked));
+  const judged = () => deniedByHost(policies, inputOf(trace, asked, parts));
   let decision = judged();
   if (decision !== undefined && mayHoldDefaults(asked)) {
     asked = await withDefaults(asked, parts);
@@ -335,15 +337,16 @@ async function resolve(
   return open.length === 0 ? known : resolveReferences(known, open, trace.engine);
 }
 
-const inputOf = (trace: Trace, call: EngineCall): DecisionInput => ({
+const inputOf = (trace: Trace, call: EngineCall, parts: GatewayParts): DecisionInput => ({
   principal: trace.principal as Principal,
   call,
   source: trace.arrival.source,
   at: trace.atMs,
+  site: parts.site?.(call.action),
 });
 
-function judgeCall(trace: Trace, policies: PrincipalPolicies, call: EngineCall): Decision {
-  const decision = decide(policies, inputOf(trace, call));
+function judgeCall(trace: Trace, policies: PrincipalPolicies, call: EngineCall, parts: GatewayParts): Decision {
+  const decision = decide(policies, inputOf(trace, call, parts));
   trace.decision = decision;
   return decision;
 }

@@ -6,6 +6,7 @@ import type { GatewayError } from '../errors.ts';
 import type { Authenticator } from '../identity/authenticate.ts';
 import type { Logger } from '../log.ts';
 import type { PolicySet } from '../policy/compile.ts';
+import type { HostSite } from '../policy/host/index.ts';
 import type { EngineClient } from '../proxy/engine-client.ts';
 import type { EngineDefaults } from '../proxy/engine-defaults.ts';
 import type { Lane } from '../proxy/lanes.ts';
@@ -60,6 +61,8 @@ export interface GatewayParts {
   limits(): GatewayLimits;
   /** Addresses the gateway listens on, `https://127.0.0.1:2376`: no build has the engine fetch from them. Default: none. */
   listeners?(): readonly string[];
+  /** Files of the gateway and networks of its host, as they are now, for a call of this action. Default: none are known. */
+  site?(action: string): HostSite | undefined;
   /** Served API versions as minor numbers: `1.40` is 40. */
   readonly apiVersions: { readonly minMinor: number; readonly maxMinor: number };
   /** Reads request lines, of those API versions. */

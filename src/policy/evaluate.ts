@@ -265,7 +265,7 @@ export function deniedByHost(policies: PrincipalPolicies, input: DecisionInput):
   if (policies.needsRemake(input.call).some(({ remake }) => remake === undefined)) return;
   const misses: { rule: ReadyRule; miss: Miss }[] = [];
   for (const rule of allows) {
-    const miss = rule.host === undefined ? undefined : missOfHost(rule.host(input.call, input.principal));
+    const miss = rule.host === undefined ? undefined : missOfHost(rule.host(input.call, input.principal, input.site));
     if (miss === undefined) return undefined;
     misses.push({ rule, miss });
   }

@@ -106,7 +106,7 @@ function judgeAllow(rule: ReadyRule, input: DecisionInput, hosts: HostResults | 
     }
     let violations = hosts?.get(rule.host);
     if (violations === undefined) {
-      violations = rule.host(call, input.principal);
+      violations = rule.host(call, input.principal, input.site);
       hosts?.set(rule.host, violations);
     }
     const miss = missOfHost(violations);

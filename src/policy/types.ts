@@ -4,6 +4,7 @@
 import type { EngineCall } from '../engine/types.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { BuildGrant } from './build/index.ts';
+import type { HostSite } from './host/site.ts';
 import type { HostPreset } from './host/spec.ts';
 
 /** One RFC 9396 authorization details object of ours. What is left out is not narrowed. */
@@ -73,6 +74,8 @@ export interface DecisionInput {
   readonly source: string;
   /** Milliseconds since the epoch. */
   readonly at: number;
+  /** Files and networks of this installation; without it none are known. */
+  readonly site?: HostSite | undefined;
 }
 
 export interface Reason {

@@ -25,28 +25,20 @@ import type { HostCheck, HostSpec, HostViolation } from './spec.ts';
 
 const NONE: readonly HostViolation[] = Object.freeze([]);
 
-/** What a check cannot know from the policy alone. */
-export interface CompileOptions {
-  /** Paths never mounted, nor what holds them, whatever the policy lists: the gateway's sockets and data folder. */
-  readonly protectedPaths?: readonly string[];
-}
-
 /**
  * Makes the check of a host block, once per policy revision.
  *
  * @throws {GatewayError} `input-invalid` for a value that `parseHostSpec` reports as a problem
  */
-export function compileHostSpec(spec: HostSpec, options: CompileOptions = {}): HostCheck {
+export function compileHostSpec(spec: HostSpec): HostCheck {
   const preset = spec.preset ?? 'baseline';
   const fields = new Set((spec.fields ?? []).map((field) => field.replaceAll(/\[[^\]]*\]/g, '')));
   const checks =
-    preset === 'privileged'
-      ? privilegedChecks(spec)
-      : presetChecks(hostRules(spec, preset, options.protectedPaths ?? []), spec.remakes === true);
-  return (call, principal) => {
+    preset === 'privileged' ? privilegedChecks(spec) : presetChecks(hostRules(spec, preset), spec.remakes === true);
+  return (call, principal, site) => {
     const check = checks.get(call.action) ?? (preset === 'privileged' ? undefined : otherwise);
     if (check === undefined) return NONE;
-    const report = new Report(principal, fields, call.defaults);
+    const report = new Report(principal, fields, call.defaults, site);
     report.minor = minorOf(call.apiVersion);
     check(call, report);
     if (preset !== 'privileged') checkEvaluated(call, report);
@@ -248,4 +240,4 @@ function imageCreate(rules: HostRules): CallCheck {
 const searchTerm = (call: EngineCall): string => call.query.term?.[0] ?? '';
 
 /** Actions whose calls the presets judge. All others are a matter of the policy's actions alone. */
-export const JUDGED_ACTIONS: ReadonlySet<string> = new Set(checksOf(hostRules({}, 'baseline', [])).keys());
+export const JUDGED_ACTIONS: ReadonlySet<string> = new Set(checksOf(hostRules({}, 'baseline')).keys());

@@ -12,6 +12,7 @@ import { SAFE_OWN_TMPFS_FLAGS, SAFE_TMPFS_FLAGS, SAFE_TMPFS_VALUES } from './pre
 import type { Check, Report, Rows } from './report.ts';
 import { each, empty, entry, listOf, objectOf, oneOfWords, quote, show, walk } from './report.ts';
 import type { HostRules } from './rules.ts';
+import { reachesGateway } from './site.ts';
 
 /** Names the engine takes for a volume; others are paths in disguise or refused by it. */
 const VOLUME_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
@@ -98,7 +99,11 @@ function checkHostPath(
     report.deny(at, path, `mounts host path ${quoted} (allowed: ${allowed})`);
     return undefined;
   }
-  if (reachesSocket(path, rules.protectedPaths)) {
+  if (reachesGateway(path, report.site, best.length === path.length)) {
+    report.deny(at, path, `mounts host path ${quoted}, which reaches files of the gateway (allowed: never)`);
+    return undefined;
+  }
+  if (reachesSocket(path)) {
     report.deny(at, path, `mounts host path ${quoted}, which reaches the socket of an engine (allowed: never)`);
     return undefined;
   }

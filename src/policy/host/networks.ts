@@ -6,6 +6,7 @@ import { isHostNetwork } from './isolation.ts';
 import type { Check, Report, Rows } from './report.ts';
 import { each, empty, entry, objectOf, oneOfWords, quote, walk } from './report.ts';
 import type { HostRules } from './rules.ts';
+import { shadowsHost } from './site.ts';
 import { isWithin, parseSubnet } from './subnets.ts';
 
 const HOST_NETWORK = 'joins the network of the host (allowed: a network of your own)';
@@ -121,7 +122,14 @@ export function networkCreateRows(rules: HostRules): Rows {
     (suffix: (address: string) => string): Check =>
     (value, at, report) => {
       const parsed = typeof value === 'string' ? parseSubnet(suffix(value)) : undefined;
-      if (parsed !== undefined && rules.subnets.some((range) => isWithin(parsed, range))) return;
+      if (parsed !== undefined && rules.subnets.some((range) => isWithin(parsed, range))) {
+        if (!shadowsHost(parsed, report.site, rules.listedSubnets)) return;
+        const why = 'which overlaps a network the host has already';
+        const allowed =
+          'no Subnet, so that the engine picks a free one, or one listed in network.subnets within that network';
+        report.deny(at, value, `is ${quote(value)}, ${why} (allowed: ${allowed})`);
+        return;
+      }
       const allowed =
         "the engine's own ranges, 172.17.0.0 to 172.31.255.255 and 192.168.0.0/16, or those listed in network.subnets";
       report.deny(at, value, `is ${quote(value)}, which the host would take for its own (allowed: ${allowed})`);

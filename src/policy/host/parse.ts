@@ -1,6 +1,6 @@
 // Reads the host block of a policy document and names everything that is wrong with it at once.
 import { cleanPath } from '../../engine/mounts.ts';
-import { bindRootOf, protectedPathsOf, reachesSocket } from './bind-roots.ts';
+import { bindRootOf, reachesSocket } from './bind-roots.ts';
 import { canonicalCapability, parsePortRange } from './rules.ts';
 import { byteSize } from './sizes.ts';
 import type { BindRule, DeviceRule, HostPreset, HostSpec } from './spec.ts';
@@ -85,10 +85,7 @@ const bind: Read<BindRule> = (value, where, problems) => {
     );
     return undefined;
   }
-  if (
-    reachesSocket(cleanPath(path as string), protectedPathsOf([])) &&
-    !['/var', '/run'].includes(cleanPath(path as string))
-  ) {
+  if (reachesSocket(cleanPath(path as string)) && !['/var', '/run'].includes(cleanPath(path as string))) {
     problems.push(`${where} reaches the socket of an engine and can never be mounted: ${shown(path)}`);
     return undefined;
   }

@@ -4,6 +4,7 @@ import { isEmptyValue } from '../../engine/json.ts';
 import { isTelling, mask, maskArguments, withoutSecrets } from '../../engine/mask.ts';
 import type { Json, JsonObject } from '../../engine/types.ts';
 import type { Principal } from '../types.ts';
+import type { HostSite } from './site.ts';
 import type { HostViolation } from './spec.ts';
 
 /** More would not help the reader. */
@@ -49,21 +50,24 @@ export class Report {
   readonly principal: Principal;
   /** HostConfig the engine fills in by itself, where it was asked. */
   readonly defaults: JsonObject | undefined;
+  /** What is true of the installation, where it is known. */
+  readonly site: HostSite | undefined;
   /** API version the call is judged for, as a minor number; undefined for the engine's own. */
   minor: number | undefined;
   readonly #fields: ReadonlySet<string>;
   #found: HostViolation[] | undefined;
 
   /** @param fields paths, without list positions, that pass although no table knows them */
-  constructor(principal: Principal, fields: ReadonlySet<string>, defaults?: JsonObject) {
+  constructor(principal: Principal, fields: ReadonlySet<string>, defaults?: JsonObject, site?: HostSite) {
     this.principal = principal;
     this.defaults = defaults;
+    this.site = site;
     this.#fields = fields;
   }
 
   /** An empty report for the same rule and caller. */
   anew(defaults: JsonObject | undefined): Report {
-    const report = new Report(this.principal, this.#fields, defaults);
+    const report = new Report(this.principal, this.#fields, defaults, this.site);
     report.minor = this.minor;
     return report;
   }

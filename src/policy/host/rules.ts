@@ -1,8 +1,8 @@
 // Turns a policy's host block into the form the checks read: sets, ranges and numbers, made once per policy revision.
 import { createHash } from 'node:crypto';
 import { GatewayError } from '../../errors.ts';
-import type { BindRoot, ProtectedPaths } from './bind-roots.ts';
-import { bindRootOf, protectedPathsOf } from './bind-roots.ts';
+import type { BindRoot } from './bind-roots.ts';
+import { bindRootOf } from './bind-roots.ts';
 import type { PresetValues } from './presets.ts';
 import {
   PRESET_VALUES,
@@ -47,13 +47,14 @@ export interface HostRules {
   readonly ports: readonly PortRange[];
   readonly ephemeralPorts: boolean;
   readonly binds: readonly BindRoot[];
-  readonly protectedPaths: ProtectedPaths;
   readonly devices: readonly DeviceRule[];
   readonly imageMounts: boolean;
   readonly networkDrivers: ReadonlySet<string>;
   readonly networkOptions: ReadonlySet<string>;
   readonly endpointOptions: ReadonlySet<string>;
   readonly subnets: readonly Subnet[];
+  /** Those of them that the policy lists. */
+  readonly listedSubnets: readonly Subnet[];
   readonly registries: readonly string[];
   /** The policy lists them. Where it does not, a caller with credentials of its own may pull from any. */
   readonly registriesListed: boolean;
@@ -125,21 +126,16 @@ function need<T>(value: T | undefined, name: string, given: unknown): T {
 
 /**
  * @param preset any but privileged, which has no rules
- * @param protectedPaths paths that are never mounted, nor what holds them: the gateway's own socket and data
  * @throws {GatewayError} `input-invalid` for a spec that `parseHostSpec` would have complained about
  */
-export function hostRules(
-  spec: HostSpec,
-  preset: 'baseline' | 'restricted' | 'hardened',
-  protectedPaths: readonly string[],
-): HostRules {
+export function hostRules(spec: HostSpec, preset: 'baseline' | 'restricted' | 'hardened'): HostRules {
   const values = PRESET_VALUES[preset];
   const ranges = (spec.ports ?? values.ports).map((text) => need(parsePortRange(text), 'ports', text));
   const seccompProfiles = (spec.seccompProfiles ?? []).map((hash) => hash.toLowerCase());
   const networkDrivers = [...SAFE_NETWORK_DRIVERS, ...(spec.networkDrivers ?? []), ...(spec.network?.drivers ?? [])];
   const networkOptions = spec.network?.options ?? [];
-  const subnets = [...SAFE_SUBNETS, ...(spec.network?.subnets ?? [])];
-  const paths = protectedPathsOf(protectedPaths);
+  const subnetsOf = (texts: readonly string[]) => texts.map((text) => need(parseSubnet(text), 'network.subnets', text));
+  const listedSubnets = subnetsOf(spec.network?.subnets ?? []);
   return {
     preset,
     values,
@@ -154,13 +150,13 @@ export function hostRules(
     ports: mergeRanges(ranges.filter(({ to }) => to > 0)),
     ephemeralPorts: values.ephemeralPorts || ranges.some(({ from }) => from === 0),
     binds: (spec.binds ?? []).map((rule) => need(bindRootOf(rule), 'binds', rule)),
-    protectedPaths: paths,
     devices: spec.devices ?? [],
     imageMounts: (spec.mountTypes ?? []).includes('image'),
     networkDrivers: new Set(networkDrivers),
     networkOptions: new Set([...SAFE_NETWORK_OPTIONS, ...networkOptions]),
     endpointOptions: new Set([...SAFE_ENDPOINT_OPTIONS, ...networkOptions]),
-    subnets: subnets.map((text) => need(parseSubnet(text), 'network.subnets', text)),
+    subnets: [...subnetsOf(SAFE_SUBNETS), ...listedSubnets],
+    listedSubnets,
     registries: spec.registries ?? values.registries,
     registriesListed: spec.registries !== undefined,
     sources: (spec.sources ?? []).map((host) => host.toLowerCase()),

@@ -1,6 +1,7 @@
 // What a `host:` block of a policy says, and what its check answers. Types only.
 import type { EngineCall } from '../../engine/types.ts';
 import type { Principal } from '../types.ts';
+import type { HostSite } from './site.ts';
 
 /** From strictest to none: `hardened` is `restricted` and more, `restricted` is `baseline` and more. */
 export type HostPreset = 'baseline' | 'restricted' | 'hardened' | 'privileged';
@@ -102,4 +103,4 @@ export interface HostViolation {
 }
 
 /** Judges one call; empty means allowed. Pure, and quick enough to run for every candidate rule. */
-export type HostCheck = (call: EngineCall, principal: Principal) => readonly HostViolation[];
+export type HostCheck = (call: EngineCall, principal: Principal, site?: HostSite) => readonly HostViolation[];

@@ -49,6 +49,8 @@ function parseIpv6(text: string): bigint | undefined {
   return value;
 }
 
+export const isOverlapping = (a: Subnet, b: Subnet): boolean => isWithin(a, b) || isWithin(b, a);
+
 export function isWithin(inner: Subnet, outer: Subnet): boolean {
   if (inner.version !== outer.version || inner.bits < outer.bits) return false;
   const shift = BigInt((inner.version === 4 ? 32 : 128) - outer.bits);

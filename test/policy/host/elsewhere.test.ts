@@ -1,8 +1,8 @@
 // The same rules wherever such fields occur: updates, execs, services, volumes, builds, networks and images.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { HostCheck } from '../../../src/policy/host/index.ts';
-import { compileHostSpec } from '../../../src/policy/host/index.ts';
+import type { HostCheck, HostSpec, Subnet } from '../../../src/policy/host/index.ts';
+import { compileHostSpec, parseSubnet } from '../../../src/policy/host/index.ts';
 import type { Asked } from './calls.ts';
 import { alice, callOf } from './calls.ts';
 
@@ -342,4 +342,29 @@ test('actions without a table are left to the rule, but for unknown fields of se
   const [found] = baseline(callOf('secret.create', { body: { Name: 's', Driver: { Future: 1 } } }), alice);
   // A driver of a secret is refused whole.
   assert.equal(found?.field, 'Driver');
+});
+
+test('a subnet over one the host has already is refused, unless the policy lists one within it', () => {
+  const networks = ['192.168.1.7/24', '10.9.0.0/16', '2001:db8:1::/48'].map((range) => parseSubnet(range) as Subnet);
+  const site = { protectedPaths: [], sockets: [], networks };
+  const refused = (spec: HostSpec, config: object): boolean => {
+    const call = callOf('network.create', { body: { Name: 'n', IPAM: { Config: [config] } } });
+    return compileHostSpec(spec)(call, alice, site).length > 0;
+  };
+  const lists = (...subnets: string[]): HostSpec => ({ network: { subnets } });
+  for (const [spec, config, isRefused] of [
+    [{}, { Subnet: '192.168.1.0/24' }, true],
+    [{}, { Subnet: '192.168.0.0/16' }, true],
+    [{}, { Subnet: '192.168.1.128/25' }, true],
+    [{}, { Subnet: '192.168.2.0/24' }, false],
+    [{}, { Subnet: '172.28.0.0/16' }, false],
+    [{}, { Subnet: '192.168.2.0/24', Gateway: '192.168.1.1' }, true],
+    [{}, { Subnet: '2001:db8:1:2::/64' }, true],
+    [{}, { Subnet: '2001:db8:2::/64' }, false],
+    [lists('10.0.0.0/8'), { Subnet: '10.9.1.0/24' }, true],
+    [lists('10.0.0.0/8'), { Subnet: '10.8.1.0/24' }, false],
+    [lists('10.9.1.0/24'), { Subnet: '10.9.1.0/24' }, false],
+    [lists('10.9.1.0/24'), { Subnet: '10.9.0.0/16' }, true],
+  ] as const)
+    assert.equal(refused(spec, config), isRefused, JSON.stringify([spec, config]));
 });

@@ -307,16 +307,19 @@ test('a folder may name its caller, whose attributes fill one path segment or no
 });
 
 test('the gateway keeps its own socket and data from every mount', () => {
-  const check = compileHostSpec(
-    { binds: [{ path: '/srv', subpaths: true }] },
-    { protectedPaths: ['/srv/dockgate/gw.sock', '/srv/data'] },
-  );
-  const denied = (path: string): boolean => check(create({ Binds: [`${path}:/x`] }), alice).length > 0;
+  const site = { protectedPaths: ['/srv/data'], sockets: ['/srv/dockgate/gw.sock'], networks: [] };
+  const check = compileHostSpec({ binds: [{ path: '/srv', subpaths: true }] });
+  const denied = (path: string): boolean => check(create({ Binds: [`${path}:/x`] }), alice, site).length > 0;
   assert.ok(denied('/srv'));
   assert.ok(denied('/srv/dockgate'));
   assert.ok(denied('/srv/dockgate/gw.sock'));
   assert.ok(denied('/srv/data/db'));
   assert.ok(!denied('/srv/dockgate2'));
+  // A socket of one identity is listed to be mounted; the policy then says which.
+  const listed = compileHostSpec({ binds: ['/srv/dockgate/gw.sock'] });
+  assert.deepEqual(listed(create({ Binds: ['/srv/dockgate/gw.sock:/run/gw.sock'] }), alice, site), []);
+  const data = compileHostSpec({ binds: ['/srv/data'] });
+  assert.match(data(create({ Binds: ['/srv/data:/x'] }), alice, site)[0]?.message ?? '', /files of the gateway/);
 });
 
 test('listed ports replace those of the preset', () => {
