@@ -3,9 +3,9 @@
 //   go install github.com/distribution/distribution/v3/cmd/registry@v3.0.0
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePort } from './free-port.ts';
 import { until } from './until.ts';
 
 export const REGISTRY: string | undefined = process.env.DOCKGATE_TEST_REGISTRY;
@@ -58,13 +58,3 @@ export async function startRegistry(accounts: Readonly<Record<string, string>> =
     },
   };
 }
-
-const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const server = net.createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
