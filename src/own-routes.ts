@@ -6,6 +6,7 @@ import { type Context, Hono } from 'hono';
 import { ADMIN_PREFIX, type AdminEnv } from './admin/app.ts';
 import { problemOf } from './admin/problems.ts';
 import { type AdminCaller, type AdminServices, LOCAL_OPERATOR } from './admin/services.ts';
+import type { AuditScope } from './audit/filter.ts';
 import { AUDIT_ID_HEADER } from './gateway/answer.ts';
 import { headerValues } from './gateway/arrival.ts';
 import { holderName } from './gateway/judge.ts';
@@ -24,6 +25,8 @@ import { peerOf } from './runtime/peer.ts';
 
 /** The built-in policy that makes an identity an operator. */
 const OPERATOR_POLICY = 'operator';
+/** The one that lets an identity read the audit: all of it, or its tenant's. */
+const REVIEWER_POLICY = 'reviewer';
 /** Keys may be kept this long by whoever verifies our tokens, in seconds. */
 const JWKS_MAX_AGE_S = 300;
 /** Prometheus text exposition format. */
@@ -163,6 +166,7 @@ function adminCallerOf(principal: Principal, c: Context<GatewayEnv>, signal: Abo
     subject: principal.subject,
     // A narrowed token is for less than its identity may: the admin API is never part of a ceiling.
     operator: principal.policies.includes(OPERATOR_POLICY) && ceilingOf(principal) === undefined,
+    audit: auditScopeOf(principal),
     issuer: principal.issuer,
     tenant: principal.tenant,
     tokenId: principal.tokenId,
@@ -170,6 +174,14 @@ function adminCallerOf(principal: Principal, c: Context<GatewayEnv>, signal: Abo
     client: clientOf(c),
     signal,
   };
+}
+
+/** A token for less than its identity may reads of its own calls alone, whoever the identity is. */
+function auditScopeOf(principal: Principal): AuditScope {
+  const { subject, issuer, tenant, tokenId, policies } = principal;
+  if (ceilingOf(principal) !== undefined) return { kind: 'own', subject, issuer, tokenId };
+  if (!policies.includes(REVIEWER_POLICY)) return { kind: 'own', subject, issuer };
+  return tenant === undefined ? { kind: 'all' } : { kind: 'tenant', tenant };
 }
 
 /** Handlers of the admin socket: the admin API for the operator of this machine, its monitoring, nothing of the engine. */

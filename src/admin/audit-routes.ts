@@ -24,6 +24,8 @@ export function mountAuditRoutes(app: Hono<AdminEnv>, services: AdminServices, o
   const maxTails = options.maxTails ?? 32;
   const never = new AbortController().signal;
   let tails = 0;
+  /** Of callers without the rights to all of the audit. */
+  let others = 0;
 
   app.use('/audit/*', async (_c, next) => {
     await services.settleAudit();
@@ -68,12 +70,15 @@ export function mountAuditRoutes(app: Hono<AdminEnv>, services: AdminServices, o
       fold: _f,
       ...given
     } = input.parseQuery(auditQuery(services.now()), c.req.url);
-    if (tails >= maxTails) throw new GatewayError('too-many-connections', `${maxTails} tails are open already`);
     const { by } = c.get('context');
     const scope = scopeOf(by, mine);
+    const isOther = scopeOf(by).kind !== 'all';
+    if (tails >= maxTails || (isOther && others >= maxTails / 4))
+      throw new GatewayError('too-many-connections', `${tails} tails are open already`);
     const conditions = conditionsIn(given);
     const leave = (): void => {
       tails -= 1;
+      if (isOther) others -= 1;
     };
     const begin = async (): Promise<number> => {
       const end = await services.auditEnd();
@@ -83,6 +88,7 @@ export function mountAuditRoutes(app: Hono<AdminEnv>, services: AdminServices, o
       return after ?? (last ? Math.max(0, Math.min(end, (earlier.at(-1)?.seq ?? end + 1) - 1)) : end);
     };
     tails += 1;
+    if (isOther) others += 1;
     const from = await begin().catch((error: unknown) => {
       leave();
       throw error;

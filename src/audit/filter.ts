@@ -28,6 +28,8 @@ export interface AuditConditions {
   readonly client?: string;
   /** Part of the resource, code, rule, client or detail, upper and lower case of ASCII alike. */
   readonly text?: string;
+  /** Of the detail the message alone is searched: what a reader is not shown it must not find either. */
+  readonly shownTextOnly?: boolean;
   /** Microseconds since the epoch, inclusive. */
   readonly since?: number;
   /** Microseconds since the epoch, inclusive. */
@@ -76,7 +78,7 @@ export interface AuditPage {
 export function withinScope(conditions: AuditConditions, scope: AuditScope): AuditConditions | undefined {
   if (scope.kind === 'all') return conditions;
   const { kind: _kind, ...bounds } = scope;
-  const joined: Record<string, unknown> = { ...conditions };
+  const joined: Record<string, unknown> = { ...conditions, shownTextOnly: true };
   for (const [key, bound] of Object.entries(bounds)) {
     if (bound === undefined) continue;
     if (joined[key] !== undefined && joined[key] !== bound) return undefined;
@@ -85,7 +87,8 @@ export function withinScope(conditions: AuditConditions, scope: AuditScope): Aud
   return joined as AuditConditions;
 }
 
-/** Codes of refusals in which nobody refused: the object is not there, or another one is. Rows of earlier releases say `deny`. */
+/** Codes of refusals in which nobody refused: the object is not there, or another one is. Rows of earlier releases, which have no
+ * outcome, say `deny`. */
 export const NO_DENIAL: readonly string[] = ['object-not-found', 'not-found', 'conflict'];
 
 /**

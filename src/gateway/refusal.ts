@@ -7,7 +7,8 @@ import type { Trace } from './trace.ts';
 export function decisionOf(error: GatewayError): AuditDecision {
   if (error.status === 401) return 'unauthenticated';
   if (error.status >= 500 || error.code === 'request-malformed' || error.code === 'request-timeout') return 'error';
-  return 'deny';
+  // One of that name is there already: nobody was denied anything.
+  return error.code === 'conflict' ? 'error' : 'deny';
 }
 
 /** The same of a call: that an object is not there is no denial, that it is another's is one. */

@@ -65,7 +65,9 @@ export function whereOf(conditions: AuditConditions, table = 'audit_event'): Whe
     add(`${c('decision')} = ?`, decision);
     if (decision !== 'allow') add(`${c('decision')} <> 'allow'`);
     if (decision === 'deny')
-      add(`coalesce(${c('code')}, '') NOT IN (${NO_DENIAL.map((code) => `'${code}'`).join(', ')})`);
+      add(
+        `(${c('outcome')} IS NOT NULL OR coalesce(${c('code')}, '') NOT IN (${NO_DENIAL.map((code) => `'${code}'`).join(', ')}))`,
+      );
   }
   if (rule !== undefined) {
     const policy = rule.replace(/\/\*$/, '');
@@ -84,11 +86,11 @@ export function whereOf(conditions: AuditConditions, table = 'audit_event'): Whe
     if (start !== undefined && start !== '') add(`${c(column)} >= ? AND ${c(column)} < ?`, start, after(start));
   if (client !== undefined) add(`${c('client')} LIKE ? ESCAPE '\\'`, like(client));
   if (text !== undefined) {
-    const columns = ['resource', 'code', 'rule', 'client', 'detail'];
-    add(
-      `(${columns.map((column) => `${c(column)} LIKE ? ESCAPE '\\'`).join(' OR ')})`,
-      ...columns.map(() => like(text)),
-    );
+    const columns = [
+      ...['resource', 'code', 'rule', 'client'].map(c),
+      conditions.shownTextOnly === true ? `json_extract(${c('detail')}, '$.message')` : c('detail'),
+    ];
+    add(`(${columns.map((column) => `${column} LIKE ? ESCAPE '\\'`).join(' OR ')})`, ...columns.map(() => like(text)));
   }
   // The sign keeps SQLite from the index of times: all of its rows would be sorted before the first is given.
   if (since !== undefined) add(`+${c('at')} >= ?`, since);

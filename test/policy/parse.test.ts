@@ -297,8 +297,8 @@ describe('compilePolicies()', () => {
       set
         .policies()
         .map(({ name }) => name)
-        .slice(0, 4),
-      ['operator', 'reader', 'baseline', 'restricted'],
+        .slice(0, 5),
+      ['operator', 'reader', 'reviewer', 'baseline', 'restricted'],
     );
     assert.equal(set.policies().at(-1)?.name, 'p');
     assert.equal(set.policies().at(-1)?.builtIn, false);

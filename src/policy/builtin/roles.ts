@@ -1,4 +1,4 @@
-// Built-in roles: operator, reader, baseline, restricted. None holds a deny rule, so that further policies can add to them.
+// Built-in roles: operator, reader, reviewer, baseline, restricted. None holds a deny rule, so that further policies can add to them.
 // `baseline` and `restricted` carry the Kubernetes Pod Security Standards over; see the host presets of the same names.
 import type { BuiltInDocument } from '../builtin.ts';
 
@@ -33,6 +33,17 @@ rules:
     effect: allow
     actions: [node.list, node.inspect, service.list, service.inspect, service.logs, task.list, task.inspect, task.logs, secret.list, secret.inspect, config.list]
     redact: [configs.data]
+`;
+
+const reviewer = `apiVersion: dockgate/v1
+kind: Policy
+metadata:
+  name: reviewer
+  description: reads the audit and changes nothing, of its own tenant alone when it has one; of the engine it sees that it is there
+rules:
+  - name: engine
+    effect: allow
+    actions: [system.ping, system.version]
 `;
 
 /** What both tenant roles may do besides what the host preset judges. */
@@ -111,6 +122,7 @@ ${ordinary}  - name: run
 export const ROLES: readonly BuiltInDocument[] = [
   { name: 'operator', source: operator },
   { name: 'reader', source: reader },
+  { name: 'reviewer', source: reviewer },
   { name: 'baseline', source: baseline },
   { name: 'restricted', source: restricted },
 ];

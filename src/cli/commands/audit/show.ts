@@ -1,6 +1,6 @@
 // dockgate audit show: all of one call on one page.
 import { Command } from 'commander';
-import { jsonText, print, printJson, sheet, shortTime, visible, visibleLines } from '../../output.ts';
+import { jsonText, print, printJson, sheet, shellWord, shortTime, visible, visibleLines } from '../../output.ts';
 import { type Colour, paint, type Screen, screenOf } from '../../screen.ts';
 import { examples, gatewayOf, optionsOf, segment } from '../common.ts';
 import { decisionColour, type EventView, outcomeText, type ResourceView } from './rows.ts';
@@ -73,6 +73,7 @@ export function page({ call, events }: CallView, screen: Screen): string {
       ['session', call.session],
     ]),
     ...section(screen, 'Decision path', pathLines(detail)),
+    ...section(screen, 'Ran', ranLines(detail)),
     ...section(screen, 'Objects', objectLines(call)),
     ...section(screen, 'Changed by plugins', changeLines(detail)),
     ...section(screen, 'Left out of what was sent', listed(detail.leftOut)),
@@ -125,8 +126,17 @@ const through = (call: EventView): string =>
     .join(', ');
 
 function pathLines(detail: Readonly<Record<string, unknown>>): readonly string[] {
-  const path = detail.decisionPath ?? detail.steps;
-  return Array.isArray(path) ? path.map((step) => (typeof step === 'string' ? step : jsonText(step))) : [];
+  const { policies, reasons, ...obligations } = (detail.decided ?? {}) as {
+    readonly policies?: readonly string[];
+    readonly reasons?: readonly { code?: string; policy?: string; rule?: string; field?: string; message?: string }[];
+  };
+  return [
+    ...(policies === undefined ? [] : [`asked: ${policies.join(', ') || 'no policy'}`]),
+    ...(reasons ?? []).map(({ code, policy, rule, field, message }) =>
+      [[policy, rule].filter(given).join('/'), field, code, message].filter(given).join('  '),
+    ),
+    ...Object.entries(obligations).map(([name, value]) => `obliges: ${name} ${jsonText(value)}`),
+  ];
 }
 
 function objectLines({ resource, resourceId, knownAs, resources }: EventView): readonly string[] {
@@ -162,6 +172,19 @@ function changeLines(detail: Readonly<Record<string, unknown>>): readonly string
   );
 }
 
+/** What an exec instance ran, and how it ended. */
+function ranLines({ exec, exitCode }: Readonly<Record<string, unknown>>): readonly string[] {
+  const { argv, ...facts } = (exec ?? {}) as { readonly argv?: unknown; readonly exitCode?: unknown };
+  const code = facts.exitCode ?? exitCode;
+  return [
+    ...(Array.isArray(argv) ? [argv.map((word) => shellWord(String(word))).join(' ')] : []),
+    ...Object.entries(facts)
+      .filter(([name, value]) => name !== 'exitCode' && given(value) && value !== false)
+      .map(([name, value]) => `${name}: ${String(value)}`),
+    ...(code === undefined ? [] : [`exit code: ${String(code)}`]),
+  ];
+}
+
 const listed = (value: unknown): readonly string[] =>
   Array.isArray(value) ? value.map((one) => (typeof one === 'string' ? one : jsonText(one))) : [];
 
@@ -191,8 +214,9 @@ const TOLD = new Set([
   'changes',
   'leftOut',
   'warnings',
-  'decisionPath',
-  'steps',
+  'decided',
+  'exec',
+  'exitCode',
   'resources',
 ]);
 
