@@ -44,6 +44,72 @@ const FIRST_MINOR: Readonly<Record<string, readonly (readonly [path: string, min
   ServiceUpdate: SERVICE,
 };
 
+/**
+ * Fields an engine reads from a version on and ignores below, which no policy demands: below, they are left out before a call is judged,
+ * so that a call that is raised to a newer version does not come to mean more. By operation id; `*` is every member of a list or map.
+ */
+const IGNORED_BELOW: Readonly<Record<string, readonly (readonly [path: string, minor: number])[]>> = {
+  ContainerCreate: [
+    ['HostConfig.ConsoleSize', 42],
+    ['HostConfig.Mounts.*.BindOptions.CreateMountpoint', 42],
+    ['HostConfig.Annotations', 43],
+    ['Healthcheck.StartInterval', 44],
+    ['NetworkingConfig.EndpointsConfig.*.MacAddress', 44],
+    ['NetworkingConfig.EndpointsConfig.*.GwPriority', 48],
+  ],
+  NetworkCreate: [['EnableIPv4', 48]],
+  NetworkConnect: [
+    ['EndpointConfig.MacAddress', 44],
+    ['EndpointConfig.GwPriority', 48],
+  ],
+};
+
+/** Whether a call has a field that some version ignores. */
+export const hasIgnorable = ({ operation, body }: Pick<EngineCall, 'operation' | 'body'>): boolean =>
+  (IGNORED_BELOW[operation.id] ?? []).some(([path]) => isSet(body, path.split('.')));
+
+/** The body without what this version ignores, with the places of that; the same body where there is none. */
+export function withoutIgnored(
+  { operation, body }: Pick<EngineCall, 'operation' | 'body'>,
+  minor: number,
+): { readonly body: Json | undefined; readonly places: readonly string[] } {
+  const places: string[] = [];
+  let changed = body;
+  for (const [path, first] of IGNORED_BELOW[operation.id] ?? []) {
+    if (minor < first) changed = without(changed, path.split('.'), '', places);
+  }
+  return { body: changed, places };
+}
+
+/** A copy of a value without a field, or the value itself where it is not set. */
+function without(
+  value: Json | undefined,
+  [step, ...rest]: readonly string[],
+  at: string,
+  places: string[],
+): Json | undefined {
+  if (step === undefined || typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) {
+    if (step !== '*') return value;
+    const items = (value as readonly Json[]).map((item, i) => without(item, rest, `${at}[${i}]`, places) as Json);
+    return items.every((item, i) => item === (value as readonly Json[])[i]) ? value : Object.freeze(items);
+  }
+  const from = value as JsonObject;
+  let copy: Record<string, Json | undefined> | undefined;
+  for (const key of step === '*' ? Object.keys(from) : Object.hasOwn(from, step) ? [step] : []) {
+    const place = step === '*' ? `${at}[${JSON.stringify(key)}]` : at === '' ? key : `${at}.${key}`;
+    const inner = rest.length === 0 ? undefined : without(from[key], rest, place, places);
+    if (rest.length === 0 ? isEmptyValue(from[key]) : inner === from[key]) continue;
+    copy ??= Object.assign(Object.create(null) as Record<string, Json | undefined>, from);
+    if (rest.length > 0) copy[key] = inner;
+    else {
+      delete copy[key];
+      places.push(place);
+    }
+  }
+  return copy === undefined ? value : (Object.freeze(copy) as JsonObject);
+}
+
 /** Calls whose body means what their version says, so the version is always sent along. */
 const VERSIONED: ReadonlySet<string> = new Set([
   'ContainerCreate',

@@ -1,7 +1,14 @@
 // The API version a call is sent at: the one asked for, unless the engine would drop or read otherwise what was judged. A client
 // hears of another version only by the answer, so versions change where the answer has the same form in both.
 import { toCall } from '../engine/call.ts';
-import { isVersioned, newestField, WRITES_MINOR, withoutAutoRemove } from '../engine/field-versions.ts';
+import {
+  hasIgnorable,
+  isVersioned,
+  newestField,
+  WRITES_MINOR,
+  withoutAutoRemove,
+  withoutIgnored,
+} from '../engine/field-versions.ts';
 import type { EngineCall } from '../engine/types.ts';
 import { minorOf } from '../engine/versions.ts';
 import { GatewayError } from '../errors.ts';
@@ -21,8 +28,9 @@ export interface Versions {
  * @throws {GatewayError} `version-unsupported` when the engine has none that does, or does not serve the version asked for, then
  *   in its own words
  */
-export async function settleVersion(call: EngineCall, versions: Versions): Promise<EngineCall> {
-  if (call.operation.class === 'read') return call;
+export async function settleVersion(given: EngineCall, versions: Versions): Promise<EngineCall> {
+  if (given.operation.class === 'read') return given;
+  const call = hasIgnorable(given) ? await asItsVersionReads(given, versions) : given;
   const asked = minorOf(call.apiVersion);
   const field = newestField(call);
   const needed = Math.max(WRITES_MINOR, field?.minor ?? 0);
@@ -47,6 +55,21 @@ export async function settleVersion(call: EngineCall, versions: Versions): Promi
       : call.body;
   const raised = { ...call, apiVersion: `1.${sent}` };
   return body === call.body ? Object.freeze(raised) : toCall(raised, body);
+}
+
+/** The call without what its version, or the engine where it names none, does not read. */
+async function asItsVersionReads(call: EngineCall, { engineDefaults, maxMinor }: Versions): Promise<EngineCall> {
+  const told = await engineDefaults.versions();
+  // An engine that names no versions gives one and the same body one meaning.
+  if (told === undefined) return call;
+  const minor = Math.min(minorOf(call.apiVersion) ?? told.newest, told.newest, maxMinor);
+  const { body, places } = withoutIgnored(call, minor);
+  if (places.length === 0) return call;
+  return toCall(
+    call,
+    body,
+    places.map((at) => ({ at })),
+  );
 }
 
 /** The same call at another version, where the engine serves it; undefined where it does not, or the call asks for as much. */

@@ -1,7 +1,7 @@
 // Fields an old API version would drop: which one of a body asks for the newest version.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { newestField, withoutAutoRemove } from '../../src/engine/field-versions.ts';
+import { newestField, withoutAutoRemove, withoutIgnored } from '../../src/engine/field-versions.ts';
 import type { Json } from '../../src/engine/types.ts';
 import { containerCreate, plain, targetOf } from './targets.ts';
 
@@ -58,4 +58,44 @@ test('withoutAutoRemove() changes that one field, and no body that has it not', 
   assert.deepEqual(plain(withoutAutoRemove(body)), { Image: 'a', HostConfig: { AutoRemove: false, Init: true } });
   for (const same of [{ Image: 'a' }, { HostConfig: null }, { HostConfig: { AutoRemove: false } }, null, undefined])
     assert.equal(withoutAutoRemove(same), same);
+});
+
+test('withoutIgnored() leaves out what a version does not read, and tells where', () => {
+  const of = (id: string, body: object, minor: number) => {
+    const operation = { id } as Parameters<typeof withoutIgnored>[0]['operation'];
+    const done = withoutIgnored({ operation, body: body as Json }, minor);
+    return [plain(done.body), done.places];
+  };
+  const create = {
+    Image: 'a',
+    Healthcheck: { Test: ['NONE'], StartInterval: 1 },
+    HostConfig: {
+      Annotations: { a: 'b' },
+      ConsoleSize: [1, 2],
+      Mounts: [{ Type: 'bind' }, { Type: 'bind', BindOptions: { CreateMountpoint: true, Propagation: 'private' } }],
+    },
+    NetworkingConfig: { EndpointsConfig: { n: { MacAddress: '02:00:00:00:00:01', GwPriority: 3, Aliases: ['x'] } } },
+  };
+  assert.deepEqual(of('ContainerCreate', create, 41), [
+    {
+      Image: 'a',
+      Healthcheck: { Test: ['NONE'] },
+      HostConfig: { Mounts: [{ Type: 'bind' }, { Type: 'bind', BindOptions: { Propagation: 'private' } }] },
+      NetworkingConfig: { EndpointsConfig: { n: { Aliases: ['x'] } } },
+    },
+    [
+      'HostConfig.ConsoleSize',
+      'HostConfig.Mounts[1].BindOptions.CreateMountpoint',
+      'HostConfig.Annotations',
+      'Healthcheck.StartInterval',
+      'NetworkingConfig.EndpointsConfig["n"].MacAddress',
+      'NetworkingConfig.EndpointsConfig["n"].GwPriority',
+    ],
+  ]);
+  assert.deepEqual(of('ContainerCreate', create, 44)[1], ['NetworkingConfig.EndpointsConfig["n"].GwPriority']);
+  assert.deepEqual(of('ContainerCreate', create, 48), [create, []]);
+  assert.deepEqual(of('NetworkCreate', { Name: 'n', EnableIPv4: true }, 47), [{ Name: 'n' }, ['EnableIPv4']]);
+  assert.deepEqual(of('NetworkCreate', { Name: 'n', EnableIPv4: true }, 48), [{ Name: 'n', EnableIPv4: true }, []]);
+  assert.deepEqual(of('NetworkConnect', { EndpointConfig: { MacAddress: 'a' } }, 43)[1], ['EndpointConfig.MacAddress']);
+  assert.deepEqual(of('ContainerUpdate', { Memory: 1 }, 24), [{ Memory: 1 }, []]);
 });

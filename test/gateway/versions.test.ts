@@ -101,6 +101,28 @@ describe('old API versions', { skip: skipWithoutCli }, () => {
     }
   });
 
+  it('what a version does not read is left out, and told, though the call is sent at a newer one', async () => {
+    const create = (minor: number) =>
+      operator('POST', `/v1.${minor}/containers/create`, {
+        body: { Image: IMAGE, HostConfig: { ...QUIET, Annotations: { 'a.test/b': 'c' } } },
+      });
+    for (const [minor, isKept] of [
+      [30, false],
+      [42, false],
+      [43, true],
+    ] as const) {
+      const { status, text, headers, json } = await create(minor);
+      assert.equal(status, 201, text);
+      const { Id } = json as { Id: string };
+      const { HostConfig } = (await direct('GET', `/containers/${Id}/json`)).json as {
+        HostConfig: { Annotations?: Record<string, string> };
+      };
+      assert.equal(HostConfig.Annotations?.['a.test/b'], isKept ? 'c' : undefined, String(minor));
+      assert.equal(`${headers['dockgate-warning']}`.includes('HostConfig.Annotations'), !isKept, String(minor));
+      await operator('DELETE', `/containers/${Id}`);
+    }
+  });
+
   it('the docker CLI works at 1.24 from run to rm', async () => {
     const { run } = await import('../support/gateway.ts');
     const { DOCKER_CLI } = await import('../support/engine.ts');
