@@ -17,12 +17,17 @@ export interface JsonLimits {
   readonly maxElements: number;
   /** Keys of one object, but for maps that say more. */
   readonly maxKeys: number;
+  /** Keys and elements of the whole text together; a port of a map of ports brings room for what it is bound to. */
+  readonly maxValues: number;
 }
+
+/** A list, its element, and that one's two keys. */
+const VALUES_OF_PORT = 4;
 
 /**
  * Bodies of real clients stay below 200 KB, 12 levels and a few hundred elements; the largest legitimate ones carry a
  * secret or config of up to 1 MB in base64, thousands of environment variables, or every port there is (see `portMap`), at 63
- * bytes or more for a port and its binding. A hundred thousand keys of any other object would only take time. The engine
+ * bytes or more for a port and its binding. A hundred thousand keys of other objects, of one or of many, would only take time. The engine
  * itself allows any size and 10 000 levels, so these limits only ever refuse more.
  */
 export const DEFAULT_LIMITS: JsonLimits = {
@@ -30,6 +35,7 @@ export const DEFAULT_LIMITS: JsonLimits = {
   maxDepth: 100,
   maxElements: 10_000,
   maxKeys: 10_000,
+  maxValues: 50_000,
 };
 
 /** The setting behind `maxBytes`, named where it is met. */
@@ -338,6 +344,13 @@ function twice(stack: readonly Frame[], key: string): never {
   );
 }
 
+function tooManyValues({ maxValues }: JsonLimits): never {
+  throw new GatewayError(
+    'body-too-large',
+    `the body has more than ${maxValues} keys and elements of lists; send what it makes in several calls`,
+  );
+}
+
 /** Told before the value of the next key is read. */
 function checkKeys({ schema, count }: Frame, maxKeys: number, stack: readonly Frame[]): void {
   const most = Math.max(maxKeys, (schema.kind === 'map' ? schema.maxKeys : undefined) ?? 0);
@@ -469,6 +482,7 @@ function readText(source: string, root: Schema, limits: JsonLimits, leftOut: Lef
   let frame: Frame | undefined;
   let schema = root;
   let at = 0;
+  let room = limits.maxValues;
   let c: number;
   let value: Json | undefined;
 
@@ -579,6 +593,7 @@ function readText(source: string, root: Schema, limits: JsonLimits, leftOut: Lef
         if (frame.count >= limits.maxElements) {
           fail(stack, `the list has more than ${limits.maxElements} elements`, 'body-too-large');
         }
+        if (--room < 0) tooManyValues(limits);
         schema = frame.schema.kind === 'list' ? frame.schema.of : frame.schema.kind === 'strings' ? TEXT : frame.schema;
         break;
       }
@@ -605,6 +620,8 @@ function readText(source: string, root: Schema, limits: JsonLimits, leftOut: Lef
       }
       if (frame.count >= limits.maxKeys) checkKeys(frame, limits.maxKeys, stack);
       frame.count += 1;
+      if (frame.schema.kind === 'map' && frame.schema.maxKeys !== undefined) room += VALUES_OF_PORT;
+      else if (--room < 0) tooManyValues(limits);
       const guess: Field | undefined = frame.schema.kind === 'struct' ? frame.schema.order[frame.next] : undefined;
       if (
         guess !== undefined &&

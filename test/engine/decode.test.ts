@@ -765,6 +765,15 @@ test('decodeBody() reads every port there is, and of other objects no more keys 
   assert.ok(run(`{"ExposedPorts":${object(3 * 65_535, port, '{}')}}`));
   assert.ok(run(`{"HostConfig":{"PortBindings":${object(65_535, port, '[{"HostPort":"1"}]')}}}`));
   assert.ok(run(`{"Labels":${object(10_000, (i) => `k${i}`, '""')}}`));
+  const labels = object(9_000, (i) => `k${i}`, '""');
+  const mounts = (count: number): string =>
+    `{"HostConfig":{"Mounts":[${Array.from({ length: count }, () => `{"VolumeOptions":{"Labels":${labels}}}`).join()}]}}`;
+  assert.ok(run(mounts(5)));
+  const many = refusal('body-too-large', /more than 50000 keys and elements/);
+  assert.throws(() => run(mounts(6)), many);
+  const list = `[${Array.from({ length: 9_000 }, () => '{}').join()}]`;
+  assert.throws(() => run(`{"Unknown":[${Array.from({ length: 6 }, () => list).join()}]}`), many);
+  assert.throws(() => run(`{"HostConfig":{"Sysctls":${labels},"Unknown":${mounts(5)}}}`), many);
   const tooMany = refusal('body-too-large', /the object has more than 10000 keys/);
   for (const text of [
     `{"Labels":${object(10_001, (i) => `k${i}`, '""')}}`,
