@@ -5,7 +5,6 @@ import {
   type AdmissionRequest,
   definePlugin,
   deny,
-  isLike,
   type Json,
   listOf,
   objectOf,
@@ -56,8 +55,7 @@ function reviewOf(request: AdmissionRequest): Json {
 }
 
 async function validate(request: AdmissionRequest, context: PluginContext<Settings>): Promise<Verdict> {
-  const { url, actions, tokenEnv } = context.config;
-  if (!actions.some((pattern) => isLike(pattern, request.operation.action))) return PASS;
+  const { url, tokenEnv } = context.config;
   const token = tokenEnv === undefined ? undefined : context.env[tokenEnv];
   const answer = await context.fetch(url, {
     method: 'POST',
@@ -89,6 +87,7 @@ export default definePlugin<Settings>({
     description: 'Asks a service over HTTPS, as Kubernetes asks its admission webhooks',
   },
   match: { actions: ['*'] },
+  matchOf: ({ actions }) => ({ validate: actions }),
   config: {
     type: 'object',
     properties: {

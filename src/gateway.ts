@@ -587,7 +587,10 @@ function socketCallerOnce(socket: Duplex, after: AfterUpgrade): () => Promise<Ca
 
 /** A refusal quotes what the caller sent, and its message is read by others than the caller: in logs of jobs, and in the audit. */
 function withoutSecretsIn(error: GatewayError): GatewayError {
-  const message = error.status === 401 ? error.message : maskText(error.message, undefined);
+  // A plugin's name may sound like one of a secret, and is none.
+  const [named = ''] = /^denied by plugin [a-z][a-z0-9-]*: /.exec(error.message) ?? [];
+  const message =
+    error.status === 401 ? error.message : `${named}${maskText(error.message.slice(named.length), undefined)}`;
   if (message === error.message) return error;
   const { code, audit, retryAfterS, cause } = error;
   return new GatewayError(code, message, { cause, audit, ...(retryAfterS === undefined ? {} : { retryAfterS }) });

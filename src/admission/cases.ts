@@ -29,6 +29,8 @@ const common = {
   at: z.string().optional(),
   config: json.optional(),
   changedBody: json.optional(),
+  response: json.optional(),
+  changedResponse: json.optional(),
 };
 const valid = z.strictObject({ ...common, warns: z.boolean().optional() });
 const invalid = z.strictObject({ ...common, code: z.string() });

@@ -10,6 +10,7 @@ import { grantsNeeded } from './hosts/describe.ts';
 import { GuardedHost, type PluginFigures } from './hosts/guarded.ts';
 import type { Hook, HookAnswer, PluginHost, Tier } from './hosts/host.ts';
 import type { Change, PluginMeta, Verdict } from './plugin.ts';
+import { isLike } from './reading.ts';
 import type { AdmissionContext } from './request.ts';
 import { type ResponseJudge, Responses } from './responses.ts';
 import { openStream, type StreamWatch } from './streams.ts';
@@ -137,16 +138,18 @@ export function createPluginChain(hosts: readonly PluginHost[], log: Logger, gen
       const matching = guarded.filter(({ host }) =>
         host.description.match.actions.some((a) => matchesAction(a, action)),
       );
-      const having = (hook: Hook) => matching.filter(({ host }) => host.description.hooks.includes(hook));
-      found =
-        matching.length === 0
-          ? NOTHING_WANTED
-          : {
-              mutators: having('mutate'),
-              validators: having('validate'),
-              responders: having('onResponse'),
-              streamers: having('onStream'),
-            };
+      const having = (hook: Hook) =>
+        matching.filter(({ host: { description } }) => {
+          const actions = description.hookActions?.[hook] ?? ['*'];
+          return description.hooks.includes(hook) && actions.some((pattern) => isLike(pattern, action));
+        });
+      const all = {
+        mutators: having('mutate'),
+        validators: having('validate'),
+        responders: having('onResponse'),
+        streamers: having('onStream'),
+      };
+      found = Object.values(all).every((plugins) => plugins.length === 0) ? NOTHING_WANTED : all;
       wantedByAction.set(action, found);
     }
     return found;

@@ -3,6 +3,7 @@ import { OPERATIONS } from '../engine/operations.ts';
 import type { Json } from '../engine/types.ts';
 import { applyChanges } from './changes.ts';
 import type { PluginHost } from './hosts/host.ts';
+import { GONE, narrowed } from './narrow.ts';
 import type { AdmissionRequest, Change, PluginExample, Verdict } from './plugin.ts';
 import { masked, toJson } from './request.ts';
 
@@ -59,6 +60,13 @@ export async function runExample(host: PluginHost, example: PluginExample): Prom
       }
       request = changed;
     }
+    if (hooks.includes('onResponse') && example.response !== undefined) {
+      const once = await answered(host, request, example.response);
+      if (example.changedResponse !== undefined && canonical(once) !== canonical(example.changedResponse))
+        return result(`the answer became ${toJson(once)}`);
+      if (canonical(await answered(host, request, once)) !== canonical(once))
+        return result('a second onResponse changes the answer again');
+    }
     if (hooks.includes('validate')) {
       const verdict = await judged(host, request);
       const { expect } = example;
@@ -86,6 +94,16 @@ async function mutated(host: PluginHost, request: AdmissionRequest): Promise<Adm
     value as unknown as readonly Change[],
   );
   return { ...request, query, ...(body === undefined ? {} : { body }) };
+}
+
+async function answered(host: PluginHost, request: AdmissionRequest, response: Json): Promise<Json> {
+  const { body: _, ...rest } = request;
+  const bodies = host.description.needs.bodies === true;
+  const input = toJson({ ...rest, status: 200, items: [bodies ? response : (masked(response) as Json)] });
+  const { value } = await host.ask('onResponse', input);
+  if (!Array.isArray(value) || !Array.isArray(value[0])) throw new Error('onResponse did not return a list of changes');
+  const left = narrowed(JSON.parse(toJson(response)), value[0] as unknown as readonly Change[]);
+  return left === GONE ? null : (left as Json);
 }
 
 async function judged(host: PluginHost, request: AdmissionRequest): Promise<Verdict> {

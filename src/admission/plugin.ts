@@ -232,6 +232,13 @@ export interface Plugin<C = unknown> {
   readonly meta: PluginMeta;
   readonly needs?: PluginNeeds;
   readonly match: Match;
+  /**
+   * Actions for single hooks, by the settings: narrows `match` for the hooks it names. Asked once, when the plugin is loaded.
+   *
+   * @example
+   * matchOf: ({ actions }) => ({ validate: actions })
+   */
+  matchOf?(config: C): Partial<Record<'mutate' | 'validate' | 'onResponse' | 'onStream', readonly string[]>>;
   /** Reads the settings: JSON Schema, a Standard Schema validator, or any object with zod's `parse`. Without it there are none. */
   readonly config?: JsonSchema | StandardSchema<C> | { parse(input: unknown): C };
   /** Run once in every instance before its first hook. Throws: the plugin does not load. */

@@ -102,10 +102,19 @@ export class Responses implements ResponseJudge {
     kept.count += changes.length;
     for (const { op, path } of changes as unknown as readonly Change[]) {
       if (kept.at.length >= MAX_KEPT) break;
-      kept.at.push(`${op} ${shape === 'list' ? `/${number}` : ''}${path.slice('/body'.length)}`.slice(0, 256));
+      kept.at.push(`${op} ${shape === 'list' ? `/${number}` : ''}${placeOf(op, path)}`.slice(0, 256));
     }
     return result;
   }
+}
+
+/** Where a change was made; a member that was taken out may have had a name that is no one's to read. */
+function placeOf(op: Change['op'], path: string): string {
+  const place = path.slice('/body'.length);
+  const last = place.slice(place.lastIndexOf('/') + 1);
+  return op === 'remove' && !/^(?:\d+|[A-Z][A-Za-z]{0,39})$/.test(last)
+    ? `${place.slice(0, place.lastIndexOf('/') + 1)}*`
+    : place;
 }
 
 interface Batch<T> {

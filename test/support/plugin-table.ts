@@ -4,6 +4,7 @@ import { after, it } from 'node:test';
 import { applyChanges } from '../../src/admission/changes.ts';
 import type { PluginHost } from '../../src/admission/hosts/host.ts';
 import { loadPlugins, type PluginSetting } from '../../src/admission/load.ts';
+import { isLike } from '../../src/admission/reading.ts';
 import { type AdmissionContext, requestJson } from '../../src/admission/request.ts';
 import { toCall } from '../../src/engine/call.ts';
 import { classify } from '../../src/engine/classify.ts';
@@ -68,7 +69,11 @@ export function pluginTable(use: string, setting: Partial<PluginSetting> = {}): 
       at: Date.parse(at),
     };
     let call = callOf(line, body);
-    const { hooks, needs } = host.description;
+    const { needs, hookActions } = host.description;
+    // As the chain asks: hooks whose actions the settings narrow are not asked about others.
+    const hooks = host.description.hooks.filter(
+      (hook) => hookActions?.[hook]?.some((pattern) => isLike(pattern, call.action)) !== false,
+    );
     const bodies = needs.bodies === true;
     if (hooks.includes('mutate')) {
       const mutate = async (): Promise<void> => {

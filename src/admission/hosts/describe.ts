@@ -79,6 +79,10 @@ export function readDescription(told: Json): Described {
   };
 }
 
+/** The description with the actions that the settings leave to single hooks. */
+export const withActions = (described: Described, actions: PluginDescription['hookActions']): Described =>
+  actions === undefined ? described : { ...described, description: { ...described.description, hookActions: actions } };
+
 function needsOf(value: Json | undefined): PluginDescription['needs'] {
   const needs: JsonObject = isObject(value) ? value : no('needs must be an object');
   for (const key of Object.keys(needs)) {

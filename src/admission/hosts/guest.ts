@@ -148,7 +148,13 @@ export function createGuest(exported: unknown, post: (message: FromGuest) => voi
     } catch (error) {
       return post({ kind: 'refused', message: `setup failed: ${messageOf(error)}` });
     }
-    post({ kind: 'ready' });
+    try {
+      const actions =
+        typeof plugin.matchOf === 'function' ? plain((plugin.matchOf as Method).call(plugin, config)) : undefined;
+      post({ kind: 'ready', ...(actions === undefined ? {} : { actions }) } as FromGuest);
+    } catch (error) {
+      post({ kind: 'refused', message: `matchOf failed: ${messageOf(error)}` });
+    }
   }
 
   /** One answer for each item of a response. */
@@ -194,7 +200,7 @@ export function createGuest(exported: unknown, post: (message: FromGuest) => voi
           examples: plain(plugin.examples) ?? [],
           hooks: HOOK_NAMES.filter((hook) => typeof plugin[hook] === 'function'),
           unknown: keysOf(plugin).filter((key) => !KNOWN.includes(key)),
-          wrong: [...HOOK_NAMES, 'setup', 'teardown'].filter(
+          wrong: [...HOOK_NAMES, 'matchOf', 'setup', 'teardown'].filter(
             (hook) => plugin[hook] !== undefined && typeof plugin[hook] !== 'function',
           ),
           config: reader === undefined ? 'none' : isRead,
@@ -239,6 +245,7 @@ const KNOWN: readonly string[] = [
   'needs',
   'match',
   'config',
+  'matchOf',
   'setup',
   'mutate',
   'reinvoke',

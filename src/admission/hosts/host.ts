@@ -14,6 +14,8 @@ export interface PluginDescription {
   readonly match: Match;
   readonly needs: PluginNeeds;
   readonly hooks: readonly Hook[];
+  /** Actions of single hooks as the settings narrow them. */
+  readonly hookActions?: Partial<Record<Hook, readonly string[]>>;
   readonly reinvoke: boolean;
   readonly examples: readonly PluginExample[];
 }

@@ -1,6 +1,7 @@
 // Reads what a plugin's side sent. A hostile plugin can write any message in its guest's name, so nothing of it is believed: a
 // message of another shape is none, and what is too much is cut here, not there.
 import type { Json } from '../../engine/types.ts';
+import { HOOKS, type Hook } from './host.ts';
 import type { FromGuest, Wish } from './protocol.ts';
 
 /** Longest message, in characters of JSON. */
@@ -21,7 +22,11 @@ export function readGuestMessage(told: unknown): FromGuest | undefined {
   if (!isObject(told)) return undefined;
   const { kind, id } = told;
   switch (kind) {
-    case 'ready':
+    case 'ready': {
+      if (told.actions === undefined) return { kind };
+      const actions = hookActionsOf(told.actions);
+      return actions === undefined ? undefined : { kind, actions };
+    }
     case 'pong':
     case 'closed':
       return { kind };
@@ -60,6 +65,21 @@ export function readGuestMessage(told: unknown): FromGuest | undefined {
     default:
       return undefined;
   }
+}
+
+const MAX_ACTIONS = 500;
+
+/** Actions by hook; undefined for what is none. */
+function hookActionsOf(value: unknown): Partial<Record<Hook, readonly string[]>> | undefined {
+  if (!isObject(value)) return undefined;
+  const read: Partial<Record<Hook, readonly string[]>> = {};
+  for (const [hook, list] of Object.entries(value)) {
+    const known = HOOKS.find((one) => one === hook);
+    if (known === undefined || !Array.isArray(list) || list.length > MAX_ACTIONS) return undefined;
+    if (!list.every((one) => typeof one === 'string')) return undefined;
+    read[known] = list as readonly string[];
+  }
+  return read;
 }
 
 const textOf = (value: unknown): string => (typeof value === 'string' ? value.slice(0, 2 * MAX_TEXT) : '');

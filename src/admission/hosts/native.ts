@@ -1,6 +1,6 @@
 // The tiers `trusted` and `process`: one plugin in a thread or a process of its own, asked over messages. A side that does not
 // answer, floods or ends is ended and started again; its calls fail closed meanwhile.
-import { checkConfig, checkGrants, type Described, PluginRefused, readDescription } from './describe.ts';
+import { checkConfig, checkGrants, type Described, PluginRefused, readDescription, withActions } from './describe.ts';
 import { HOOK_LIMITS, type Hook, type HookAnswer, HookFault, type PluginHost, type Tier } from './host.ts';
 import { Job, noAnswer } from './job.ts';
 import { readGuestMessage } from './messages.ts';
@@ -107,6 +107,7 @@ class NativeHost implements PluginHost {
             if (message.kind === 'refused') settle(new PluginRefused(message.message));
             else if (message.kind === 'described') wire?.post(this.#describe(readDescription(message.description)));
             else if (message.kind === 'ready') {
+              this.#described = withActions(this.#described as Described, message.actions);
               this.#wire = wire;
               settle();
               this.#dispatch();

@@ -3,7 +3,7 @@
 // replaced, and one thread is always left to plugins that are not busy: a hostile plugin delays its own callers alone.
 import { Worker } from 'node:worker_threads';
 import type { Logger } from '../../log.ts';
-import { checkConfig, checkGrants, type Described, PluginRefused, readDescription } from './describe.ts';
+import { checkConfig, checkGrants, type Described, PluginRefused, readDescription, withActions } from './describe.ts';
 import {
   HOOK_LIMITS,
   HOOK_TIMES,
@@ -382,7 +382,10 @@ export class SandboxPool {
               worker.postMessage({ plugin: from.plugin, message: reply }),
             );
           } else if (message.kind === 'log') logOf(line.use, message);
-          else if (message.kind === 'ready') open.delete(line);
+          else if (message.kind === 'ready') {
+            line.described = withActions(line.described as Described, message.actions);
+            open.delete(line);
+          }
         } catch (error) {
           refused(from.plugin, error instanceof Error ? error.message : String(error));
         }

@@ -31,7 +31,7 @@ export type Wish =
 /** From the plugin's side. */
 export type FromGuest =
   | { readonly kind: 'described'; readonly description: Json }
-  | { readonly kind: 'ready' }
+  | { readonly kind: 'ready'; readonly actions?: Partial<Record<Hook, readonly string[]>> }
   | { readonly kind: 'refused'; readonly message: string }
   | {
       readonly kind: 'answered';
