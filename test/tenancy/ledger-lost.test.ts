@@ -121,6 +121,37 @@ describe('a gateway whose ledger or audit log was lost', { skip: skipWithoutEngi
     assert.deepEqual(await statuses(two.alice, targets()), all(200), 'what it has stays');
   });
 
+  it('knows whose a volume is whose name changed hands since an older copy, and one a container brought', async () => {
+    const make = (api: TwoTenants['alice'], name: string) => api('POST', '/volumes/create', { body: { Name: name } });
+    const bring = (api: TwoTenants['alice'], container: string, volume: string) =>
+      api('POST', `/containers/create?name=${container}`, {
+        body: { ...create, HostConfig: { NetworkMode: 'none', Binds: [`${volume}:/data`] } },
+      });
+    assert.equal((await make(two.alice, `${PREFIX}w`)).status, 201);
+    await two.gateway.stop();
+    const kept = mkdtempSync(join(tmpdir(), 'dg-kept-'));
+    cpSync(join(data(), 'ledger.db'), join(kept, 'ledger.db'));
+    await two.gateway.restart();
+    for (const name of [`${PREFIX}v`, `${PREFIX}w`])
+      assert.equal((await two.alice('DELETE', `/volumes/${name}`)).status, 204);
+    // The engine tells when a volume was made in whole seconds.
+    await new Promise((resolve) => setTimeout(resolve, 1100));
+    assert.equal((await make(two.bob, `${PREFIX}v`)).status, 201);
+    assert.equal((await bring(two.bob, `${PREFIX}b`, `${PREFIX}w`)).status, 201);
+    assert.equal((await bring(two.bob, `${PREFIX}b2`, `${PREFIX}w`)).status, 201);
+    await two.gateway.stop();
+    remove('ledger.db');
+    cpSync(join(kept, 'ledger.db'), join(data(), 'ledger.db'));
+    rmSync(kept, { recursive: true });
+    await two.gateway.restart();
+    const volumes = [`/volumes/${PREFIX}v`, `/volumes/${PREFIX}w`];
+    assert.deepEqual(Object.values(await statuses(two.alice, volumes)), [404, 404], 'no longer hers');
+    assert.deepEqual(Object.values(await statuses(two.bob, volumes)), [200, 200], 'his');
+    await two.bob('DELETE', `/containers/${PREFIX}b`);
+    await two.bob('DELETE', `/containers/${PREFIX}b2`);
+    assert.equal((await two.bob('DELETE', `/volumes/${PREFIX}w`)).status, 204);
+  });
+
   it('does not take copied labels for proof', async () => {
     const labels = ((await two.engine('GET', `/containers/${PREFIX}c/json`)).json as { Config: { Labels: object } })
       .Config.Labels;

@@ -57,7 +57,7 @@ export async function rebuild(state: TenancyState, parts: RebuildParts, why: str
   };
   await write(proved, 'ledger.return', `${why}: its labels prove whose it is`);
   await write(withheld, 'ledger.withhold', `${why}: nobody is known to own it`);
-  return { returned: proved.length, withheld: withheld.length };
+  return { returned: proved.filter(({ state: now }) => now === 'live').length, withheld: withheld.length };
 }
 
 interface Labelled {
@@ -81,18 +81,39 @@ async function provedObjects(state: TenancyState, atMs: number): Promise<LedgerE
     const sealed = state.seal.read(kind, labels);
     // Of two objects with the labels of one call at least one is a copy.
     if (sealed === undefined || uses.get(`${kind}/${text(labels[SEAL_LABEL])}`) !== 1) continue;
-    if (state.ledger.holders(kind, id).length > 0) continue;
+    const engineCreatedAt = text(item.CreatedAt);
+    const earlier = kind === 'volume' ? earlierVolumes(id, engineCreatedAt, state, atMs, sealed.auditId) : undefined;
+    if (earlier === undefined && state.ledger.holders(kind, id).length > 0) continue;
     const key = `${sealed.auditId}/0`;
     // A call whose outcome is not known yet finds its object by itself.
     if (state.ledger.byKey(key) !== undefined) continue;
     if (kind === 'container' && (await isOfImage(labels, item, state))) continue;
     const { tenant, subject: owner, auditId } = sealed;
     const entry: LedgerEntry = { key, kind, id, name, tenant, owner, auditId, state: 'live', createdAt: atMs };
-    if (kind === 'container') entries.push(...(await withItsVolumes(entry, state)));
-    else if (kind === 'volume') entries.push({ ...entry, engineCreatedAt: text(item.CreatedAt) });
+    if (kind === 'volume') entries.push(...(earlier ?? []), { ...entry, engineCreatedAt });
     else entries.push(entry);
   }
-  return entries;
+  return withTheirVolumes(entries, state, atMs);
+}
+
+/**
+ * What the ledger knows under a volume's name when that is another volume, as entries that end: an older copy of the ledger has the one
+ * that had the name before. Undefined where it knows the volume itself, or a call is about to make it.
+ */
+function earlierVolumes(
+  name: string,
+  createdAt: string,
+  { ledger }: TenancyState,
+  atMs: number,
+  auditId?: string,
+): readonly LedgerEntry[] | undefined {
+  const holders = ledger.holders('volume', name);
+  const isEarlier = (entry: LedgerEntry): boolean =>
+    entry.state === 'live' &&
+    entry.engineCreatedAt !== undefined &&
+    entry.engineCreatedAt !== createdAt &&
+    entry.auditId !== auditId;
+  return holders.every(isEarlier) ? ledger.ending('volume', name, atMs) : undefined;
 }
 
 /** A container inherits the labels of its image, which may be an image of another's container. */
@@ -102,24 +123,38 @@ async function isOfImage(labels: Fields, { ImageID }: Fields, { engine }: Tenanc
   return image === undefined || inherited === labels[SEAL_LABEL];
 }
 
-/** A container with what it takes, and the volumes without a name that came with it. */
-async function withItsVolumes(entry: LedgerEntry, { engine, ledger }: TenancyState): Promise<LedgerEntry[]> {
-  const found = await findContainer(engine, entry.id);
-  if (found === undefined) return [];
-  const entries: LedgerEntry[] = [{ ...entry, share: found.share, isRunning: found.isRunning }];
-  for (const name of found.volumes) {
-    if (!/^[0-9a-f]{64}$/.test(name) || ledger.holders('volume', name).length > 0) continue;
-    const volume = await findVolume(engine, name);
-    if (volume === undefined) continue;
-    const { createdAt: engineCreatedAt } = volume;
-    entries.push({
-      ...entry,
-      key: derivedKey(entry.key, 'volume', name),
-      kind: 'volume',
-      id: name,
-      name,
-      engineCreatedAt,
-    });
+/**
+ * What containers take, and the volumes that came with them and bear no seal. A tenant's call mounts the tenant's own volumes and new ones
+ * alone, and a volume in use keeps its name: those of a container that is proved are its tenant's.
+ */
+async function withTheirVolumes(
+  proved: readonly LedgerEntry[],
+  state: TenancyState,
+  atMs: number,
+): Promise<LedgerEntry[]> {
+  const { engine } = state;
+  const known = new Set(
+    proved.filter(({ kind, state: now }) => kind === 'volume' && now === 'live').map(({ id }) => id),
+  );
+  const entries: LedgerEntry[] = [];
+  for (const entry of proved) {
+    if (entry.kind !== 'container') {
+      entries.push(entry);
+      continue;
+    }
+    const found = await findContainer(engine, entry.id);
+    if (found === undefined) continue;
+    entries.push({ ...entry, share: found.share, isRunning: found.isRunning });
+    for (const name of found.volumes) {
+      const volume = known.has(name) ? undefined : await findVolume(engine, name);
+      if (volume === undefined || text(volume.labels[SEAL_LABEL]) !== '') continue;
+      const { createdAt: engineCreatedAt } = volume;
+      const earlier = earlierVolumes(name, engineCreatedAt, state, atMs);
+      if (earlier === undefined) continue;
+      known.add(name);
+      const key = derivedKey(entry.key, 'volume', name);
+      entries.push(...earlier, { ...entry, key, kind: 'volume', id: name, name, engineCreatedAt });
+    }
   }
   return entries;
 }
