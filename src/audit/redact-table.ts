@@ -7,10 +7,11 @@
  * - `assign`: `NAME=value` texts, the name is kept
  * - `values`: a map of the caller's own keys: values of telling keys are masked
  * - `map`: the caller's own keys over what has fields again
+ * - `profile`: texts that may hold a whole document, `seccomp={...}`: kept but for that
  * - `mask`: a keyed hash
  * - `remove`: never kept in any form
  */
-export type FieldRule = 'keep' | 'argv' | 'assign' | 'values' | 'map' | 'mask' | 'remove';
+export type FieldRule = 'keep' | 'argv' | 'assign' | 'values' | 'map' | 'profile' | 'mask' | 'remove';
 
 const of = (rule: FieldRule, names: string): [string, FieldRule][] =>
   names
@@ -23,6 +24,7 @@ export const FIELD_RULES: ReadonlyMap<string, FieldRule> = new Map([
   ...of('assign', 'Env'),
   ...of('argv', 'Cmd Entrypoint Shell OnBuild Test Command Args'),
   ...of('values', 'Labels Annotations DriverOpts Options Config StorageOpt Sysctls Tmpfs AuxiliaryAddresses Segments'),
+  ...of('profile', 'SecurityOpt'),
   ...of('map', 'ExposedPorts Volumes PortBindings EndpointsConfig'),
   // Profiles are long and nobody reads them in a log; the hash tells which one it was.
   ...of('mask', 'Profile'),
@@ -35,10 +37,7 @@ export const FIELD_RULES: ReadonlyMap<string, FieldRule> = new Map([
     'keep',
     'Binds ContainerIDFile Type NetworkMode VolumeDriver VolumesFrom CapAdd CapDrop CgroupnsMode Dns DnsOptions',
   ),
-  ...of(
-    'keep',
-    'DnsSearch ExtraHosts GroupAdd IpcMode Cgroup Links PidMode SecurityOpt UTSMode UsernsMode CgroupParent',
-  ),
+  ...of('keep', 'DnsSearch ExtraHosts GroupAdd IpcMode Cgroup Links PidMode UTSMode UsernsMode CgroupParent'),
   ...of(
     'keep',
     'Path PathOnHost PathInContainer CgroupPermissions DeviceCgroupRules DeviceIDs Capabilities CpusetCpus',
@@ -78,5 +77,15 @@ export const MASKED_QUERY_MAPS: ReadonlySet<string> = new Set(['buildargs']);
 export const LABEL_QUERY_MAPS: ReadonlySet<string> = new Set(['labels']);
 /** Query parameters that hold an address, perhaps with credentials in it. */
 export const URL_PARAMETERS: ReadonlySet<string> = new Set(['remote', 'fromsrc']);
+/** Query parameters of the caller's own words, of which nobody needs to know more than whether two are equal. */
+export const MASKED_PARAMETERS: ReadonlySet<string> = new Set(['comment', 'message']);
+/** Query parameters that hold names, images, paths and words of the engine; of all others numbers and short words are kept. */
+export const NAME_PARAMETERS: ReadonlySet<string> = new Set(
+  'name names container repo tag fromimage t platform dockerfile networkmode term signal condition path target author extrahosts cachefrom cgroupparent cpusetcpus detachkeys checkpoint filters outputs type driver'.split(
+    ' ',
+  ),
+);
+/** Query parameters that are a command line. */
+export const ARGUMENT_PARAMETERS: ReadonlySet<string> = new Set(['ps_args']);
 /** Query parameters that hold lines of a Dockerfile. */
 export const INSTRUCTION_PARAMETERS: ReadonlySet<string> = new Set(['changes']);

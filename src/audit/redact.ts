@@ -1,14 +1,28 @@
 // Takes secrets out of what the audit keeps of a call, before anything is stored. Works on the decoded value, by table
 // (redact-table.ts): names, paths and command lines stay, values that may be secrets become keyed hashes (mask.ts).
 
-import { isTelling, mask, maskAddress, maskArguments, maskAssignment, maskOptions, maskText } from '../engine/mask.ts';
+import {
+  isTelling,
+  type MaskKey,
+  mask,
+  maskAddress,
+  maskArguments,
+  maskAssignment,
+  maskOptions,
+  maskText,
+  maskVariables,
+  Secrets,
+} from '../engine/mask.ts';
 import type { Json, JsonObject } from '../engine/types.ts';
 import {
+  ARGUMENT_PARAMETERS,
   FIELD_RULES,
   type FieldRule,
   INSTRUCTION_PARAMETERS,
   LABEL_QUERY_MAPS,
+  MASKED_PARAMETERS,
   MASKED_QUERY_MAPS,
+  NAME_PARAMETERS,
   SECRET_BODIES,
   URL_PARAMETERS,
 } from './redact-table.ts';
@@ -32,7 +46,7 @@ const MAX_VALUES = 5000;
  *
  * @param key of this log, kept outside of it
  */
-export function redactBody(action: string, body: Json, key: Uint8Array): Json {
+export function redactBody(action: string, body: Json, key: MaskKey): Json {
   if (SECRET_BODIES.has(action)) return REMOVED;
   // `plugin set` takes a bare list of NAME=value, and any of them may be a secret.
   const kept =
@@ -45,7 +59,7 @@ export function redactBody(action: string, body: Json, key: Uint8Array): Json {
 export function redactQuery(
   _action: string,
   query: Readonly<Record<string, readonly string[]>>,
-  key: Uint8Array,
+  key: MaskKey,
 ): Readonly<Record<string, readonly string[]>> {
   const kept: Record<string, readonly string[]> = {};
   for (const [name, values] of Object.entries(query)) {
@@ -60,7 +74,7 @@ export function redactQuery(
  * A part of a body or query by its JSON pointer (`/body/Env/0`, `/query/buildargs/0`): what the audit keeps of the whole holds
  * for its parts.
  */
-export function redactAt(action: string, pointer: string, value: Json, key: Uint8Array): Json {
+export function redactAt(action: string, pointer: string, value: Json, key: MaskKey): Json {
   const [, root, ...steps] = pointer.split('/').map((step) => step.replaceAll('~1', '/').replaceAll('~0', '~'));
   if (root === 'query') {
     const name = (steps[0] ?? '').toLowerCase();
@@ -89,30 +103,110 @@ function ruleAt(steps: readonly string[], root: FieldRule): FieldRule {
   return rule;
 }
 
-function redactParameter(name: string, value: string, key: Uint8Array): string {
+function redactParameter(name: string, value: string, key: MaskKey): string {
   if (MASKED_QUERY_MAPS.has(name)) return maskJsonMap(value, key, () => true);
   if (LABEL_QUERY_MAPS.has(name)) return maskJsonMap(value, key, isTelling);
   if (URL_PARAMETERS.has(name)) return maskAddress(value, key);
   if (INSTRUCTION_PARAMETERS.has(name)) return maskInstructions(value, key);
-  // Docker's own parameters are names, numbers and filters; `filters` may hold labels.
-  return isTelling(name) ? mask(value, key) : maskText(value, key);
+  if (ARGUMENT_PARAMETERS.has(name)) return maskArguments(value.split(' '), key).join(' ');
+  if (name === 'filters') return maskFilters(value, key);
+  if (isTelling(name) || MASKED_PARAMETERS.has(name)) return mask(value, key);
+  return NAME_PARAMETERS.has(name) || PLAIN_VALUE.test(value) ? maskText(value, key) : mask(value, key);
+}
+
+/** Numbers, times, flags and the words of the engine. */
+const PLAIN_VALUE = /^(?:-?[\d.]{1,20}[a-z]{0,2}|[a-z_-]{0,16}|\d{4}-\d\d-\d\d[T ]?[\d:.Z+-]{0,24})$/i;
+
+/** `{"label":["name=value"]}` or `{"label":{"name=value":true}}`: labels are masked by their names. */
+function maskFilters(text: string, key: MaskKey): string {
+  let filters: unknown;
+  try {
+    filters = JSON.parse(text);
+  } catch {
+    return mask(text, key);
+  }
+  if (typeof filters !== 'object' || filters === null || Array.isArray(filters)) return mask(text, key);
+  const masked = Object.entries(filters).map(([name, given]) => {
+    const words = Array.isArray(given) ? given : Object.keys((given ?? {}) as object);
+    const kept = words.map((word) => maskVariables(maskOptions(String(word), key), key));
+    return [maskText(name, key), Array.isArray(given) ? kept : Object.fromEntries(kept.map((word) => [word, true]))];
+  });
+  return JSON.stringify(Object.fromEntries(masked));
+}
+
+/** A text that is itself JSON, as some labels are: by field like any body. Undefined for any other text. */
+function maskDocument(text: string, key: MaskKey): string | undefined {
+  const first = text.trimStart()[0];
+  if (first !== '{' && first !== '[') return undefined;
+  try {
+    return textOf(new Redaction(key).value(JSON.parse(text) as Json, 'mask', 0));
+  } catch {
+    return mask(text, key);
+  }
+}
+
+/** What is never kept, as it is sent: as it is, and in base64. */
+function addRemoved(text: string, secrets: Secrets): void {
+  secrets.add(text);
+  const plain = Buffer.from(text, 'base64');
+  if (plain.length > 0 && plain.toString('base64').replace(/=+$/, '') === text.replace(/=+$/, ''))
+    secrets.add(plain.toString('utf8'));
+}
+
+function* textsIn(value: Json): Generator<string> {
+  const open: Json[] = [value];
+  while (open.length > 0) {
+    const next = open.pop();
+    if (typeof next === 'string') yield next;
+    else if (typeof next === 'object' && next !== null)
+      for (const inner of Object.values(next)) if (inner !== undefined) open.push(inner as Json);
+  }
+}
+
+/**
+ * Adds what is masked or removed of a call to its secrets.
+ *
+ * @param secrets made with the key of the log
+ */
+export function collectSecrets(
+  action: string,
+  body: Json | undefined,
+  query: Readonly<Record<string, readonly string[]>>,
+  secrets: Secrets,
+): void {
+  const all = new Redaction(secrets, true);
+  if (body !== undefined) {
+    if (SECRET_BODIES.has(action)) all.value(body, 'remove', 0);
+    else all.value(body, action === 'plugin.set' ? 'assign' : 'mask', 0);
+  }
+  for (const [name, values] of Object.entries(query))
+    for (const value of values) redactParameter(name.toLowerCase(), value, secrets);
 }
 
 class Redaction {
-  readonly #key: Uint8Array;
+  readonly #key: MaskKey;
+  readonly #isWhole: boolean;
   #left = MAX_VALUES;
 
-  constructor(key: Uint8Array) {
+  /** @param isWhole every value is looked at, also of a body that is too long for a row */
+  constructor(key: MaskKey, isWhole = false) {
     this.#key = key;
+    this.#isWhole = isWhole;
   }
 
   /** @param rule of the field this value stands in; for an object without a field its members have their own */
   value(value: Json, rule: FieldRule, depth: number): Json {
-    if (rule === 'remove' || depth > MAX_DEPTH || this.#left-- <= 0) return REMOVED;
+    if (rule === 'remove') return this.#remove(value);
+    if (depth > MAX_DEPTH || (!this.#isWhole && this.#left-- <= 0)) return this.#remove(value);
     if (typeof value === 'string') return shortened(this.#text(value, rule), this.#key);
     if (typeof value !== 'object' || value === null) return value;
     if (Array.isArray(value)) return this.#list(value as readonly Json[], rule, depth);
     return this.#members(value as JsonObject, rule, depth);
+  }
+
+  #remove(value: Json): Json {
+    if (this.#key instanceof Secrets) for (const text of textsIn(value)) addRemoved(text, this.#key);
+    return REMOVED;
   }
 
   #text(text: string, rule: FieldRule): string {
@@ -122,21 +216,27 @@ class Redaction {
         return maskText(text, this.#key);
       case 'assign':
         return maskAssignment(text, this.#key);
-      // In a map or list of free form, options are written a=b,c=d.
+      // In a map or list of free form, options are written a=b,c=d, and variables may stand.
       case 'values':
-        return maskOptions(text, this.#key);
+        return maskDocument(text, this.#key) ?? maskVariables(maskOptions(text, this.#key), this.#key);
+      case 'profile': {
+        const at = text.search(/[{[]/);
+        return at < 0
+          ? maskText(text, this.#key)
+          : `${maskText(text.slice(0, at), this.#key)}${mask(text.slice(at), this.#key)}`;
+      }
       default:
         return mask(text, this.#key);
     }
   }
 
   #list(list: readonly Json[], rule: FieldRule, depth: number): Json {
-    const first = list.slice(0, MAX_LIST);
+    const first = this.#isWhole ? list : list.slice(0, MAX_LIST);
     const kept: Json[] =
       rule === 'argv' && first.every((item) => typeof item === 'string')
         ? maskArguments(first as string[], this.#key).map((text) => shortened(text, this.#key))
         : first.map((item) => this.value(item, rule, depth + 1));
-    if (list.length > MAX_LIST) kept.push(`[${list.length - MAX_LIST} more]`);
+    if (list.length > first.length) kept.push(`[${list.length - MAX_LIST} more]`);
     return kept;
   }
 
@@ -146,7 +246,7 @@ class Redaction {
     let count = 0;
     for (const [name, value] of Object.entries(object)) {
       if (value === undefined) continue;
-      if (++count > MAX_KEYS) {
+      if (++count > MAX_KEYS && !this.#isWhole) {
         kept['[more]'] = Object.keys(object).length - MAX_KEYS;
         break;
       }
@@ -164,7 +264,7 @@ class Redaction {
   }
 }
 
-const shortened = (text: string, key: Uint8Array): string =>
+const shortened = (text: string, key: MaskKey): string =>
   text.length <= MAX_TEXT ? text : `${text.slice(0, MAX_TEXT / 4)}… [${text.length} characters, ${mask(text, key)}]`;
 
 const lengthOf = (value: Json): number => textOf(value).length;
@@ -173,7 +273,7 @@ const textOf = (value: Json): string =>
   JSON.stringify(value, (_name, inner: unknown) => (typeof inner === 'bigint' ? `${inner}` : inner));
 
 /** A body too long for a row: its short fields, the names of the others, and a keyed hash of the whole. */
-function summaryOf(kept: Json, body: Json, length: number, key: Uint8Array): Json {
+function summaryOf(kept: Json, body: Json, length: number, key: MaskKey): Json {
   const summary: Record<string, Json> = { summarised: { characters: length, hash: mask(textOf(body), key) } };
   if (typeof kept !== 'object' || kept === null || Array.isArray(kept)) return summary;
   const left: string[] = [];
@@ -189,28 +289,31 @@ function summaryOf(kept: Json, body: Json, length: number, key: Uint8Array): Jso
   return summary;
 }
 
-function maskJsonMap(text: string, key: Uint8Array, hides: (name: string) => boolean): string {
+function maskJsonMap(text: string, key: MaskKey, hides: (name: string) => boolean): string {
   try {
     const map: unknown = JSON.parse(text);
     if (typeof map !== 'object' || map === null || Array.isArray(map)) return REMOVED;
     const kept = Object.entries(map).map(([name, value]) => [
       name,
-      value === null ? null : hides(name) ? mask(String(value), key) : maskText(String(value), key),
+      value === null ? null : hides(name) ? mask(String(value), key) : maskVariables(maskText(String(value), key), key),
     ]);
     return JSON.stringify(Object.fromEntries(kept));
   } catch {
+    if (key instanceof Secrets) key.add(text);
     return REMOVED;
   }
 }
 
 /** Lines of a Dockerfile: what ENV and ARG set is masked, labels are masked by their names. */
-const maskInstructions = (text: string, key: Uint8Array): string =>
+const maskInstructions = (text: string, key: MaskKey): string =>
   text
     .split('\n')
     .map((line) => {
       const [, head = '', rest = ''] = /^(\s*(?:ONBUILD\s+)?(?:ENV|ARG)\s+)(.*)$/is.exec(line) ?? [];
-      if (head === '') return maskText(line, key);
-      const name = /^[^\s=]+[\s=]?/.exec(rest)?.[0] ?? '';
-      return `${head}${name}${mask(rest.slice(name.length), key)}`;
+      if (head === '') return maskVariables(maskText(line, key), key);
+      // `NAME value to the end`, or any number of NAME=value.
+      const name = /^[^\s=]+/.exec(rest)?.[0] ?? '';
+      if (rest[name.length] !== '=') return `${head}${name} ${mask(rest.slice(name.length).trim(), key)}`;
+      return `${head}${rest.replace(/([^\s="']+=)("[^"]*"|'[^']*'|[^\s"']+)/g, (_all, one: string, value: string) => `${one}${mask(value, key)}`)}`;
     })
     .join('\n');

@@ -8,7 +8,61 @@ const HASH_CHARACTERS = 16;
 const HIDDEN = '***';
 
 /** Key of a log, by which equal secrets can be recognised; undefined where nobody is to recognise any: in messages. */
-export type MaskKey = Uint8Array | undefined;
+export type MaskKey = Uint8Array | Secrets | undefined;
+
+/** Shorter ones would hide half of every sentence. */
+const MIN_HIDDEN = 4;
+/** Shorter ones are hidden where they stand as a word of their own. */
+const MIN_ANYWHERE = 8;
+/** Words that stand in any sentence and are nobody's secret. */
+const PLAIN = /^(?:true|false|null|none|host|default|bridge|root|linux|local|\d{1,3})$/i;
+
+/** The secrets of one call as they are masked, so that they can be taken out of sentences that quote the call. */
+export class Secrets {
+  readonly #key: Uint8Array | undefined;
+  readonly #values = new Set<string>();
+
+  constructor(key: Uint8Array | undefined) {
+    this.#key = key;
+  }
+
+  /** Remembers a value. @returns what it is masked as */
+  add(value: string): string {
+    this.#values.add(value);
+    return mask(value, this.#key);
+  }
+
+  /** A text without them, in any of the forms in which a request carries them. */
+  hide(text: string): string {
+    let shown = text;
+    const found = [...this.#values].filter((value) => value.length >= MIN_HIDDEN && !PLAIN.test(value));
+    // A secret may be part of another one.
+    for (const value of found.sort((a, b) => b.length - a.length)) {
+      for (const form of formsOf(value)) {
+        if (!shown.includes(form)) continue;
+        const hidden = mask(value, this.#key);
+        shown =
+          form.length >= MIN_ANYWHERE
+            ? shown.replaceAll(form, () => hidden)
+            : shown.replace(new RegExp(`(?<!\\w)${escaped(form)}(?!\\w)`, 'g'), () => hidden);
+      }
+    }
+    return shown;
+  }
+}
+
+const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+
+function formsOf(value: string): Set<string> {
+  const whole = value.isWellFormed() ? value : value.toWellFormed();
+  return new Set([
+    value,
+    JSON.stringify(value).slice(1, -1),
+    encodeURIComponent(whole),
+    Buffer.from(whole).toString('base64').replace(/=+$/, ''),
+    Buffer.from(whole).toString('base64url'),
+  ]);
+}
 
 /** Masks one value. An empty value is no secret. */
 export const mask = (value: string, key: MaskKey): string =>
@@ -16,10 +70,12 @@ export const mask = (value: string, key: MaskKey): string =>
     ? ''
     : key === undefined
       ? HIDDEN
-      : `hmac:${createHmac('sha256', key).update(value).digest('hex').slice(0, HASH_CHARACTERS)}`;
+      : key instanceof Secrets
+        ? key.add(value)
+        : `hmac:${createHmac('sha256', key).update(value).digest('hex').slice(0, HASH_CHARACTERS)}`;
 
 const WORD =
-  'pass(?:word|wd|phrase|code)?|pwd|secret|token|credential|cookie|api[-_]?key|private[-_]?key|access[-_]?key|auth';
+  'pass(?:word|wd|phrase|code)?|pwd|secret|token|credential|cookie|(?:api|private|access|account|shared|encryption|signing)[-_.]?key|connection[-_.]?string|jwt|bearer|auth';
 /** A name that says its value is a secret. */
 const TELLING = new RegExp(WORD, 'i');
 /** Telling by accident: what they name is public, or only says where the secret is. */
@@ -85,7 +141,7 @@ export const maskAddresses = (text: string, key: MaskKey): string =>
     const authority = end < 0 ? rest : rest.slice(0, end);
     // The last @ ends the user information; a password may hold others.
     const at = authority.lastIndexOf('@');
-    const head = at < 0 ? authority : `${mask(authority.slice(0, at), key)}@${authority.slice(at + 1)}`;
+    const head = at < 0 ? authority : `${maskUserInfo(authority.slice(0, at), key)}@${authority.slice(at + 1)}`;
     return scheme + head + (end < 0 ? '' : maskQueryOf(rest.slice(end), key));
   });
 
@@ -99,29 +155,56 @@ export function maskAddress(text: string, key: MaskKey): string {
   const user = place.slice(0, Math.max(at, 0));
   // `git@host:repo` names no secret; `user:secret@host` does, and so does whatever stands before an @ after a scheme.
   const isSecret = at >= 0 && (scheme !== '' || user.includes(':'));
-  const kept = isSecret ? `${mask(user, key)}@${place.slice(at + 1)}` : place;
+  const kept = isSecret ? `${maskUserInfo(user, key)}@${place.slice(at + 1)}` : place;
   return scheme + kept + (query < 0 ? '' : maskQueryOf(rest.slice(query), key));
+}
+
+/** A user and a password, each by itself and as it is meant: the password is found wherever else it stands. */
+function maskUserInfo(text: string, key: MaskKey): string {
+  if (text === HIDDEN) return text;
+  const at = text.indexOf(':');
+  if (at < 0 || key === undefined) return mask(decoded(text), key);
+  return `${mask(decoded(text.slice(0, at)), key)}:${mask(decoded(text.slice(at + 1)), key)}`;
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 function maskQueryOf(text: string, key: MaskKey): string {
   const from = text.indexOf('?');
-  if (from < 0) return text;
+  // Behind `#` stands a branch and a folder.
+  if (from < 0) return maskText(text, key);
   const [query = '', ...fragment] = text.slice(from + 1).split('#');
   const masked = query
     .split('&')
     .map((pair) => {
       const at = pair.indexOf('=');
-      return at < 0 ? mask(pair, key) : `${pair.slice(0, at + 1)}${mask(pair.slice(at + 1), key)}`;
+      return at < 0 ? mask(decoded(pair), key) : `${pair.slice(0, at + 1)}${mask(decoded(pair.slice(at + 1)), key)}`;
     })
     .join('&');
-  return `${text.slice(0, from)}?${masked}${fragment.length > 0 ? `#${fragment.join('#')}` : ''}`;
+  return `${text.slice(0, from)}?${masked}${fragment.length > 0 ? `#${maskText(fragment.join('#'), key)}` : ''}`;
 }
+
+/** A variable's name as people write them: what else stands without a value may be one. */
+const VARIABLE = /^(?:[A-Z_][A-Z0-9_]*|[a-z_.-]{1,16})$/;
 
 /** `NAME=value` with the value masked; a text without `=` is a name. */
 export function maskAssignment(text: string, key: MaskKey): string {
   const at = text.indexOf('=');
-  return at < 0 ? text : `${text.slice(0, at + 1)}${mask(text.slice(at + 1), key)}`;
+  if (at < 0) return VARIABLE.test(text) ? text : mask(text, key);
+  return `${text.slice(0, at + 1)}${mask(text.slice(at + 1), key)}`;
 }
+
+/** `NAME=value` as variables are written, wherever it stands in a text: values of all of them are masked. */
+export const maskVariables = (text: string, key: MaskKey): string =>
+  text.replace(/(?<![\w.-])([A-Z_][A-Z0-9_]*=)("[^"]*"|'[^']*'|[^\s,;"']+)/g, (all, name: string, value: string) =>
+    MASKED.test(value) ? all : `${name}${maskQuoted(value, key)}`,
+  );
 
 /** `addr=10.0.0.1,password=x`, as mount options are written: only values of telling names are masked. */
 export const maskOptions = (text: string, key: MaskKey): string =>
@@ -136,12 +219,60 @@ export const maskOptions = (text: string, key: MaskKey): string =>
 /** A command line stays, but for what follows a telling word: `--password x`, `--token=x`, `-e SECRET=x`. */
 export function maskArguments(list: readonly string[], key: MaskKey): string[] {
   let hideNext = false;
+  let flags: PasswordFlags | undefined;
   return list.map((text) => {
     const hide = hideNext && !text.startsWith('-');
-    hideNext = /^--?[\w-]+$/.test(text) && isTelling(text);
-    return hide ? mask(text, key) : maskText(text, key);
+    hideNext = (/^--?[\w-]+$/.test(text) && isTelling(text)) || flags?.apart.includes(text) === true;
+    // The program may stand behind `sudo`, `exec` or an entrypoint.
+    flags = PASSWORD_FLAGS.get(text.slice(text.lastIndexOf('/') + 1)) ?? flags;
+    if (hide) return mask(text, key);
+    const joined = flags?.joined.find((flag) => text.startsWith(flag) && text.length > flag.length);
+    return joined === undefined ? maskText(text, key) : `${joined}${mask(text.slice(joined.length), key)}`;
   });
 }
+
+interface PasswordFlags {
+  /** Flags whose value is the next word. */
+  readonly apart: readonly string[];
+  /** Flags whose value stands right behind them. */
+  readonly joined: readonly string[];
+}
+
+const SHORT: PasswordFlags = { apart: ['-p'], joined: [] };
+const MYSQL: PasswordFlags = { apart: [], joined: ['-p'] };
+/** Programs whose flag for a password has no telling name. */
+const PASSWORD_FLAGS: ReadonlyMap<string, PasswordFlags> = new Map([
+  ...['mysql', 'mysqladmin', 'mysqldump', 'mysqlcheck', 'mysqlimport', 'mariadb', 'mariadb-dump', 'mariadb-admin'].map(
+    (name) => [name, MYSQL] as const,
+  ),
+  ...['login', 'mongo', 'mongosh', 'mongodump', 'mongorestore'].map((name) => [name, SHORT] as const),
+  ['curl', { apart: ['-u', '--user', '-U', '--proxy-user'], joined: ['-u'] }],
+  ['sshpass', { apart: ['-p'], joined: ['-p'] }],
+  ['redis-cli', { apart: ['-a'], joined: [] }],
+  ['smbclient', { apart: ['-U'], joined: ['-U'] }],
+  ['ldapsearch', { apart: ['-w'], joined: ['-w'] }],
+  ['ldapadd', { apart: ['-w'], joined: ['-w'] }],
+  ['ldapmodify', { apart: ['-w'], joined: ['-w'] }],
+  ['openssl', { apart: ['-k', '-K', '-pass', '-passin', '-passout'], joined: [] }],
+  ['rabbitmqadmin', { apart: ['-p'], joined: [] }],
+  ['sqlcmd', { apart: ['-P'], joined: ['-P'] }],
+  ['zip', { apart: ['-P'], joined: [] }],
+  ['unzip', { apart: ['-P'], joined: [] }],
+  ['7z', { apart: [], joined: ['-p'] }],
+]);
+
+/** Longest word of a User-Agent that may hold digits without saying what it is, in characters. */
+const MAX_WORD = 11;
+const MAX_VERSION = 40;
+
+/** A User-Agent: products with their versions and words; what reads like neither is masked. */
+export const maskClient = (text: string, key: MaskKey): string =>
+  maskText(text, key).replace(/[^\s();,]+/g, (word) => {
+    if (MASKED.test(word) || word.includes('hmac:') || word.includes(HIDDEN)) return word;
+    const slash = word.indexOf('/');
+    if (slash > 0) return word.length - slash <= MAX_VERSION ? word : mask(word, key);
+    return word.length <= MAX_WORD || (!/\d/.test(word) && word.length <= MAX_VERSION) ? word : mask(word, key);
+  });
 
 /** A value as messages may show it: masked whole, before anything of it is cut off. */
 export const withoutSecrets = (text: string): string =>

@@ -67,12 +67,12 @@ export function callEvent(
     tenant: principal?.tenant,
     tokenId: principal?.tokenId,
     source: arrival.source,
-    client: trace.clientName(),
+    client: clientOf(trace, parts),
     action: target?.action ?? 'unknown',
     operationId: target?.operation.id,
     class: target?.operation.class,
     apiVersion: target?.apiVersion,
-    resource: main === undefined ? undefined : main.name === '' ? main.kind : `${main.kind}/${shownName(main)}`,
+    resource: main === undefined ? undefined : main.name === '' ? main.kind : `${main.kind}/${nameOf(main, parts)}`,
     resourceId: told?.madeId ?? (main === undefined ? undefined : idOf(main)) ?? ledger?.[0]?.id,
     decision,
     code: outcome.code,
@@ -98,8 +98,23 @@ export function callEvent(
           ? 'failed'
           : outcomeOf(decision, outcome.status, outcome.code, isCut),
     session: sessionOf(trace, told?.madeId),
-    resources: isFirst ? otherResources(call) : toldResources(told, outcome.exec),
+    resources: isFirst ? otherResources(call, parts) : toldResources(told, outcome.exec),
     ledger,
+  };
+}
+
+function clientOf(trace: Trace, { masking }: Parts): string | undefined {
+  const client = trace.clientName();
+  return client === undefined ? undefined : masking.client(client);
+}
+
+/** Sentences about the call, without what they quote of its secrets: made when there is one to keep. */
+function quotingOf(trace: Trace, { masking }: Parts): (sentence: string) => string {
+  const { call, arrival } = trace;
+  let hide: ((sentence: string) => string) | undefined;
+  return (sentence) => {
+    hide ??= masking.quoting(call, arrival.target, arrival.rawHeaders);
+    return hide(sentence);
   };
 }
 
@@ -126,8 +141,9 @@ function firstDetail(
 ): Readonly<Record<string, unknown>> | undefined {
   const detail: Record<string, unknown> = {};
   const { call, target, arrival, principal } = trace;
-  if (outcome.message !== undefined) detail.message = messageOf(trace, outcome.message, masking);
-  if (outcome.field !== undefined) detail.field = outcome.field;
+  const quoting = quotingOf(trace, { masking });
+  if (outcome.message !== undefined) detail.message = messageOf(trace, outcome.message, quoting);
+  if (outcome.field !== undefined) detail.field = quoting(outcome.field);
   if (outcome.build !== undefined) detail.build = outcome.build;
   // Whose word it is that the caller is this principal; of a refused one what its issuer said, for operators alone.
   const origin = principal?.origin ?? outcome.origin;
@@ -136,15 +152,15 @@ function firstDetail(
     const kept = masking.call(call);
     if (kept.body !== undefined) detail.body = kept.body;
     if (Object.keys(kept.query).length > 0) detail.query = kept.query;
-    const path = trace.decision === undefined ? undefined : decisionPath(trace.decision, masking);
+    const path = trace.decision === undefined ? undefined : decisionPath(trace.decision, quoting);
     if (path !== undefined) detail.decided = path;
   }
   const leftOut = call?.leftOut ?? target?.leftOut;
-  if (leftOut !== undefined) detail.leftOut = leftOut.map(({ at }) => at);
+  if (leftOut !== undefined) detail.leftOut = leftOut.map(({ at }) => masking.text(at));
   if (target === undefined) {
     detail.method = arrival.method.slice(0, 32);
     // The path is kept as asked, without the query: that may hold secrets and nothing has read it.
-    detail.path = masking.text((arrival.target.split('?', 1)[0] ?? '').slice(0, MAX_PATH));
+    detail.path = masking.path((arrival.target.split('?', 1)[0] ?? '').slice(0, MAX_PATH)).slice(0, MAX_PATH);
   }
   // What follows was let through unread: whoever reviews the log must see that it cannot tell what was built.
   const isUnread = trace.decision?.isUnread === true || (call !== undefined && isBuildKitBuild(call));
@@ -164,21 +180,21 @@ function firstDetail(
       })),
     }));
   }
-  addAnswerHooks(detail, trace, masking);
+  addAnswerHooks(detail, trace, quoting);
   if (Object.keys(trace.annotations).length > 0) {
     detail.annotations = {
-      ...maskedTexts(trace.annotations, masking),
+      ...maskedTexts(trace.annotations, quoting),
       ...(detail.annotations as Record<string, string> | undefined),
     };
   }
-  if (trace.warnings.length > 0) detail.warnings = trace.warnings.map((text) => masking.text(text));
+  if (trace.warnings.length > 0) detail.warnings = trace.warnings.map(quoting);
   return Object.keys(detail).length === 0 ? undefined : detail;
 }
 
 /** Which documents were asked, what each reason was and what the rules oblige the gateway to. */
 function decisionPath(
   { effect, reasons, policyIds, obligations }: Decision,
-  masking: Parts['masking'],
+  quoting: (sentence: string) => string,
 ): Readonly<Record<string, unknown>> | undefined {
   const path: Record<string, unknown> = {};
   if (effect === 'deny') {
@@ -187,8 +203,8 @@ function decisionPath(
       code,
       policy,
       rule,
-      field,
-      message: masking.text(bare ?? message),
+      field: field === undefined ? undefined : quoting(field),
+      message: quoting(bare ?? message),
     }));
   }
   const { labels, redact, leaseMs } = obligations;
@@ -205,8 +221,9 @@ function lastDetail(
   { masking }: Parts,
 ): Readonly<Record<string, unknown>> | undefined {
   const detail: Record<string, unknown> = {};
-  if (outcome.message !== undefined) detail.message = messageOf(trace, outcome.message, masking);
-  else if (told?.message !== undefined) detail.message = masking.text(told.message);
+  const quoting = quotingOf(trace, { masking });
+  if (outcome.message !== undefined) detail.message = messageOf(trace, outcome.message, quoting);
+  else if (told?.message !== undefined) detail.message = messageOf(trace, told.message, quoting);
   if (outcome.build !== undefined) detail.build = outcome.build;
   if (outcome.end !== undefined && outcome.end !== 'complete') detail.end = outcome.end;
   if (told?.exitCode !== undefined) detail.exitCode = told.exitCode;
@@ -214,35 +231,41 @@ function lastDetail(
     const { containerId: _container, argv, ...exec } = outcome.exec;
     detail.exec = { argv: masking.at('container.exec.create', '/body/Cmd', argv), ...exec };
   }
-  addAnswerHooks(detail, trace, masking);
+  addAnswerHooks(detail, trace, quoting);
   for (const _key in detail) return detail;
   return undefined;
 }
 
 /** What plugins said of the answer and the stream, and took out of it: places and not values, which are in no log either. */
-function addAnswerHooks(detail: Record<string, unknown>, { responses, watch }: Trace, masking: Parts['masking']): void {
+function addAnswerHooks(
+  detail: Record<string, unknown>,
+  { responses, watch }: Trace,
+  quoting: (sentence: string) => string,
+): void {
   if (responses === undefined && watch === undefined) return;
   const taken = responses?.changes ?? [];
   if (taken.length > 0) detail.answerChanges = taken;
   const told = { ...responses?.annotations, ...watch?.annotations };
-  if (Object.keys(told).length > 0) detail.annotations = maskedTexts(told, masking);
+  if (Object.keys(told).length > 0) detail.annotations = maskedTexts(told, quoting);
 }
 
-const maskedTexts = (texts: Readonly<Record<string, string>>, masking: Parts['masking']): Record<string, string> =>
-  Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, masking.text(text)]));
+const maskedTexts = (
+  texts: Readonly<Record<string, string>>,
+  quoting: (sentence: string) => string,
+): Record<string, string> => Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, quoting(text)]));
 
 /** A message quotes names as the caller sent them. */
-function messageOf({ call }: Trace, message: string, masking: Parts['masking']): string {
+function messageOf({ call }: Trace, message: string, quoting: (sentence: string) => string): string {
   let shown = message;
   for (const reference of call?.resources ?? []) {
     const name = shownName(reference);
     if (name !== reference.name) shown = shown.replaceAll(reference.name, name);
   }
-  return masking.text(shown);
+  return quoting(shown);
 }
 
 /** The objects of a call beside the main one, each once, and by the names they have beside the one that was used. */
-function otherResources(call: EngineCall | undefined): AuditResource[] | undefined {
+function otherResources(call: EngineCall | undefined, parts: Parts): AuditResource[] | undefined {
   if (call === undefined) return undefined;
   const { resources } = call;
   const main = resources[0] as ResourceRef;
@@ -257,7 +280,7 @@ function otherResources(call: EngineCall | undefined): AuditResource[] | undefin
   };
   for (const [i, ref] of resources.entries()) {
     const { kind, id, at, resolvedName } = ref;
-    if (i > 0) add({ kind, name: shownName(ref), id: idOf(ref), at });
+    if (i > 0) add({ kind, name: nameOf(ref, parts), id: idOf(ref), at });
     if (kind === 'exec' && id !== undefined) add({ kind: 'container', name: resolvedName || id, id, at });
     else if (resolvedName !== undefined && id !== undefined) add({ kind, name: resolvedName, id, at });
   }
@@ -271,6 +294,19 @@ function toldResources(told: ToldFacts | undefined, exec: ExecFacts | undefined)
   }
   return found.length === 0 ? undefined : found;
 }
+
+/** Ids and short names are kept as they are; what reads like an assignment, an address or a token is masked. */
+const nameOf = (ref: ResourceRef, { masking }: Parts): string => {
+  const name = shownName(ref);
+  return name.length < 16
+    ? name.includes('=')
+      ? masking.text(name)
+      : name
+    : HEX_ID.test(name)
+      ? name
+      : masking.text(name);
+};
+const HEX_ID = /^(?:sha256:)?[0-9a-f]{64}$/;
 
 /** The engine's id of an object. What is known of an exec instance is the container it runs in. */
 const idOf = ({ kind, id }: ResourceRef): string | undefined => (kind === 'exec' ? undefined : id);

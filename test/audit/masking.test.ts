@@ -14,7 +14,7 @@ describe('Masking.at()', () => {
     ['/body/Env', ['A=1', 'B'], [`A=${hash('1')}`, 'B']],
     ['/query/buildargs', ['{"A":"1"}'], [`{"A":"${hash('1')}"}`]],
     ['/query/buildargs/0', '{"A":"1"}', `{"A":"${hash('1')}"}`],
-    ['/query/remote/0', 'https://u:p@h/x', `https://${hash('u:p')}@h/x`],
+    ['/query/remote/0', 'https://u:p@h/x', `https://${hash('u')}:${hash('p')}@h/x`],
     ['/query/t/0', 'app:1', 'app:1'],
     ['/body/Data', 'c2VjcmV0', '[removed]'],
     ['/body/TaskTemplate/ContainerSpec', { Image: 'x', Env: ['A=1'] }, { Image: 'x', Env: [`A=${hash('1')}`] }],
