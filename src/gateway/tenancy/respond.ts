@@ -37,6 +37,7 @@ import {
 } from './learn.ts';
 import { learnLeft } from './leftovers.ts';
 import { countOwn, withOwnIds } from './own-objects.ts';
+import { progressCaller } from './progress-caller.ts';
 import { prune } from './prune.ts';
 import { observeStream, type StreamWords } from './stream-words.ts';
 import type { TenantCall } from './tenant-call.ts';
@@ -86,7 +87,11 @@ export async function respondToTenant(
       const filter = new JsonLines(pushView);
       const onHead = options.onHead?.bind(options);
       return unchanged(
-        await forwardFiltered(engine, request, caller, filter, { ending: options.ending, onHead, waits: false }),
+        await forwardFiltered(engine, request, progressCaller(caller, call, tenantCall), filter, {
+          ending: options.ending,
+          onHead,
+          waits: false,
+        }),
       );
     }
     case 'object':
@@ -297,7 +302,7 @@ async function respondImageStream(
   }
   const buildId = call.action === 'build.run' ? call.query.buildid?.[0] : undefined;
   if (buildId !== undefined) builds.set(buildId, tenantCall.tenant);
-  const words = observeStream(caller);
+  const words = observeStream(progressCaller(caller, call, tenantCall));
   try {
     const outcome = await tenantCall.state.engine.forward(request, words.caller, options);
     // With half an upload the engine made nothing.
