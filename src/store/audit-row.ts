@@ -202,7 +202,8 @@ export function chainHash(prev: Uint8Array, seq: number, line: string): Buffer {
   if (scratch.length < most) scratch = Buffer.allocUnsafe(most);
   scratch.set(prev, 0);
   const end = prev.length + scratch.write(`${seq}\n${line}`, prev.length);
-  return hash('sha256', scratch.subarray(0, end), 'buffer') as Buffer;
+  // By way of hexadecimal, which both runtimes hand over several times as fast as a buffer of their own.
+  return Buffer.from(hash('sha256', scratch.subarray(0, end), 'hex'), 'hex');
 }
 
 /** First link: binds the log's random id, so that two logs never share a chain. */
