@@ -37,8 +37,8 @@ export interface Granted {
 export interface RunningBuild extends Granted {
   /** The engine's answer: names of what was made. */
   result(response: ReadonlyMap<string, string>): void;
-  /** It is over; resolves once that is known to ledger and audit. */
-  end(status: string | undefined): Promise<void>;
+  /** It is over; resolves once that is known to ledger and audit, to what is said in place of a good end. */
+  end(status: string | undefined): Promise<Refusal | undefined>;
 }
 
 /** What the gateway lends: policy, ledger, audit, the engine. */
@@ -286,6 +286,7 @@ const partOf = ({ facts, pushes, masked }: Collected): ReadPart => ({
   pushes,
   masked,
   options: new Map(),
+  sessions: [],
   hasCaches: false,
 });
 

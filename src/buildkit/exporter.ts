@@ -29,13 +29,13 @@ const FREE: ReadonlySet<string> = new Set([
   ...['rewrite-timestamp', 'platform-split', 'mode', 'tar', 'src', 'push-by-digest', 'danging-name-empty-only'],
 ]);
 
-/** Judges one exporter. @throws {Refusal} */
-export function judgeExporter(
+/** Judges one exporter. @returns its options as the engine gets them @throws {Refusal} */
+export function ownExporter(
   type: string,
   attrs: ReadonlyMap<string, string>,
   at: string,
   collected: Collected,
-): void {
+): ReadonlyMap<string, string> {
   const word = Object.hasOwn(TYPES, type) ? TYPES[type] : undefined;
   if (word === undefined) {
     throw new Refusal(
@@ -67,6 +67,7 @@ export function judgeExporter(
       );
     }
   }
+  return names.length === 0 ? attrs : new Map([...attrs, ['name', names.join(',')]]);
 }
 
 const isFalse = (value: string): boolean => /^(0|f|false)$/i.test(value);

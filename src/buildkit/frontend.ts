@@ -97,84 +97,93 @@ function ownOption(
   collected: Collected,
 ): string {
   if (key.startsWith('build-arg:')) {
-    if (key === SYNTAX && value !== '') judgeSyntax(value, at, collected);
-    else collected.masked.add(value);
+    if (key === SYNTAX && value !== '') return ownSyntax(value, at, collected);
+    collected.masked.add(value);
     return value;
   }
   if (key.startsWith('local-sessionid:')) return owner.own(value, at);
-  if (key.startsWith('context:') || key === 'context') judgeContext(key, value, at, collected);
-  else if (key.startsWith('input:')) {
-    if (/:\/\//.test(value)) judgeContext('context', value, at, collected);
-  } else if (key === 'cache-imports') return ownImports(value, at, collected);
-  else judgeOther(key, value, frontend, at, collected);
-  return value;
+  if (key.startsWith('context:') || key === 'context') return ownContext(key, value, at, collected);
+  if (key.startsWith('input:')) return /:\/\//.test(value) ? ownContext('context', value, at, collected) : value;
+  if (key === 'cache-imports') return ownImports(value, at, collected);
+  return ownOther(key, value, frontend, at, collected);
 }
 
-function judgeOther(key: string, value: string, frontend: string, at: string, collected: Collected): void {
-  if (FREE.has(key)) return;
+/** Images go to the engine in the form that was judged. */
+function ownOther(key: string, value: string, frontend: string, at: string, collected: Collected): string {
+  if (FREE.has(key)) return value;
   switch (key) {
     case 'force-network-mode':
       collected.add('networks', at, value === '' || value === 'sandbox' ? 'default' : value);
       if (value === 'host') collected.add('entitlements', at, 'network.host');
-      return;
+      return value;
     case 'cgroup-parent':
-      if (value === '') return;
+      if (value === '') return value;
       throw new Refusal('permission-denied', `${at} is ${JSON.stringify(value.slice(0, 80))} (allowed: empty)`);
     case 'cmdline':
-      if (value !== '') judgeSyntax(value, at, collected);
-      return;
+      return value === '' ? value : ownSyntax(value, at, collected);
     case 'source':
       // Read by the gateway frontend alone, whose image is judged with it.
-      if (value !== '' && frontend !== GATEWAY) judgeSyntax(value, at, collected);
-      return;
+      if (frontend === GATEWAY) return canonicalImage(value, at);
+      return value === '' ? value : ownSyntax(value, at, collected);
     case 'cache-from':
-      for (const reference of value.split(',')) {
-        if (reference !== '') judgeCache('registry', new Map([['ref', reference]]), 'import', at, collected);
-      }
-      return;
+      return value
+        .split(',')
+        .filter((reference) => reference !== '')
+        .map((ref) => ownCache('registry', new Map([['ref', ref]]), 'import', at, collected).get('ref') ?? '')
+        .join(',');
     case 'override-copy-image':
-      if (value !== '') collected.image(at, value);
-      return;
+      return value === '' ? value : nameOf(collected.image(at, value));
   }
-  if (key.startsWith('attest:sbom') || key === 'attest:sbom') judgeSbom(value, at, collected);
-  if (FREE_PREFIXES.some((prefix) => key.startsWith(prefix))) return;
+  if (key.startsWith('attest:sbom')) return ownSbom(value, at, collected);
+  if (FREE_PREFIXES.some((prefix) => key.startsWith(prefix))) return value;
   throw new Refusal(
     'permission-denied',
     `${at} is an option of a frontend that is not known here; build without it, or ask for a newer gateway`,
   );
 }
 
+const nameOf = (identifier: string): string => identifier.slice('docker-image://'.length);
+
 /** The image of a `# syntax` given from outside, with what may follow it. */
-function judgeSyntax(value: string, at: string, collected: Collected): void {
+function ownSyntax(value: string, at: string, collected: Collected): string {
   const image = wordOf(value);
   if (image === BUILT_IN) {
     collected.add('frontends', at, image);
-    return;
+    return value;
   }
   collected.add('frontends', at, canonicalImage(image, at));
-  collected.image(at, image);
+  return value.trim().replace(image, () => nameOf(collected.image(at, image)));
 }
 
 /** The scanner of a bill of materials is an image. */
-function judgeSbom(value: string, at: string, collected: Collected): void {
-  for (const part of value.split(',')) {
-    const [name = '', image = ''] = part.trim().split('=', 2);
-    if (name === 'generator' && image !== '') collected.image(at, image);
+function ownSbom(value: string, at: string, collected: Collected): string {
+  // The engine reads it as CSV, where quotes would hide a comma or a name.
+  if (/["\r\n]/.test(value)) {
+    throw new Refusal('permission-denied', `${at} holds a quote or a line end; write it without`);
   }
+  const parts = value.split(',').map((part) => {
+    const equals = part.indexOf('=');
+    if (equals < 0 || part.slice(0, equals).trim().toLowerCase() !== 'generator') return part;
+    const image = part.slice(equals + 1).trim();
+    return image === '' ? part : `generator=${nameOf(collected.image(at, image))}`;
+  });
+  return parts.join(',');
 }
 
 /** A context: what the client sends, or an address the engine fetches. */
-export function judgeContext(key: string, value: string, at: string, collected: Collected): void {
-  if (value === '') return;
-  const image = /^docker-image:\/\/(.*)$/s.exec(value);
+function ownContext(key: string, value: string, at: string, collected: Collected): string {
+  if (value === '') return value;
+  // The engine reads it without the slashes as well.
+  const image = /^docker-image:(?:\/\/)?(.*)$/s.exec(value);
   if (image !== null) {
-    collected.image(at, image[1] ?? '');
-    return;
+    const identifier = collected.image(at, image[1] ?? '');
+    // The empty image has no other name.
+    return image[1] === 'scratch' ? 'docker-image://scratch' : identifier;
   }
   const local = /^(?:local|input):(?:\/\/)?(.*)$/s.exec(value);
   if (local !== null) {
     if (value.startsWith('local:')) collected.add('contexts', at, local[1] ?? '');
-    return;
+    return value;
   }
   const layout = /^oci-layout:\/\/([^@:]*)/.exec(value);
   if (layout !== null) {
@@ -183,9 +192,10 @@ export function judgeContext(key: string, value: string, at: string, collected: 
       at,
       key.startsWith('context:') ? key.slice('context:'.length).replace(/::.*$/s, '') : (layout[1] ?? ''),
     );
-    return;
+    return value;
   }
   collected.add('sources', at, fetched(value));
+  return value;
 }
 
 /** An address as BuildKit will name it: repositories of git without the protocol they are fetched by. */
@@ -198,22 +208,23 @@ function fetched(value: string): string {
   return value;
 }
 
-/** A cache a build reads from, or writes to. */
-export function judgeCache(
+/** A cache a build reads from, or writes to. @returns its attributes as the engine gets them */
+export function ownCache(
   type: string,
   attrs: ReadonlyMap<string, string>,
   use: 'import' | 'export',
   at: string,
   collected: Collected,
-): void {
+): ReadonlyMap<string, string> {
   if (type !== 'registry') {
     collected.add('cache', at, type);
-    return;
+    return attrs;
   }
   refuseInsecure(attrs, at);
   const reference = canonicalImage(attrs.get('ref') ?? '', `${at}.ref`);
   collected.add('cache', at, `registry:${reference}`);
   if (use === 'export') collected.pushes.push({ at, value: reference });
+  return new Map([...attrs, ['ref', reference]]);
 }
 
 /** A registry that is spoken to without TLS may be anybody. */
@@ -241,8 +252,7 @@ function ownImports(value: string, at: string, collected: Collected): string {
     if (typeof type !== 'string' || typeof attrs !== 'object' || Object.keys(rest).length > 0) throw refused;
     const texts = Object.entries(attrs ?? {});
     if (!texts.every((entry): entry is [string, string] => typeof entry[1] === 'string')) throw refused;
-    judgeCache(type, new Map(texts), 'import', at, collected);
-    return { Type: type, Attrs: Object.fromEntries(texts) };
+    return { Type: type, Attrs: Object.fromEntries(ownCache(type, new Map(texts), 'import', at, collected)) };
   });
   return JSON.stringify(own);
 }

@@ -25,10 +25,13 @@ export class Refusal extends Error {
   readonly word: StatusWord;
   /** It is in the audit, and its message says where. */
   readonly isRecorded: boolean;
-  constructor(word: StatusWord, message: string, isRecorded = false) {
+  /** Nothing more is served on this connection. */
+  readonly endsConnection: boolean;
+  constructor(word: StatusWord, message: string, isRecorded = false, endsConnection = false) {
     super(message);
     this.word = word;
     this.isRecorded = isRecorded;
+    this.endsConnection = endsConnection;
   }
 }
 

@@ -1,6 +1,6 @@
 // Heads of HTTP/2 streams as they came: repeated fields stay apart. node's own header objects join them, and gRPC metadata that
 // has several values (the paths a build follows) would become one wrong value. RFC 9113 section 8.2.
-import { decodeMessage, encodeMessage, Refusal } from './grpc.ts';
+import { decodeMessage, encodeMessage, Refusal, STATUS } from './grpc.ts';
 import { readMessage, textOf, writeMessage } from './protobuf.ts';
 
 /** Fields that belong to one connection, or that node writes itself. */
@@ -25,6 +25,12 @@ export class RawHeaders {
   constructor(fields: ReadonlyMap<string, readonly string[]>, status = 200) {
     this.#fields = fields;
     this.status = status;
+  }
+
+  /** Trailers that refuse. */
+  static ofRefusal({ word, message }: Refusal): RawHeaders {
+    const fields = { 'grpc-status': String(STATUS[word]), 'grpc-message': encodeMessage(message) };
+    return new RawHeaders(new Map(Object.entries(fields).map(([name, value]) => [name, [value]] as const)));
   }
 
   /** The only value of a field. */

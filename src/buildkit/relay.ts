@@ -5,7 +5,8 @@ import type * as Http2 from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { FrameReader, framed, Refusal, refusalHead } from './grpc.ts';
-import { headersOf, type RawHeaders } from './headers.ts';
+import { headersOf, RawHeaders } from './headers.ts';
+import { type Held, readOne } from './one-message.ts';
 import { PlainStream } from './plain-stream.ts';
 
 /** Loaded when the first build comes: it costs more to load than most gateways use of it. */
@@ -18,9 +19,14 @@ function http2(): typeof Http2 {
 /** What becomes of one stream. */
 export type Plan =
   /** The bytes pass both ways unread. */
-  | { readonly kind: 'pass'; readonly headers: RawHeaders }
+  | { readonly kind: 'pass'; readonly headers: RawHeaders; readonly onEnd?: OnEnd }
   /** The one message of the request is read and judged before the far side hears of the stream. */
   | { readonly kind: 'judge'; judge(message: Uint8Array, ended: AbortSignal): Promise<Judged> };
+
+/** The stream is over; the status is undefined when it broke off. Resolves when its trailers may leave, or others in their place. */
+type OnEnd = (status: string | undefined) => OnEndResult | Promise<OnEndResult>;
+// biome-ignore lint/suspicious/noConfusingVoidType: what most have to say of an end is nothing
+type OnEndResult = Refusal | void;
 
 export type Judged =
   /** Answered here; the far side hears nothing. */
@@ -31,8 +37,7 @@ export type Judged =
       readonly message: Uint8Array;
       /** Sees each message of the answer; gives what is passed on in its place, or undefined to leave it out. */
       onAnswer?(message: Uint8Array): Uint8Array | undefined;
-      /** The stream is over; the status is undefined when it broke off. Resolves when its trailers may leave. */
-      onEnd?(status: string | undefined): void | Promise<void>;
+      readonly onEnd?: OnEnd;
     };
 
 /** Decides on streams by their head. */
@@ -59,9 +64,6 @@ const STREAM_WINDOW = 1024 * 1024;
 const CONNECTION_WINDOW = 8 * 1024 * 1024;
 /** What a slow reader may leave in a stream's buffer before its writer is paused, in bytes. To wait for each piece costs half the speed. */
 const HELD_BYTES = 512 * 1024;
-/** Most bytes of half-read requests of one connection, and of all. */
-const MAX_HELD_BYTES = 48 * 1024 * 1024;
-const MAX_HELD_BYTES_OF_ALL = 384 * 1024 * 1024;
 /** A peer that resets this many streams, or floods with frames that mean nothing, loses its connection. */
 const HOSTILE_LIMITS = {
   maxSessionInvalidFrames: 200,
@@ -73,8 +75,6 @@ const HOSTILE_LIMITS = {
   streamResetRate: 33,
 };
 
-let heldOfAll = 0;
-
 export interface Relayed {
   readonly end: 'complete' | 'caller-gone' | 'engine-gone';
 }
@@ -85,12 +85,18 @@ export interface Relayed {
  * @param near the peer that opens streams
  * @param far the peer that serves them
  * @param callerIs which of the two is the caller, to tell who went away
+ * @param holder whose connection it is: half-read requests of one holder have a bound of their own
  */
 export function relay(
   near: Duplex,
   far: Duplex,
   door: Door,
-  { signal, callerIs, limits = RELAY_LIMITS }: { signal: AbortSignal; callerIs: 'near' | 'far'; limits?: RelayLimits },
+  {
+    signal,
+    callerIs,
+    holder = '',
+    limits = RELAY_LIMITS,
+  }: { signal: AbortSignal; callerIs: 'near' | 'far'; holder?: string; limits?: RelayLimits },
 ): Promise<Relayed> {
   return new Promise((resolve) => {
     for (const socket of [near, far]) {
@@ -138,7 +144,7 @@ export function relay(
     client.on('error', () => client.destroy());
     onceClosed(server, near, () => gone('near'));
     onceClosed(client, far, () => gone('far'));
-    const held = { bytes: 0 };
+    const held = { bytes: 0, holder };
     server.on('stream', (stream, _headers, _flags, raw) => {
       serve(stream, raw as unknown as string[], { client, door, limits, held });
     });
@@ -175,7 +181,7 @@ interface Shared {
   readonly client: Http2.ClientHttp2Session;
   readonly door: Door;
   readonly limits: RelayLimits;
-  readonly held: { bytes: number };
+  readonly held: Held;
 }
 
 function serve(stream: Http2.ServerHttp2Stream, raw: string[], shared: Shared): void {
@@ -185,8 +191,11 @@ function serve(stream: Http2.ServerHttp2Stream, raw: string[], shared: Shared): 
   try {
     const { headers } = headersOf(raw);
     const plan = shared.door.plan(path, headers);
-    if (plan.kind === 'pass') pass(stream, forward(stream, path, plan.headers, shared), shared.door);
-    else readOne(stream, shared, refuse, (message, ended) => judged(stream, path, plan.judge(message, ended), shared));
+    if (plan.kind === 'pass') pass(stream, forward(stream, path, plan.headers, shared), shared.door, plan.onEnd);
+    else
+      readOne(stream, { held: shared.held, timeoutMs: shared.limits.messageTimeoutMs }, refuse, (message, ended) =>
+        judged(stream, path, plan.judge(message, ended), shared),
+      );
   } catch (error) {
     refuse(error);
   }
@@ -201,8 +210,16 @@ function pathOf(raw: readonly string[]): string {
 async function refuseBy(stream: Http2.ServerHttp2Stream, path: string, error: unknown, door: Door): Promise<void> {
   const refusal =
     error instanceof Refusal ? error : new Refusal('internal', 'the gateway failed while judging a build');
-  refuse(stream, refusal.isRecorded ? refusal : await door.refused(path, refusal).catch(() => UNRECORDED));
+  const said = refusal.isRecorded ? refusal : await door.refused(path, refusal).catch(() => UNRECORDED);
+  const { session } = stream;
+  refuse(stream, said);
+  if (!said.endsConnection || session === undefined || session.destroyed) return;
+  session.goaway(http2().constants.NGHTTP2_ENHANCE_YOUR_CALM);
+  setTimeout(() => session.destroy(), LAST_WORDS_MS);
 }
+
+/** A refusal that ends its connection has so long to reach the client, in ms. */
+const LAST_WORDS_MS = 200;
 
 const UNRECORDED = new Refusal('unavailable', 'the audit log cannot be written', true);
 
@@ -222,68 +239,6 @@ function refuse(stream: Http2.ServerHttp2Stream, refusal: Refusal): void {
   // What the client may still send has no reader.
   stream.resume();
   if (!stream.readableEnded) stream.close(http2().constants.NGHTTP2_NO_ERROR);
-}
-
-/** Reads the one message of a request. */
-function readOne(
-  stream: Http2.ServerHttp2Stream,
-  { limits, held }: Shared,
-  refuse: (error: unknown) => void,
-  then: (message: Uint8Array, ended: AbortSignal) => Promise<void>,
-): void {
-  const frames = new FrameReader();
-  const over = new AbortController();
-  let counted = 0;
-  let message: Uint8Array | undefined;
-  const letGo = () => {
-    held.bytes -= counted;
-    heldOfAll -= counted;
-    counted = 0;
-  };
-  const count = (more: number) => {
-    counted += more;
-    held.bytes += more;
-    heldOfAll += more;
-    if (held.bytes > MAX_HELD_BYTES || heldOfAll > MAX_HELD_BYTES_OF_ALL) {
-      throw new Refusal('resource-exhausted', 'too many requests that are not complete are under way; try again');
-    }
-  };
-  const fail = (error: unknown) => {
-    clearTimeout(timer);
-    letGo();
-    stream.off('data', onData);
-    refuse(error);
-  };
-  const timer = setTimeout(
-    () => fail(new Refusal('deadline-exceeded', `the request was not sent within ${limits.messageTimeoutMs} ms`)),
-    limits.messageTimeoutMs,
-  );
-  const onData = (piece: Buffer) => {
-    try {
-      if (message !== undefined) throw new Refusal('invalid-argument', 'one message is expected, more were sent');
-      count(piece.length);
-      const [found, ...more] = frames.push(piece);
-      if (found === undefined) return;
-      if (more.length > 0 || frames.size > 0) {
-        throw new Refusal('invalid-argument', 'one message is expected, more were sent');
-      }
-      message = found;
-      clearTimeout(timer);
-      void then(found, over.signal).catch(refuse).finally(letGo);
-    } catch (error) {
-      if (message === undefined) fail(error);
-      else stream.close(http2().constants.NGHTTP2_PROTOCOL_ERROR);
-    }
-  };
-  stream.on('data', onData);
-  stream.once('end', () => {
-    if (message === undefined && !stream.closed) fail(new Refusal('invalid-argument', 'the request has no message'));
-  });
-  stream.once('close', () => {
-    clearTimeout(timer);
-    if (message === undefined) letGo();
-    over.abort();
-  });
 }
 
 async function judged(
@@ -338,7 +293,12 @@ function forward(
   return upstream;
 }
 
-function pass(stream: Http2.ServerHttp2Stream, upstream: Http2.ClientHttp2Stream, door: Door): void {
+function pass(
+  stream: Http2.ServerHttp2Stream,
+  upstream: Http2.ClientHttp2Stream,
+  door: Door,
+  onEnd: OnEnd | undefined,
+): void {
   const breakOff = () => closeBoth(stream, upstream);
   stream.on('data', (piece: Buffer) =>
     guarded(() => {
@@ -348,7 +308,7 @@ function pass(stream: Http2.ServerHttp2Stream, upstream: Http2.ClientHttp2Stream
     }, breakOff),
   );
   stream.once('end', () => guarded(() => upstream.end(), breakOff));
-  answer(stream, upstream, door, {});
+  answer(stream, upstream, door, onEnd === undefined ? {} : { onEnd });
 }
 
 /** Runs a handler of events: what a handler throws would end the process, and peers choose what the handlers read. */
@@ -378,12 +338,13 @@ function answer(
   let isDone = false;
   let isTold = false;
   /** Tells once how it ended, then goes on. */
-  const tell = (status: string | undefined, then: () => void) => {
+  const tell = (status: string | undefined, then: (instead?: Refusal) => void) => {
     isDone = true;
     const work = isTold ? undefined : onEnd?.(status);
     isTold = true;
-    if (work === undefined) then();
-    else void work.catch(() => {}).then(() => guarded(then, breakOff));
+    const go = (instead: OnEndResult) => then(instead instanceof Refusal ? instead : undefined);
+    if (!(work instanceof Promise)) go(work);
+    else void work.catch(() => {}).then((instead) => guarded(() => go(instead), breakOff));
   };
   /** An answer that cannot be read, or sent, cannot be shown. */
   const breakOff = () => {
@@ -392,7 +353,10 @@ function answer(
   };
   const finish = () => {
     if (isDone || !isEnded || trailers === undefined) return;
-    tell(trailers.get('grpc-status'), () => stream.end());
+    tell(trailers.get('grpc-status'), (instead) => {
+      if (instead !== undefined) trailers = RawHeaders.ofRefusal(instead);
+      stream.end();
+    });
   };
   const begin = (flags: number, raw: readonly string[]) => {
     const head = headersOf(raw, door).headers;
@@ -401,9 +365,10 @@ function answer(
     // An answer of trailers alone.
     if ((flags & http2().constants.NGHTTP2_FLAG_END_STREAM) !== 0 || head.get('grpc-status') !== undefined) {
       upstream.resume();
-      tell(head.get('grpc-status'), () => {
+      tell(head.get('grpc-status'), (instead) => {
         if (stream.destroyed || stream.closed) return;
-        stream.respond({ ':status': status, ...head.forSending() }, { endStream: true });
+        const sent = instead === undefined ? { ':status': status, ...head.forSending() } : refusalHead(instead);
+        stream.respond(sent, { endStream: true });
         if (!stream.readableEnded) stream.resume();
       });
       return;

@@ -12,6 +12,8 @@ export interface SessionDesk {
   readonly owner: Owner;
   /** @throws {Refusal} */
   ask(kind: 'secrets' | 'ssh' | 'contexts', name: string): void;
+  /** A folder came whole; gives what is said in place of that where the build must not go on. */
+  sent(folder: string, session: string): Promise<Refusal | undefined>;
   /** Records a refusal; gives it with its audit id. */
   refused(path: string, refusal: Refusal): Promise<Refusal>;
 }
@@ -37,20 +39,32 @@ const SECRET = '/moby.buildkit.secrets.v1.Secrets/GetSecret';
 const CHECK_AGENT = '/moby.sshforward.v1.SSH/CheckAgent';
 const FORWARD_AGENT = '/moby.sshforward.v1.SSH/ForwardAgent';
 
+/** Names a session to the engine. */
+export const UUID_HEADER = 'X-Docker-Expose-Session-Uuid';
+
 /** Whether a client may offer a service at all. Others are not told to the engine. */
 export const isOffered = (path: string): boolean =>
   PASSING.has(path) || FOLDERS.has(path) || path === SECRET || path === CHECK_AGENT || path === FORWARD_AGENT;
 
 export class SessionDoor implements Door {
   readonly #desk: SessionDesk;
+  readonly #session: string;
 
-  constructor(desk: SessionDesk) {
+  /** @param session its id, with the owner's mark */
+  constructor(desk: SessionDesk, session: string) {
     this.#desk = desk;
+    this.#session = session;
   }
 
   plan(path: string, headers: RawHeaders): Plan {
     if (FOLDERS.has(path)) {
-      this.#desk.ask('contexts', folderOf(headers));
+      const folder = folderOf(headers);
+      this.#desk.ask('contexts', folder);
+      return {
+        kind: 'pass',
+        headers,
+        onEnd: (status) => (status === '0' ? this.#desk.sent(folder, this.#session) : undefined),
+      };
     }
     if (path === FORWARD_AGENT) this.#desk.ask('ssh', headers.get('buildkit.ssh.id') ?? 'default');
     if (path === SECRET) return this.#byId('secrets', 'moby.buildkit.secrets.v1.GetSecretRequest', headers);
@@ -133,7 +147,7 @@ export function ownAnnouncement(
         break;
     }
   }
-  headers.push('X-Docker-Expose-Session-Uuid', owner.own(uuid ?? '', 'X-Docker-Expose-Session-Uuid'));
+  headers.push(UUID_HEADER, owner.own(uuid ?? '', UUID_HEADER));
   headers.push('X-Docker-Expose-Session-Sharedkey', `${owner.mark}:${key ?? ''}`);
   return { headers, methods };
 }

@@ -4,8 +4,8 @@ import type { BuildFact, BuildFacts } from '../engine/types.ts';
 import type { BuildGrant } from '../policy/build/index.ts';
 import { Collected } from './collected.ts';
 import { ownDefinition } from './definition.ts';
-import { judgeExporter } from './exporter.ts';
-import { judgeCache, judgeFrontend, ownOptions, SYNTAX } from './frontend.ts';
+import { ownExporter } from './exporter.ts';
+import { judgeFrontend, ownCache, ownOptions, SYNTAX } from './frontend.ts';
 import { Refusal } from './grpc.ts';
 import { TABLE_VERSION } from './messages.ts';
 import type { Owner } from './owner.ts';
@@ -33,6 +33,8 @@ export interface ReadSolve {
   readonly options: ReadonlyMap<string, string>;
   /** Values of build arguments, for masking. */
   readonly masked: ReadonlySet<string>;
+  /** Sessions of the client it takes folders from, under the owner's mark. */
+  readonly sessions: readonly string[];
   /** It names caches to read. */
   readonly hasCaches: boolean;
   /** The engine's request, once it is granted. */
@@ -50,7 +52,7 @@ export interface Rendering {
 }
 
 /** A part of a build, or anything that asks for what a build may fetch. */
-export type ReadPart = Pick<ReadSolve, 'facts' | 'pushes' | 'masked' | 'options' | 'hasCaches'>;
+export type ReadPart = Pick<ReadSolve, 'facts' | 'pushes' | 'masked' | 'options' | 'sessions' | 'hasCaches'>;
 
 const CONTROL = 'moby.buildkit.v1.SolveRequest';
 const BRIDGE = 'moby.buildkit.v1.frontend.SolveRequest';
@@ -93,15 +95,20 @@ export function readControlSolve(request: Message, owner: Owner): ReadSolve {
   const definition = messageOf(request, 'Definition');
   if (definition !== undefined) own.Definition = ownDefinition(definition, 'Definition', owner, collected);
   if (request.FrontendInputs !== undefined) own.FrontendInputs = ownInputs(request, owner, collected);
-  for (const [i, exporter] of messagesOf(request, 'Exporters').entries()) {
-    judgeExporter(textOf(exporter, 'Type'), textMapOf(exporter, 'Attrs'), `Exporters[${i}]`, collected);
+  if (request.Exporters !== undefined) {
+    own.Exporters = messagesOf(request, 'Exporters').map((exporter, i) => ({
+      ...exporter,
+      Attrs: ownExporter(textOf(exporter, 'Type'), textMapOf(exporter, 'Attrs'), `Exporters[${i}]`, collected),
+    }));
   }
   const deprecated = textOf(request, 'ExporterDeprecated');
   // Engines of before there were several read these.
-  if (deprecated !== '')
-    judgeExporter(deprecated, textMapOf(request, 'ExporterAttrsDeprecated'), 'Exporter', collected);
-  const cache = messageOf(request, 'Cache');
-  judgeCaches(cache, collected);
+  if (deprecated !== '') {
+    const attrs = textMapOf(request, 'ExporterAttrsDeprecated');
+    own.ExporterAttrsDeprecated = ownExporter(deprecated, attrs, 'Exporter', collected);
+  }
+  const cache = ownCaches(messageOf(request, 'Cache'), collected);
+  if (cache !== undefined) own.Cache = cache;
   return {
     facts: collected.facts,
     pushes: collected.pushes,
@@ -110,6 +117,7 @@ export function readControlSolve(request: Message, owner: Owner): ReadSolve {
     isProbe: isSet(request, 'Internal') && isEmpty(request, collected),
     frontend,
     options,
+    sessions: [...(session === '' ? [] : [owner.own(session, 'Session')]), ...sessionsIn(own.FrontendAttrs)],
     hasCaches: hasCaches(options) || IMPORTS.some((field) => cache?.[field] !== undefined),
     render: (granted) =>
       writeMessage(CONTROL, {
@@ -120,6 +128,11 @@ export function readControlSolve(request: Message, owner: Owner): ReadSolve {
       }),
   };
 }
+
+const sessionsIn = (options: Message[string] | undefined): readonly string[] =>
+  options instanceof Map
+    ? [...(options as Map<string, string>)].filter(([key]) => key.startsWith('local-sessionid:')).map(([, id]) => id)
+    : [];
 
 /** Fields of a cache that name what is read. */
 const IMPORTS: readonly string[] = ['Imports', 'ImportRefsDeprecated'];
@@ -157,14 +170,14 @@ export function readBridgeSolve(request: Message, owner: Owner): ReadPart & Pick
   const definition = messageOf(request, 'Definition');
   if (definition !== undefined) own.Definition = ownDefinition(definition, 'Definition', owner, collected);
   if (request.FrontendInputs !== undefined) own.FrontendInputs = ownInputs(request, owner, collected);
-  for (const [i, entry] of messagesOf(request, 'CacheImports').entries()) {
-    judgeCache(textOf(entry, 'Type'), textMapOf(entry, 'Attrs'), 'import', `CacheImports[${i}]`, collected);
-  }
+  if (request.CacheImports !== undefined)
+    own.CacheImports = ownEntries(request, 'CacheImports', '', 'import', collected);
   return {
     facts: collected.facts,
     pushes: collected.pushes,
     masked: collected.masked,
     options,
+    sessions: sessionsIn(own.FrontendOpt),
     hasCaches: hasCaches(options) || request.CacheImports !== undefined,
     render(granted) {
       const { CacheImports: imports, ...rest } = own;
@@ -214,22 +227,35 @@ function grantedOptions(options: ReadonlyMap<string, string>, granted: Rendering
   return own;
 }
 
-function judgeCaches(cache: Message | undefined, collected: Collected): void {
-  if (cache === undefined) return;
+/** Caches with their images in the form that was judged. */
+function ownCaches(cache: Message | undefined, collected: Collected): Message | undefined {
+  if (cache === undefined) return undefined;
+  const own: Record<string, Message[string]> = { ...cache };
   const exported = textOf(cache, 'ExportRefDeprecated');
   if (exported !== '') {
     const attrs = new Map([...textMapOf(cache, 'ExportAttrsDeprecated'), ['ref', exported]]);
-    judgeCache('registry', attrs, 'export', 'Cache.ExportRef', collected);
+    own.ExportRefDeprecated = ownCache('registry', attrs, 'export', 'Cache.ExportRef', collected).get('ref') ?? '';
   }
-  for (const [i, ref] of textsOf(cache, 'ImportRefsDeprecated').entries()) {
-    judgeCache('registry', new Map([['ref', ref]]), 'import', `Cache.ImportRefs[${i}]`, collected);
+  if (cache.ImportRefsDeprecated !== undefined) {
+    own.ImportRefsDeprecated = textsOf(cache, 'ImportRefsDeprecated').map((ref, i) => {
+      const at = `Cache.ImportRefs[${i}]`;
+      return ownCache('registry', new Map([['ref', ref]]), 'import', at, collected).get('ref') ?? '';
+    });
   }
-  for (const [field, use] of [
-    ['Exports', 'export'],
-    ['Imports', 'import'],
-  ] as const) {
-    for (const [i, entry] of messagesOf(cache, field).entries()) {
-      judgeCache(textOf(entry, 'Type'), textMapOf(entry, 'Attrs'), use, `Cache.${field}[${i}]`, collected);
-    }
-  }
+  if (cache.Exports !== undefined) own.Exports = ownEntries(cache, 'Exports', 'Cache.', 'export', collected);
+  if (cache.Imports !== undefined) own.Imports = ownEntries(cache, 'Imports', 'Cache.', 'import', collected);
+  return own;
+}
+
+function ownEntries(
+  message: Message,
+  field: string,
+  before: string,
+  use: 'import' | 'export',
+  collected: Collected,
+): Message[] {
+  return messagesOf(message, field).map((entry, i) => ({
+    ...entry,
+    Attrs: ownCache(textOf(entry, 'Type'), textMapOf(entry, 'Attrs'), use, `${before}${field}[${i}]`, collected),
+  }));
 }

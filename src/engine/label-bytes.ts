@@ -29,7 +29,9 @@ function bytesIn(value: Json | undefined): number {
   return bytes;
 }
 
-function mapBytes(map: object): number {
+/** Bytes of a map's names and values. */
+export function mapBytes(map: unknown): number {
+  if (typeof map !== 'object' || map === null) return 0;
   let bytes = 0;
   for (const [key, value] of Object.entries(map)) {
     bytes += Buffer.byteLength(key) + (typeof value === 'string' ? Buffer.byteLength(value) : bytesIn(value as Json));

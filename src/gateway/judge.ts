@@ -175,6 +175,7 @@ async function buildJudge(
     listeners: parts.listeners ?? (() => []),
     tenantCall,
     registryConfig: headerValues(trace.arrival.rawHeaders, 'x-registry-config')[0],
+    maxLabelBytes: parts.limits().labelBytes,
   };
 }
 
@@ -203,7 +204,7 @@ async function load(
 }
 
 /** Every list shows them: a few objects with large ones would keep whoever lists, and what filters lists, busy. */
-function checkLabels(call: EngineCall, maxBytes: number): void {
+export function checkLabels(call: EngineCall, maxBytes: number): void {
   const bytes = call.operation.class === 'read' ? 0 : labelBytes(call);
   if (bytes <= maxBytes) return;
   throw new GatewayError(

@@ -6,7 +6,7 @@ import { mkdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { framed } from '../../src/buildkit/grpc.ts';
-import { type Message, textOf, writeMessage } from '../../src/buildkit/protobuf.ts';
+import { type Message, messageOf, readMessage, textOf, writeMessage } from '../../src/buildkit/protobuf.ts';
 import { clientEnv } from '../clients/channels.ts';
 import { admin } from '../support/admin.ts';
 import { CLI_PLUGINS, dockerDirect, ENGINE, IMAGE, skipWithoutCli } from '../support/engine.ts';
@@ -387,6 +387,69 @@ describe('tenants attack each other through BuildKit', { skip }, () => {
       (await build('alice', '--no-cache', context('from', `FROM ${PREFIX}-secret\nRUN cat /secret\n`))).code,
       0,
     );
+  });
+
+  it('an image of another’s that comes while a build waits is not taken from the store', async () => {
+    const name = `docker.io/library/${PREFIX}-late:latest`;
+    const ref = `${PREFIX.replaceAll('-', '')}late`;
+    const session = await upgrade(socketOf('bob'), '/session', { 'X-Docker-Expose-Session-Uuid': `${ref}s` });
+    assert.ok(!('status' in session));
+    const build1 = solve(bob, { Ref: ref, Session: `${ref}s` }, 30_000);
+    const headers = { 'buildkit-controlapi-buildid': ref };
+    const part = async (image: string): Promise<string> => {
+      const source: Message = { source: { identifier: `docker-image://${image}` } };
+      const asked = await bob.call(
+        `${BRIDGE}Solve`,
+        'moby.buildkit.v1.frontend.SolveRequest',
+        { Definition: definition(source, resultOf(source)), allowResultReturn: true, allowResultArrayRef: true },
+        headers,
+      );
+      assert.equal(asked.status, 0, asked.message);
+      const answer = readMessage('moby.buildkit.v1.frontend.SolveResponse', asked.messages[0] as Uint8Array, false);
+      return textOf(messageOf(messageOf(answer, 'result') ?? {}, 'ref') ?? {}, 'id');
+    };
+    const [late, ordinary] = [await part(name), await part('docker.io/library/busybox:test')];
+    const made = context('late', `FROM ${IMAGE}\nRUN echo of-alice > /secret\n`);
+    assert.equal((await build('alice', '-t', `${PREFIX}-late`, made)).code, 0);
+    const read = (of: string, path: string) => {
+      const request = { Ref: of, FilePath: path };
+      return bob.call(`${BRIDGE}ReadFile`, 'moby.buildkit.v1.frontend.ReadFileRequest', request, headers, 15_000);
+    };
+    const stolen = await read(late, '/secret');
+    assert.notEqual(stolen.status, 0);
+    assert.doesNotMatch(Buffer.concat([...stolen.messages]).toString(), /of-alice/);
+    assert.equal((await read(ordinary, '/etc/passwd')).status, 0);
+    session.destroy();
+    await bob.call(
+      `${BRIDGE}Return`,
+      'moby.buildkit.v1.frontend.ReturnRequest',
+      { error: { code: 1, message: 'done' } },
+      headers,
+    );
+    await build1;
+  });
+
+  it('labels of a Dockerfile are bounded as those of a request, with BuildKit and without', async () => {
+    const labelled = (count: number) =>
+      context(
+        'labelled',
+        `FROM ${IMAGE}\nLABEL ${Array.from({ length: count }, (_, i) => `l${i}="${'x'.repeat(990)}"`).join(' \\\n  ')}\n`,
+      );
+    const tag = `${PREFIX}-labelled`;
+    for (const kit of ['1', '0']) {
+      const alice = { ...env.alice, DOCKER_BUILDKIT: kit };
+      const args = kit === '0' ? ['build', '-t', tag] : ['build', '--network', 'none', '-t', tag];
+      const ran = await docker(alice, [...args, labelled(70)]);
+      assert.notEqual(ran.code, 0);
+      assert.match(
+        ran.stderr + ran.stdout,
+        /the labels of one image may have 65536 bytes together \(limits\.labelBytes\)/,
+      );
+      assert.equal(dockerDirect('images', '-q', tag), '');
+      const allowed = await docker(alice, [...args, labelled(60)]);
+      assert.equal(allowed.code, 0, allowed.stderr);
+      dockerDirect('rmi', '-f', tag);
+    }
   });
 
   it('a name of another’s is not to be taken; one’s own may be made again', async () => {

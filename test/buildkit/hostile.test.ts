@@ -5,7 +5,8 @@ import net from 'node:net';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
-import { framed } from '../../src/buildkit/grpc.ts';
+import { decodeMessage, framed } from '../../src/buildkit/grpc.ts';
+import { writeMessage } from '../../src/buildkit/protobuf.ts';
 import { admin } from '../support/admin.ts';
 import { type Api, apiOver } from '../support/api.ts';
 import { ENGINE, skipWithoutEngine } from '../support/engine.ts';
@@ -32,7 +33,7 @@ describe('hostile clients of BuildKit', { skip: skipWithoutEngine }, () => {
   let neighbour: Api;
   const socketOf = (name: string): string => join(gateway.dir, `${name}.sock`);
   before(async () => {
-    const names = ['evil', 'good', 'gone'];
+    const names = ['evil', 'good', 'gone', 'half'];
     gateway = await startGateway({ engine: ENGINE as string, unix: names.map((name) => ({ name, identity: name })) });
     for (const name of names) await admin(gateway, 'POST', '/identities', { name, policies: ['baseline'] });
     neighbour = apiOver(socketOf('good'));
@@ -168,6 +169,72 @@ describe('hostile clients of BuildKit', { skip: skipWithoutEngine }, () => {
     const closed = new Promise((resolve) => socket.once('close', resolve));
     await write(socket, Buffer.from('GET / HTTP/1.1\r\n\r\n'.repeat(100)));
     await Promise.race([closed, new Promise((_, reject) => setTimeout(() => reject(new Error('still open')), 10_000))]);
+    await othersAreServed();
+  });
+
+  it('refused requests are told one by one up to a bound; then their connection ends, and the next one sooner', async () => {
+    const closed = '/moby.buildkit.v1.Control/Session';
+    let told = 0;
+    const last: string[] = [];
+    for (let connection = 0; connection < 3; connection++) {
+      const client = await RawGrpc.connect(socketOf('evil'));
+      for (let i = 0; i < 20 && !client.session.destroyed; i++) {
+        const answers = await Promise.all(
+          Array.from({ length: 50 }, () =>
+            client.session.closed
+              ? { status: undefined, message: '' }
+              : client.send(closed, framed(new Uint8Array(0)), {}, 5000),
+          ),
+        );
+        for (const { message } of answers) {
+          if (/is not served here/.test(message)) told++;
+          else if (message !== '') last.push(message);
+        }
+      }
+      client.close();
+    }
+    assert.ok(told >= 250 && told < 400, `${told} refusals`);
+    assert.match(last[0] ?? '', /more than 300 requests to BuildKit were refused.*the connection is closed \[audit /);
+    await othersAreServed();
+  });
+
+  it('build arguments that are masked are bounded', async () => {
+    const solve = (count: number) =>
+      writeMessage('moby.buildkit.v1.SolveRequest', {
+        Ref: `masked${count}`,
+        FrontendAttrs: new Map(Array.from({ length: count }, (_, i) => [`build-arg:A${i}`, `value-${i}`] as const)),
+        Frontend: 'dockerfile.v0',
+      });
+    const client = await RawGrpc.connect(socketOf('good'));
+    const refused = await client.send(SOLVE, framed(solve(1001)));
+    assert.match(refused.message, /a build may have 1000 values of build arguments .*\[audit /);
+    assert.equal(refused.status, 8);
+    const taken = await client.send(SOLVE, framed(solve(1000)));
+    assert.doesNotMatch(taken.message, /denied|build arguments/);
+    client.close();
+  });
+
+  it('requests that are never complete hold a bounded part of memory, and no other identity’s', async () => {
+    const half = Buffer.alloc(1024 * 1024 * 12);
+    half.writeUInt32BE(16 * 1024 * 1024 - 10, 1);
+    const clients = await Promise.all(Array.from({ length: 4 }, () => RawGrpc.connect(socketOf('half'))));
+    const said: string[] = [];
+    const open = clients.flatMap((client) =>
+      Array.from({ length: 3 }, () => {
+        const stream = client.stream(SOLVE);
+        stream.on('response', (head) => said.push(decodeMessage(String(head['grpc-message'] ?? ''))));
+        stream.resume();
+        stream.write(half);
+        return stream;
+      }),
+    );
+    await until('a refusal', async () => (said.length > 0 ? true : undefined));
+    assert.match(said[0] ?? '', /requests that are not complete may hold .* of one identity/);
+    const other = await RawGrpc.connect(socketOf('good'));
+    assert.equal((await other.send(INFO, framed(new Uint8Array(0)))).status, 0);
+    other.close();
+    for (const stream of open) stream.close();
+    for (const client of clients) client.close();
     await othersAreServed();
   });
 

@@ -263,9 +263,64 @@ describe('planBuild()', () => {
       `FROM ${id} AS x\nLABEL dockgate.tenant="blue"\nFROM x\nFROM scratch\nLABEL dockgate.tenant="blue"\nCOPY --from=0 a b\n`,
     );
   });
+  it('refuses a line that is longer than the engine’s parser takes, and takes the longest', () => {
+    const limit = 65_535;
+    for (const [before, end] of [
+      ['RUN ', '\n'],
+      ['RUN ', '\r\n'],
+      ['RUN ', ''],
+      ['# ', '\n'],
+      ['RUN a \\\n# c', '\n'],
+    ] as const) {
+      const last = before.slice(before.lastIndexOf('\n') + 1);
+      const line = (bytes: number) =>
+        `FROM busybox\n${before}${'x'.repeat(bytes - last.length - (end === '\r\n' ? 1 : 0))}${end}`;
+      planned(line(limit));
+      assert.throws(() => planned(line(limit + 1)), { message: /line \d: it is longer than 65535 bytes/ });
+    }
+    const wide = (count: number) => `FROM busybox\nRUN ${'\u00e9'.repeat(count)}\n`;
+    planned(wide(32_765));
+    assert.throws(() => planned(wide(32_766)), { message: /line 2: it is longer/ });
+    const marked = (count: number) => `\ufeff# ${'x'.repeat(count)}\nFROM busybox\n`;
+    planned(marked(limit - 5));
+    assert.throws(() => planned(marked(limit - 4)), { message: /line 1: it is longer/ });
+  });
+
+  it('bounds the labels of an image, with their variables filled in', () => {
+    const labels = (text: string, maxLabelBytes = 1000) => planned(`FROM busybox\n${text}`, { maxLabelBytes });
+    const half = 'x'.repeat(490);
+    labels(`LABEL a=${half}\nLABEL b=${half}\n`);
+    const tooMany = { code: 'body-too-large', message: /the labels of one image may have 1000 bytes together/ };
+    for (const text of [
+      `LABEL a=${half}\nLABEL b=${half}xxxxxxxxxxxxxxxxxxxxx\n`,
+      `LABEL a=${half} b=${half} c=${half}\n`,
+      `ARG V=${half}\nLABEL a=${D}V${D}V${D}V\n`,
+      `ENV V=${half}\nLABEL a="${D}{V}${D}{V:-x}${D}{V}"\n`,
+      `ENV V=${half}\nLABEL a=${D}{V#y}${D}{V#y}${D}{V#y}\n`,
+      `LABEL ${half}=${half} ${half}=${half}\n`,
+    ])
+      assert.throws(() => labels(text), tooMany, text.slice(0, 40));
+    assert.throws(
+      () =>
+        planned(`FROM busybox AS a\nLABEL a=${half}\nFROM a\nLABEL b=${half}xxxxxxxxxxxxxxxxxxxxx\n`, {
+          maxLabelBytes: 1000,
+        }),
+      tooMany,
+    );
+    // Stages of their own have labels of their own.
+    planned(`FROM busybox AS a\nLABEL a=${half}xxxxxxxxxxxxxxxxxxxxx\nFROM busybox\nLABEL b=${half}\n`, {
+      maxLabelBytes: 1000,
+    });
+    assert.throws(() => labels(`ENV V=x\nLABEL a=${D}{V//x/y}\n`), { message: /of a label is not read; write it out/ });
+  });
+
   it('breaks an instruction that is longer than a line of the engine’s may be', () => {
-    const words = Array.from({ length: 20_000 }, (_, i) => `word${i} #${i} \\${i}`).join(' ');
-    const { sent } = planned(`FROM busybox\nRUN echo ${words} \u00e9\n`);
+    const word = (i: number) => `word${i} #${i} \\${i}`;
+    const lineOf = (k: number) => Array.from({ length: 1000 }, (_, i) => word(1000 * k + i)).join(' ');
+    const pieces = Array.from({ length: 20 }, (_, k) => lineOf(k));
+    const words = pieces.join(' ');
+    // No line of the file itself is longer than the engine's parser takes.
+    const { sent } = planned(`FROM busybox\nRUN echo ${pieces.join(' \\\n')} \u00e9\n`);
     const lines = sent.split('\n');
     assert.ok(lines.length > 5);
     assert.ok(lines.every((line) => Buffer.byteLength(line) < 65_535));

@@ -51,8 +51,9 @@ export function plainLabels(
   instruction: Instruction,
   variables: ReadonlyMap<string, string> | undefined,
   escaping: string,
-): { readonly names: readonly string[]; readonly instruction: Instruction } {
+): { readonly names: readonly string[]; readonly bytes: number; readonly instruction: Instruction } {
   const { line } = instruction;
+  let bytes = 0;
   const names: string[] = [];
   const rest: string[] = [];
   for (const { key, value, isOld } of pairsOf(instruction, escaping)) {
@@ -61,9 +62,25 @@ export function plainLabels(
     const name = expanded(key, variables ?? NONE, escaping, line);
     if (!PLAIN_NAME.test(name)) refuseLine(line, `${JSON.stringify(name.slice(0, 80))} is no name of a label`);
     names.push(name);
+    bytes += Buffer.byteLength(name) + valueBytes(value, variables ?? NONE, escaping, line);
     rest.push(isOld ? `${name} ${value}` : `${name}=${value}`);
   }
-  return { names, instruction: { ...instruction, rest: rest.join(' ') } };
+  return { names, bytes, instruction: { ...instruction, rest: rest.join(' ') } };
+}
+
+/** Bytes of a value once its variables are filled in, or more. @throws {GatewayError} where that cannot be known */
+function valueBytes(value: string, variables: ReadonlyMap<string, string>, escaping: string, line: number): number {
+  try {
+    return Buffer.byteLength(expand(value, variables, escaping));
+  } catch (error) {
+    if (!(error instanceof UnreadWord)) throw error;
+    if (/\$\{[^}]*\//.test(value))
+      refuseLine(line, `the value ${value.slice(0, 80)} of a label is not read; write it out`);
+    // What cuts a value, or takes another one, makes none longer than all there are.
+    let longest = 0;
+    for (const text of variables.values()) longest = Math.max(longest, Buffer.byteLength(text));
+    return Buffer.byteLength(value) + (value.split('$').length - 1) * longest;
+  }
 }
 
 const NONE: ReadonlyMap<string, string> = new Map();

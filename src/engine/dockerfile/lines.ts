@@ -44,6 +44,9 @@ export function readLines(content: Uint8Array): Lines {
   let open: { number: number; text: string } | undefined;
   for (const [i, raw] of physical.entries()) {
     const number = i + 1;
+    // Go's scanner ends there: with an error, or in older engines with what came before.
+    if (raw.length > MAX_LINE_BYTES / 4 && lineBytes(raw, i, file) > MAX_LINE_BYTES)
+      refuseLine(number, `it is longer than ${MAX_LINE_BYTES} bytes, the most a line of a Dockerfile may have`);
     const line = raw.endsWith('\r') ? raw.slice(0, -1) : raw;
     refuseOddCharacters(line, number);
     const trimmed = trimStart(line);
@@ -68,6 +71,10 @@ export function readLines(content: Uint8Array): Lines {
     lines.push({ number, text: trimEnd(trimStart(text)) });
   }
 }
+
+/** A byte order mark counts as well. */
+const lineBytes = (raw: string, i: number, file: string): number =>
+  Buffer.byteLength(raw) + (i === 0 && file.startsWith('\ufeff') ? 3 : 0);
 
 const isBlank = (character: string): boolean => '\t\n\f\r '.includes(character);
 

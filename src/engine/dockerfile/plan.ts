@@ -37,6 +37,9 @@ export interface PlanOptions {
   readonly buildArgs: Readonly<Record<string, string | null>>;
   /** Labels every stage begins with: what is built under another label shares no step with it. */
   readonly labels?: Readonly<Record<string, string>>;
+  /** Most bytes of all labels of an image, names and values together, and those given with the build. */
+  readonly maxLabelBytes?: number;
+  readonly givenLabelBytes?: number;
   /** Refuses the name of a label. */
   refuseLabel?(name: string, at: string): void;
 }
@@ -52,6 +55,8 @@ interface Stage {
   readonly args: Map<string, string | undefined>;
   /** What an ONBUILD of this stage left for a stage on top of it. */
   readonly triggers: string[];
+  /** Bytes of the labels it sets. */
+  labelBytes: number;
 }
 
 /** Most stages of a file, and most arguments and variables of each. */
@@ -74,10 +79,10 @@ function put<V extends string | undefined>(variables: Map<string, V>, name: stri
 /** The engine's own, for images without one. */
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-function newStage(name: string, env: Iterable<readonly [string, string]>): Stage {
+function newStage(name: string, env: Iterable<readonly [string, string]>, labelBytes = 0): Stage {
   const variables = new Map(env);
   if (!variables.has('PATH')) variables.set('PATH', DEFAULT_PATH);
-  return { name, env: variables, args: new Map(), triggers: [] };
+  return { name, env: variables, args: new Map(), triggers: [], labelBytes };
 }
 
 /**
@@ -152,7 +157,7 @@ class Plan {
     const suffix = name === '' ? '' : ` AS ${name}`;
     const at = `Dockerfile line ${line}`;
     if (before !== undefined) {
-      yield* this.#begin(newStage(name, before.env), before.triggers, at, line);
+      yield* this.#begin(newStage(name, before.env, before.labelBytes), before.triggers, at, line);
       return [{ ...instruction, rest: `${before.name}${suffix}` }];
     }
     if (image === 'scratch') {
@@ -233,6 +238,15 @@ class Plan {
       case 'LABEL': {
         const plain = plainLabels(instruction, variables, this.#escaping);
         for (const label of plain.names) this.#options.refuseLabel?.(label, at);
+        stage.labelBytes += plain.bytes;
+        const { maxLabelBytes = Number.POSITIVE_INFINITY, givenLabelBytes = 0 } = this.#options;
+        const bytes = givenLabelBytes + stage.labelBytes;
+        if (bytes > maxLabelBytes) {
+          throw new GatewayError(
+            'body-too-large',
+            `${at}: the labels of one image may have ${maxLabelBytes} bytes together (limits.labelBytes), these have ${bytes}`,
+          );
+        }
         return plain.instruction;
       }
       case 'COPY':

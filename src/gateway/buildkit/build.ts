@@ -1,6 +1,7 @@
 // One build as the audit keeps it: what it asked for, what its steps did and what came of it. Values of build arguments and
 // secrets are never among it.
 
+import { Refusal } from '../../buildkit/grpc.ts';
 import { isSet, type Message, messageOf, messagesOf, textOf } from '../../buildkit/protobuf.ts';
 import type { StoredImages } from '../../buildkit/source-policy.ts';
 import type { BuildFact, BuildFacts } from '../../engine/types.ts';
@@ -10,6 +11,9 @@ import type { BuildGrant } from '../../policy/build/index.ts';
 const MAX_STEPS = 200;
 const MAX_VALUES = 100;
 const MAX_NAME = 300;
+/** Most values of build arguments of one build that are kept for masking, and their bytes together. */
+const MAX_MASKED = 1000;
+const MAX_MASKED_BYTES = 512 * 1024;
 /** Shorter values of build arguments are in too many other words to be masked there. */
 const SHORTEST_MASKED = 4;
 
@@ -29,7 +33,12 @@ export class Build {
   readonly #facts: BuildFacts;
   readonly #steps = new Map<string, Step>();
   readonly #more = new Map<keyof BuildFacts, Set<string>>();
-  readonly #masked: Set<string>;
+  readonly #masked = new Set<string>();
+  #maskedBytes = 0;
+  /** When it began, and folders its Dockerfile may come in, by which sessions. */
+  readonly atMs: number;
+  readonly sessions = new Set<string>();
+  readonly dockerfileFolders = new Set<string>();
   #result: ReadonlyMap<string, string> = new Map();
   /** Grants of its parts, the latest last: what an error of the engine is about. */
   grant: BuildGrant;
@@ -46,20 +55,37 @@ export class Build {
     facts: BuildFacts;
     masked: ReadonlySet<string>;
     grant: BuildGrant;
+    atMs: number;
   }) {
+    this.atMs = about.atMs;
     this.auditId = about.auditId;
     this.policy = about.policy;
     this.#facts = about.facts;
-    this.#masked = new Set(about.masked);
     this.grant = about.grant;
+    this.#mask(about.masked);
+  }
+
+  /** @throws {Refusal} for more than can be kept out of the audit */
+  #mask(values: ReadonlySet<string>): void {
+    for (const value of values) {
+      if (value.length < SHORTEST_MASKED || this.#masked.has(value)) continue;
+      this.#maskedBytes += Buffer.byteLength(value);
+      if (this.#masked.size >= MAX_MASKED || this.#maskedBytes > MAX_MASKED_BYTES) {
+        throw new Refusal(
+          'resource-exhausted',
+          `a build may have ${MAX_MASKED} values of build arguments of ${MAX_MASKED_BYTES} bytes together, which are masked in the audit; this one has more`,
+        );
+      }
+      this.#masked.add(value);
+    }
   }
 
   /** What a part of it asks for besides. */
   add(facts: BuildFacts, masked: ReadonlySet<string>): void {
-    for (const value of masked) this.#masked.add(value);
+    this.#mask(masked);
     for (const kind of Object.keys(facts) as (keyof BuildFacts)[]) {
       const kept = this.#more.get(kind) ?? new Set();
-      for (const { value } of facts[kind]) if (kept.size < MAX_VALUES) kept.add(value);
+      for (const { value } of facts[kind]) if (kept.size < MAX_VALUES) kept.add(value.slice(0, MAX_NAME));
       this.#more.set(kind, kept);
     }
   }
@@ -133,7 +159,7 @@ export class Build {
   /** Names of steps hold values of arguments where a Dockerfile uses them. */
   #shown(name: string): string {
     let shown = name.slice(0, 4 * MAX_NAME);
-    for (const value of this.#masked) if (value.length >= SHORTEST_MASKED) shown = shown.replaceAll(value, '***');
+    for (const value of this.#masked) shown = shown.replaceAll(value, '***');
     return shown.slice(0, MAX_NAME);
   }
 }

@@ -17,11 +17,16 @@ import { labelsOf, OWNER_LABEL, TENANT_LABEL } from '../../ledger/labels.ts';
 import { matchesGlob } from '../../policy/build/index.ts';
 import { decide } from '../../policy/evaluate.ts';
 import type { Decision, Principal } from '../../policy/types.ts';
+import { checkLabels } from '../judge.ts';
 import type { GatewayParts } from '../parts.ts';
 import { asGatewayError, decisionOf } from '../refusal.ts';
 import { learnBrought, learnImages } from '../tenancy/learn.ts';
 import { Trace } from '../trace.ts';
 import { Build } from './build.ts';
+import { explained } from './explain.ts';
+import { removeOverlabelled } from './made-image.ts';
+import { noteFolders, queryOf, refuseReservedLabels } from './options.ts';
+import { MAX_REFUSED, REFUSED_A_SECOND } from './state.ts';
 import { refuseHidden, storedImages } from './stored-images.ts';
 
 export class BuildDesk implements Desk, SessionDesk {
@@ -100,12 +105,16 @@ export class BuildDesk implements Desk, SessionDesk {
           : error.status === 429
             ? 'resource-exhausted'
             : 'permission-denied';
-    return new Refusal(word, `${error.message} [audit ${trace.auditId}]`, true);
+    const isLast = !this.#parts.buildkit.mayRefuse(this.owner.mark, performance.now());
+    return new Refusal(word, `${error.message} [audit ${trace.auditId}]`, true, isLast);
   }
 
   /** What is refused before it is a build: a method that is closed, a request that cannot be judged. */
   async refused(path: string, { word, message: why }: Refusal): Promise<Refusal> {
-    const message = asDenial(why);
+    const isLast = !this.#parts.buildkit.mayRefuse(this.owner.mark, performance.now());
+    const message = isLast
+      ? `denied: more than ${MAX_REFUSED} requests to BuildKit were refused, and ${REFUSED_A_SECOND} more each second may be; the connection is closed`
+      : asDenial(why);
     const { arrival, target, call } = this.#connection;
     const trace = new Trace(arrival, this.#parts);
     trace.principal = this.#principal;
@@ -119,7 +128,7 @@ export class BuildDesk implements Desk, SessionDesk {
         build: { method: path.slice(0, 200) },
       }),
     );
-    return new Refusal(word, `${message} [audit ${trace.auditId}]`, true);
+    return new Refusal(isLast ? 'resource-exhausted' : word, `${message} [audit ${trace.auditId}]`, true, isLast);
   }
 
   async start(read: ReadSolve, ended: AbortSignal): Promise<RunningBuild> {
@@ -135,7 +144,9 @@ export class BuildDesk implements Desk, SessionDesk {
         facts: read.facts,
         masked: read.masked,
         grant,
+        atMs: performance.now(),
       });
+      checkLabels(call, this.#parts.limits().labelBytes);
       for (const push of read.pushes) this.#judgePush(push.value);
       const plugins = this.#parts.plugins();
       if (plugins.concerns(call.action)) {
@@ -216,6 +227,7 @@ export class BuildDesk implements Desk, SessionDesk {
     build.stored = stored;
     this.#latest = build;
     if (read.hasCaches) this.#noteCaches(build);
+    noteFolders(build, read);
     this.#parts.buildkit.add(ref, build);
     let isOver = false;
     return {
@@ -225,16 +237,21 @@ export class BuildDesk implements Desk, SessionDesk {
       readsCaches: this.#readsCaches,
       result: (response) => build.result(response),
       end: async (status) => {
-        if (isOver) return;
+        if (isOver) return undefined;
         isOver = true;
         this.#parts.buildkit.remove(ref, build);
+        let refusal: Refusal | undefined;
         try {
+          if (status === '0') refusal = await removeOverlabelled(build, read.facts, this.#parts);
           await this.#learn(trace, build);
         } finally {
           trace.tenantCall?.release();
           // A probe of which no part came has no intent either.
-          if (!isProbe || build.onFirstPart === undefined) this.#complete(trace, build, status);
+          if (!isProbe || build.onFirstPart === undefined) {
+            this.#complete(trace, build, refusal === undefined ? status : '8', refusal?.message);
+          }
         }
+        return refusal;
       },
     };
   }
@@ -250,11 +267,15 @@ export class BuildDesk implements Desk, SessionDesk {
     trace.ledger = changes;
   }
 
-  #complete(trace: Trace, build: Build, status: string | undefined): void {
+  #complete(trace: Trace, build: Build, status: string | undefined, message?: string): void {
     const isDone = status === '0';
     const outcome = isDone ? 'done' : status === undefined ? 'broken-off' : status === '1' ? 'cancelled' : 'failed';
     this.#parts.recorder.append(
-      trace.event('complete', 'allow', { status: isDone ? 200 : 500, build: { result: outcome, ...build.done() } }),
+      trace.event('complete', 'allow', {
+        status: isDone ? 200 : 500,
+        ...(message === undefined ? {} : { message }),
+        build: { result: outcome, ...build.done() },
+      }),
     );
     this.#parts.meter.finished({
       action: 'build.run',
@@ -278,7 +299,9 @@ export class BuildDesk implements Desk, SessionDesk {
       const begin = build.onFirstPart;
       build.onFirstPart = undefined;
       await begin?.();
+      checkLabels(call, this.#parts.limits().labelBytes);
       build.add(read.facts, read.masked);
+      noteFolders(build, read);
       build.grant = grant;
       this.#latest = build;
       let stored: StoredImages | undefined;
@@ -318,6 +341,30 @@ export class BuildDesk implements Desk, SessionDesk {
     return [...(this.#parts.buildkit.running(id)?.notes ?? [])];
   }
 
+  /**
+   * The engine looks up what a Dockerfile builds from as soon as it has it. One that was kept back until an image of another's was
+   * there would see what its configuration says.
+   */
+  async sent(folder: string, session: string): Promise<Refusal | undefined> {
+    const { tenant } = this.#principal;
+    if (tenant === undefined) return undefined;
+    for (const build of this.#parts.buildkit.ownedBy(this.owner.mark)) {
+      const { stored } = build;
+      const isLate = performance.now() - build.atMs > SLOW_DOCKERFILE_MS;
+      if (stored === undefined || !isLate || !build.dockerfileFolders.has(folder) || !build.sessions.has(session))
+        continue;
+      const { ledger, isShared } = this.#parts.tenancy.state;
+      const now = await storedImages({ tenant, ledger, isShared }, this.#parts.engine);
+      const before = new Set(stored.hidden);
+      if (now.hidden.every((name) => before.has(name))) continue;
+      return this.refused(
+        'FileSync',
+        new Refusal('failed-precondition', 'images of others came while the Dockerfile was on its way; build again'),
+      );
+    }
+    return undefined;
+  }
+
   mayUse(action: 'system.df' | 'build.prune'): boolean {
     if (this.#principal.tenant !== undefined) return false;
     const path = action === 'system.df' ? ['GET', '/system/df'] : ['POST', '/build/prune'];
@@ -334,28 +381,7 @@ export class BuildDesk implements Desk, SessionDesk {
 
   /** The engine's words for a source it was told to refuse, in ours. */
   explain(text: string): string {
-    const build = this.#latest;
-    if (build === undefined) return text;
-    return text
-      .replace(
-        /(network\.host|security\.insecure) is not allowed/g,
-        (_words, name: string) =>
-          `denied by policy ${build.policy}: entitlement ${name} is not among its build.entitlements [audit ${build.auditId}]`,
-      )
-      .replace(/source "([^"]*)" (?:denied|not allowed) by policy[^\n]*/g, (_words, identifier: string) => {
-        const name = identifier.replace(/^docker-image:\/\//, '');
-        if (identifier !== name && build.stored?.hidden.includes(name) === true) {
-          return `pull access denied for ${name}, repository does not exist or may require 'docker login' [audit ${build.auditId}]`;
-        }
-        if (matchesGlob(build.grant.sources, identifier)) {
-          const allowed = build.grant.frontends.map((glob) => glob.replace(/^docker-image:\/\//, '')).join(', ');
-          const why =
-            build.stored?.made.includes(name) === true ? 'was made here, so it is no frontend of its registry; it' : '';
-          return `denied by policy ${build.policy}: frontend ${name} ${why}is not among its build.frontends (allowed: ${allowed || 'none'}) [audit ${build.auditId}]`;
-        }
-        const what = identifier === name ? name : `FROM ${name}`;
-        return `denied by policy ${build.policy}: ${what} is not among its build sources [audit ${build.auditId}]`;
-      });
+    return this.#latest === undefined ? text : explained(text, this.#latest);
   }
 
   ask(kind: 'secrets' | 'ssh' | 'contexts', name: string): void {
@@ -371,6 +397,9 @@ export class BuildDesk implements Desk, SessionDesk {
     );
   }
 }
+
+/** A Dockerfile is there in a moment; one that takes longer, in ms, is looked after. */
+const SLOW_DOCKERFILE_MS = 5000;
 
 export const distrusted = (): GatewayError =>
   new GatewayError(
@@ -388,36 +417,4 @@ function denied(decision: Decision): GatewayError {
     reason?.code === 'operation-not-allowed' ? 'operation-not-allowed' : (reason?.code ?? 'operation-not-allowed'),
     reason?.message ?? 'no policy allows this build',
   );
-}
-
-function refuseReservedLabels(options: ReadonlyMap<string, string>): void {
-  for (const key of options.keys()) {
-    if (!/^label:dockgate\./i.test(key)) continue;
-    throw new GatewayError(
-      'label-reserved',
-      `${key}: labels that begin with dockgate. are written by the gateway and cannot be set; leave it out`,
-    );
-  }
-}
-
-/** The query of a classic build with the same options. */
-function queryOf(options: ReadonlyMap<string, string>): Record<string, string> {
-  const query: Record<string, string> = {};
-  const args: Record<string, string> = {};
-  const labels: Record<string, string> = {};
-  for (const [key, value] of options) {
-    if (key.startsWith('build-arg:')) args[key.slice('build-arg:'.length)] = value;
-    else if (key.startsWith('label:')) labels[key.slice('label:'.length)] = value;
-  }
-  const set = (name: string, value: string | undefined) => {
-    if (value !== undefined && value !== '') query[name] = value;
-  };
-  set('dockerfile', options.get('filename'));
-  set('target', options.get('target'));
-  set('platform', options.get('platform'));
-  set('networkmode', options.get('force-network-mode'));
-  set('extrahosts', options.get('add-hosts'));
-  if (Object.keys(args).length > 0) query.buildargs = JSON.stringify(args);
-  if (Object.keys(labels).length > 0) query.labels = JSON.stringify(labels);
-  return query;
 }

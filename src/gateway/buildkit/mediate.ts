@@ -5,7 +5,7 @@ import type { Duplex } from 'node:stream';
 import { ControlDoor } from '../../buildkit/control-door.ts';
 import { Refusal } from '../../buildkit/grpc.ts';
 import { relay } from '../../buildkit/relay.ts';
-import { ownAnnouncement, SessionDoor } from '../../buildkit/session-door.ts';
+import { ownAnnouncement, SessionDoor, UUID_HEADER } from '../../buildkit/session-door.ts';
 import { GatewayError } from '../../errors.ts';
 import type { EngineRequest, Outcome } from '../../proxy/types.ts';
 import type { Judged } from '../judge.ts';
@@ -35,14 +35,16 @@ export function mediationOf(
   if (principal.tenant !== undefined && parts.buildkit.isDistrusting()) throw distrusted();
   const desk = new BuildDesk(trace, principal, parts);
   const isSession = call.action === 'build.session';
+  const headers = isSession ? announced(request.headers, trace, desk) : request.headers;
+  const session = isSession ? (headers[headers.indexOf(UUID_HEADER) + 1] ?? '') : '';
   return {
-    request: isSession ? { ...request, headers: announced(request.headers, trace, desk) } : request,
+    request: { ...request, headers },
     async run(caller, engine, signal) {
       const before = bytesOf(caller);
       // The caller asks the engine on /grpc; on /session it serves.
       const { end } = isSession
-        ? await relay(engine, caller, new SessionDoor(desk), { signal, callerIs: 'far' })
-        : await relay(caller, engine, new ControlDoor(desk), { signal, callerIs: 'near' });
+        ? await relay(engine, caller, new SessionDoor(desk, session), { signal, callerIs: 'far', holder: 'the engine' })
+        : await relay(caller, engine, new ControlDoor(desk), { signal, callerIs: 'near', holder: desk.owner.mark });
       const after = bytesOf(caller);
       return { bytesIn: after.read - before.read, bytesOut: after.written - before.written, end };
     },

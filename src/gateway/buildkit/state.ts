@@ -14,11 +14,17 @@ const ASK_AGAIN_MS = 60_000;
 /** Parts of a build may come before the build itself, on streams of their own: they wait so long for it, in ms. */
 const WAIT_FOR_BUILD_MS = 10_000;
 
+/** Most requests of one owner's that are refused at once, and how fast the room for more comes back. */
+export const MAX_REFUSED = 300;
+export const REFUSED_A_SECOND = 5;
+const MAX_OWNERS = 10_000;
+
 export class BuildKitState {
   readonly content = new OwnContent();
   readonly #secret: Uint8Array;
   readonly #owners = new WeakMap<Principal, Owner>();
   readonly #builds = new Map<string, Build>();
+  readonly #refused = new Map<string, { readonly left: number; readonly atMs: number }>();
   readonly #waiting = new Map<string, Set<(build: Build) => void>>();
   #enforces: { readonly atMs: number; readonly answer: Promise<boolean> } | undefined;
   /** Tenants that must not meet share no BuildKit. */
@@ -47,6 +53,21 @@ export class BuildKitState {
 
   remove(ref: string, build: Build): void {
     if (this.#builds.get(ref) === build) this.#builds.delete(ref);
+  }
+
+  /** Builds of one owner under way. */
+  *ownedBy(mark: string): Iterable<Build> {
+    for (const [ref, build] of this.#builds) if (ref.startsWith(mark)) yield build;
+  }
+
+  /** Whether one more refused request of an owner's is told by itself: each costs a record. */
+  mayRefuse(mark: string, nowMs: number): boolean {
+    const bucket = this.#refused.get(mark) ?? { left: MAX_REFUSED, atMs: nowMs };
+    const left = Math.min(MAX_REFUSED, bucket.left + ((nowMs - bucket.atMs) / 1000) * REFUSED_A_SECOND);
+    this.#refused.delete(mark);
+    this.#refused.set(mark, { left: Math.max(0, left - 1), atMs: nowMs });
+    if (this.#refused.size > MAX_OWNERS) this.#refused.delete(this.#refused.keys().next().value ?? '');
+    return left >= 1;
   }
 
   running(ref: string): Build | undefined {

@@ -60,7 +60,8 @@ export async function storedImages(view: View, engine: EngineClient): Promise<St
   }
   // What is on its way in, or gone while somebody still holds its name.
   for (const { kind, id } of ledger.entries()) {
-    if (kind !== 'image' || id.startsWith('sha256:')) continue;
+    // An image that is being made without a name has no id yet.
+    if (kind !== 'image' || id === '' || id.startsWith('sha256:')) continue;
     if (!ledger.holders('image', id).some((entry) => entry.tenant === tenant)) hidden.add(id);
   }
   return {

@@ -1,6 +1,7 @@
 // A classic build on its way to the engine: the context is written anew, and its Dockerfile by what was judged. Images and
 // addresses it names are held against the caller's policy, and against the ledger for a tenant.
 import { planBuild } from '../../engine/dockerfile/plan.ts';
+import { labelBytes } from '../../engine/label-bytes.ts';
 import { isCredential } from '../../engine/registry-credentials.ts';
 import { renderTarget } from '../../engine/render-target.ts';
 import type { EngineCall, ResourceRef } from '../../engine/types.ts';
@@ -23,6 +24,8 @@ export interface BuildJudge {
   readonly listeners: OwnListeners;
   readonly tenantCall: TenantCall | undefined;
   readonly registryConfig: string | undefined;
+  /** Most bytes of labels of one image. */
+  readonly maxLabelBytes: number;
   readonly ending: Ending | undefined;
 }
 
@@ -64,6 +67,8 @@ async function dockerfileOf(content: Buffer, call: EngineCall, judge: BuildJudge
   const { tenantCall } = judge;
   const given = one(call, 'buildargs');
   const plan = planBuild(content, {
+    maxLabelBytes: judge.maxLabelBytes,
+    givenLabelBytes: labelBytes(call),
     buildArgs: given === '' ? {} : (JSON.parse(given) as Record<string, string | null>),
     ...(tenantCall === undefined
       ? {}
