@@ -208,7 +208,7 @@ const SETTING_KEYS = {
   plugins: 'List of `{ use, name, tier, sha256, needs, config }`, in the order they run. See [plugins](plugins.md).',
   limits: 'Bounds; see below.',
   audit:
-    '`{ reads, sinks }`. `reads`: `written` (default), a call that only reads goes on once its row is in the kernel, and a power cut may take the last 50 ms of such rows; `durable`, once it is on disk. `sinks`: where the audit is shipped to, see [audit](audit.md#shipping).',
+    '`{ reads, sinks, retention }`. `reads`: `written` (default), a call that only reads goes on once its row is in the kernel, and a power cut may take the last 50 ms of such rows; `durable`, once it is on disk. `sinks`: where the audit is shipped to, see [audit](audit.md#shipping). `retention`: how long it is kept, see [audit](audit.md#retention).',
   log: '`{ level }`: `debug`, `info`, `warn` or `error`. Default `info`.',
   keySeal:
     '`{ file }`: the key that seals the private signing keys. Default: `DOCKGATE_SEAL_KEY`, or `seal.key` of the data folder.',

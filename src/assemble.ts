@@ -164,7 +164,20 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     );
     if (stored.doubt !== undefined)
       log.warn({ reason: stored.doubt }, 'the ledger is not whole: no tenant is served before it is');
-    const sinks = new SinksThread({ auditFile, version: VERSION }, log);
+    const sinks = new SinksThread({ auditFile, version: VERSION }, log, {
+      anchor: (seq) => recorder.anchor(seq),
+      async remove({ first, last, file, sha256 }) {
+        await recorder.record({
+          at: Date.now() * 1000,
+          stage: 'gateway',
+          auditId: newAuditId(),
+          action: 'audit.remove',
+          decision: 'allow',
+          detail: { first, last, rows: last - first + 1, segment: file, sha256 },
+        });
+        await recorder.remove(last);
+      },
+    });
     // After the recorder: what it wrote last is shipped too.
     undo.push(() => sinks.close());
     const recorder = await openRecorder(auditFile, {
@@ -307,6 +320,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       strangersCounted: () => strangers.counted,
       connections: () => options.connections?.() ?? [],
       sinks: () => sinks.states(),
+      retention: () => sinks.retention(),
       version: VERSION,
     });
     const apiVersions = {
@@ -443,6 +457,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         engineReachable: await readiness.ask(),
         callsInFlight: gateway.active,
         sinks: sinks.states(),
+        retention: sinks.retention(),
         listeners: options.listeners?.() ?? [],
       }),
       reload: options.reload ?? (async () => ({})),
@@ -513,7 +528,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
 
     // Serving waits for no sink, and not for anybody's keys: a token that needs them waits for this very fetch.
     void externals.refresh();
-    void sinks.apply(config.audit.sinks);
+    void sinks.apply(config.audit.sinks, config.audit.retention);
 
     return {
       gateway,
@@ -543,7 +558,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         plugins = chain;
         policies = compiled;
         retire(old);
-        await sinks.apply(next.audit.sinks);
+        await sinks.apply(next.audit.sinks, next.audit.retention);
       },
       async close() {
         stopping.abort();

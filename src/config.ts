@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import type * as z from 'zod';
 import { isLoopback, MAX_SOCKET_PATH_BYTES, parseEngineAddress } from './config/address.ts';
-import { auditSection, readSinks } from './config/audit.ts';
+import { auditSection, readRetention, readSinks } from './config/audit.ts';
 import { readClientCas } from './config/client-cas.ts';
 import { type Fault, type Path, pathText, readDocument, type SourceDocument } from './config/document.ts';
 import { readIssuers } from './config/issuers.ts';
@@ -161,6 +161,7 @@ const readSections = (value: unknown, options: ParseOptions, faults: Fault[]): C
   const hostNames = section('hostNames', schema.hostNamesSection, [], 'default');
   const audit = section('audit', auditSection, {}, 'default');
   const sinks = readSinks(audit?.sinks ?? [], { data, ...files }, faults);
+  const retention = readRetention(audit?.retention, { data, ...files }, faults);
   const keySeal = section('keySeal', schema.keySealSection, undefined);
   if (!engine || !limits || !log || !audit || !apiVersions || !tenants) return undefined;
   if (!issuer || !audience || !hostNames) return undefined;
@@ -181,7 +182,7 @@ const readSections = (value: unknown, options: ParseOptions, faults: Fault[]): C
     apiVersions: { min: apiVersions.min, ...(apiVersions.max === undefined ? {} : { max: apiVersions.max }) },
     tenants,
     ...(metrics ? { metrics: { listen: metrics } } : {}),
-    audit: { reads: audit.reads, sinks },
+    audit: { reads: audit.reads, sinks, ...(retention ? { retention } : {}) },
   };
 };
 

@@ -4,6 +4,7 @@ import { Counter, Gauge, type Metric, Registry } from 'prom-client';
 import type { GatewayMeter } from './gateway/parts.ts';
 import type { LaneState } from './proxy/lanes.ts';
 import type { ConnectionCounts } from './runtime/connections.ts';
+import type { RetentionState } from './store/retention.ts';
 import type { SinkState } from './store/sink-runner.ts';
 
 /** Buckets of call durations, in seconds: the gateway adds fractions of a millisecond, engines take up to minutes. */
@@ -28,6 +29,8 @@ export function createMetrics(observe: {
   lanes?(): Readonly<Record<string, LaneState>>;
   /** Sinks of the audit. */
   sinks?(): readonly SinkState[];
+  /** How removing old rows of the audit stands; undefined where all are kept. */
+  retention?(): RetentionState | undefined;
   version: string;
 }): Metrics {
   const registry = new Registry();
@@ -140,6 +143,39 @@ export function createMetrics(observe: {
     },
   });
   sinkMetrics(registers, () => observe.sinks?.() ?? []);
+  new Gauge({
+    name: 'dockgate_audit_due_rows',
+    help: 'Audit rows older or more than is to be kept that are still there',
+    registers,
+    collect() {
+      this.set(observe.retention?.()?.dueRows ?? 0);
+    },
+  });
+  new Gauge({
+    name: 'dockgate_audit_held',
+    help: '1 while an audit row that is due has to stay: a hold, an open call, a sink that does not have it',
+    registers,
+    collect() {
+      this.set(observe.retention?.()?.heldBy === undefined ? 0 : 1);
+    },
+  });
+  new Gauge({
+    name: 'dockgate_audit_retention_healthy',
+    help: '0 while audit rows that are due cannot be exported or removed',
+    registers,
+    collect() {
+      this.set(observe.retention?.()?.fault === undefined ? 1 : 0);
+    },
+  });
+  new Counter({
+    name: 'dockgate_audit_removed_rows_total',
+    help: 'Audit rows that were exported and removed',
+    registers,
+    collect() {
+      this.reset();
+      this.inc(observe.retention?.()?.removedRows ?? 0);
+    },
+  });
   new Gauge({
     name: 'dockgate_info',
     help: 'Version of the gateway',

@@ -132,6 +132,13 @@ export interface SealingRecorder extends Recorder {
    * GatewayError `conflict` when it cannot be signed.
    */
   checkpoint(): Promise<string | undefined>;
+  /**
+   * Signs and keeps an anchor at a row that a checkpoint covers: the log is verified from behind it, and `remove` may follow. Rejects
+   * with GatewayError `conflict` when it cannot be signed.
+   */
+  anchor(seq: number): Promise<string>;
+  /** Begins to remove the rows up to one that has an anchor: some at a time, while no row waits to be written. */
+  remove(seq: number): Promise<void>;
 }
 
 /** Conditions, and which stretch of the log. */

@@ -1,8 +1,10 @@
 // The `audit` section: how durable rows of reads are, and where the audit is shipped to. Each sink is named by its kind, `{ webhook: https://... }`, as listeners are.
+import { join } from 'node:path';
 import * as z from 'zod';
+import type { AuditHold, RetentionSetting } from '../audit/retention.ts';
 import { SINK_FORMATS, type SinkSetting, type SinkTls } from '../audit/sinks/setting.ts';
 import { isHost, isLoopback, parseHostPort } from './address.ts';
-import { bytesOf } from './amounts.ts';
+import { bytesOf, spanMsOf } from './amounts.ts';
 import type { Fault, Path } from './document.ts';
 import { nearest } from './nearest.ts';
 import { bounded, faultsOf, NEEDS_QUOTES, named, path, strict, text, wrong } from './schema.ts';
@@ -110,7 +112,29 @@ const reads = {
     .default('written'),
 };
 
+const heldName = (what: string) => text(what).max(1024, { error: 'must be at most 1024 characters' }).optional();
+const retention = strict({
+  age: z
+    .string({ error: wrong('a span such as 90d') })
+    .refine((value) => spanMsOf(value) !== undefined, {
+      error: (issue) => `must be a whole number and s, m, h or d, such as 90d, not ${named(issue.input)}`,
+    })
+    .optional(),
+  size: size(16 * 1024 * 1024, '1024TiB').optional(),
+  archive: path.optional(),
+  waitForSinks: z.boolean({ error: wrong('true or false') }).default(true),
+  holds: z
+    .array(
+      strict({ subject: heldName('the name of an identity'), resource: heldName('an object such as container/web') }),
+      { error: wrong('a list such as - { subject: ci }') },
+    )
+    .max(1000, { error: 'must be at most 1000 holds' })
+    .nullable()
+    .optional(),
+}).optional();
+
 export const auditSection = strict({
+  retention,
   ...reads,
   sinks: z
     .array(z.unknown(), { error: wrong(`a list such as ${FORMS}`) })
@@ -121,9 +145,45 @@ export const auditSection = strict({
 
 /** The same with its parts, for editors. */
 export const auditSectionWritten = strict({
+  retention,
   ...reads,
   sinks: z.array(z.union([ENTRIES.file, ENTRIES.webhook, ENTRIES.syslog, ENTRIES.otlp])).optional(),
 });
+
+/** @param written the section as it was read */
+export const readRetention = (
+  written: z.output<typeof retention>,
+  { data, resolve }: Pick<SinkContext, 'data' | 'resolve'>,
+  faults: Fault[],
+): RetentionSetting | undefined => {
+  if (written === undefined) return undefined;
+  const at = ['audit', 'retention'];
+  const { age, size, archive, holds, waitForSinks } = written;
+  if (age === undefined && size === undefined)
+    faults.push({ path: at, message: 'names neither age nor size; without either nothing is ever removed' });
+  const read = (holds ?? []).flatMap(({ subject, resource }, index): AuditHold[] => {
+    const where = [...at, 'holds', index];
+    if ((subject === undefined) === (resource === undefined)) {
+      faults.push({ path: where, message: 'needs one of subject, resource; write one entry for each' });
+      return [];
+    }
+    if (resource !== undefined && !/^[a-z-]+\/./.test(resource))
+      faults.push({
+        path: [...where, 'resource'],
+        message: `must be kind/name such as container/web, not ${named(resource)}`,
+      });
+    return [resource === undefined ? { by: 'subject', value: subject ?? '' } : { by: 'resource', value: resource }];
+  });
+  const ageMs = age === undefined ? undefined : spanMsOf(age);
+  const bytes = size === undefined ? undefined : bytesOf(size);
+  return {
+    ...(ageMs === undefined ? {} : { ageMs }),
+    ...(bytes === undefined ? {} : { bytes }),
+    archive: archive === undefined ? join(data, 'audit-archive') : resolve(archive),
+    holds: read,
+    waitForSinks,
+  };
+};
 
 interface SinkContext {
   /** Data folder, absolute: no sink writes into it. */

@@ -1,5 +1,6 @@
 // The settings as the rest of the program sees them: complete, absolute, frozen.
 
+import type { RetentionSetting } from '../audit/retention.ts';
 import type { SinkSetting } from '../audit/sinks/setting.ts';
 import type { ClientCa } from '../identity/client-ca.ts';
 import type { IssuerSetting } from '../identity/external/setting.ts';
@@ -114,6 +115,8 @@ export interface Config {
     readonly reads: 'written' | 'durable';
     /** Where the audit is shipped to. */
     readonly sinks: readonly SinkSetting[];
+    /** How long it is kept. Without it: for ever. */
+    readonly retention?: RetentionSetting;
   };
   /** File with the key that seals the private signing keys, absolute. Without it: the environment, or the data folder. */
   readonly keySeal?: { readonly file: string };

@@ -5,6 +5,7 @@ import { statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import Database from 'better-sqlite3';
 import { AuditIndex } from './audit-index.ts';
+import { AuditRemoval } from './audit-removal.ts';
 import { AUDIT_ID, COLUMNS, type ColumnValue, canonicalLine, chainHash, genesis, STAGE } from './audit-row.ts';
 import { Sealer, type SealerEvents } from './audit-sealer.ts';
 import { applyPragmas } from './database-pragmas.ts';
@@ -35,6 +36,7 @@ interface Connection {
   readonly sqlite: Database.Database;
   readonly insert: Database.Statement;
   readonly index: AuditIndex;
+  readonly removal: AuditRemoval;
   readonly begin: Database.Statement;
   readonly commit: Database.Statement;
   /** Which file it is: a path may come to name another one. */
@@ -88,6 +90,7 @@ export class AuditLog {
           `INSERT INTO audit_event (seq, ${COLUMNS.join(', ')}, prev, hash) VALUES (?${', ?'.repeat(COLUMNS.length + 2)})`,
         ),
         index: new AuditIndex(sqlite),
+        removal: new AuditRemoval(sqlite),
         begin: sqlite.prepare('BEGIN IMMEDIATE'),
         commit: sqlite.prepare('COMMIT'),
         inode: statSync(this.#file).ino,
@@ -257,6 +260,25 @@ export class AuditLog {
     const note = this.#sealer.anchorAt(sqlite, seq);
     sqlite.prepare('INSERT OR REPLACE INTO audit_anchor (seq, at, note) VALUES (?, ?, ?)').run(seq, nowMs * 1000, note);
     return note;
+  }
+
+  /** Begins to remove the rows up to one that has an anchor. @throws {Error} when it has none, or is the last one */
+  remove(seq: number): void {
+    this.#connection ??= this.#connect();
+    this.#connection.removal.begin(this.#connection.sqlite, seq);
+  }
+
+  /** Whether rows are being removed. */
+  get isRemoving(): boolean {
+    return this.#connection?.removal.isDue === true;
+  }
+
+  /** Removes a few of them. @returns false when it could not */
+  removeSome(): boolean {
+    const { sqlite, removal } = this.#connection ?? {};
+    if (sqlite === undefined || removal === undefined) return false;
+    this.#sinceCheckpoint++;
+    return removal.some(sqlite);
   }
 
   /** Moves the write-ahead logs into the databases while nobody waits: a copy of the file alone is then whole. */

@@ -23,6 +23,10 @@ export const CLOSE = 4;
 export const OPEN = 5;
 /** Signs the log as it is; the answer's text is the checkpoint. */
 export const SIGN = 6;
+/** Signs an anchor at a row, whose number is the text; the answer's text is the anchor. */
+export const ANCHOR = 7;
+/** Removes the rows up to one at which an anchor stands, from now on in pauses. */
+export const REMOVE = 8;
 
 /** What the thread tells without being asked. */
 export type SealMessage =

@@ -2,6 +2,7 @@
 // a message event, and a thread that dies answers too.
 import { Worker } from 'node:worker_threads';
 import {
+  ANCHOR,
   ANSWERED,
   ASKED,
   CLOSE,
@@ -11,6 +12,7 @@ import {
   NUMBER,
   OPEN,
   QUESTION,
+  REMOVE,
   type SealMessage,
   SIGN,
   TEXT,
@@ -117,6 +119,16 @@ export class AuditThread {
     this.#ask(SIGN, '', answer);
   }
 
+  /** Signs an anchor at a row; the answer's text is the anchor. */
+  anchor(seq: number, answer: OnAnswer): void {
+    this.#ask(ANCHOR, String(seq), answer);
+  }
+
+  /** Removes the rows up to one that has an anchor, from now on. */
+  remove(seq: number, answer: OnAnswer): void {
+    this.#ask(REMOVE, String(seq), answer);
+  }
+
   #tell(message: SealMessage): void {
     if ('ended' in message) this.#said?.();
     else if ('checkpoint' in message) {
@@ -165,7 +177,7 @@ export class AuditThread {
   #take(): void {
     if (this.#waiting === undefined || Atomics.load(this.#cells, ANSWERED) !== this.#asked) return;
     const failed = this.#cells[FAILED] === 1;
-    const isText = failed || this.#cells[QUESTION] === SIGN;
+    const isText = failed || this.#cells[QUESTION] === SIGN || this.#cells[QUESTION] === ANCHOR;
     const text = isText ? this.#text.toString('utf8', 0, this.#cells[LENGTH]) : '';
     const number = this.#cells[NUMBER] ?? 0;
     this.#done()?.(

@@ -3,6 +3,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { AuditLog } from './audit-log.ts';
 import {
+  ANCHOR,
   ANSWERED,
   ASKED,
   CLOSE,
@@ -12,6 +13,7 @@ import {
   NUMBER,
   OPEN,
   QUESTION,
+  REMOVE,
   type SealMessage,
   SIGN,
   TEXT,
@@ -28,6 +30,8 @@ const IDLE_MS = 500;
 const PAUSE_MS = 2;
 /** While they are asked without a pause, rows of an earlier process are read again between two of so many questions. */
 const QUESTIONS = 50;
+/** Nobody asked for this long: time to remove some rows, in ms. */
+const REMOVE_PAUSE_MS = 5;
 
 function serve({ file: named, shared }: WriterData): void {
   let file = named;
@@ -36,6 +40,7 @@ function serve({ file: named, shared }: WriterData): void {
   let log: AuditLog | undefined;
   let seen = 0;
   let sinceSealed = 0;
+  let sinceRemoved = 0;
   const events: SealerEvents = {
     checkpoint: (checkpoint) => tell({ checkpoint }),
     keyMade: (publicKey, isFirst) => tell({ publicKey, isFirst }),
@@ -43,11 +48,15 @@ function serve({ file: named, shared }: WriterData): void {
   };
   for (;;) {
     const due = log?.seals(Date.now());
-    const patience = due === undefined ? IDLE_MS : due === 'soon' || sinceSealed > QUESTIONS ? 0 : PAUSE_MS;
+    const idle = log?.isRemoving === true ? REMOVE_PAUSE_MS : IDLE_MS;
+    const patience = due === undefined ? idle : due === 'soon' || sinceSealed > QUESTIONS ? 0 : PAUSE_MS;
     if (Atomics.wait(cells, ASKED, seen, patience) === 'timed-out') {
       sinceSealed = 0;
       if (due !== undefined) log?.seal(Date.now());
-      else {
+      else if (log?.isRemoving === true) {
+        sinceRemoved = 0;
+        log.removeSome();
+      } else {
         log?.storeSeals();
         log?.checkpoint();
       }
@@ -68,6 +77,8 @@ function serve({ file: named, shared }: WriterData): void {
         log ??= new AuditLog(file, events);
         if (question === CLOSE_ORPHANS) cells[NUMBER] = log.closeOrphans(Number(asked));
         else if (question === SIGN) said = log.signNow(Date.now()) ?? '';
+        else if (question === ANCHOR) said = log.anchorAt(Number(asked), Date.now());
+        else if (question === REMOVE) log.remove(Number(asked));
         else log.write(asked.split('\n'), question === WRITE_AGAIN);
       }
     } catch (error) {
@@ -77,7 +88,14 @@ function serve({ file: named, shared }: WriterData): void {
     cells[LENGTH] = text.write(failure === '' ? said : failure.slice(0, MAX_FAILURE));
     Atomics.store(cells, ANSWERED, seen);
     Atomics.notify(cells, ANSWERED);
-    if (question !== CLOSE) continue;
+    if (question !== CLOSE) {
+      // Without a pause for long, rows are removed between two questions all the same.
+      if (log?.isRemoving === true && ++sinceRemoved > QUESTIONS) {
+        sinceRemoved = 0;
+        log.removeSome();
+      }
+      continue;
+    }
     tell({ ended: true });
     return;
   }

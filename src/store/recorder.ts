@@ -75,6 +75,8 @@ interface Writer {
   write(text: string, again: boolean, answer: (answer: Answer) => void): void;
   closeOrphans(at: number, answer: (answer: Answer) => void): void;
   sign(answer: (answer: Answer) => void): void;
+  anchor(seq: number, answer: (answer: Answer) => void): void;
+  remove(seq: number, answer: (answer: Answer) => void): void;
   close(): Promise<void>;
 }
 
@@ -291,18 +293,36 @@ class GroupRecorder implements SealingRecorder {
 
   async checkpoint(): Promise<string | undefined> {
     await this.settle();
+    const note = await this.#seal((writer, answer) => writer.sign(answer));
+    return note === '' ? undefined : note;
+  }
+
+  anchor(seq: number): Promise<string> {
+    return this.#seal((writer, answer) => writer.anchor(seq, answer));
+  }
+
+  async remove(seq: number): Promise<void> {
+    await this.#seal((writer, answer) => writer.remove(seq, answer));
+  }
+
+  /** Asks the writer for something that is no group of rows, when it has no group. */
+  #seal(work: (writer: Writer, answer: (answer: Answer) => void) => void): Promise<string> {
     return new Promise((resolve, reject) => {
       const ask = (): void => {
         if (this.#closing !== undefined) reject(new GatewayError('shutting-down', 'the gateway is stopping'));
         else if (this.#group !== undefined) this.#resting.push(ask);
-        else this.#sign(resolve, reject);
+        else this.#ask(work, resolve, reject);
       };
       ask();
     });
   }
 
   /** Rows wait meanwhile, as they do for a group. */
-  #sign(resolve: (note: string | undefined) => void, reject: (error: GatewayError) => void): void {
+  #ask(
+    work: (writer: Writer, answer: (answer: Answer) => void) => void,
+    resolve: (text: string) => void,
+    reject: (error: GatewayError) => void,
+  ): void {
     this.#group = [];
     this.#writingSince = performance.now();
     const answered = ({ failure, text }: Answer): void => {
@@ -310,11 +330,11 @@ class GroupRecorder implements SealingRecorder {
       for (const run of this.#resting.splice(0)) run();
       if (this.#queue.length > 0) this.#schedule();
       else if (this.#group === undefined) this.#settled(this.#queued);
-      if (failure === undefined) resolve(text === '' ? undefined : text);
+      if (failure === undefined) resolve(text);
       else reject(new GatewayError('conflict', `the audit log cannot be signed: ${failure.replace(/^Error: /, '')}`));
     };
     try {
-      this.#writerNow().sign(answered);
+      work(this.#writerNow(), answered);
     } catch (error) {
       answered({ failure: messageOf(error), number: 0, text: '', died: false });
     }
@@ -528,6 +548,19 @@ class InlineWriter implements Writer {
 
   sign(answer: (answer: Answer) => void): void {
     this.#answer(answer, (log) => log.signNow(Date.now()) ?? '');
+  }
+
+  anchor(seq: number, answer: (answer: Answer) => void): void {
+    this.#answer(answer, (log) => log.anchorAt(seq, Date.now()));
+  }
+
+  /** All at once: whoever writes without a thread waits for what he does. */
+  remove(seq: number, answer: (answer: Answer) => void): void {
+    this.#answer(answer, (log) => {
+      log.remove(seq);
+      while (log.isRemoving && log.removeSome());
+      return 0;
+    });
   }
 
   async close(): Promise<void> {

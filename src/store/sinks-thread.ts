@@ -1,7 +1,9 @@
 // The main thread's end of the thread that feeds the audit's sinks: hands settings over, keeps the last states for metrics and status,
 // and says in the log when a sink begins and ends to fail. Without sinks there is no thread.
 import { Worker } from 'node:worker_threads';
+import type { RetentionSetting } from '../audit/retention.ts';
 import type { SinkSetting } from '../audit/sinks/setting.ts';
+import type { RemovedSegment, RetentionState } from './retention.ts';
 import type { SinkState } from './sink-runner.ts';
 import { workerProgram } from './worker-program.ts';
 
@@ -11,15 +13,36 @@ export interface SinksData {
 }
 
 export type SinksAsked =
-  | { readonly ask: 'apply'; readonly id: number; readonly sinks: readonly SinkSetting[]; readonly graceMs: number }
+  | {
+      readonly ask: 'apply';
+      readonly id: number;
+      readonly sinks: readonly SinkSetting[];
+      readonly retention: RetentionSetting | undefined;
+      readonly graceMs: number;
+    }
+  | { readonly ask: 'kept'; readonly id: number; readonly text?: string; readonly failure?: string }
   | { readonly ask: 'stop'; readonly graceMs: number };
 
 export type SinksTold =
-  | { readonly tell: 'states'; readonly states: readonly SinkState[]; readonly saveFault: string | undefined }
+  | {
+      readonly tell: 'states';
+      readonly states: readonly SinkState[];
+      readonly retention: RetentionState | undefined;
+      readonly saveFault: string | undefined;
+    }
+  | { readonly tell: 'anchor'; readonly id: number; readonly seq: number }
+  | { readonly tell: 'remove'; readonly id: number; readonly segment: RemovedSegment }
   | { readonly tell: 'went-back'; readonly name: string; readonly seq: number }
   | { readonly tell: 'refused'; readonly name: string; readonly rows: number }
   | { readonly tell: 'applied'; readonly id: number }
   | { readonly tell: 'stopped' };
+
+/** What the log's one writer does for retention. */
+export interface Keeper {
+  anchor(seq: number): Promise<string>;
+  /** A segment was written: has its rows removed, and records that. */
+  remove(segment: RemovedSegment): Promise<void>;
+}
 
 /** As much of the logger as is needed here. */
 export interface SinksLog {
@@ -41,7 +64,11 @@ const TELL_AGAIN_MS = 600_000;
 export class SinksThread {
   readonly #data: SinksData;
   readonly #log: SinksLog;
+  readonly #keeper: Keeper | undefined;
   #sinks: readonly SinkSetting[] = [];
+  #retention: RetentionSetting | undefined;
+  #retentionState: RetentionState | undefined;
+  #retentionTold: string | undefined;
   #worker: Worker | undefined;
   #states: readonly SinkState[] = [];
   #restart: NodeJS.Timeout | undefined;
@@ -52,9 +79,11 @@ export class SinksThread {
   readonly #before = new Map<string, { failures: number; deliveredRows: number; refusedRows: number }>();
   readonly #toldAt = new Map<string, number>();
 
-  constructor(data: SinksData, log: SinksLog) {
+  /** @param keeper undefined where nothing is removed */
+  constructor(data: SinksData, log: SinksLog, keeper?: Keeper) {
     this.#data = data;
     this.#log = log;
+    this.#keeper = keeper;
   }
 
   /** Sinks as the settings have them now, with counts since the gateway started. */
@@ -71,17 +100,23 @@ export class SinksThread {
     });
   }
 
-  /** Takes over the sinks of a configuration. Those that did not change go on. */
-  async apply(sinks: readonly SinkSetting[]): Promise<void> {
+  /** How retention stands; undefined where everything is kept. */
+  retention(): RetentionState | undefined {
+    return this.#retention === undefined ? undefined : this.#retentionState;
+  }
+
+  /** Takes over the sinks and the retention of a configuration. Those that did not change go on. */
+  async apply(sinks: readonly SinkSetting[], retention?: RetentionSetting): Promise<void> {
     if (this.#isClosed) return;
     const changed = this.#sinks.filter((old) => !sinks.some((one) => JSON.stringify(one) === JSON.stringify(old)));
     this.#sinks = sinks;
+    this.#retention = retention;
     for (const { name } of changed)
       this.#keepCounts(
         name,
         sinks.some((one) => one.name === name),
       );
-    if (sinks.length === 0 && this.#worker === undefined) return;
+    if (sinks.length === 0 && retention === undefined && this.#worker === undefined) return;
     const worker = this.#started();
     const id = ++this.#asked;
     await new Promise<void>((resolve) => {
@@ -96,7 +131,7 @@ export class SinksThread {
         clearTimeout(timer);
         resolve();
       }
-      worker.postMessage({ ask: 'apply', id, sinks, graceMs: GRACE_MS } satisfies SinksAsked);
+      worker.postMessage({ ask: 'apply', id, sinks, retention, graceMs: GRACE_MS } satisfies SinksAsked);
     });
   }
 
@@ -151,6 +186,18 @@ export class SinksThread {
           this.#log.error({ reason: told.saveFault }, 'cursors of the audit sinks cannot be saved');
         this.#tellFaults(told.states);
         this.#states = told.states;
+        this.#retentionState = told.retention;
+        this.#tellRetention(told.retention);
+        return;
+      case 'anchor':
+        this.#keep(worker, told.id, this.#keeper?.anchor(told.seq));
+        return;
+      case 'remove':
+        this.#keep(
+          worker,
+          told.id,
+          this.#keeper?.remove(told.segment).then(() => undefined),
+        );
         return;
       case 'went-back':
         this.#log.warn(
@@ -167,6 +214,25 @@ export class SinksThread {
       case 'stopped':
         return;
     }
+  }
+
+  /** Hands on what the writer answers. */
+  #keep(worker: Worker, id: number, done: Promise<string | undefined> | undefined): void {
+    const answer = (more: { text?: string; failure?: string }): void =>
+      worker.postMessage({ ask: 'kept', id, ...more } satisfies SinksAsked);
+    if (done === undefined) answer({ failure: 'nothing is removed here' });
+    else
+      done.then(
+        (text) => answer(text === undefined ? {} : { text }),
+        (error: unknown) => answer({ failure: error instanceof Error ? error.message : String(error) }),
+      );
+  }
+
+  #tellRetention(state: RetentionState | undefined): void {
+    const fault = state?.fault;
+    if (fault !== undefined && fault !== this.#retentionTold)
+      this.#log.error({ reason: fault }, 'rows of the audit that are due cannot be exported and removed');
+    this.#retentionTold = fault;
   }
 
   #tellFaults(states: readonly SinkState[]): void {
@@ -191,7 +257,7 @@ export class SinksThread {
     this.#onApplied?.(this.#asked);
     if (this.#isClosed) return;
     this.#log.error({ reason }, 'the thread of the audit sinks ended; it starts again');
-    this.#restart = setTimeout(() => void this.apply(this.#sinks), RESTART_MS);
+    this.#restart = setTimeout(() => void this.apply(this.#sinks, this.#retention), RESTART_MS);
     this.#restart.unref();
   }
 }

@@ -1,11 +1,13 @@
-// Thread that feeds the audit's sinks. It reads audit.db over a connection that cannot write and does its own network and file I/O: a
+// Thread that feeds the audit's sinks, and exports what is due. It reads audit.db over a connection that cannot write and does its own network and file I/O: a
 // sink that hangs, fails or is slow costs callers of the engine nothing.
 import { hostname } from 'node:os';
 import { dirname } from 'node:path';
 import { parentPort, workerData } from 'node:worker_threads';
+import type { RetentionSetting } from '../audit/retention.ts';
 import type { SinkSetting } from '../audit/sinks/setting.ts';
 import { createSink } from '../audit/sinks/sinks.ts';
 import { openAuditPages } from './audit-pages.ts';
+import { type RemovedSegment, Retention, type RetentionParts } from './retention.ts';
 import { SinkCursors } from './sink-cursors.ts';
 import { SinkRunner } from './sink-runner.ts';
 import type { SinksAsked, SinksData, SinksTold } from './sinks-thread.ts';
@@ -20,6 +22,11 @@ const origin = { version, host: hostname() };
 const pages = openAuditPages(auditFile);
 const cursors = new SinkCursors(dirname(auditFile));
 const runners = new Map<string, SinkRunner>();
+let retention: Retention | undefined;
+/** What the main thread was asked for and has not answered yet. */
+const waiting = new Map<number, (answer: Kept) => void>();
+type Kept = Extract<SinksAsked, { ask: 'kept' }>;
+let askedId = 0;
 const tell = (told: SinksTold): void => parentPort?.postMessage(told);
 let seen = -1;
 let isSaveTold = false;
@@ -47,7 +54,39 @@ function tellStates(): void {
     isSaveTold = true;
   }
   const now = Date.now();
-  tell({ tell: 'states', states: [...runners.values()].map((runner) => runner.state(now)), saveFault });
+  const states = [...runners.values()].map((runner) => runner.state(now));
+  tell({ tell: 'states', states, retention: retention?.state(), saveFault });
+}
+
+let isStopping = false;
+
+function keep(asked: (id: number) => SinksTold): Promise<string> {
+  if (isStopping) return Promise.reject(new Error('the gateway is stopping'));
+  const id = ++askedId;
+  return new Promise((resolve, reject) => {
+    waiting.set(id, ({ text, failure }) => {
+      if (failure === undefined) resolve(text ?? '');
+      else reject(new Error(failure));
+    });
+    tell(asked(id));
+  });
+}
+
+async function applyRetention(setting: RetentionSetting | undefined): Promise<void> {
+  if (JSON.stringify(setting) === JSON.stringify(retention?.setting)) return;
+  const old = retention;
+  retention = undefined;
+  await old?.stop();
+  if (setting === undefined) return;
+  const parts: RetentionParts = {
+    auditFile,
+    sinks: () => [...runners.values()].map((runner) => runner.state(Date.now())),
+    anchor: (seq) => keep((id) => ({ tell: 'anchor', id, seq })),
+    async remove(segment: RemovedSegment) {
+      await keep((id) => ({ tell: 'remove', id, segment }));
+    },
+  };
+  retention = new Retention(setting, parts, old?.state().removedRows);
 }
 
 async function apply(settings: readonly SinkSetting[], graceMs: number): Promise<void> {
@@ -70,7 +109,18 @@ const telling = setInterval(tellStates, TELL_MS);
 let changing: Promise<void> = Promise.resolve();
 
 parentPort?.on('message', (asked: SinksAsked) => {
+  if (asked.ask === 'kept') {
+    waiting.get(asked.id)?.(asked);
+    waiting.delete(asked.id);
+    return;
+  }
+  if (asked.ask === 'stop') {
+    isStopping = true;
+    for (const [id, answer] of waiting) answer({ ask: 'kept', id, failure: 'the gateway is stopping' });
+    waiting.clear();
+  }
   changing = changing
+    .then(() => applyRetention(asked.ask === 'apply' ? asked.retention : undefined))
     .then(() => apply(asked.ask === 'apply' ? asked.sinks : [], asked.graceMs))
     .then(() => {
       if (asked.ask === 'apply') {

@@ -152,3 +152,56 @@ describe('sinks in the settings', () => {
     );
   });
 });
+
+describe('retention in the settings', () => {
+  const retention = (entry: string) => told(`  retention: ${entry}\n`);
+
+  it('is taken with its defaults, with absolute paths', () => {
+    assert.equal(read('  reads: written\n').config?.audit.retention, undefined);
+    assert.deepEqual(read('  retention: { age: 90d }\n').config?.audit.retention, {
+      ...{ ageMs: 90 * 86_400_000, archive: '/etc/dockgate/data/audit-archive', holds: [], waitForSinks: true },
+    });
+    assert.deepEqual(
+      read(
+        '  retention: { size: 20GiB, archive: ./old, waitForSinks: false, holds: [{ subject: ci }, { resource: container/web }] }\n',
+      ).config?.audit.retention,
+      {
+        ...{ bytes: 20 * 2 ** 30, archive: '/etc/dockgate/old', waitForSinks: false },
+        holds: [
+          { by: 'subject', value: 'ci' },
+          { by: 'resource', value: 'container/web' },
+        ],
+      },
+    );
+  });
+
+  const FAULTS: readonly [title: string, entry: string, fault: RegExp][] = [
+    ['neither age nor size', '{ archive: ./old }', /^3 audit\.retention: names neither age nor size/],
+    [
+      'an age without a unit',
+      '{ age: 90 }',
+      /^3 audit\.retention\.age: must be a span such as 90d, not the number 90$/,
+    ],
+    [
+      'an age that is none',
+      '{ age: 3months }',
+      /\.age: must be a whole number and s, m, h or d, such as 90d, not "3months"$/,
+    ],
+    ['a size that is too small', '{ size: 1MiB }', /\.size: must be from 16777216 bytes to 1024TiB, not "1MiB"$/],
+    ['an unknown key', '{ age: 1d, hold: [] }', /\.hold: unknown key; did you mean holds\?$/],
+    ['a hold on nothing', '{ age: 1d, holds: [{}] }', /\.holds\[0\]: needs one of subject, resource/],
+    ['a hold on both', '{ age: 1d, holds: [{ subject: a, resource: container/b }] }', /\.holds\[0\]: needs one of/],
+    [
+      'an object without its kind',
+      '{ age: 1d, holds: [{ resource: web }] }',
+      /\.holds\[0\]\.resource: must be kind\/name/,
+    ],
+  ];
+  for (const [title, entry, fault] of FAULTS) {
+    it(`${title} is told with its place`, () => {
+      const [first = '', ...rest] = retention(entry);
+      assert.match(first, fault);
+      assert.deepEqual(rest, []);
+    });
+  }
+});

@@ -61,17 +61,41 @@ const check = new Command('check')
     if (!json) await print(`${file}: ok`);
   });
 
-interface SinkFacts {
+interface KeepingFacts {
   readonly sinks?: readonly {
     readonly name: string;
     readonly kind: string;
     readonly lagRows: number;
     readonly fault?: string;
   }[];
+  readonly retention?: {
+    readonly dueRows: number;
+    readonly removedRows: number;
+    readonly heldBy?: string;
+    readonly heldSeq?: number;
+    readonly fault?: string;
+  };
 }
 
-const sinkText = ({ name, kind, lagRows, fault }: NonNullable<SinkFacts['sinks']>[number]): string =>
+const sinkText = ({ name, kind, lagRows, fault }: NonNullable<KeepingFacts['sinks']>[number]): string =>
   `${name} (${kind}), ${lagRows} rows behind${fault === undefined ? '' : `: ${fault}`}`;
+
+const retentionText = ({ dueRows, removedRows, heldBy, heldSeq, fault }: NonNullable<KeepingFacts['retention']>) =>
+  [
+    `${removedRows} audit rows removed, ${dueRows} due`,
+    ...(heldBy === undefined ? [] : [`row ${heldSeq} and those behind it stay for ${heldBy}`]),
+    ...(fault === undefined ? [] : [fault]),
+  ].join('; ');
+
+/** Facts with those of sinks and retention as sentences. */
+const told = (facts: Record<string, unknown>): [string, unknown][] => {
+  const { sinks, retention } = facts as KeepingFacts;
+  return Object.entries({
+    ...facts,
+    ...(sinks === undefined ? {} : { sinks: sinks.map(sinkText) }),
+    ...(retention === undefined ? {} : { retention: retentionText(retention) }),
+  });
+};
 
 const status = new Command('status')
   .description('show how a running gateway is')
@@ -79,7 +103,7 @@ const status = new Command('status')
   .action(async (_options: object, command: Command) => {
     const facts = await (await gatewayOf(command)).call<Record<string, unknown>>('GET', '/status');
     if (optionsOf(command).json) await printJson(facts);
-    else await print(sheet(Object.entries({ ...facts, sinks: (facts as SinkFacts).sinks?.map(sinkText) ?? [] })));
+    else await print(sheet(told(facts)));
   });
 
 const reload = new Command('reload')
