@@ -425,6 +425,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         void sockets.closeForgotten();
       },
       reader: review,
+      reports: review,
       recorder,
       reserve,
       onUnwritable: (error) => audit.failed(error),

@@ -1,6 +1,7 @@
 // What callers may ask of the audit by query parameters.
 import * as z from 'zod';
 import type { AuditConditions } from '../audit/filter.ts';
+import { COUNTED_BY, type CountedBy } from '../audit/reports.ts';
 import { whole } from './input.ts';
 import { parseWhen, WHEN_RULE } from './moment.ts';
 
@@ -40,6 +41,10 @@ export const conditionShape = (now: number) => ({
   source: word(),
   client: word(),
   text: word(),
+  plugin: word(),
+  binds: flag()
+    .optional()
+    .transform((value) => value || undefined),
   since: moment(now, 'start'),
   until: moment(now, 'end'),
   /** The caller's own calls alone. */
@@ -55,6 +60,51 @@ export const auditQuery = (now: number) =>
     last: whole(1000).optional(),
     fold: flag().default(false),
   });
+
+const groups = z
+  .string()
+  .transform((text) => text.split(',').map((one) => one.trim()))
+  .pipe(
+    z
+      .array(z.enum(COUNTED_BY, { error: `must be among ${COUNTED_BY.join(', ')}` }))
+      .min(1)
+      .max(4, { error: 'at most 4' }),
+  );
+
+/** Denials and calls, counted. */
+export const countQuery = (now: number, by: string) =>
+  z.strictObject({
+    ...conditionShape(now),
+    by: groups.default(() => by.split(',') as CountedBy[]),
+    limit: whole(1000).default(50),
+  });
+
+export const timelineQuery = (now: number) =>
+  z.strictObject({
+    resource: z.string({ error: 'must name an object such as container/web' }).min(1).max(1024),
+    since: moment(now, 'start'),
+    until: moment(now, 'end'),
+    limit: whole(2000).default(200),
+  });
+
+export const sessionQuery = (now: number) =>
+  z.strictObject({
+    ...conditionShape(now),
+    limit: whole(1000).default(50),
+    before: whole(Number.MAX_SAFE_INTEGER).optional(),
+  });
+
+export const tokensQuery = z.strictObject({
+  identity: word(),
+  all: flag().default(false),
+  /** Those never used, or not since a moment. */
+  unused: flag().default(false),
+});
+
+export const unusedQuery = z.strictObject({
+  days: whole(3650).default(90),
+  identity: word(),
+});
 
 type Given = Partial<Record<string, unknown>> & { readonly token?: string | undefined };
 

@@ -5,6 +5,7 @@ import { foldRows } from '../audit/filter.ts';
 import { GatewayError } from '../errors.ts';
 import type { AdminEnv, AdminOptions } from './app.ts';
 import { auditQuery, conditionsIn } from './audit-input.ts';
+import { mountAuditReportRoutes } from './audit-report-routes.ts';
 import { scopeOf } from './audit-services.ts';
 import { callView } from './audit-view.ts';
 import * as input from './input.ts';
@@ -97,6 +98,7 @@ export function mountAuditRoutes(app: Hono<AdminEnv>, services: AdminServices, o
     const stream = tailStream(services, { conditions, scope }, from, AbortSignal.any(signals), leave);
     return new Response(stream, { headers: { 'content-type': 'application/x-ndjson' } });
   });
+  mountAuditReportRoutes(app, services);
   app.get('/audit/:id', async (c) => {
     const id = c.req.param('id');
     const { by } = c.get('context');

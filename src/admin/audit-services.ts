@@ -1,6 +1,14 @@
 // Reading the audit: who may read how much of it, and that each reading is itself recorded.
 import type { AuditReader, AuditRow, Recorder } from '../audit/event.ts';
 import type { AuditPage, AuditScope, PageQuestion } from '../audit/filter.ts';
+import type {
+  AuditReports,
+  CountAnswer,
+  CountQuestion,
+  Timeline,
+  TimelineQuestion,
+  UseAnswer,
+} from '../audit/reports.ts';
 import { GatewayError } from '../errors.ts';
 import { AuditReadings } from './audit-reading.ts';
 import type { AdminCaller } from './services.ts';
@@ -8,6 +16,8 @@ import type { AdminCaller } from './services.ts';
 export interface AuditParts {
   readonly reader: AuditReader;
   readonly recorder: Pick<Recorder, 'append'>;
+  /** Left out, calls are listed and shown, and nothing is counted. */
+  readonly reports?: AuditReports;
   newAuditId(): string;
   now(): number;
 }
@@ -20,6 +30,12 @@ export interface AuditServices {
    * @throws {GatewayError} `not-found`, `input-invalid` for a beginning that several calls have
    */
   auditCall(id: string, by: AdminCaller): Promise<readonly AuditRow[]>;
+  /** Calls counted by what they have in common. */
+  auditCount(question: Omit<CountQuestion, 'scope'>, mine: boolean, by: AdminCaller): Promise<CountAnswer>;
+  /** What happened to an object. */
+  auditTimeline(question: Omit<TimelineQuestion, 'scope'>, by: AdminCaller): Promise<Timeline>;
+  /** When each rule, and each action of each subject, was used last. For those who may see all. */
+  auditUses(by: AdminCaller): Promise<UseAnswer>;
   /** Records that the caller reads. */
   auditRead(by: AdminCaller, question: Readonly<Record<string, unknown>>): void;
 }
@@ -40,6 +56,10 @@ const MAX_OTHERS = 16;
 
 export function createAuditServices(parts: AuditParts): AuditServices {
   const { reader } = parts;
+  const reports = (): AuditReports => {
+    if (parts.reports === undefined) throw new GatewayError('not-found', 'this gateway counts nothing of its audit');
+    return parts.reports;
+  };
   const asking = new Map<string, number>();
 
   /** Takes care that callers who read their own calls leave room for those who review all of them. */
@@ -98,6 +118,24 @@ export function createAuditServices(parts: AuditParts): AuditServices {
       const seen = rows.filter((row) => isWithin(row, scope));
       if (seen.length === 0) throw new GatewayError('not-found', `the audit has no call ${id.slice(0, 64)}`);
       return seen;
+    },
+    async auditCount(question, mine, by) {
+      const answer = await inTurn(by, () => reports().count({ ...question, scope: scopeOf(by, mine) }));
+      const { conditions, ...rest } = question;
+      readings.note(by, { read: 'count', ...conditions, ...rest, ...(mine ? { mine } : {}) });
+      return answer;
+    },
+    async auditTimeline(question, by) {
+      const answer = await inTurn(by, () => reports().timeline({ ...question, scope: scopeOf(by) }));
+      readings.note(by, { read: 'timeline', ...question });
+      return answer;
+    },
+    async auditUses(by) {
+      if (scopeOf(by).kind !== 'all')
+        throw new GatewayError('admin-forbidden', 'what is unused is for operators and reviewers');
+      const answer = await reports().uses(0);
+      readings.note(by, { read: 'uses' });
+      return answer;
     },
     auditRead: (by, question) => readings.note(by, question),
   };

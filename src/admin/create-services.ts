@@ -1,6 +1,7 @@
 // The admin services over the stores: check, record in the audit, change, acknowledge - in this order.
 // A change whose audit row cannot be written does not happen.
 import type { AuditReader, Recorder } from '../audit/event.ts';
+import type { AuditReports } from '../audit/reports.ts';
 import { nearest } from '../config/nearest.ts';
 import { GatewayError } from '../errors.ts';
 import { MAX_OPERATOR_TTL_MS, MAX_TTL_MS } from '../identity/issue-token.ts';
@@ -34,6 +35,8 @@ import type { TokenUseCounter } from './token-use.ts';
 
 /** What the services are joined from. */
 export interface AdminParts {
+  /** Questions to the audit beside lists; left out, none are answered. */
+  readonly reports?: AuditReports;
   readonly identities: IdentityStore;
   readonly tokens: TokenStore;
   /** Signs a token and stores its record in `tokens`. */

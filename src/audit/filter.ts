@@ -9,10 +9,14 @@ export interface AuditConditions {
   readonly tokenId?: string;
   /** Exact action or `container.*`. */
   readonly action?: string;
+  /** One of these actions. */
+  readonly actions?: readonly string[];
   /** `read`, `write`, ... of the operation. */
   readonly class?: string;
   /** `container/web`, `web` of any kind, `container/*`, an id or the beginning of one. */
   readonly resource?: string;
+  /** About one of these. */
+  readonly resources?: readonly string[];
   readonly decision?: AuditDecision;
   readonly outcome?: AuditOutcome;
   /** The engine's own id, and the name of the gateway: calls that begin with either. */
@@ -28,6 +32,10 @@ export interface AuditConditions {
   readonly client?: string;
   /** Part of the resource, code, rule, client or detail, upper and lower case of ASCII alike. */
   readonly text?: string;
+  /** Calls that a plugin of this name changed. */
+  readonly plugin?: string;
+  /** Calls whose body asks for a bind mount. */
+  readonly binds?: boolean;
   /** Of the detail the message alone is searched: what a reader is not shown it must not find either. */
   readonly shownTextOnly?: boolean;
   /** Microseconds since the epoch, inclusive. */
@@ -66,6 +74,8 @@ export interface PageQuestion {
   readonly limit: number;
   /** One entry for each call rather than for each row. */
   readonly calls: boolean;
+  /** Takes calls that name the object by the ids it had for calls about it. */
+  readonly follow?: boolean;
 }
 
 export interface AuditPage {

@@ -1,5 +1,5 @@
 // What a reviewer may ask beside pages of calls: an object's life, denials and calls counted, what was used. Types alone.
-import type { AuditConditions, AuditScope } from './filter.ts';
+import type { AuditCall, AuditConditions, AuditScope } from './filter.ts';
 
 /** What calls are counted by. */
 export const COUNTED_BY = [
@@ -16,7 +16,6 @@ export const COUNTED_BY = [
   'field',
   'source',
   'client',
-  'engine',
   'status',
   'minute',
   'hour',
@@ -59,12 +58,27 @@ export interface UseAnswer {
   readonly logSince: number | undefined;
 }
 
+/** What happened to an object, oldest first. */
+export interface Timeline {
+  readonly calls: readonly AuditCall[];
+  /** The ids it had, each with its names, in the order in which they were seen. More than one where a name was used again. */
+  readonly objects: readonly { readonly kind: string; readonly id: string; readonly names: readonly string[] }[];
+  /** Older calls than these were left out. */
+  readonly more: boolean;
+}
+
 export interface TimelineQuestion {
   readonly resource: string;
   readonly scope: AuditScope;
   readonly since?: number | undefined;
   readonly until?: number | undefined;
-  /** Only what has a lower number than this. */
-  readonly before?: number | undefined;
   readonly limit: number;
+}
+
+/** The questions beside pages, as the review thread is asked them. */
+export interface AuditReports {
+  count(question: CountQuestion): Promise<CountAnswer>;
+  timeline(question: TimelineQuestion): Promise<Timeline>;
+  /** When rules and actions were used, by calls since a time in microseconds. */
+  uses(since: number): Promise<UseAnswer>;
 }

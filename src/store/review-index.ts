@@ -9,7 +9,7 @@ import { namesOf } from './review-where.ts';
 /** Rows of one block. Reading one takes half a millisecond. */
 export const BLOCK = 512;
 /** Another number makes files of other versions be made again. */
-const FORMAT = '1';
+const FORMAT = '2';
 /** Values are cut here, and so are those looked for: a cut value finds too much, never too little. */
 const MAX_VALUE = 120;
 
@@ -32,6 +32,8 @@ const KIND = {
   engine: 14,
   session: 15,
   outcome: 16,
+  /** Subject and action of what was allowed, with a line feed between. */
+  pair: 17,
 } as const;
 type Kind = keyof typeof KIND;
 
@@ -169,6 +171,7 @@ export class ReviewIndex {
       for (const kind of ['subject', 'tenant', 'token', 'action', 'class', 'code', 'rule', 'source', 'client'] as const)
         add(kind, row[kind]);
       if (row.decision !== 'allow') add('decision', row.decision);
+      else if (row.subject !== null) add('pair', `${row.subject}\n${row.action}`);
       add('resource', row.resource);
       if (row.resource !== null) add('name', row.resource.slice(row.resource.indexOf('/') + 1));
       if (row.id !== null) add('id', bare(row.id));
@@ -198,6 +201,16 @@ export class ReviewIndex {
     return (this.#own.prepare(sql).all(...params) as { block: number }[]).map(({ block }) => block);
   }
 
+  /** The last block of each value of a kind, where that block has rows of a time or later. */
+  lastBlocks(kind: 'rule' | 'pair', since: number): readonly { readonly value: string; readonly block: number }[] {
+    return this.#own
+      .prepare(
+        `SELECT t.value, t.block FROM (SELECT value, max(block) AS block FROM term WHERE kind = ? GROUP BY value) t
+          JOIN block b ON b.no = t.block WHERE b.last_at >= ?`,
+      )
+      .all(KIND[kind], since) as { value: string; block: number }[];
+  }
+
   close(): void {
     this.#own.close();
   }
@@ -215,6 +228,8 @@ function termsOf(conditions: AuditConditions): readonly Term[] {
     if (value !== undefined) terms.push({ any: [{ kind, from: cut(value) }] });
   };
   if (resource !== undefined) terms.push(resourceTerm(resource));
+  if (conditions.resources !== undefined)
+    terms.push({ any: conditions.resources.flatMap((one) => resourceTerm(one).any) });
   add('session', conditions.session);
   add('token', tokenId);
   if (rule !== undefined) {
@@ -234,6 +249,8 @@ function termsOf(conditions: AuditConditions): readonly Term[] {
     const family = cut(action.slice(0, -2));
     terms.push({ any: [{ kind: 'action', from: `${family}.`, below: `${family}/` }] });
   } else if (action !== '*') add('action', action);
+  if (conditions.actions !== undefined)
+    terms.push({ any: conditions.actions.map((one) => ({ kind: 'action', from: one }) as const) });
   add('tenant', tenant);
   if (decision !== 'allow') add('decision', decision);
   if (conditions.outcome !== 'ok') add('outcome', conditions.outcome);

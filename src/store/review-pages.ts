@@ -10,7 +10,7 @@ import {
   withinScope,
 } from '../audit/filter.ts';
 import { BLOCK, isFindable, type ReviewIndex } from './review-index.ts';
-import { whereOf } from './review-where.ts';
+import { namesOf, whereOf } from './review-where.ts';
 
 /** Rows of a stretch without an index: ten to twenty ms. */
 const STRETCH = 16_384;
@@ -33,6 +33,13 @@ interface Hit {
   readonly seq: number;
   readonly auditId: string;
 }
+
+/** Ids of one name that are looked for beside it. */
+const MAX_FOLLOWED = 20;
+
+/** The ids that a name stood for, with the first row that said so. */
+export const IDS_OF = `SELECT i.name AS id, n.kind, a.first_seq AS seq FROM audit_name n JOIN audit_alias a ON a.name_no = n.name_no
+  JOIN audit_name i ON i.name_no = a.id_no WHERE n.name = ? ORDER BY a.first_seq LIMIT 200`;
 
 /** Names that an id had, newest first. */
 export const NAMES = `SELECT n.name FROM audit_name i JOIN audit_alias a ON a.id_no = i.name_no
@@ -94,7 +101,7 @@ export class ReviewPages {
   }
 
   *page(question: PageQuestion): Generator<undefined, AuditPage> {
-    const conditions = withinScope(question.conditions, question.scope);
+    const conditions = withinScope(this.#followed(question), question.scope);
     if (conditions === undefined) return { entries: [] };
     const entries: AuditCall[] = [];
     for (const hit of this.hits(conditions, question)) {
@@ -108,7 +115,7 @@ export class ReviewPages {
       // What a condition says of the outcome, the newest row decides.
       if (one === undefined || !isOf(conditions, one)) continue;
       // The name of what a caller may not see is none of its business, even where it knows the id.
-      const knownAs = question.scope.kind === 'all' ? this.#nameOf(one) : undefined;
+      const knownAs = question.scope.kind === 'all' ? (this.#nameOf(one) ?? this.#containerOf(one)) : undefined;
       entries.push({ ...one, shortId: this.#shortId(one.auditId), ...(knownAs === undefined ? {} : { knownAs }) });
       if (entries.length >= question.limit) return { entries, next: hit.seq };
     }
@@ -131,7 +138,7 @@ export class ReviewPages {
     const { sql, params } = stretchSql(conditions, calls);
     const stretch = this.#sqlite.prepare(sql);
     const until = performance.now() + patienceMs;
-    for (const [low, high] of this.#stretches(
+    for (const [low, high] of this.stretches(
       conditions,
       Math.min(this.newest(), (before ?? Number.MAX_SAFE_INTEGER) - 1),
     )) {
@@ -153,7 +160,7 @@ export class ReviewPages {
   }
 
   /** Stretches of rows to look at, newest first. */
-  *#stretches(conditions: AuditConditions, high: number): Generator<readonly [number, number]> {
+  *stretches(conditions: AuditConditions, high: number): Generator<readonly [number, number]> {
     const index = isFindable(conditions) ? this.#index : undefined;
     const known = index?.through ?? 0;
     const oldest = Math.max(1, (this.#oldest.get() as { seq: number }).seq);
@@ -187,8 +194,18 @@ export class ReviewPages {
     }
   }
 
+  /** The conditions, with the ids that the name of an object stood for beside it. */
+  #followed({ conditions, follow }: PageQuestion): AuditConditions {
+    const { resource, ...rest } = conditions;
+    if (follow !== true || resource === undefined) return conditions;
+    const { kind, name } = namesOf(resource);
+    const ids = this.#sqlite.prepare(IDS_OF).all(name) as { kind: string; id: string }[];
+    const also = ids.filter((one) => kind === undefined || one.kind === kind).slice(-MAX_FOLLOWED);
+    return { ...rest, resources: [resource, ...also.map((one) => `${one.kind}/${one.id}`)] };
+  }
+
   /** The newest name of the main object, when the call has its id alone. */
-  #nameOf({ resource, resourceId }: AuditRow): string | undefined {
+  #nameOf({ resource, resourceId }: Pick<AuditRow, 'resource' | 'resourceId'>): string | undefined {
     const slash = resource?.indexOf('/') ?? -1;
     const [kind, asked] = slash < 0 ? [resource, ''] : [resource?.slice(0, slash), resource?.slice(slash + 1) ?? ''];
     if (kind === undefined || (asked !== '' && !/^[0-9a-f]{12,64}$/.test(asked))) return undefined;
@@ -196,6 +213,12 @@ export class ReviewPages {
     if (id === '') return undefined;
     const names = this.#names.all(kind, id) as { name: string }[];
     return names.find(({ name }) => name !== id && !id.startsWith(name))?.name;
+  }
+
+  /** The name of the container an exec instance ran in. */
+  #containerOf({ resource, resources }: AuditRow): string | undefined {
+    const within = resource?.startsWith('exec/') ? resources?.find(({ kind }) => kind === 'container') : undefined;
+    return within?.id === undefined ? undefined : this.#nameOf({ resource: 'container', resourceId: within.id });
   }
 
   #shortId(auditId: string): string {

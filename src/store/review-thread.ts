@@ -3,6 +3,14 @@
 import { Worker } from 'node:worker_threads';
 import type { AuditFilter, AuditReader, AuditRow } from '../audit/event.ts';
 import type { AuditPage, PageQuestion } from '../audit/filter.ts';
+import type {
+  AuditReports,
+  CountAnswer,
+  CountQuestion,
+  Timeline,
+  TimelineQuestion,
+  UseAnswer,
+} from '../audit/reports.ts';
 import { GatewayError } from '../errors.ts';
 import type { TokenUses } from './audit-token-use.ts';
 import type { UsagePoint } from './usage-history.ts';
@@ -18,6 +26,9 @@ export interface ReviewData {
 export type ReviewQuestion =
   | { readonly ask: 'list'; readonly filter: AuditFilter }
   | { readonly ask: 'page'; readonly page: PageQuestion }
+  | { readonly ask: 'count'; readonly count: CountQuestion }
+  | { readonly ask: 'timeline'; readonly timeline: TimelineQuestion }
+  | { readonly ask: 'uses'; readonly since: number }
   | { readonly ask: 'call'; readonly auditId: string }
   | { readonly ask: 'ids'; readonly start: string }
   | { readonly ask: 'token-use'; readonly afterSeq: number; readonly limit: number }
@@ -43,7 +54,7 @@ interface Waiting {
   reject(error: GatewayError): void;
 }
 
-export class ReviewThread implements AuditReader {
+export class ReviewThread implements AuditReader, AuditReports {
   readonly #data: ReviewData;
   readonly #program: URL | undefined;
   readonly #waiting = new Map<number, Waiting>();
@@ -76,6 +87,18 @@ export class ReviewThread implements AuditReader {
 
   async page(page: PageQuestion): Promise<AuditPage> {
     return (await this.#ask({ ask: 'page', page })) as AuditPage;
+  }
+
+  async count(count: CountQuestion): Promise<CountAnswer> {
+    return (await this.#ask({ ask: 'count', count })) as CountAnswer;
+  }
+
+  async timeline(timeline: TimelineQuestion): Promise<Timeline> {
+    return (await this.#ask({ ask: 'timeline', timeline })) as Timeline;
+  }
+
+  async uses(since: number): Promise<UseAnswer> {
+    return (await this.#ask({ ask: 'uses', since })) as UseAnswer;
   }
 
   async startingWith(start: string): Promise<readonly string[]> {

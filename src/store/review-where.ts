@@ -1,6 +1,9 @@
 // Conditions of a review as SQL over audit_event. The words come from callers: all of them are parameters.
 import { type AuditConditions, NO_DENIAL } from '../audit/filter.ts';
 
+/** How bind mounts stand in a body, of a container, a service and a volume. */
+const BINDS = ['"Binds":["', '"Type":"bind"', '"o":"bind', '"o":"rbind'];
+
 export interface Where {
   /** Terms to join with AND. */
   readonly terms: readonly string[];
@@ -56,7 +59,7 @@ export function whereOf(conditions: AuditConditions, table = 'audit_event'): Whe
     const value = conditions[name as keyof typeof equal];
     if (value !== undefined) add(`${c(column)} = ?`, value);
   }
-  const { action, decision, rule, source, client, text, since, until, resource } = conditions;
+  const { action, decision, rule, source, client, text, since, until, resource, plugin } = conditions;
   if (action?.endsWith('.*')) {
     const family = action.slice(0, -2);
     add(`${c('action')} >= ? AND ${c('action')} < ?`, `${family}.`, `${family}/`);
@@ -92,10 +95,27 @@ export function whereOf(conditions: AuditConditions, table = 'audit_event'): Whe
     ];
     add(`(${columns.map((column) => `${column} LIKE ? ESCAPE '\\'`).join(' OR ')})`, ...columns.map(() => like(text)));
   }
+  if (plugin !== undefined) {
+    if (conditions.shownTextOnly === true) add('0');
+    else add(`${c('detail')} LIKE ? ESCAPE '\\'`, like(`"plugin":${JSON.stringify(plugin)}`));
+  }
+  if (conditions.binds === true)
+    add(`(${BINDS.map(() => `${c('detail')} LIKE ? ESCAPE '\\'`).join(' OR ')})`, ...BINDS.map(like));
   // The sign keeps SQLite from the index of times: all of its rows would be sorted before the first is given.
   if (since !== undefined) add(`+${c('at')} >= ?`, since);
   if (until !== undefined) add(`+${c('at')} <= ?`, until);
+  if (conditions.actions !== undefined)
+    add(`${c('action')} IN (${conditions.actions.map(() => '?').join(', ')})`, ...conditions.actions);
   if (resource !== undefined) addResource(resource, c, add);
+  if (conditions.resources !== undefined) {
+    const any: string[] = [];
+    for (const one of conditions.resources)
+      addResource(one, c, (term, ...more) => {
+        any.push(term);
+        params.push(...more);
+      });
+    terms.push(`(${any.join(' OR ')})`);
+  }
   return { terms, params };
 }
 

@@ -22,6 +22,12 @@ function* answer(question: ReviewQuestion): Generator<undefined, unknown> {
       return yield* review().audit.listing(question.filter);
     case 'page':
       return yield* review().pages.page(question.page);
+    case 'count':
+      return yield* review().reports.count(question.count);
+    case 'timeline':
+      return yield* review().reports.timeline(question.timeline);
+    case 'uses':
+      return yield* review().reports.uses(question.since);
     case 'call':
       return review().audit.byAuditId(question.auditId);
     case 'ids':

@@ -4,10 +4,12 @@ import Database from 'better-sqlite3';
 import { type AuditFile, openAuditReader } from './audit-reader.ts';
 import { ReviewIndex } from './review-index.ts';
 import { ReviewPages } from './review-pages.ts';
+import { ReviewReports } from './review-reports.ts';
 
 export interface Review {
   readonly audit: AuditFile;
   readonly pages: ReviewPages;
+  readonly reports: ReviewReports;
   /** Takes the next rows into the index. Returns whether there are more. */
   advance(): boolean;
   close(): void;
@@ -23,10 +25,14 @@ export function openReview(auditFile: string, indexFile?: string): Review {
   sqlite.pragma('busy_timeout = 5000');
   let index = indexFile === undefined ? undefined : openIndex(indexFile, sqlite);
   let pages = new ReviewPages(sqlite, audit, index);
+  let reports = new ReviewReports(sqlite, pages, audit, index);
   return {
     audit,
     get pages() {
       return pages;
+    },
+    get reports() {
+      return reports;
     },
     advance() {
       if (index === undefined) return false;
@@ -37,6 +43,7 @@ export function openReview(auditFile: string, indexFile?: string): Review {
         index.close();
         index = undefined;
         pages = new ReviewPages(sqlite, audit, undefined);
+        reports = new ReviewReports(sqlite, pages, audit, undefined);
         return false;
       }
     },

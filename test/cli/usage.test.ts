@@ -138,9 +138,8 @@ const pathOf = (command: Command): string =>
 test('every command of the contract is there', () => {
   const paths = everyCommand(createProgram()).map(pathOf);
   for (const path of `serve,check,start,identity create,identity list,identity show,identity disable,identity delete,token create,token list,token revoke,
-policy apply,policy list,policy show,policy delete,policy explain,policy history,plugin list,audit ls,audit show,audit tail`.split(
-    /,\s*/,
-  )) {
+policy apply,policy list,policy show,policy delete,policy explain,policy history,plugin list,audit ls,audit show,audit tail,
+audit timeline,audit denies,audit sessions,audit tokens,audit unused,audit stats`.split(/,\s*/)) {
     assert.ok(paths.includes(path), path);
   }
 });

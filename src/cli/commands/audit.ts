@@ -1,13 +1,28 @@
 // dockgate audit: who did what, what was decided, and how it ended. Each subcommand has a file of its own in audit/, named after
 // it, that exports a factory; it gets one line below.
 import { Command } from 'commander';
+import { auditDenies, auditStats } from './audit/counts.ts';
 import { auditLs } from './audit/ls.ts';
+import { auditSessions } from './audit/sessions.ts';
 import { auditShow } from './audit/show.ts';
 import { auditTail } from './audit/tail.ts';
+import { auditTimeline } from './audit/timeline.ts';
+import { auditTokens } from './audit/tokens.ts';
+import { auditUnused } from './audit/unused.ts';
 import { examples } from './common.ts';
 
 /** In the order of the help: what people look for first. */
-const READING: readonly (() => Command)[] = [auditLs, auditShow, auditTail];
+const READING: readonly (() => Command)[] = [
+  auditLs,
+  auditShow,
+  auditTail,
+  auditTimeline,
+  auditDenies,
+  auditSessions,
+  auditTokens,
+  auditUnused,
+  auditStats,
+];
 /** Whether the log is whole. */
 const PROVING: readonly (() => Command)[] = [];
 /** What leaves the log and comes back. */

@@ -22,6 +22,8 @@ export interface FilterOptions {
   readonly text?: string;
   readonly since?: string;
   readonly until?: string;
+  readonly plugin?: string;
+  readonly binds?: boolean;
   readonly mine?: boolean;
 }
 
@@ -46,6 +48,8 @@ const OPTIONS: readonly (readonly [flags: string, description: string])[] = [
   ['--source <address>', 'only calls from this address, or those that begin with 10.0.*'],
   ['--client <text>', 'only clients whose User-Agent has this text'],
   ['--text <text>', 'only calls with this text in resource, code, rule, client or detail'],
+  ['--plugin <name>', 'only calls that this plugin changed'],
+  ['--binds', 'only calls that ask for a bind mount'],
   ['--mine', 'only your own calls'],
 ];
 
@@ -94,6 +98,7 @@ export const paramsOf = (options: FilterOptions): URLSearchParams => {
   }
   if (since !== undefined) query.set('since', momentOf('since', since, 'start'));
   if (until !== undefined) query.set('until', momentOf('until', until, 'end'));
+  if (options.binds === true) query.set('binds', 'true');
   if (mine === true) query.set('mine', 'true');
   return query;
 };

@@ -6,7 +6,7 @@ import { jsonText, print, printJson, usageError } from '../../output.ts';
 import { screenOf } from '../../screen.ts';
 import { examples, gatewayOf, optionsOf } from '../common.ts';
 import { type FilterOptions, filtered, numberOf, paramsOf, timed } from './filter.ts';
-import { csvHead, csvRow, type EventView, eventsTable } from './rows.ts';
+import { csvHead, csvRow, type EventView, type Extra, eventsTable } from './rows.ts';
 
 interface ListOptions extends FilterOptions {
   readonly limit: string;
@@ -78,7 +78,10 @@ export const auditLs = (): Command =>
       if (options.csv || options.ndjson) return;
       if (json) return printJson(events);
       const screen = screenOf();
-      await print(eventsTable(screen, events, Date.now(), options.wide));
+      const extra: Extra[] = [];
+      if (options.binds) extra.push('binds');
+      if (options.plugin !== undefined) extra.push('changed');
+      await print(eventsTable(screen, events, Date.now(), { whole: options.wide, extra }));
       if (next !== null && screen.width !== undefined)
         process.stderr.write(`more: --before ${next}, or a higher --limit\n`);
     });

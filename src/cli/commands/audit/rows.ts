@@ -83,17 +83,55 @@ const fitted = (now: number): readonly Column<EventView>[] => [
   { title: 'ID', value: ({ shortId, auditId }) => shortId ?? auditId },
 ];
 
-/** @param whole also on a terminal */
+/** Columns for those who ask for what is not in every list. */
+export type Extra = 'binds' | 'changed';
+const EXTRA: Readonly<Record<Extra, Column<EventView>>> = {
+  binds: { title: 'BINDS', value: ({ detail }) => bindsIn(detail?.body).join(' '), least: 12 },
+  changed: { title: 'CHANGED', value: ({ detail }) => changedIn(detail?.changes).join(' '), least: 12 },
+};
+
+/** Bind mounts in a body: `source:target` as it was asked, wherever it stands. */
+export function bindsIn(body: unknown, depth = 0): readonly string[] {
+  if (typeof body !== 'object' || body === null || depth > 12) return [];
+  const found: string[] = [];
+  for (const [key, value] of Object.entries(body)) {
+    if (/^binds$/i.test(key) && Array.isArray(value)) found.push(...value.filter((one) => typeof one === 'string'));
+    else found.push(...bindsIn(value, depth + 1));
+  }
+  const { Type, Source, Target } = body as {
+    readonly Type?: unknown;
+    readonly Source?: unknown;
+    readonly Target?: unknown;
+  };
+  if (Type === 'bind') found.push(`${String(Source ?? '')}:${String(Target ?? '')}`);
+  return found;
+}
+
+/** Places that plugins changed, `owner-label:/body/Labels`. */
+function changedIn(changes: unknown): readonly string[] {
+  if (!Array.isArray(changes)) return [];
+  return (
+    changes as readonly { readonly plugin?: unknown; readonly changes?: readonly { readonly path?: unknown }[] }[]
+  ).flatMap((one) => (one.changes ?? []).map(({ path }) => `${String(one.plugin)}:${String(path)}`));
+}
+
+export interface TableOptions {
+  /** Nothing is shortened, on a terminal neither. */
+  readonly whole?: boolean | undefined;
+  readonly extra?: readonly Extra[];
+}
+
 export const eventsTable = (
   screen: Screen,
   events: readonly EventView[],
   now: number,
-  whole = false,
-  titled = true,
-): string =>
-  whole || screen.width === undefined
-    ? screenTable({ ...screen, width: undefined }, WHOLE, events, titled)
-    : screenTable(screen, fitted(now), events, titled);
+  { whole = false, extra = [] }: TableOptions = {},
+): string => {
+  const more = extra.map((name) => EXTRA[name]);
+  return whole || screen.width === undefined
+    ? screenTable({ ...screen, width: undefined }, [...WHOLE, ...more], events)
+    : screenTable(screen, [...fitted(now), ...more], events);
+};
 
 /** Columns of the CSV, in its order: part of the contract with scripts. */
 const CSV = [
