@@ -218,7 +218,8 @@ const SETTING_KEYS = {
   hostNames: 'Further names and addresses in the server certificate of the private CA.',
   apiVersions: '`{ min, max }`, in quotes. Default `min: "1.24"`, `max`: the newest version that is judged.',
   tenants:
-    '`sharedImages`: images without an owner that every tenant may use, default `["*"]`. `refreshShared`: a tenant\'s pull may move such a name, default `false`. `distrust`: BuildKit, whose layer cache is common to all, is refused to tenants, default `false`.',
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: people write it so
+    '`sharedImages`: images without an owner that every tenant may use, default `["*"]`. `names`: names tenants may give images, in which `*` stands for anything and `${tenant}` for the tenant, default any. `refreshShared`: a tenant\'s pull may move such a name, default `false`. `distrust`: BuildKit, whose layer cache is common to all, is refused to tenants, default `false`.',
   metrics: '`{ listen: http://127.0.0.1:9464 }`: a listener for Prometheus. Default: none.',
 } satisfies Record<(typeof KEYS)[number], string>;
 

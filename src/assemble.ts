@@ -45,7 +45,7 @@ import { isSealed, loadSeal, SEAL_KEY_VARIABLE } from './identity/seal.ts';
 import { createSteadyClock, type SteadyClock } from './identity/steady-clock.ts';
 import { loadTrust } from './identity/trust.ts';
 import { LedgerSeal } from './ledger/seal.ts';
-import { compileSharedImages } from './ledger/shared-images.ts';
+import { compileSharedImages, TenantNames } from './ledger/shared-images.ts';
 import { callerSockets, serverCaOf, socketsOf } from './listeners.ts';
 import type { Logger } from './log.ts';
 import { createMetrics } from './metrics.ts';
@@ -291,7 +291,9 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     });
     undo.push(() => strangers.close());
     let isShared = compileSharedImages(config.tenants.sharedImages);
+    let names = tenantNames(config);
     const tenancy = createTenancy({
+      names: () => names,
       engine,
       entries: stored.entries,
       doubt: stored.doubt,
@@ -549,6 +551,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         const chain = await chainOf(next);
         const compiled = compileStored();
         isShared = compileSharedImages(next.tenants.sharedImages);
+        names = tenantNames(next);
         const old = plugins;
         current = next;
         trust = nextTrust;
@@ -632,6 +635,9 @@ function secretSetting({ get, set }: Store['settings'], key: string): Buffer {
 }
 
 /** Where the audit's rows say they were made: two gateways on one machine have names of their own in `issuer`, or none. */
+const tenantNames = ({ tenants: { names } }: Config): TenantNames | undefined =>
+  names === undefined ? undefined : new TenantNames(names);
+
 const placeOf = ({ engine, issuer }: Config): Place => ({
   engine: engineAddressText(engine),
   gateway: issuer === DEFAULT_ISSUER ? hostname() : issuer,

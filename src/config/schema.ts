@@ -257,8 +257,20 @@ export const apiVersionsSection = strict({ min: apiVersion.default('1.24'), max:
 const imagePattern = text('an image reference').refine(isImagePattern, {
   error: (issue) => `${named(issue.input)} is not an image reference; in a pattern * stands for anything`,
 });
+/** In `tenants.names`: the tenant that gives the name. */
+// biome-ignore lint/suspicious/noTemplateCurlyInString: people write it so
+const TENANT_PLACEHOLDER = '${tenant}';
 export const tenantsSection = strict({
   sharedImages: z.array(imagePattern, { error: wrong('a list of image references') }).default(['*']),
+  names: z
+    .array(
+      text('an image reference').refine((value) => isImagePattern(value.replaceAll(TENANT_PLACEHOLDER, 'tenant')), {
+        error: (issue) =>
+          `${named(issue.input)} is not an image reference; in a pattern * stands for anything, and \${tenant} for the tenant`,
+      }),
+      { error: wrong('a list of image references') },
+    )
+    .optional(),
   refreshShared: z.boolean({ error: wrong('true or false') }).default(false),
   distrust: z.boolean({ error: wrong('true or false') }).default(false),
 });

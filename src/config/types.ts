@@ -133,6 +133,8 @@ export interface Config {
   readonly tenants: {
     /** Images that belong to nobody and may be used by every tenant: references, in which `*` stands for anything. */
     readonly sharedImages: readonly string[];
+    /** Names that tenants may give images: references, in which `*` stands for anything and `${tenant}` for the tenant. Default: any. */
+    readonly names?: readonly string[] | undefined;
     /** A tenant's pull may move such a name to what its registry has now. */
     readonly refreshShared: boolean;
     /** The tenants must not meet: BuildKit, whose cache is everybody's, is not served to them. Default false. */

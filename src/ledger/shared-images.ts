@@ -1,4 +1,5 @@
-// Which images that nobody owns every tenant may use and see: references of the settings, in which `*` stands for anything.
+// Which images that nobody owns every tenant may use and see, and which names tenants may give images: references of the settings, in
+// which `*` stands for anything.
 import { canonicalImageReference } from '../engine/image-reference.ts';
 import type { IsShared } from './views.ts';
 
@@ -8,6 +9,38 @@ function patternOf(text: string): string {
   const canonical = canonicalImageReference(text);
   const hasTag = text.includes('@') || text.lastIndexOf(':') > text.lastIndexOf('/');
   return hasTag ? canonical : `${canonical.slice(0, canonical.lastIndexOf(':'))}:*`;
+}
+
+// biome-ignore lint/suspicious/noTemplateCurlyInString: people write it so
+const PLACEHOLDER = '${tenant}';
+
+/** Names the tenants of an installation may give images. */
+export class TenantNames {
+  readonly #patterns: readonly string[];
+  readonly #tests = new Map<string, IsShared>();
+
+  /** @param patterns in which `${tenant}` stands for the tenant */
+  constructor(patterns: readonly string[]) {
+    this.#patterns = patterns;
+  }
+
+  may(tenant: string, reference: string): boolean {
+    let test = this.#tests.get(tenant);
+    if (test === undefined) {
+      test = compileSharedImages(this.of(tenant));
+      this.#tests.set(tenant, test);
+    }
+    return test(reference);
+  }
+
+  /** The patterns as they stand for a tenant. */
+  of(tenant: string): readonly string[] {
+    // A name that is more than one word of a reference would make the pattern another one.
+    const isWord = /^[a-z0-9]+(?:[._-]+[a-z0-9]+)*$/.test(tenant);
+    return this.#patterns
+      .filter((pattern) => isWord || !pattern.includes(PLACEHOLDER))
+      .map((pattern) => pattern.replaceAll(PLACEHOLDER, tenant));
+  }
 }
 
 /** @throws {GatewayError} `query-ambiguous` for what is no image reference */

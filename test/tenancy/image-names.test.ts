@@ -4,7 +4,7 @@ import http from 'node:http';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { admin } from '../support/admin.ts';
-import { type Api, must } from '../support/api.ts';
+import { type Answer, type Api, must } from '../support/api.ts';
 import { ENGINE, IMAGE, NEW_LINE, skipWithoutEngine } from '../support/engine.ts';
 import { IS_DENO } from '../support/runtime.ts';
 import { tarEntry } from '../support/tar.ts';
@@ -132,3 +132,48 @@ for (const { store, socket, skip } of stores) {
     });
   });
 }
+
+describe('names that tenants may give images', { skip: skipWithoutEngine }, () => {
+  let two: TwoTenants;
+  const own = (who: string): string => `${PREFIX}-${who}/app`;
+  before(async () => {
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: people write it so
+    const names = [`docker.io/${PREFIX}-${'${tenant}'}/*`, `${PREFIX}-common`];
+    two = await startTwoTenants('operator', { settings: { tenants: { names } } });
+    await removeAll(two.engine, PREFIX);
+  });
+  after(async () => {
+    if (two === undefined) return;
+    await removeAll(two.engine, PREFIX);
+    await two.gateway.remove();
+  });
+
+  it('are those of the setting, whatever call gives them', async () => {
+    const { Id } = await must<{ Id: string }>(two.alice, 'POST', '/containers/create', {
+      Image: IMAGE,
+      HostConfig: { NetworkMode: 'none' },
+    });
+    const give = async (name: string): Promise<Record<string, Answer>> => ({
+      tag: await two.alice('POST', `/images/${IMAGE}/tag?repo=${encodeURIComponent(name)}&tag=t`),
+      commit: await two.alice('POST', `/commit?container=${Id}&repo=${encodeURIComponent(name)}&tag=c`),
+      import: await two.alice('POST', `/images/create?fromSrc=-&repo=${encodeURIComponent(name)}&tag=i`, {
+        body: context('x'),
+      }),
+      build: await two.alice('POST', `/build?t=${encodeURIComponent(`${name}:b`)}`, {
+        body: context(`FROM ${IMAGE}\n`),
+      }),
+    });
+    for (const name of [`${PREFIX}-public`, own('blue'), `docker.io/library/${PREFIX}-x`, `r.test/${PREFIX}-red/app`]) {
+      for (const [call, { status, text }] of Object.entries(await give(name))) {
+        assert.equal(status, 403, `${call} ${name}: ${text}`);
+        assert.match(text, /is not one that tenant red may give \(allowed: .*-red\/\*, .*; setting tenants\.names\)/);
+      }
+    }
+    for (const name of [own('red'), `${PREFIX}-common`]) {
+      for (const [call, { status, text }] of Object.entries(await give(name)))
+        assert.ok(status < 300 && !text.includes('errorDetail'), `${call} ${name}: ${text}`);
+    }
+    const operators = await two.operator('POST', `/images/${IMAGE}/tag?repo=${PREFIX}-public&tag=o`);
+    assert.equal(operators.status, 201, 'an operator gives any');
+  });
+});

@@ -2,10 +2,11 @@
 // made, what it pulled, and what belongs to nobody and is shared.
 import { isOne } from '../../engine/canonical-names.ts';
 import type { ResourceRef } from '../../engine/types.ts';
+import { GatewayError } from '../../errors.ts';
 import { derivedKey, type LedgerEntry } from '../../ledger/entry.ts';
 import { AUDIT_LABEL, OWNER_LABEL, TENANT_LABEL } from '../../ledger/labels.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
-import { inUse, missing, taken } from '../../ledger/missing.ts';
+import { familiarImage, inUse, missing, taken } from '../../ledger/missing.ts';
 import { canonicalOf, isFreeImage, type ShownImage, seesImage, seesName, shownImage } from '../../ledger/views.ts';
 import { isWithheld } from '../../ledger/withheld.ts';
 import { ask, type FoundImage, findImage, inner, items, text } from './engine-state.ts';
@@ -95,10 +96,11 @@ const familiarRepository = (repository: string): string => repository.replace(/^
 /**
  * Whether a tenant may give an image this name: nobody else has it, in the ledger or in the engine.
  *
- * @throws {GatewayError} `conflict`
+ * @throws {GatewayError} `conflict`, `tenant-not-served` for a name the settings keep from tenants
  */
 export async function takeReference(reference: string, tenantCall: TenantCall): Promise<void> {
   const { ledger, tenant, state } = tenantCall;
+  refuseName(reference, tenantCall);
   const check = (): void => {
     const others = ledger.holders('image', reference).some((entry) => entry.tenant !== tenant);
     if (others || isTakenByCalls(reference, tenantCall)) throw taken('image', reference);
@@ -107,6 +109,17 @@ export async function takeReference(reference: string, tenantCall: TenantCall): 
   const isOwn = ledger.holders('image', reference).length > 0;
   if (!isOwn && (await findImage(state.engine, reference)) !== undefined) throw taken('image', reference);
   check();
+}
+
+/** Names outside are those people know: an operator that runs one which is here runs what is here. */
+function refuseName(reference: string, { tenant, state }: TenantCall): void {
+  const names = state.names();
+  if (names === undefined || names.may(tenant, reference)) return;
+  const allowed = names.of(tenant).join(', ') || 'none';
+  throw new GatewayError(
+    'tenant-not-served',
+    `denied: the image name ${familiarImage(reference)} is not one that tenant ${tenant} may give (allowed: ${allowed}; setting tenants.names)`,
+  );
 }
 
 /** Whether another tenant's call under way was judged by a name, or pulls every tag of its repository and may give it. */

@@ -7,6 +7,7 @@ import { Holds } from '../../ledger/holds.ts';
 import { Ledger } from '../../ledger/ledger.ts';
 import type { TenantLimits } from '../../ledger/quota.ts';
 import type { LedgerSeal } from '../../ledger/seal.ts';
+import type { TenantNames } from '../../ledger/shared-images.ts';
 import type { IsShared } from '../../ledger/views.ts';
 import type { Principal } from '../../policy/types.ts';
 import type { EngineClient } from '../../proxy/engine-client.ts';
@@ -52,6 +53,8 @@ export interface TenancyOptions extends FollowParts {
   readonly isShared: IsShared;
   /** Default: a tenant's pull moves no name that is everybody's. */
   refreshesShared?(): boolean;
+  /** Names tenants may give images. Default: any. */
+  names?(): TenantNames | undefined;
   readonly seal: LedgerSeal;
   /** Room for image archives, and the largest one, in bytes. */
   readonly spool: Spool;
@@ -71,6 +74,7 @@ export function createTenancy(options: TenancyOptions): Tenancy {
     engine: options.engine,
     isShared: options.isShared,
     refreshesShared: () => options.refreshesShared?.() ?? false,
+    names: () => options.names?.(),
     seal: options.seal,
     lookSoon: () => follower.lookSoon(),
     remember: (changes, { subject, tenant, auditId }) =>

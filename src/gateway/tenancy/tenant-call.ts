@@ -9,6 +9,7 @@ import type { Ledger } from '../../ledger/ledger.ts';
 import { missing, taken } from '../../ledger/missing.ts';
 import type { TenantLimits } from '../../ledger/quota.ts';
 import type { LedgerSeal } from '../../ledger/seal.ts';
+import type { TenantNames } from '../../ledger/shared-images.ts';
 import type { IsShared, View } from '../../ledger/views.ts';
 import type { EngineClient } from '../../proxy/engine-client.ts';
 import { withDefaults, withPairs } from './fill-share.ts';
@@ -27,6 +28,8 @@ export interface TenancyState {
   readonly isShared: IsShared;
   /** Whether a tenant's pull may move a name that is everybody's to what its registry has. */
   refreshesShared(): boolean;
+  /** Names tenants may give images; undefined for any. */
+  names(): TenantNames | undefined;
   /** Proves labels to be the gateway's own. */
   readonly seal: LedgerSeal;
   /** What a call left open is looked for at the engine in a moment. */
