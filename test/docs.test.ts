@@ -166,6 +166,18 @@ describe('the documentation', () => {
     assert.deepEqual(told.sort(), [...routes].sort());
   });
 
+  it('SECURITY.md names the test of each promise, and each of them is there', () => {
+    const text = textOf('SECURITY.md');
+    for (const [, file] of text.matchAll(/`(test\/[^`]+)`/g)) assert.ok(existsSync(join(ROOT, file as string)), file);
+    const promises =
+      /## What dockgate defends against\n(.*?)\n## /s
+        .exec(text)?.[1]
+        ?.split(/\n- \*\*/)
+        .slice(1) ?? [];
+    assert.ok(promises.length > 8);
+    for (const promise of promises) assert.match(promise, /`test\/[\w/-]+\.test\.ts`/, promise.slice(0, 60));
+  });
+
   it('ARCHITECTURE.md walks through the steps of a call in the order judge.ts has', () => {
     const picture = /```\n(.*?)```/s.exec(textOf('ARCHITECTURE.md'))?.[1] ?? '';
     const steps = [...picture.matchAll(/^ +\d+ (\w+)/gm)].map((match) => match[1]);
