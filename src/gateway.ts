@@ -537,8 +537,12 @@ function engineRequestOf({ call, build }: Judged, trace: Trace, ending: Ending):
     if (!arrival.body.present) return { method, target, headers, body: undefined, lane };
     headers.push('Content-Type', 'application/x-tar');
     const upload = tenantCall?.archive?.body() ?? arrival.body.stream();
+    const isWatched = watch?.watches('in') === true;
     const judged = build === undefined ? upload : judgedBuild(call, upload, { ...build, ending });
-    const stream = watch?.watches('in') === true ? watchedUpload(judged, watch) : judged;
+    const stream = isWatched ? watchedUpload(judged, watch) : judged;
+    // Carried as it came, and kept by nobody who reads it on its way.
+    if (build === undefined && tenantCall === undefined && !isWatched)
+      return { method, target, headers, body: stream, lane, givesUpChunks: arrival.body.ownsChunks === true };
     return { method, target, headers, body: tenantCall === undefined ? stream : noticed(stream, tenantCall), lane };
   }
   const body = trace.rendered(call);

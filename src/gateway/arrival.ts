@@ -5,6 +5,7 @@ import { GatewayError } from '../errors.ts';
 import type { Peer } from '../identity/certificate-callers.ts';
 import { type ConnectionClaim, claimOf } from '../runtime/connections.ts';
 import { peerOf } from '../runtime/peer.ts';
+import { runtime } from '../runtime/runtime.ts';
 import type { Channel } from './channel.ts';
 
 export type { Channel } from './channel.ts';
@@ -20,6 +21,8 @@ export interface ArrivalBody {
   readAll(maxBytes: number, timeoutMs: number): Promise<Uint8Array>;
   /** The body as it comes, for uploads that pass through unread. Throws when the caller stops in the middle. */
   stream(): AsyncIterable<Uint8Array>;
+  /** Each chunk of `stream` is memory of its own that nobody else refers to. */
+  readonly ownsChunks?: boolean;
 }
 
 export interface Arrival {
@@ -73,6 +76,8 @@ export function nodeArrival(incoming: IncomingMessage, channel: Channel, onConti
     connection: claimOf(incoming.socket),
     body: {
       present,
+      // Node's server makes a buffer for each piece of a body.
+      ownsChunks: runtime.name === 'node',
       readAll(maxBytes, timeoutMs) {
         if (!present) return Promise.resolve(EMPTY_BODY);
         const declared = length === undefined ? 0 : Number(length);

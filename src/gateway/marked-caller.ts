@@ -35,6 +35,10 @@ export class MarkedCaller implements CallerEnd {
     this.#told?.take(chunk);
     return this.#caller.write(chunk);
   }
+  get isClear(): (() => boolean) | undefined {
+    const caller = this.#caller;
+    return caller.isClear && (() => caller.isClear?.() ?? false);
+  }
   onDrain(resume: () => void): void {
     this.#caller.onDrain(resume);
   }

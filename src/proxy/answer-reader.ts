@@ -70,7 +70,8 @@ export class AnswerReader {
     while (this.#state !== 'done') {
       const used = this.#step(rest);
       if (used < 0) {
-        this.#pending = rest;
+        // A copy: what it stands in may be read into again.
+        this.#pending = Buffer.from(rest);
         return;
       }
       rest = rest.subarray(used);

@@ -3,12 +3,13 @@
 // A failure before the caller got anything is a GatewayError; one after it breaks the caller's connection.
 import type { Duplex } from 'node:stream';
 import { GatewayError } from '../errors.ts';
-import { dial } from '../runtime/dial.ts';
+import { dial, readsInto } from '../runtime/dial.ts';
 import type { AnswerHead } from './answer-reader.ts';
 import { Ender, type Ending } from './ending.ts';
 import { Connection } from './engine-connection.ts';
 import { answerHeaders } from './headers.ts';
 import { DEFAULT_BOUNDS, type LaneBounds, type LaneName, type LaneState, Lanes, Place } from './lanes.ts';
+import { ReadBuffer } from './read-buffer.ts';
 import { send, type Upload } from './send-request.ts';
 import { type Holder, ITSELF, stopping, turnOf, turnUntil } from './turn.ts';
 import type { CallerEnd, EngineAddress, EngineRequest, Outcome } from './types.ts';
@@ -74,9 +75,22 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
   let closed = false;
   const host = address.kind === 'tcp' ? `${address.host}:${address.port}` : 'docker';
 
-  function connect(): Promise<Connection> {
-    return dial(address, connectTimeoutMs).then(
-      (socket) => new Connection(socket),
+  /** @param mayUpgrade its bytes may come to be a stream of the caller's: it is read as streams are */
+  function connect(mayUpgrade = false): Promise<Connection> {
+    const buffer = !mayUpgrade && readsInto(address) ? new ReadBuffer() : undefined;
+    let made: Connection | undefined;
+    const onread = buffer && {
+      buffer: () => buffer.next(),
+      callback(bytes: number) {
+        made?.onRead(bytes);
+        return true;
+      },
+    };
+    return dial(address, connectTimeoutMs, onread).then(
+      (socket) => {
+        made = new Connection(socket, buffer);
+        return made;
+      },
       (cause: Error & { code?: string }) => {
         const reason = cause.code ?? cause.message;
         throw new GatewayError('engine-unreachable', `the engine cannot be reached (${reason})`, { cause });
@@ -176,6 +190,7 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
         settle('caller-gone');
       };
 
+      const copies = connection.lendsChunks && caller.isClear === undefined;
       connection.exchange = {
         onHead(head) {
           status = head.status;
@@ -186,11 +201,12 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
         },
         onBody(chunk) {
           bytesOut += chunk.length;
-          if (!caller.write(chunk)) {
+          if (!caller.write(copies ? Buffer.from(chunk) : chunk)) {
             connection.socket.pause();
             caller.onDrain(() => connection.socket.resume());
           }
         },
+        ...(copies || caller.isClear === undefined ? {} : { isClear: () => caller.isClear?.() ?? false }),
         onEnd() {
           // An answer that comes before the upload is complete ends the upload; what the engine has not read is lost.
           if (upload !== undefined && !upload.done) connection.reusable = false;
@@ -251,7 +267,7 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
     const place = taken instanceof Place ? taken : await turnUntil(taken, holder, options.signal);
     let connection: Connection;
     try {
-      connection = await connect();
+      connection = await connect(true);
     } catch (error) {
       place.release();
       throw error;

@@ -2,11 +2,14 @@
 import type { Duplex } from 'node:stream';
 import { GatewayError } from '../errors.ts';
 import { type AnswerHead, AnswerReader } from './answer-reader.ts';
+import type { ReadBuffer } from './read-buffer.ts';
 
 /** What listens to one connection while a call is on it. */
 export interface Exchange {
   onHead(head: AnswerHead): void;
   onBody(chunk: Buffer): void;
+  /** Whether the chunks handed on are referred to no more; left out where they are copied. */
+  isClear?(): boolean;
   onEnd(rest: Buffer): void;
   /** The connection ended or broke before the answer was whole; `untouched` when no byte of it had come. */
   onBroken(error: GatewayError, untouched: boolean): void;
@@ -20,9 +23,12 @@ export class Connection {
   used = false;
   idleSince = 0;
   reusable = false;
+  /** What it reads into, and uses again; undefined where each read is a buffer of its own. */
+  readonly #buffer: ReadBuffer | undefined;
 
-  constructor(socket: Duplex) {
+  constructor(socket: Duplex, buffer?: ReadBuffer) {
     this.socket = socket;
+    this.#buffer = buffer;
     this.reader = new AnswerReader({
       onHead: (head) => {
         this.reusable = head.keepAlive;
@@ -38,6 +44,17 @@ export class Connection {
     socket.on('end', this.onEnd);
     socket.on('error', () => socket.destroy());
     socket.on('close', () => this.broken('the engine closed the connection'));
+  }
+
+  /** Chunks it hands on are views of memory that is read into again. */
+  get lendsChunks(): boolean {
+    return this.#buffer !== undefined;
+  }
+
+  /** So many bytes were read into the buffer. */
+  onRead(bytes: number): void {
+    const { exchange } = this;
+    this.#buffer?.read(bytes, this.onData, () => exchange?.isClear?.() ?? true);
   }
 
   readonly onData = (data: Buffer): void => {

@@ -20,20 +20,23 @@ export function send(socket: Duplex, host: string, request: EngineRequest, upgra
     return undefined;
   }
   socket.write(`${head}Transfer-Encoding: chunked\r\n\r\n`, 'latin1');
-  return new Upload(socket, body);
+  return new Upload(socket, body, request.givesUpChunks === true);
 }
 
 /** A body sent in chunks as it comes, no faster than the engine takes it. */
 export class Upload {
   readonly #socket: Duplex;
   readonly #source: AsyncIterable<Uint8Array>;
+  readonly #givesUp: boolean;
   #stopped = false;
   sent = 0;
   done = false;
 
-  constructor(socket: Duplex, source: AsyncIterable<Uint8Array>) {
+  /** @param givesUp the chunks are nobody else's: their memory is given back as each of them is sent */
+  constructor(socket: Duplex, source: AsyncIterable<Uint8Array>, givesUp = false) {
     this.#socket = socket;
     this.#source = source;
+    this.#givesUp = givesUp;
   }
 
   start(onFailed: (error: GatewayError) => void): void {
@@ -60,7 +63,7 @@ export class Upload {
       socket.cork();
       socket.write(`${chunk.length.toString(16)}\r\n`, 'latin1');
       socket.write(chunk);
-      const ready = socket.write('\r\n', 'latin1');
+      const ready = socket.write('\r\n', 'latin1', this.#givesUp ? () => giveUp(chunk) : undefined);
       socket.uncork();
       if (!ready) await drained(socket);
     }
@@ -68,6 +71,18 @@ export class Upload {
     this.done = true;
     socket.write('0\r\n\r\n', 'latin1');
   }
+}
+
+/** Chunks below this size are left to the collector. In bytes. */
+const GIVEN_UP_BYTES = 4096;
+
+/**
+ * Gives the memory of a chunk back now: megabytes of dead buffers have the collector look through the whole heap over and over.
+ * Only where the chunk is alone in its memory.
+ */
+function giveUp({ buffer, byteOffset, length }: Uint8Array): void {
+  if (length < GIVEN_UP_BYTES || byteOffset !== 0 || buffer.byteLength !== length) return;
+  if (buffer instanceof ArrayBuffer) buffer.transfer(0);
 }
 
 function drained(socket: Duplex): Promise<void> {

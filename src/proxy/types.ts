@@ -24,6 +24,8 @@ export interface EngineRequest {
   readonly body: Uint8Array | AsyncIterable<Uint8Array> | undefined;
   /** A caller's call: short, or one that takes as long as it takes. Left out for what the gateway itself asks. */
   readonly lane?: 'call' | 'stream';
+  /** The chunks of `body` are nobody else's: their memory is given back as each of them is sent. */
+  readonly givesUpChunks?: boolean;
 }
 
 /** The caller's end. Backpressure: `write` returns false when full, then `onDrain` is called once. */
@@ -31,6 +33,11 @@ export interface CallerEnd {
   /** Called once; must reach the wire at once, before any body byte exists. Flat header list, engine's spelling and duplicates kept. */
   head(status: number, reason: string, headers: readonly string[]): void;
   write(chunk: Uint8Array): boolean;
+  /**
+   * Whether nothing written so far is referred to any more. A caller's end that has this may be given views of memory that is
+   * used again once it says true; all others are given chunks of their own.
+   */
+  readonly isClear?: (() => boolean) | undefined;
   onDrain(resume: () => void): void;
   end(): void;
   /** The engine's answer broke off: the caller must see a truncated response, not a complete one. */

@@ -6,6 +6,7 @@ import net from 'node:net';
 import { Duplex } from 'node:stream';
 import tls from 'node:tls';
 import type { EngineAddress } from '../proxy/types.ts';
+import { runtime } from './runtime.ts';
 import { dialSsh } from './ssh.ts';
 
 /** TCP keep-alive probes start after this long, in ms: streams may idle for hours. */
@@ -13,19 +14,31 @@ const KEEP_ALIVE_MS = 60_000;
 /** Largest single read, in bytes. */
 const READ_BYTES = 64 * 1024;
 
+/** Reads into memory of the caller's. */
+export interface OnRead {
+  /** What the next read goes into; asked before the first one and after each. */
+  buffer(): Uint8Array;
+  callback(bytes: number): boolean;
+}
+
+/** Whether a connection to this address can read into memory of the caller's: plain ones, on Node. */
+export const readsInto = (address: EngineAddress): boolean =>
+  runtime.name === 'node' && address.kind !== 'ssh' && address.tls === undefined;
+
 /**
  * Connects, and shakes hands where TLS is spoken.
  *
  * @param timeoutMs for all of it; a name that resolves slowly counts
+ * @param onread takes what is read in the place of `data` events; only where `readsInto` says so
  * @returns a half-open stream: its end and the peer's are told apart
  * @throws the system's or the TLS library's own error; `ETIMEDOUT` when it took too long
  */
-export function dial(address: EngineAddress, timeoutMs: number): Promise<Duplex> {
+export function dial(address: EngineAddress, timeoutMs: number, onread?: OnRead): Promise<Duplex> {
   if (address.kind === 'ssh') return dialSsh(address, timeoutMs);
   if (address.tls !== undefined && native !== undefined) return dialNative(native, address, timeoutMs);
   const ready = address.tls === undefined ? 'connect' : 'secureConnect';
   return new Promise((resolve, reject) => {
-    const socket = open(address);
+    const socket = open(address, onread);
     const fail = (error: Error) => {
       clearTimeout(timer);
       socket.destroy();
@@ -48,11 +61,12 @@ const NO_SERVERNAME =
 
 const timedOut = () => Object.assign(new Error('no connection in time'), { code: 'ETIMEDOUT' });
 
-function open(address: EngineAddress): net.Socket {
-  if (address.kind === 'unix') return net.connect({ path: address.path as string, allowHalfOpen: true });
+function open(address: EngineAddress, onread: OnRead | undefined): net.Socket {
+  const into = onread === undefined ? {} : { onread };
+  if (address.kind === 'unix') return net.connect({ path: address.path as string, allowHalfOpen: true, ...into });
   const to = { host: address.host as string, port: address.port as number, allowHalfOpen: true };
   const keepAlive = { keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS };
-  if (address.tls === undefined) return net.connect({ ...to, ...keepAlive });
+  if (address.tls === undefined) return net.connect({ ...to, ...keepAlive, ...into });
   const { servername = net.isIP(to.host) === 0 ? to.host : undefined, ...material } = address.tls;
   return tls.connect({
     ...to,
