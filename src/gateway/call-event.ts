@@ -268,8 +268,9 @@ function messageOf({ call }: Trace, message: string, quoting: (sentence: string)
 function otherResources(call: EngineCall | undefined, parts: Parts): AuditResource[] | undefined {
   if (call === undefined) return undefined;
   const { resources } = call;
-  const main = resources[0] as ResourceRef;
-  if (resources.length === 1 && main.id === undefined) return undefined;
+  const [main] = resources;
+  // A build whose result goes to the client makes no object, nor does a part of one.
+  if (main === undefined || (resources.length === 1 && main.id === undefined)) return undefined;
   const seen = new Set<string>([`${main.kind}/${main.name}`]);
   const others: AuditResource[] = [];
   const add = (resource: AuditResource): void => {

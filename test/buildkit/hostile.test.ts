@@ -178,18 +178,12 @@ describe('hostile clients of BuildKit', { skip: skipWithoutEngine }, () => {
     const last: string[] = [];
     for (let connection = 0; connection < 3; connection++) {
       const client = await RawGrpc.connect(socketOf('evil'));
-      for (let i = 0; i < 20 && !client.session.destroyed; i++) {
-        const answers = await Promise.all(
-          Array.from({ length: 50 }, () =>
-            client.session.closed
-              ? { status: undefined, message: '' }
-              : client.send(closed, framed(new Uint8Array(0)), {}, 5000),
-          ),
-        );
-        for (const { message } of answers) {
-          if (/is not served here/.test(message)) told++;
-          else if (message !== '') last.push(message);
-        }
+      // One after another: Deno's own client of HTTP/2 ends the process when its connection goes under many open streams.
+      for (let i = 0; i < 400 && !client.session.destroyed && !client.session.closed; i++) {
+        const { message } = await client.send(closed, framed(new Uint8Array(0)), {}, 5000);
+        if (/is not served here/.test(message)) told++;
+        else if (message !== '') last.push(message);
+        if (last.length > connection) break;
       }
       client.close();
     }
