@@ -58,7 +58,7 @@ import { createEngineDefaults } from './proxy/engine-defaults.ts';
 import { Lane } from './proxy/lanes.ts';
 import { engineReadFor } from './proxy/plugin-read.ts';
 import { readinessOf } from './readiness.ts';
-import { maskingFor } from './redactor.ts';
+import { maskingFor, maskRowsWith } from './redactor.ts';
 import type { ConnectionCounts } from './runtime/connections.ts';
 import { type Handlers, listen } from './runtime/listen.ts';
 import type { Place } from './store/audit-row.ts';
@@ -180,9 +180,11 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     });
     // After the recorder: what it wrote last is shipped too.
     undo.push(() => sinks.close());
+    const masking = maskingFor(store);
     const recorder = await openRecorder(auditFile, {
       maxQueue: config.limits.auditQueue,
       place: placeOf(config),
+      maskRow: maskRowsWith(masking),
       reads: config.audit.reads,
       onForeign: (files) =>
         log.warn({ files }, 'rows of reads that another audit log lacks were moved aside: they belong to that log'),
@@ -428,6 +430,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       },
       reader: review,
       reports: review,
+      hashSecret: (secret) => masking.hash(secret),
       recorder,
       reserve,
       onUnwritable: (error) => audit.failed(error),
@@ -492,7 +495,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       listeners: () => options.listeners?.() ?? [],
       site: hostSite(config, () => callerSockets(current, store.sockets.list())),
       seen: new SeenCalls(apiVersions),
-      masking: maskingFor(store),
+      masking,
       now,
       newAuditId,
       log,

@@ -106,6 +106,15 @@ export const unusedQuery = z.strictObject({
   identity: word(),
 });
 
+/** A secret whose traces are looked for. */
+export const secretQuestion = z.strictObject({
+  secret: z
+    .string({ error: 'must be text' })
+    .min(4, { error: 'must have at least four characters' })
+    .max(64 * 1024),
+  limit: z.number().int().min(1).max(1000).default(50),
+});
+
 type Given = Partial<Record<string, unknown>> & { readonly token?: string | undefined };
 
 /** The conditions among query parameters that were read. */

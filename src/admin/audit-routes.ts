@@ -4,7 +4,7 @@ import type { Hono } from 'hono';
 import { foldRows } from '../audit/filter.ts';
 import { GatewayError } from '../errors.ts';
 import type { AdminEnv, AdminOptions } from './app.ts';
-import { auditQuery, conditionsIn } from './audit-input.ts';
+import { auditQuery, conditionsIn, secretQuestion } from './audit-input.ts';
 import { mountAuditReportRoutes } from './audit-report-routes.ts';
 import { scopeOf } from './audit-services.ts';
 import { callView } from './audit-view.ts';
@@ -16,7 +16,8 @@ import { tailStream } from './tail.ts';
 const READERS = /^\/audit(?:\/(?:tail|timeline|denies|stats|tokens|unused|sessions|[0-9a-f-]{4,36}))?$/;
 
 /** @param path below the prefix of the API */
-export const isForReaders = (method: string, path: string): boolean => method === 'GET' && READERS.test(path);
+export const isForReaders = (method: string, path: string): boolean =>
+  (method === 'GET' && READERS.test(path)) || (method === 'POST' && path === '/audit/find-secret');
 
 /** Views made into text at a time: other calls have their turn in between. */
 const SLICE = 500;
@@ -99,6 +100,18 @@ export function mountAuditRoutes(app: Hono<AdminEnv>, services: AdminServices, o
     return new Response(stream, { headers: { 'content-type': 'application/x-ndjson' } });
   });
   mountAuditReportRoutes(app, services);
+  // The secret comes in the body: an address stands in logs.
+  app.post('/audit/find-secret', async (c) => {
+    const { secret, limit } = await input.parseBody(secretQuestion, c.req.raw);
+    const { by } = c.get('context');
+    const { hash, entries, next } = await services.auditSecret(secret, limit, by);
+    const scope = scopeOf(by);
+    return jsonOf(
+      'events',
+      entries.map((entry) => callView(entry, scope)),
+      { hash, next: next ?? null },
+    );
+  });
   app.get('/audit/:id', async (c) => {
     const id = c.req.param('id');
     const { by } = c.get('context');

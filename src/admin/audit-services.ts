@@ -15,6 +15,7 @@ import type { AdminCaller } from './services.ts';
 
 export interface AuditParts {
   readonly reader: AuditReader;
+  hashSecret?(secret: string): string;
   readonly recorder: Pick<Recorder, 'append'>;
   /** Left out, calls are listed and shown, and nothing is counted. */
   readonly reports?: AuditReports;
@@ -36,6 +37,11 @@ export interface AuditServices {
   auditTimeline(question: Omit<TimelineQuestion, 'scope'>, by: AdminCaller): Promise<Timeline>;
   /** When each rule, and each action of each subject, was used last. For those who may see all. */
   auditUses(by: AdminCaller): Promise<UseAnswer>;
+  /**
+   * Calls in which a secret was masked, for those who may see all of the audit.
+   * @throws {GatewayError} `admin-forbidden`
+   */
+  auditSecret(secret: string, limit: number, by: AdminCaller): Promise<AuditPage & { readonly hash: string }>;
   /** Records that the caller reads. */
   auditRead(by: AdminCaller, question: Readonly<Record<string, unknown>>): void;
 }
@@ -136,6 +142,18 @@ export function createAuditServices(parts: AuditParts): AuditServices {
       const answer = await reports().uses(0);
       readings.note(by, { read: 'uses' });
       return answer;
+    },
+    async auditSecret(secret, limit, by) {
+      const scope = scopeOf(by);
+      if (scope.kind !== 'all' || parts.hashSecret === undefined)
+        throw new GatewayError(
+          'admin-forbidden',
+          `${by.subject} may not see all of the audit, and secrets are looked for in all of it`,
+        );
+      const hash = parts.hashSecret(secret);
+      const page = await reader.page({ conditions: { text: hash }, scope, limit, calls: true });
+      readings.note(by, { read: 'find-secret', hash });
+      return { ...page, hash };
     },
     auditRead: (by, question) => readings.note(by, question),
   };

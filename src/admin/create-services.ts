@@ -84,6 +84,8 @@ export interface AdminParts {
   /** An identity was changed or deleted: forget what was cached of it. */
   onIdentityChanged?(name: string): void;
   readonly reader: AuditReader;
+  /** What the audit keeps of a secret. */
+  hashSecret?(secret: string): string;
   readonly recorder: Recorder;
   /** Room set aside for changes that end rights. */
   readonly reserve?: { spend(): boolean };

@@ -22,6 +22,8 @@ export interface RecorderOptions {
   readonly thread?: 'worker' | 'inline';
   /** What every first row and every row of the gateway's own says of where it was made. */
   readonly place?: Place;
+  /** Takes secrets out of a row of the stage `gateway`; rows of calls come without any. */
+  readonly maskRow?: (event: AuditEvent) => AuditEvent;
   /** Told how many calls of an earlier process were closed as unknown. */
   readonly onOrphans?: (count: number) => void;
   /** `durable`: every row is on disk before its call goes on, those of calls that only read too. Default `written`. */
@@ -64,10 +66,12 @@ interface Waiting {
 }
 
 /** The event's line, and behind it what changes in the ledger with it. */
-const encodeLines = (event: AuditEvent, place: Place | undefined): string =>
-  event.ledger === undefined || event.ledger.length === 0
+const encodeLines = (given: AuditEvent, { place, maskRow }: RecorderOptions): string => {
+  const event = given.stage === 'gateway' && maskRow !== undefined ? maskRow(given) : given;
+  return event.ledger === undefined || event.ledger.length === 0
     ? encodeEvent(event, place)
     : `${encodeEvent(event, place)}\n${encodeLedger(event.ledger)}`;
+};
 
 /** What the recorder writes with: a thread, or the log itself. */
 interface Writer {
@@ -96,7 +100,7 @@ export async function openRecorder(file: string, options: RecorderOptions = {}):
     return writer;
   };
   const journal = options.reads === 'durable' ? undefined : new ReadJournal(file, logId);
-  const recorder = new GroupRecorder(open, options.maxQueue ?? DEFAULT_MAX_QUEUE, journal, options.place);
+  const recorder = new GroupRecorder(open, options.maxQueue ?? DEFAULT_MAX_QUEUE, journal, options);
   try {
     const left = readLeftBehind(file, logId);
     // Before anybody reads the log, and before calls without an outcome are looked for: they may be among these.
@@ -139,7 +143,7 @@ function readLeftBehind(file: string, logId: string) {
 class GroupRecorder implements SealingRecorder {
   readonly #open: () => Writer;
   readonly #maxQueue: number;
-  readonly #place: Place | undefined;
+  readonly #options: RecorderOptions;
   #queue: Waiting[] = [];
   #group: readonly Waiting[] | undefined;
   #writingSince = 0;
@@ -170,8 +174,8 @@ class GroupRecorder implements SealingRecorder {
   #queued = 0;
   #settledRows = 0;
 
-  constructor(open: () => Writer, maxQueue: number, journal: ReadJournal | undefined, place: Place | undefined) {
-    this.#place = place;
+  constructor(open: () => Writer, maxQueue: number, journal: ReadJournal | undefined, options: RecorderOptions) {
+    this.#options = options;
     this.#open = open;
     this.#maxQueue = maxQueue;
     this.#journal = journal;
@@ -188,7 +192,7 @@ class GroupRecorder implements SealingRecorder {
     if (this.#queue.length >= this.#maxQueue) return Promise.reject(unwritable('too many rows wait to be written'));
     let line: string;
     try {
-      line = encodeLines(event, this.#place);
+      line = encodeLines(event, this.#options);
     } catch (error) {
       return Promise.reject(unwritable(messageOf(error), error));
     }
@@ -222,7 +226,7 @@ class GroupRecorder implements SealingRecorder {
   append(event: AuditEvent): void {
     let line: string;
     try {
-      line = encodeLines(event, this.#place);
+      line = encodeLines(event, this.#options);
     } catch {
       this.#healthy = false;
       return;
@@ -480,7 +484,7 @@ class GroupRecorder implements SealingRecorder {
           code: 'audit-unwritable',
           detail: { message: 'outcomes were not written while the log could not be', rows },
         },
-        this.#place,
+        this.#options.place,
       ),
     });
   }

@@ -182,6 +182,24 @@ const BODIES: Readonly<Record<string, Make>> = {
   'a very long body': (s) => create({ Env: Array.from({ length: 4000 }, (_, i) => `V${i}=${s}`) }),
 };
 
+/** Calls of the gateway's own routes, by callers it does not know. */
+const OWN: Readonly<Record<string, Make>> = {
+  'a path of the admin API': (s) => get(`/dockgate/v1/tokens/${s}`),
+  'a query of the admin API': (s) => get(`/dockgate/v1/audit?text=${s}`),
+  'a token of the admin API': (s) => get('/dockgate/v1/status', { authorization: `Bearer ${s}` }),
+  'a client of the admin API': (s) => get('/dockgate/v1/status', { 'user-agent': `job token=${s}` }),
+  'a credential to refresh': (s) =>
+    post('/token', `grant_type=refresh_token&refresh_token=dockgate_${s}`, {
+      'content-type': 'application/x-www-form-urlencoded',
+    }),
+  'a token to exchange': (s) =>
+    post('/token', `grant_type=urn:ietf:params:oauth:grant-type:token-exchange&subject_token=${s}`, {
+      'content-type': 'application/x-www-form-urlencoded',
+    }),
+  'a grant nobody knows': (s) =>
+    post('/token', `grant_type=${s}`, { 'content-type': 'application/x-www-form-urlencoded' }),
+};
+
 /** All of them. @param secretOf the secret of the n-th, without letters that a table would know */
 export const planted = (secretOf: (index: number) => string): readonly (Planted & { readonly secret: string })[] =>
   Object.entries({
@@ -189,6 +207,7 @@ export const planted = (secretOf: (index: number) => string): readonly (Planted 
     ...prefixed('query', QUERIES),
     ...prefixed('path', PATHS),
     ...prefixed('body', BODIES),
+    ...prefixed('own', OWN),
   }).map(([title, make], i) => {
     const secret = secretOf(i);
     return { title, secret, ...make(secret) };

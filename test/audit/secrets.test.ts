@@ -10,7 +10,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { admin } from '../support/admin.ts';
-import { startGateway, type TestGateway } from '../support/gateway.ts';
+import { run, startGateway, type TestGateway } from '../support/gateway.ts';
+import { dockgateCommand } from '../support/runtime.ts';
 import { type ScriptedEngine, startScriptedEngine } from '../support/scripted-engine.ts';
 import { type Planted, planted } from './planted.ts';
 
@@ -122,6 +123,35 @@ describe('secrets of callers', () => {
 
   it('none is in an answer of the audit', async () => {
     assert.deepEqual(foundIn(JSON.stringify(await allRows())), []);
+  });
+
+  it('what was masked is found by its value from standard input, and by no other', async () => {
+    const [command, args] = dockgateCommand();
+    const find = async (input: string) => {
+      const options = ['audit', 'find-secret', '--json', '--config', gateway.configFile];
+      const { code, stdout, stderr } = await run(command, [...args, ...options], { input });
+      assert.equal(code, 0, stderr);
+      return (JSON.parse(stdout) as { events: { action: string }[] }).events.map(({ action }) => action);
+    };
+    const secretOf = (title: string) => SECRETS.find((one) => one.title === title)?.secret ?? '';
+    for (const [title, action] of [
+      ['body: a variable', 'container.create'],
+      ['body: a variable of an exec', 'container.exec.create'],
+      ['query: a build argument', 'build.run'],
+      ['query: the user of a remote context', 'build.run'],
+      ['body: a setting of a plugin', 'plugin.set'],
+      ['path: a path nobody knows', 'unknown'],
+    ] as const) {
+      const actions = await find(`${secretOf(title)}\n`);
+      assert.ok(actions.length > 0, title);
+      assert.ok(actions.includes(action), `${title}: ${actions.join()}`);
+    }
+    assert.deepEqual(await find(`Zq${RUN}x`), []);
+    assert.deepEqual(await find(secretOf('body: a secret of the swarm')), []);
+    const short = await run(command, [...args, 'audit', 'find-secret', '--config', gateway.configFile], {
+      input: 'abc',
+    });
+    assert.equal(short.code, 2);
   });
 
   it('none is in any file of the data folder', async () => {

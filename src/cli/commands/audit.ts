@@ -2,6 +2,7 @@
 // it, that exports a factory; it gets one line below.
 import { Command } from 'commander';
 import { auditDenies, auditStats } from './audit/counts.ts';
+import { auditFindSecret } from './audit/find-secret.ts';
 import { auditLs } from './audit/ls.ts';
 import { auditSessions } from './audit/sessions.ts';
 import { auditShow } from './audit/show.ts';
@@ -22,6 +23,7 @@ const READING: readonly (() => Command)[] = [
   auditTokens,
   auditUnused,
   auditStats,
+  auditFindSecret,
 ];
 /** Whether the log is whole. */
 const PROVING: readonly (() => Command)[] = [];
