@@ -23,6 +23,8 @@ export class Ledger {
   readonly #names = new Map<string, LedgerEntry[]>();
   /** Live entries of images by the image's own id, whatever name they are of. */
   readonly #images = new Map<string, LedgerEntry[]>();
+  /** As `#images`, with names given to images that were everybody's. */
+  readonly #namesOf = new Map<string, LedgerEntry[]>();
   readonly #shelves = new Map<string, Shelf>();
   readonly #removed = new Map<string, LedgerEntry[]>();
   #removedOrder: string[] = [];
@@ -64,6 +66,8 @@ export class Ledger {
     if (entry.name !== '') add(this.#names, `${entry.kind}/${entry.name}`, entry);
     const image = imageOf(entry);
     if (image !== undefined) add(this.#images, image, entry);
+    const named = imageBehind(entry);
+    if (named !== undefined) add(this.#namesOf, named, entry);
     const shelf = this.#shelf(entry.tenant, entry.kind);
     if (entry.id !== '' && entry.state === 'live') shelf.byId.set(entry.id, entry);
     if (entry.name !== '' && entry.state === 'live') shelf.byName.set(entry.name, entry);
@@ -81,6 +85,8 @@ export class Ledger {
     take(this.#names, `${entry.kind}/${entry.name}`, entry);
     const image = imageOf(entry);
     if (image !== undefined) take(this.#images, image, entry);
+    const named = imageBehind(entry);
+    if (named !== undefined) take(this.#namesOf, named, entry);
     const shelf = this.#shelves.get(`${entry.tenant}/${entry.kind}`);
     if (shelf?.byId.get(entry.id) === entry) shelf.byId.delete(entry.id);
     if (shelf?.byName.get(entry.name) === entry) shelf.byName.delete(entry.name);
@@ -178,6 +184,11 @@ export class Ledger {
     return this.#images.get(imageId) ?? NONE;
   }
 
+  /** Live entries of anybody's for an image, by its id, of whatever name: also of one that was everybody's. */
+  namesOfImage(imageId: string): readonly LedgerEntry[] {
+    return this.#namesOf.get(imageId) ?? NONE;
+  }
+
   /** Live and pending entries of anybody's for a name. */
   named(kind: OwnedKind, name: string): readonly LedgerEntry[] {
     return this.#names.get(`${kind}/${name}`) ?? NONE;
@@ -271,7 +282,11 @@ const nameKey = ({ tenant, kind, name }: LedgerEntry): string => `${tenant}/${ki
 
 /** The image an entry says something of. */
 function imageOf(entry: LedgerEntry): string | undefined {
-  if (entry.kind !== 'image' || entry.state !== 'live' || entry.isCommon === true) return undefined;
+  return entry.isCommon === true ? undefined : imageBehind(entry);
+}
+
+function imageBehind(entry: LedgerEntry): string | undefined {
+  if (entry.kind !== 'image' || entry.state !== 'live') return undefined;
   return entry.parent ?? (entry.id.startsWith('sha256:') ? entry.id : undefined);
 }
 

@@ -120,3 +120,20 @@ describe('Holds', () => {
     assert.equal(holds.isHeldByOthers('volume', 'data', 'blue'), false);
   });
 });
+
+describe('names of an image', () => {
+  it('are found by its id, live ones of everybody’s, also where it was everybody’s', () => {
+    const id = `sha256:${idOf('c1')}`;
+    const own = entry('red', 'image', 'docker.io/library/a:1', { parent: id });
+    const common = entry('blue', 'image', 'docker.io/library/b:1', { parent: id, isCommon: true });
+    const pending = entry('blue', 'image', 'docker.io/library/c:1', { parent: id, state: 'pending' });
+    const ledger = new Ledger([own, common, pending, entry('blue', 'image', id)]);
+    assert.deepEqual(new Set(ledger.namesOfImage(id).map((one) => one.id)), new Set([own.id, common.id, id]));
+    ledger.apply({ ...common, state: 'removed', removedAt: 1 });
+    ledger.apply({ ...own, parent: `sha256:${idOf('c2')}` });
+    assert.deepEqual(
+      ledger.namesOfImage(id).map((one) => one.id),
+      [id],
+    );
+  });
+});

@@ -131,13 +131,10 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
 
   /** A name of an image is gone, or means another one: engines tell which image it was, and some which name. */
   async function learnUntagged(id: string, name: string): Promise<void> {
-    const references = [id, canonicalOf(name), canonicalOf(id)];
-    const concerned = [...state.ledger.entries()].filter(
-      (entry) =>
-        entry.kind === 'image' &&
-        entry.state === 'live' &&
-        (references.includes(entry.id) || (entry.parent !== undefined && entry.parent === id)),
-    );
+    const { ledger } = state;
+    const references = [id, canonicalOf(name), canonicalOf(id)].filter((one) => one !== undefined);
+    const named = references.flatMap((one) => ledger.holders('image', one)).filter(({ state: now }) => now === 'live');
+    const concerned = new Set([...named, ...ledger.namesOfImage(id)]);
     try {
       for (const entry of concerned) await learnEnding(entry, state, learn);
     } catch (error) {

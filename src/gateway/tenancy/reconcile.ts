@@ -29,6 +29,8 @@ type Learn = (changes: readonly LedgerEntry[], why: string) => void;
 
 /** Containers looked at at once. */
 const LOOKS_AT_ONCE = 8;
+/** Entries compared before others have their turn: a few ms. */
+const LOOKS_AT_A_STRETCH = 2000;
 
 /**
  * @param isFirst what containers take may have changed while nobody followed the engine: each is looked at by itself
@@ -41,7 +43,10 @@ export async function reconcile(state: TenancyState, learn: Learn, isFirst = fal
   const before = [...state.ledger.entries()];
   const present = await presentObjects(state, new Set(before.map(({ kind }) => kind)));
   const isCurrent = (entry: LedgerEntry): boolean => state.ledger.byKey(entry.key) === entry;
+  let looked = 0;
   for (const entry of before) {
+    // Other calls have their turn, however much there is to compare.
+    if (++looked % LOOKS_AT_A_STRETCH === 0) await new Promise((resolve) => setImmediate(resolve));
     if (!isCurrent(entry)) continue;
     if (entry.state === 'pending') {
       if (state.underWay.has(entry.auditId)) continue;
