@@ -18,6 +18,9 @@ import { namesOf, whereOf } from './review-where.ts';
 const MAX_GROUPS = 20_000;
 /** Ids of one name that a timeline follows, and names of one id. */
 const MAX_ALIASES = 20;
+/** Names and ids that one timeline goes through, with the names it had before and after. */
+const MAX_WINDOWS = 40;
+const END = Number.MAX_SAFE_INTEGER;
 /** Rows looked at in one step. */
 const STRETCH = 16_384;
 const HOUR_US = 3_600_000_000;
@@ -55,6 +58,13 @@ interface Alias {
   readonly name: string;
   readonly kind: string;
   readonly seq: number;
+}
+
+/** Calls about what is called so, within numbers of rows. */
+interface Window {
+  readonly resource: string;
+  readonly from: number;
+  readonly below: number;
 }
 
 interface Group {
@@ -141,32 +151,39 @@ export class ReviewReports {
     const aliases = this.#aliasesOf(kind, name);
     const times = { ...(since === undefined ? {} : { since }), ...(until === undefined ? {} : { until }) };
     // A name in use again stands for another object: of a name, only the time in which it was this one's.
-    const asked: { readonly resource: string; readonly from: number; readonly below: number }[] = [
-      { resource, from: 0, below: Number.MAX_SAFE_INTEGER },
-    ];
-    const isId =
-      aliases.length > 0 &&
-      aliases.every(({ id }) => id.replace(/^sha256:/, '').startsWith(name.replace(/^sha256:/, '')));
+    const asked: Window[] = [{ resource, from: 0, below: END }];
+    const isId = isBeginningOf(name, aliases);
     for (const alias of aliases) {
       if (isId) asked.push({ resource: `${alias.kind}/${alias.name}`, from: alias.seq, below: this.#endOf(alias) });
-      else asked.push({ resource: `${alias.kind}/${alias.id}`, from: 0, below: Number.MAX_SAFE_INTEGER });
+      else asked.push({ resource: `${alias.kind}/${alias.id}`, from: 0, below: END });
     }
     const found = new Map<string, AuditCall>();
+    const known = new Set<string>();
     let more = false;
-    for (const { resource: one, from, below } of asked.slice(0, MAX_ALIASES)) {
-      const conditions = withinScope({ resource: one, ...times }, scope);
+    for (let window = asked.shift(); window !== undefined && known.size < MAX_WINDOWS; window = asked.shift()) {
+      const key = JSON.stringify(window);
+      if (known.has(key)) continue;
+      known.add(key);
+      const conditions = withinScope({ resource: window.resource, ...times }, scope);
       if (conditions === undefined) break;
       let count = 0;
-      for (const hit of this.#pages.hits(conditions, { before: below, calls: true, limit, patienceMs: 20_000 })) {
+      for (const hit of this.#pages.hits(conditions, {
+        before: window.below,
+        calls: true,
+        limit,
+        patienceMs: 20_000,
+      })) {
         if (hit === undefined) {
           yield;
           continue;
         }
-        if (typeof hit === 'number' || hit.seq < from || ++count > limit) {
-          more ||= typeof hit === 'number' || hit.seq >= from;
+        if (typeof hit === 'number' || hit.seq < window.from || ++count > limit) {
+          more ||= typeof hit === 'number' || hit.seq >= window.from;
           break;
         }
-        if (!found.has(hit.auditId)) found.set(hit.auditId, foldRows(this.#calls.byAuditId(hit.auditId)));
+        const call = found.get(hit.auditId) ?? foldRows(this.#calls.byAuditId(hit.auditId));
+        found.set(hit.auditId, call);
+        asked.push(...this.#renamed(call, window.resource));
       }
     }
     const calls = [...found.values()].sort((a, b) => a.seq - b.seq);
@@ -175,6 +192,22 @@ export class ReviewReports {
       objects: scope.kind === 'all' ? objectsOf(aliases) : [],
       more: more || calls.length > limit,
     };
+  }
+
+  /** The other name of a container that was renamed, for the time in which it had it. */
+  #renamed(call: AuditCall, asked: string): readonly Window[] {
+    const after = call.resources?.find(({ at }) => at === 'query.name');
+    if (call.action !== 'container.rename' || call.outcome !== 'ok' || after === undefined) return [];
+    const [before = '', now] = [call.resource, `container/${after.name}`];
+    if (asked !== now) return [{ resource: now, from: call.seq, below: END }];
+    const name = before.slice(before.indexOf('/') + 1);
+    const ids = (this.#sqlite.prepare(IDS_OF).all(name) as Omit<Alias, 'name'>[]).filter(({ seq }) => seq < call.seq);
+    const id = ids.at(-1);
+    if (id === undefined) return [{ resource: before, from: 0, below: call.seq }];
+    return [
+      { resource: before, from: id.seq, below: call.seq },
+      { resource: `container/${id.id}`, from: 0, below: END },
+    ];
   }
 
   #aliasesOf(kind: string | undefined, name: string): readonly Alias[] {
@@ -198,7 +231,7 @@ export class ReviewReports {
   #endOf({ id, name, kind, seq }: Alias): number {
     const others = this.#sqlite.prepare(IDS_OF).all(name) as Omit<Alias, 'name'>[];
     const next = others.find((other) => other.kind === kind && other.id !== id && other.seq > seq);
-    return next?.seq ?? Number.MAX_SAFE_INTEGER;
+    return next?.seq ?? END;
   }
 
   *uses(since: number): Generator<undefined, UseAnswer> {
@@ -257,6 +290,9 @@ export class ReviewReports {
     };
   }
 }
+
+const isBeginningOf = (name: string, aliases: readonly Alias[]): boolean =>
+  aliases.length > 0 && aliases.every(({ id }) => id.replace(/^sha256:/, '').startsWith(name.replace(/^sha256:/, '')));
 
 const joined = (known: Group | undefined, { calls, denials, errors, firstAt, lastAt, lastSeq }: GroupRow): Group =>
   known === undefined

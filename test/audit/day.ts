@@ -164,6 +164,22 @@ export const day = (): readonly AuditEvent[] => [
       },
     },
   ),
+  ...done(
+    '14:40',
+    {
+      ...ANN,
+      rule: 'team/run',
+      action: 'container.rename',
+      resource: 'container/web',
+      resources: [{ kind: 'container', name: 'web-old', at: 'query.name' }],
+    },
+    { status: 204 },
+  ),
+  ...done(
+    '14:50',
+    { ...ANN, rule: 'team/run', action: 'container.stop', resource: 'container/web-old' },
+    { status: 204 },
+  ),
   ...done('14:04', { ...CI, rule: 'tenants/run', class: 'read', action: 'container.list', resource: 'container' }),
   ...done(
     '15:00',

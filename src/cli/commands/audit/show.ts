@@ -84,7 +84,8 @@ export function page({ call, events }: CallView, screen: Screen): string {
       screen,
       'Rows',
       events.map((row) =>
-        `${row.seq}  ${shortTime(row.at)}  ${row.stage}  ${row.decision} ${outcomeText(row)}`.trimEnd(),
+        // That an intent has no outcome says nothing where the outcome follows.
+        `${row.seq}  ${shortTime(row.at)}  ${row.stage}  ${row.decision} ${row.outcome === 'open' ? (row.status ?? '') : outcomeText(row)}`.trimEnd(),
       ),
     ),
   ];
@@ -201,8 +202,20 @@ function sentTitle({ bodySha256, sentSha256, decision }: EventView): string {
 function bodyLines({ query, body }: Readonly<Record<string, unknown>>): readonly string[] {
   return [
     ...(query === undefined ? [] : [`query ${jsonText(query)}`]),
-    ...(body === undefined ? [] : visibleLines(jsonText(body, 2)).split('\n')),
+    ...(body === undefined ? [] : visibleLines(jsonText(withoutEmpty(body) ?? {}, 2)).split('\n')),
   ];
+}
+
+/** What says something: a client writes every field there is. `--json` has all of them. */
+function withoutEmpty(value: unknown): unknown {
+  if (value === null || value === '' || value === 0 || value === false) return undefined;
+  if (Array.isArray(value)) return value.length === 0 ? undefined : value.map((one) => withoutEmpty(one) ?? one);
+  if (typeof value !== 'object') return value;
+  const kept = Object.entries(value).flatMap(([key, inner]) => {
+    const left = withoutEmpty(inner);
+    return left === undefined ? [] : [[key, left]];
+  });
+  return kept.length === 0 ? undefined : Object.fromEntries(kept);
 }
 
 /** Told elsewhere on the page. */
