@@ -11,6 +11,7 @@ import { createTokenUseCounter } from './admin/token-use.ts';
 import { createPluginChain, type LoadedPlugin, type PluginChain } from './admission/chain.ts';
 import { loadPlugins } from './admission/load.ts';
 import type { Recorder } from './audit/event.ts';
+import { AuditIntegrity } from './audit-integrity.ts';
 import { watchAudit } from './audit-watch.ts';
 import { BoundSockets } from './bound-sockets.ts';
 import { engineAddressText } from './config/address.ts';
@@ -181,7 +182,11 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     // After the recorder: what it wrote last is shipped too.
     undo.push(() => sinks.close());
     const masking = maskingFor(store);
+    const integrity = new AuditIntegrity({ auditFile, log, now: () => Date.now(), newAuditId });
+    // After the recorder too: the checkpoint of the stop is kept beside the log.
+    undo.push(() => integrity.close());
     const recorder = await openRecorder(auditFile, {
+      seals: integrity.seals,
       maxQueue: config.limits.auditQueue,
       place: placeOf(config),
       maskRow: maskRowsWith(masking),
@@ -203,6 +208,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     undo.push(() => audit.close());
     const review = new ReviewThread({ auditFile, ledgerFile, indexFile: join(config.data, 'audit-review.db') });
     undo.push(() => review.close());
+    integrity.begin(recorder, review);
     const readUses = { read: (afterSeq: number, limit: number) => review.tokenUse(afterSeq, limit) };
     const tokenUse = createTokenUseCounter(readUses, store.tokenUse, () => recorder.settle());
     undo.push(tokenUse.start((error) => log.warn({ err: error }, 'the use of tokens could not be counted')));
@@ -318,6 +324,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     const isReady = async () => recorder.healthy && (await readiness.ask());
     const meter = createMetrics({
       auditHealthy: () => recorder.healthy,
+      integrity: () => integrity.state(),
       engineReachable: () => readiness.last,
       issuers: () => externals.states(),
       lanes: () => ({ ...engine.lanes(), 'in-flight': inFlight.state() }),
@@ -431,6 +438,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       reader: review,
       reports: review,
       hashSecret: (secret) => masking.hash(secret),
+      integrity,
       recorder,
       reserve,
       onUnwritable: (error) => audit.failed(error),
@@ -462,6 +470,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         auditHealthy: recorder.healthy,
         engineReachable: await readiness.ask(),
         callsInFlight: gateway.active,
+        audit: integrity.state(),
         sinks: sinks.states(),
         retention: sinks.retention(),
         listeners: options.listeners?.() ?? [],
@@ -522,7 +531,11 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       }),
     );
 
-    const operations = createOperationsApp({ metrics: () => meter.text(), ready: isReady });
+    const operations = createOperationsApp({
+      metrics: () => meter.text(),
+      ready: isReady,
+      details: () => ({ audit: integrity.state() }),
+    });
     const reaper = createReaper({
       ledger: tenancy.ledger,
       log,

@@ -1,6 +1,7 @@
 // Prometheus metrics through prom-client: what operators watch, none of it per identity (cardinality, and privacy).
 // The meter the gateway calls keeps plain numbers, so that a call costs a map lookup; they become samples when scraped.
 import { Counter, Gauge, type Metric, Registry } from 'prom-client';
+import type { IntegrityState } from './audit-integrity.ts';
 import type { GatewayMeter } from './gateway/parts.ts';
 import type { LaneState } from './proxy/lanes.ts';
 import type { ConnectionCounts } from './runtime/connections.ts';
@@ -19,6 +20,8 @@ export interface Metrics extends GatewayMeter {
 export function createMetrics(observe: {
   auditHealthy(): boolean;
   engineReachable(): boolean;
+  /** What is known of the audit's integrity. */
+  integrity?(): IntegrityState;
   /** External issuers and whether their keys are at hand. */
   issuers?(): readonly { readonly name: string; readonly status: string }[];
   /** Refusals of unknown callers that were counted and have no row of their own. */
@@ -67,6 +70,7 @@ export function createMetrics(observe: {
       this.set(observe.auditHealthy() ? 1 : 0);
     },
   });
+  integrityMetrics(registers, () => observe.integrity?.());
   new Gauge({
     name: 'dockgate_engine_reachable',
     help: '1 while the engine answered when last asked',
@@ -255,6 +259,32 @@ function sinkMetrics(registers: Registry[], states: () => readonly SinkState[]):
   );
   counter('dockgate_sink_rows_total', 'Audit rows the sink has taken', (state) => state.deliveredRows);
   counter('dockgate_sink_refused_rows_total', 'Audit rows the sink said it will not take', (of) => of.refusedRows);
+}
+
+/** Whether the audit log is what was written, and how far that is proved. */
+function integrityMetrics(registers: Registry[], state: () => IntegrityState | undefined): void {
+  const gauge = (name: string, help: string, read: (of: IntegrityState) => number | undefined) =>
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        const now = state();
+        const value = now === undefined ? undefined : read(now);
+        if (value === undefined) this.reset();
+        else this.set(value);
+      },
+    });
+  gauge('dockgate_audit_intact', '0 once the audit log was found altered, 1 while it was not', ({ log }) =>
+    log === 'altered' ? 0 : 1,
+  );
+  gauge('dockgate_audit_signing', '0 while the audit log cannot be signed', ({ notSigned }) =>
+    notSigned === undefined ? 1 : 0,
+  );
+  gauge('dockgate_audit_signed_rows', 'Rows the newest checkpoint covers', ({ signedThrough }) => signedThrough ?? 0);
+  gauge('dockgate_audit_verified_timestamp_seconds', 'When the newest part of the audit log was last verified', (of) =>
+    of.verifiedAt === undefined ? 0 : Date.parse(of.verifiedAt) / 1000,
+  );
 }
 
 /** Calls of one action, decision and status; statuses of one class share a sample. */

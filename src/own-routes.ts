@@ -45,17 +45,23 @@ export interface OwnRoutes {
   ready(): Promise<boolean>;
 }
 
-/** Neither tells more than up or not. */
-function mountHealth(app: Hono<GatewayEnv>, { ready }: { ready(): Promise<boolean> }): void {
+interface Health {
+  ready(): Promise<boolean>;
+  /** What operators are told beside it, where only they can ask. */
+  details?(): Readonly<Record<string, unknown>>;
+}
+
+/** Strangers are told no more than up or not. */
+function mountHealth(app: Hono<GatewayEnv>, of: Health): void {
   app.get('/healthz', (c) => c.json({ status: 'up' }));
   app.get('/readyz', async (c) => {
-    const up = await ready();
-    return c.json({ status: up ? 'up' : 'down' }, up ? 200 : 503);
+    const up = await of.ready();
+    return c.json({ status: up ? 'up' : 'down', ...of.details?.() }, up ? 200 : 503);
   });
 }
 
 /** What the machine's monitoring asks, on the admin socket and on the listener for metrics: Prometheus text and health. */
-export function createOperationsApp(of: { metrics(): Promise<string>; ready(): Promise<boolean> }): Hono<GatewayEnv> {
+export function createOperationsApp(of: Health & { metrics(): Promise<string> }): Hono<GatewayEnv> {
   const app = new Hono<GatewayEnv>();
   mountHealth(app, of);
   app.get('/metrics', async () => new Response(await of.metrics(), { headers: { 'Content-Type': METRICS_TYPE } }));
@@ -65,7 +71,7 @@ export function createOperationsApp(of: { metrics(): Promise<string>; ready(): P
 
 /** Mounts the routes; they come before the Engine API, whose paths never begin like these. */
 export function mountOwnRoutes(app: Hono<GatewayEnv>, own: OwnRoutes): void {
-  mountHealth(app, own);
+  mountHealth(app, { ready: () => own.ready() });
   app.get('/.well-known/jwks.json', (c) => {
     c.header('Cache-Control', `public, max-age=${JWKS_MAX_AGE_S}`);
     return c.json(own.issuer.jwks());

@@ -36,6 +36,7 @@ const JOINING = [
   'listeners',
   'readiness',
   'audit-watch',
+  'audit-integrity',
   'bound-sockets',
   'host-site',
   'quickstart',

@@ -5,6 +5,7 @@ import { foldRows } from '../audit/filter.ts';
 import { GatewayError } from '../errors.ts';
 import type { AdminEnv, AdminOptions } from './app.ts';
 import { auditQuery, conditionsIn, secretQuestion } from './audit-input.ts';
+import { mountIntegrityRoutes } from './audit-integrity.ts';
 import { mountAuditReportRoutes } from './audit-report-routes.ts';
 import { scopeOf } from './audit-services.ts';
 import { callView } from './audit-view.ts';
@@ -13,7 +14,8 @@ import type { AdminServices } from './services.ts';
 import { tailStream } from './tail.ts';
 
 /** What callers without the rights of an operator may ask: for each its own part. Other routes of the audit are none of theirs. */
-const READERS = /^\/audit(?:\/(?:tail|timeline|denies|stats|tokens|unused|sessions|[0-9a-f-]{4,36}))?$/;
+const READERS =
+  /^\/audit(?:\/(?:tail|timeline|denies|stats|tokens|unused|sessions|integrity|public-key|checkpoint|verify|proof\/[0-9a-f-]{36}|[0-9a-f-]{4,36}))?$/;
 
 /** @param path below the prefix of the API */
 export const isForReaders = (method: string, path: string): boolean =>
@@ -112,6 +114,7 @@ export function mountAuditRoutes(app: Hono<AdminEnv>, services: AdminServices, o
       { hash, next: next ?? null },
     );
   });
+  mountIntegrityRoutes(app, services);
   app.get('/audit/:id', async (c) => {
     const id = c.req.param('id');
     const { by } = c.get('context');

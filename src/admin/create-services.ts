@@ -12,6 +12,7 @@ import type { CredentialStore, IdentityRecord, IdentityStore, TokenRecord, Token
 import { parseDocuments } from '../policy/policy.ts';
 import type { PolicyStore, StoredDocument } from '../policy/store.ts';
 import type { DockerAuthorization } from '../policy/types.ts';
+import type { IntegrityServices } from './audit-integrity.ts';
 import { createAuditServices } from './audit-services.ts';
 import { type CertificateParts, createCertificateServices } from './certificate-services.ts';
 import { createChanges } from './change.ts';
@@ -86,6 +87,7 @@ export interface AdminParts {
   readonly reader: AuditReader;
   /** What the audit keeps of a secret. */
   hashSecret?(secret: string): string;
+  readonly integrity?: IntegrityServices;
   readonly recorder: Recorder;
   /** Room set aside for changes that end rights. */
   readonly reserve?: { spend(): boolean };
@@ -206,6 +208,7 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
   const auditing = createAuditServices(parts);
   return {
     ...auditing,
+    integrity: parts.integrity,
     createIdentity: (input, context) =>
       change(context, {
         action: 'identity.create',

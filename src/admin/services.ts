@@ -6,6 +6,7 @@ import type { PublicKeyRecord } from '../identity/signing-keys.ts';
 import type { CredentialRecord, IdentityChanges, IdentityRecord, TokenRecord, TokenUse } from '../identity/stores.ts';
 import type { StoredDocument } from '../policy/store.ts';
 import type { Decision, DockerAuthorization } from '../policy/types.ts';
+import type { IntegrityServices } from './audit-integrity.ts';
 import type { AuditServices } from './audit-services.ts';
 import type { CertificateServices } from './certificate-services.ts';
 import type { IssuerServices } from './issuer-services.ts';
@@ -207,6 +208,8 @@ export interface AdminServices
   explain(as: string, request: ExplainInput['request']): Promise<Explanation>;
 
   listPlugins(): readonly PluginInfo[];
+  /** Of a log that signs itself. */
+  readonly integrity: IntegrityServices | undefined;
   /** Resolves once calls that ended before are in the audit with their outcome. */
   settleAudit(): Promise<void>;
   listAudit(filter: AuditFilter, by: AdminCaller): Promise<readonly AuditRow[]>;

@@ -6,8 +6,8 @@ import { dirname, join } from 'node:path';
 
 /** In the data folder, mode 0600. */
 export const AUDIT_KEY_FILE = 'audit.key';
-/** In the data folder: the newest checkpoint, where an older audit.db put back does not take it along. */
-export const HEAD_FILE = 'audit.checkpoint';
+/** In the data folder: the newest checkpoint, which an older audit.db that is put back does not replace. */
+export const HEAD_FILE = 'audit.db.checkpoint';
 
 /** @param auditFile the database beside which the key lies */
 export const auditKeyFile = (auditFile: string): string => join(dirname(auditFile), AUDIT_KEY_FILE);

@@ -29,7 +29,7 @@ const DATABASES = ['audit.db', 'ledger.db', 'state.db'] as const;
 /** Keys and certificates are far smaller; what is larger is none. In bytes. */
 const MAX_FILE = 1024 * 1024;
 /** Of the running process alone; and the key that seals the signing keys, which is kept apart from them. */
-const TRANSIENT = /^(?:.*\.db(?:-wal|-shm|-journal)?|lock\..*|.*\.sock|reserve.*|seal\.key|\..*)$/;
+const TRANSIENT = /^(?:.*\.db(?:-wal|-shm|-journal|\.checkpoint)?|lock\..*|.*\.sock|reserve.*|seal\.key|\..*)$/;
 /** Rows that a gateway which was killed left beside audit.db; a running one has them in audit.db when a backup begins. */
 const READS_LEFT = /^audit\.db-reads[01]$/;
 /** Pages copied in one turn of the event loop: other calls go on between. */

@@ -11,7 +11,8 @@ import type {
   TimelineQuestion,
   UseAnswer,
 } from '../audit/reports.ts';
-import { GatewayError } from '../errors.ts';
+import type { AuditVerdict } from '../audit/seal/faults.ts';
+import { type ErrorCode, GatewayError } from '../errors.ts';
 import type { TokenUses } from './audit-token-use.ts';
 import type { UsagePoint } from './usage-history.ts';
 import { workerProgram } from './worker-program.ts';
@@ -31,6 +32,9 @@ export type ReviewQuestion =
   | { readonly ask: 'uses'; readonly since: number }
   | { readonly ask: 'call'; readonly auditId: string }
   | { readonly ask: 'ids'; readonly start: string }
+  | { readonly ask: 'verify'; readonly options: { readonly from?: number; readonly outside?: readonly string[] } }
+  | { readonly ask: 'proof'; readonly auditId: string }
+  | { readonly ask: 'public-keys' }
   | { readonly ask: 'token-use'; readonly afterSeq: number; readonly limit: number }
   | {
       readonly ask: 'usage';
@@ -40,7 +44,10 @@ export type ReviewQuestion =
       readonly stepMs: number;
     };
 
-export type ReviewAnswer = { readonly id: number } & ({ readonly value: unknown } | { readonly failure: string });
+export type ReviewAnswer = { readonly id: number } & (
+  | { readonly value: unknown }
+  | { readonly failure: string; readonly code?: ErrorCode }
+);
 
 /** Rows that come over at a time: reading one message takes the main thread some milliseconds at most. */
 const BATCH = 500;
@@ -105,6 +112,21 @@ export class ReviewThread implements AuditReader, AuditReports {
     return (await this.#ask({ ask: 'ids', start })) as readonly string[];
   }
 
+  /** Whether the log is what was written. @param options checkpoints kept elsewhere, and the row to begin at */
+  async verify(options: { readonly from?: number; readonly outside?: readonly string[] }): Promise<AuditVerdict> {
+    return (await this.#ask({ ask: 'verify', options })) as AuditVerdict;
+  }
+
+  /** Proofs of the rows of a call. @throws {GatewayError} `not-found`, `conflict` */
+  async proof(auditId: string): Promise<string> {
+    return (await this.#ask({ ask: 'proof', auditId })) as string;
+  }
+
+  /** Public keys the log was signed with, one a line. */
+  async publicKeys(): Promise<string> {
+    return (await this.#ask({ ask: 'public-keys' })) as string;
+  }
+
   /** Uses of tokens in the rows after `afterSeq`, at most `limit` rows of them. */
   async tokenUse(afterSeq: number, limit: number): Promise<TokenUses> {
     return (await this.#ask({ ask: 'token-use', afterSeq, limit })) as TokenUses;
@@ -155,7 +177,11 @@ export class ReviewThread implements AuditReader, AuditReports {
       this.#waiting.delete(answer.id);
       if (this.#waiting.size === 0) worker.unref();
       if ('failure' in answer) {
-        waiting?.reject(new GatewayError('internal', `the audit could not be read: ${answer.failure}`));
+        waiting?.reject(
+          answer.code === undefined
+            ? new GatewayError('internal', `the audit could not be read: ${answer.failure}`)
+            : new GatewayError(answer.code, answer.failure),
+        );
       } else waiting?.resolve(answer.value);
     });
     worker.on('error', died);

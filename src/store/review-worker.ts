@@ -1,7 +1,10 @@
 // Thread in which the audit and the history of the ledger are read for review, over connections that cannot write.
 // A long question is answered in steps, so that a short one asked later is not behind all of it.
 import { parentPort, workerData } from 'node:worker_threads';
+import { GatewayError } from '../errors.ts';
+import { keysOf, proofsOf, publicKeysOf } from './audit-proof.ts';
 import { openTokenUseReader, type TokenUseFile } from './audit-token-use.ts';
+import { verifying } from './audit-verify.ts';
 import { openReview, type Review } from './review.ts';
 import type { ReviewAnswer, ReviewData, ReviewQuestion } from './review-thread.ts';
 import { openUsageHistory, type UsageHistory } from './usage-history.ts';
@@ -32,6 +35,12 @@ function* answer(question: ReviewQuestion): Generator<undefined, unknown> {
       return review().audit.byAuditId(question.auditId);
     case 'ids':
       return review().audit.startingWith(question.start);
+    case 'verify':
+      return yield* verifying({ file: auditFile, keys: keysOf(auditFile).keys, ...question.options });
+    case 'proof':
+      return proofsOf(auditFile, question.auditId);
+    case 'public-keys':
+      return publicKeysOf(auditFile);
     case 'token-use':
       tokenUse ??= openTokenUseReader(auditFile);
       return tokenUse.read(question.afterSeq, question.limit);
@@ -50,7 +59,8 @@ async function serve(id: number, question: ReviewQuestion): Promise<ReviewAnswer
       await new Promise((resolve) => setImmediate(resolve));
     }
   } catch (error) {
-    return { id, failure: error instanceof Error ? error.message : String(error) };
+    const failure = error instanceof Error ? error.message : String(error);
+    return error instanceof GatewayError ? { id, failure, code: error.code } : { id, failure };
   }
 }
 

@@ -20,7 +20,7 @@ const doneText = ({ folder, at, files }: Done): string =>
   )}`;
 
 /** The data folder the options name: `--data`, or that of the settings. */
-async function dataDirOf(command: Command): Promise<string> {
+export async function dataDirOf(command: Command): Promise<string> {
   const options = optionsOf(command);
   const data = options.data ?? (options.config === undefined ? process.env.DOCKGATE_DATA : undefined);
   if (data !== undefined) return resolve(data);
