@@ -70,6 +70,8 @@ const RULE_KEYS = {
   set: `\`set: { labels: { team: red } }\` writes labels on what is made; only for ${codes(LABELLED_CREATES)}.`,
   redact: `Parts taken out of answers: ${codes([...REDACTIONS, 'labels:PATTERN'])}.`,
   lease: 'What a tenant makes by the rule is removed after this time: `30m`, `2h`, at most `90d`.',
+  audit:
+    'How much the audit keeps of the calls it allows: `metadata` (default for reads), `request` (also the masked body and query; default for all else), `request-response` (also the masked JSON answer, and digests of uploads). Of several rules that match, the fullest.',
   when: 'Conditions in CEL; all must hold. A condition that cannot be evaluated denies.',
   notBefore: 'The rule holds from this RFC 3339 time on.',
   notAfter: 'The rule holds up to this RFC 3339 time.',

@@ -32,6 +32,7 @@ import { respondToTenant } from './gateway/tenancy/respond.ts';
 import type { TenantCall } from './gateway/tenancy/tenant-call.ts';
 import { noticed } from './gateway/tenancy/upload.ts';
 import { Trace } from './gateway/trace.ts';
+import { UploadDigests } from './gateway/upload-digests.ts';
 import { nodeCaller } from './proxy/caller-node.ts';
 import { socketCaller } from './proxy/caller-socket.ts';
 import { webCaller } from './proxy/caller-web.ts';
@@ -536,12 +537,16 @@ function engineRequestOf({ call, build }: Judged, trace: Trace, ending: Ending):
   if (call.opaque) {
     if (!arrival.body.present) return { method, target, headers, body: undefined, lane };
     headers.push('Content-Type', 'application/x-tar');
-    const upload = tenantCall?.archive?.body() ?? arrival.body.stream();
+    const digests = trace.decision?.obligations.audit === 'request-response' ? new UploadDigests() : undefined;
+    trace.uploads = digests;
+    const arriving = tenantCall?.archive?.body() ?? arrival.body.stream();
+    const upload = digests?.receiving(arriving) ?? arriving;
     const isWatched = watch?.watches('in') === true;
     const judged = build === undefined ? upload : judgedBuild(call, upload, { ...build, ending });
-    const stream = isWatched ? watchedUpload(judged, watch) : judged;
+    const leaving = isWatched ? watchedUpload(judged, watch) : judged;
+    const stream = digests?.sending(leaving) ?? leaving;
     // Carried as it came, and kept by nobody who reads it on its way.
-    if (build === undefined && tenantCall === undefined && !isWatched)
+    if (build === undefined && tenantCall === undefined && !isWatched && digests === undefined)
       return { method, target, headers, body: stream, lane, givesUpChunks: arrival.body.ownsChunks === true };
     return { method, target, headers, body: tenantCall === undefined ? stream : noticed(stream, tenantCall), lane };
   }

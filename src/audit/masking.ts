@@ -75,6 +75,25 @@ export class Masking {
     target: string,
     rawHeaders: readonly string[],
   ): (sentence: string) => string {
+    const secrets = this.#secretsOf(call, target, rawHeaders);
+    if (call === undefined) return (sentence) => this.text(hideQuoted(secrets.hide(sentence), this.#key));
+    return (sentence) => this.text(secrets.hide(sentence));
+  }
+
+  /** The same for a JSON text of any length, masked by its fields before. */
+  hiding(
+    call: Pick<EngineCall, 'action' | 'body' | 'query' | 'resources'>,
+    rawHeaders: readonly string[],
+  ): (json: string) => string {
+    const secrets = this.#secretsOf(call, '', rawHeaders);
+    return (json) => secrets.hide(json);
+  }
+
+  #secretsOf(
+    call: Pick<EngineCall, 'action' | 'body' | 'query' | 'resources'> | undefined,
+    target: string,
+    rawHeaders: readonly string[],
+  ): Secrets {
     const secrets = new Secrets(this.#key);
     for (let i = 0; i + 1 < rawHeaders.length; i += 2) {
       const name = (rawHeaders[i] as string).toLowerCase();
@@ -83,11 +102,11 @@ export class Masking {
     }
     if (call === undefined) {
       addTarget(target, secrets);
-      return (sentence) => this.text(hideQuoted(secrets.hide(sentence), this.#key));
+      return secrets;
     }
     collectSecrets(call.action, call.body, call.query, secrets);
     for (const { name } of call.resources) maskText(name, secrets);
-    return (sentence) => this.text(secrets.hide(sentence));
+    return secrets;
   }
 
   /** What a secret is stored as, wherever it stood: equal secrets are found by it. */

@@ -64,6 +64,12 @@ export const FIELD_RULES: ReadonlyMap<string, FieldRule> = new Map([
     'FailureAction Order Protocol PublishMode URL CACert SigningCACert ListenAddr AdvertiseAddr DataPathAddr',
   ),
   ...of('keep', 'DefaultAddrPool RemoteAddrs'),
+  // Answers.
+  ...of(
+    'keep',
+    'Id ID Created CreatedAt StartedAt FinishedAt State Status Warnings Warning message Names ImageID Digest',
+  ),
+  ...of('keep', 'Mountpoint Untagged Deleted ContainersDeleted VolumesDeleted NetworksDeleted Version ApiVersion'),
   // Plugins and the credentials that are not secret.
   ...of('keep', 'Description remote username email serveraddress'),
 ]);

@@ -5,7 +5,7 @@ import { outcomeOf } from '../audit/outcome.ts';
 import type { EngineCall, Json, ResourceRef } from '../engine/types.ts';
 import { BUILD_OPAQUE } from '../policy/actions.ts';
 import { isBuildKitBuild } from '../policy/buildkit.ts';
-import type { Decision } from '../policy/types.ts';
+import type { AuditLevel, Decision } from '../policy/types.ts';
 import type { GatewayParts } from './parts.ts';
 import type { ToldFacts } from './told.ts';
 import type { Trace } from './trace.ts';
@@ -89,8 +89,8 @@ export function callEvent(
         : undefined,
     actor: isFirst ? principal?.actor : undefined,
     pluginGeneration: isFirst ? trace.pluginGeneration : undefined,
-    bodySha256: isFirst ? trace.bodySha256 : undefined,
-    sentSha256: stage === 'intent' ? trace.sentSha256() : undefined,
+    bodySha256: isFirst ? trace.bodySha256 : stage === 'complete' ? trace.uploads?.received() : undefined,
+    sentSha256: stage === 'intent' ? trace.sentSha256() : stage === 'complete' ? trace.uploads?.sent() : undefined,
     outcome:
       stage !== 'complete'
         ? undefined
@@ -148,10 +148,12 @@ function firstDetail(
   // Whose word it is that the caller is this principal; of a refused one what its issuer said, for operators alone.
   const origin = principal?.origin ?? outcome.origin;
   if (origin !== undefined) detail.origin = origin;
-  if (call !== undefined && (call.operation.class !== 'read' || decision !== 'allow')) {
+  if (call !== undefined && (decision !== 'allow' || levelOf(trace, call) !== 'metadata')) {
     const kept = masking.call(call);
     if (kept.body !== undefined) detail.body = kept.body;
     if (Object.keys(kept.query).length > 0) detail.query = kept.query;
+  }
+  if (call !== undefined && (decision !== 'allow' || call.operation.class !== 'read')) {
     const path = trace.decision === undefined ? undefined : decisionPath(trace.decision, quoting);
     if (path !== undefined) detail.decided = path;
   }
@@ -191,6 +193,13 @@ function firstDetail(
   return Object.keys(detail).length === 0 ? undefined : detail;
 }
 
+/** Reads are kept without their parameters, all else with what was asked, unless a rule says otherwise. */
+const levelOf = ({ decision }: Trace, { operation }: EngineCall): AuditLevel =>
+  decision?.obligations.audit ?? (operation.class === 'read' ? 'metadata' : 'request');
+
+const jsonOf = (value: Json | undefined): string =>
+  JSON.stringify(value ?? null, (_key, inner: unknown) => (typeof inner === 'bigint' ? `${inner}` : inner));
+
 /** Which documents were asked, what each reason was and what the rules oblige the gateway to. */
 function decisionPath(
   { effect, reasons, policyIds, obligations }: Decision,
@@ -226,6 +235,11 @@ function lastDetail(
   else if (told?.message !== undefined) detail.message = messageOf(trace, told.message, quoting);
   if (outcome.build !== undefined) detail.build = outcome.build;
   if (outcome.end !== undefined && outcome.end !== 'complete') detail.end = outcome.end;
+  if (told?.answer !== undefined && trace.call !== undefined) {
+    const kept = masking.call({ action: trace.call.action, body: told.answer, query: {} }).body;
+    // An answer may repeat what it was asked.
+    detail.answer = JSON.parse(masking.hiding(trace.call, trace.arrival.rawHeaders)(jsonOf(kept)));
+  }
   if (told?.exitCode !== undefined) detail.exitCode = told.exitCode;
   if (outcome.exec !== undefined) {
     const { containerId: _container, argv, ...exec } = outcome.exec;

@@ -21,7 +21,7 @@ export class MarkedCaller implements CallerEnd {
   head(status: number, reason: string, headers: readonly string[]): void {
     const { call } = this.#trace;
     if (call !== undefined) {
-      this.#told = Told.of(call, status);
+      this.#told = Told.of(call, status, this.#trace.decision?.obligations.audit);
       this.#trace.told = this.#told;
     }
     const marked = [...narrowHeaders(headers, this.#maxMinor), AUDIT_ID_HEADER, this.#trace.auditId];

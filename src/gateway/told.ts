@@ -2,7 +2,8 @@
 // an exit code. Answers of reads that went well are not looked at; of a stream that reports a failure within itself (pull, push,
 // build, load) the end is kept.
 import type { AuditResource } from '../audit/event.ts';
-import type { EngineCall, ResourceKind } from '../engine/types.ts';
+import type { EngineCall, Json, ResourceKind } from '../engine/types.ts';
+import type { AuditLevel } from '../policy/types.ts';
 
 /** Answers of one JSON value are kept up to this size, in bytes: a prune names what it removed. */
 const MAX_ANSWER = 256 * 1024;
@@ -22,6 +23,8 @@ export interface ToldFacts {
   /** Id of the one object that was made. */
   readonly madeId?: string;
   readonly exitCode?: number;
+  /** The JSON answer, where its level of the audit asks for it. */
+  readonly answer?: Json;
 }
 
 type Read = (answer: unknown, call: EngineCall) => ToldFacts;
@@ -91,22 +94,23 @@ const STREAMS: ReadonlySet<string> = new Set([
 /** One answer on its way to the caller. */
 export class Told {
   readonly #call: EngineCall;
-  readonly #kind: 'failure' | 'answer' | 'stream';
+  readonly #kind: 'failure' | 'answer' | 'whole' | 'stream';
   readonly #max: number;
   #kept: Buffer[] = [];
   #size = 0;
   #isTooLong = false;
 
   /** @returns undefined where the audit needs nothing of the answer */
-  static of(call: EngineCall, status: number): Told | undefined {
+  static of(call: EngineCall, status: number, level?: AuditLevel): Told | undefined {
     const { id } = call.operation;
     if (status >= 400) return new Told(call, 'failure', MAX_FAILURE);
+    if (level === 'request-response' && call.operation.stream === 'none') return new Told(call, 'whole', MAX_ANSWER);
     if (call.operation.class === 'read' && id !== 'ContainerWait') return undefined;
     if (Object.hasOwn(ANSWERS, id)) return new Told(call, 'answer', MAX_ANSWER);
     return STREAMS.has(id) ? new Told(call, 'stream', MAX_TAIL) : undefined;
   }
 
-  private constructor(call: EngineCall, kind: 'failure' | 'answer' | 'stream', max: number) {
+  private constructor(call: EngineCall, kind: 'failure' | 'answer' | 'whole' | 'stream', max: number) {
     this.#call = call;
     this.#kind = kind;
     this.#max = max;
@@ -124,7 +128,7 @@ export class Told {
       const tail = Buffer.concat(this.#kept).subarray(-this.#max);
       this.#kept = [tail];
       this.#size = tail.length;
-    } else if (this.#kind === 'answer') {
+    } else if (this.#kind !== 'failure') {
       this.#isTooLong = true;
       this.#kept = [];
     } else {
@@ -140,7 +144,9 @@ export class Told {
     if (this.#kind === 'failure') return { message: failureIn(text) };
     if (this.#kind === 'stream') return streamFacts(text, this.#call);
     try {
-      return ANSWERS[this.#call.operation.id]?.(JSON.parse(text), this.#call) ?? {};
+      const answer: unknown = JSON.parse(text);
+      const facts = ANSWERS[this.#call.operation.id]?.(answer, this.#call) ?? {};
+      return this.#kind === 'whole' ? { ...facts, answer: answer as Json } : facts;
     } catch {
       return {};
     }

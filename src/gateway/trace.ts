@@ -18,6 +18,7 @@ import type { GatewayParts } from './parts.ts';
 import type { SeenCall } from './seen-calls.ts';
 import type { TenantCall } from './tenancy/tenant-call.ts';
 import type { Told } from './told.ts';
+import type { UploadDigests } from './upload-digests.ts';
 
 /** Longest User-Agent kept, in characters. */
 const MAX_CLIENT = 256;
@@ -61,6 +62,8 @@ export class Trace {
   told: Told | undefined;
   /** SHA-256 of the body as it was received, in hex; undefined for none and for one that streams through. */
   bodySha256: string | undefined;
+  /** Digests of a body that streams through, where its level of the audit asks for them. */
+  uploads: UploadDigests | undefined;
   #rendered: { readonly of: EngineCall; readonly body: Uint8Array | undefined } | undefined;
 
   constructor(arrival: Arrival, parts: GatewayParts) {

@@ -6,7 +6,14 @@ import { type BuildGrant, bothGrants } from './build/index.ts';
 import { isBuildKitBuild, openDoor, refusedBuildKit } from './buildkit.ts';
 import type { ActionRules, PrincipalPolicies, ReadyRule } from './compile.ts';
 import { describeRef, type HostResults, judgeRule, type Miss, missOfHost, STAGES } from './judge-rule.ts';
-import type { Decision, DecisionInput, Obligations, Reason } from './types.ts';
+import {
+  AUDIT_LEVELS,
+  type AuditLevel,
+  type Decision,
+  type DecisionInput,
+  type Obligations,
+  type Reason,
+} from './types.ts';
 
 const NO_OBLIGATIONS: Obligations = Object.freeze({});
 /** Most reasons given for one denial. */
@@ -89,6 +96,7 @@ function decideAllows(
   let labels: Record<string, string> | undefined;
   let redact: readonly string[] | undefined;
   let leaseMs: number | undefined;
+  let audit: AuditLevel | undefined;
   let misses: RuleMiss[] | undefined;
   const hosts: HostResults | undefined = allows.length > 1 ? new Map() : undefined;
   for (const rule of allows) {
@@ -115,6 +123,7 @@ function decideAllows(
       }
       leaseMs = Math.min(rule.leaseMs, leaseMs ?? rule.leaseMs);
     }
+    audit = fullest(audit, rule.rule.audit);
     if (rule.redact !== undefined) redact = redact === undefined ? rule.redact : merged(redact, rule.redact);
     for (const key in rule.set) {
       const value = rule.set[key] as string;
@@ -131,7 +140,12 @@ function decideAllows(
     reasons: [allowReason(allowed)],
     policyIds: [allowed.policy],
     rule: allowed.id,
-    obligations: withGrant(obligationsOf(labels, redact, leaseMs, ownCgroupsOf(allowed, call)), policies, input, grant),
+    obligations: withGrant(
+      obligationsOf({ labels, redact, leaseMs, audit }, ownCgroupsOf(allowed, call)),
+      policies,
+      input,
+      grant,
+    ),
   };
 }
 
@@ -173,13 +187,22 @@ const merged = (some: readonly string[], more: readonly string[]): readonly stri
   ...new Set([...some, ...more]),
 ];
 
-function obligationsOf(
-  labels: Readonly<Record<string, string>> | undefined,
-  redact: readonly string[] | undefined,
-  leaseMs: number | undefined,
-  ownCgroups: boolean,
-): Obligations {
-  if (labels === undefined && redact === undefined && leaseMs === undefined) {
+const fullest = (one: AuditLevel | undefined, other: AuditLevel | undefined): AuditLevel | undefined =>
+  one === undefined || other === undefined
+    ? (one ?? other)
+    : AUDIT_LEVELS.indexOf(one) >= AUDIT_LEVELS.indexOf(other)
+      ? one
+      : other;
+
+interface Asked {
+  readonly labels: Readonly<Record<string, string>> | undefined;
+  readonly redact: readonly string[] | undefined;
+  readonly leaseMs: number | undefined;
+  readonly audit: AuditLevel | undefined;
+}
+
+function obligationsOf({ labels, redact, leaseMs, audit }: Asked, ownCgroups: boolean): Obligations {
+  if (labels === undefined && redact === undefined && leaseMs === undefined && audit === undefined) {
     return ownCgroups ? OWN_CGROUPS : NO_OBLIGATIONS;
   }
   return {
@@ -187,6 +210,7 @@ function obligationsOf(
     ...(labels === undefined ? {} : { labels: Object.freeze(labels) }),
     ...(redact === undefined ? {} : { redact }),
     ...(leaseMs === undefined ? {} : { leaseMs }),
+    ...(audit === undefined ? {} : { audit }),
   };
 }
 

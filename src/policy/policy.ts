@@ -6,6 +6,7 @@ import { type Located, type Problem, readLocated } from './located.ts';
 import { Faults, type Fields, readFields, readList, readText, readTexts, readWord } from './read-fields.ts';
 import { LATER, readRule } from './read-rule.ts';
 import { readTest } from './read-test.ts';
+import type { AuditLevel } from './types.ts';
 import type { Hours } from './windows.ts';
 
 export type { Problem } from './located.ts';
@@ -39,6 +40,8 @@ export interface Rule {
   readonly set?: { readonly labels: Readonly<Record<string, string>> };
   /** Parts taken out of the answers. */
   readonly redact?: readonly string[];
+  /** How much of a call the audit keeps. */
+  readonly audit?: AuditLevel;
   /** How long what is made may stay, in ms. */
   readonly leaseMs?: number;
   readonly when?: readonly string[];

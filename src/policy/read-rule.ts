@@ -19,6 +19,7 @@ import {
   readWord,
 } from './read-fields.ts';
 import { didYouMean } from './suggest.ts';
+import { AUDIT_LEVELS } from './types.ts';
 import { DAYS, type Day, faultOfSource, type Hours, isZone, parseClock } from './windows.ts';
 
 export const RULE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
@@ -37,6 +38,7 @@ export const RULE_KEYS = {
     'set',
     'redact',
     'lease',
+    'audit',
     'when',
     'notBefore',
     'notAfter',
@@ -46,7 +48,6 @@ export const RULE_KEYS = {
   refused: {
     filter: `${LATER}; until then, allow the list without it or leave the list out`,
     quota: LATER,
-    audit: LATER,
     record: LATER,
     mode: LATER,
     limits: 'limits belong to the host preset; write host: {preset: baseline, limits: {...}}',
@@ -124,6 +125,7 @@ export function readRule(node: Located, where: string, faults: Faults): Rule | u
   readSetOf(rule, get('set'), faults);
   readRedactOf(rule, get('redact'), faults);
   readLeaseOf(rule, get('lease'), faults);
+  readAuditOf(rule, get('audit'), faults);
   const when = get('when');
   if (when) {
     rule.when = readTexts(...when, faults);
@@ -233,6 +235,18 @@ function readLeaseOf(rule: RuleDraft, value: [Located, string] | undefined, faul
     return;
   }
   rule.leaseMs = ms;
+}
+
+function readAuditOf(rule: RuleDraft, value: [Located, string] | undefined, faults: Faults): void {
+  if (value === undefined) return;
+  const [node, where] = value;
+  if (rule.effect === 'deny')
+    faults.add(
+      node.at,
+      `${where} says what the audit keeps of allowed calls; a refusal is always kept with its request`,
+    );
+  const level = readWord(node, where, AUDIT_LEVELS, faults);
+  if (level !== undefined) rule.audit = level;
 }
 
 function readActions(node: Located, where: string, faults: Faults): string[] {

@@ -90,8 +90,14 @@ export interface Reason {
   readonly bare?: string;
 }
 
+/** How much of a call the audit keeps: who, what and the outcome; also what was asked; also what was answered. */
+export const AUDIT_LEVELS = ['metadata', 'request', 'request-response'] as const;
+export type AuditLevel = (typeof AUDIT_LEVELS)[number];
+
 /** What the gateway must also do when it lets the call pass. */
 export interface Obligations {
+  /** The fullest that a rule that matches asks for; left out, reads are kept as `metadata` and the rest as `request`. */
+  readonly audit?: AuditLevel;
   readonly labels?: Readonly<Record<string, string>>;
   /** Parts to take out of the answer, as `answerRedactor` knows them: those of every rule that matches. */
   readonly redact?: readonly string[];

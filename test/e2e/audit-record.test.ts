@@ -2,6 +2,7 @@
 // from what was decided, and what an exec ran, as whom, to which end.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import Database from 'better-sqlite3';
@@ -10,7 +11,9 @@ import { admin } from '../support/admin.ts';
 import { type Answer, type Api, apiOver } from '../support/api.ts';
 import { DOCKER_CLI, dockerDirect, ENGINE, IMAGE, removeContainers, skipWithoutCli } from '../support/engine.ts';
 import { run, startGateway, type TestGateway } from '../support/gateway.ts';
+import { HttpsCaller } from '../support/https-caller.ts';
 import { IS_DENO } from '../support/runtime.ts';
+import { tarEntry } from '../support/tar.ts';
 import { until } from '../support/until.ts';
 
 const PREFIX = `dg-rec-${IS_DENO ? 'deno' : 'node'}`;
@@ -192,6 +195,54 @@ describe('the audit of calls on the engine', { skip: skipWithoutCli }, () => {
     assert.equal(decided.reasons[0]?.field, 'HostConfig.Privileged');
   });
 
+  it('keeps as much of a call as its rule says', async () => {
+    const levels = `
+apiVersion: dockgate/v1
+kind: Policy
+metadata: { name: levels, acknowledges: [host-access] }
+subjects: [{ group: levels }]
+rules:
+  - { name: all, effect: allow, actions: [container.list, volume.create, container.archive.write, container.inspect] }
+  - { name: least, effect: allow, actions: [volume.create], resources: ["volume/${PREFIX}-least"], audit: metadata }
+  - { name: more, effect: allow, actions: [container.list], audit: request }
+  - { name: most, effect: allow, actions: [container.inspect, container.archive.write], audit: request-response }
+`;
+    const file = join(gateway.dir, 'levels.yaml');
+    writeFileSync(file, levels);
+    await gateway.must('policy', 'apply', '-f', file);
+    await admin(gateway, 'POST', '/identities', { name: 'graded', groups: ['levels'] });
+    const { token } = await admin<{ token: string }>(gateway, 'POST', '/tokens', { identity: 'graded', ttl: '1h' });
+    const caller = new HttpsCaller(gateway, token);
+    const ask = async (method: string, path: string, body?: unknown) => {
+      const { auditId, status, body: text } = await caller.call(method, path, body);
+      assert.ok(status < 300, text);
+      return rowsOf({ headers: { 'dockgate-audit-id': auditId } } as unknown as Answer);
+    };
+    const least = await ask('POST', '/v1.44/volumes/create', { Name: `${PREFIX}-least`, Labels: { a: 'b' } });
+    assert.equal(least.first.detail?.body, undefined);
+    const usual = await ask('POST', '/v1.44/volumes/create', { Name: `${PREFIX}-usual`, Labels: { a: 'b' } });
+    assert.deepEqual(usual.first.detail?.body, { Name: `${PREFIX}-usual`, Labels: { a: 'b' } });
+    assert.equal(usual.last.detail?.answer, undefined);
+    const more = await ask('GET', '/v1.44/containers/json?limit=3');
+    assert.deepEqual(more.first.detail?.query, { limit: ['3'] });
+    const most = await ask('GET', `/v1.44/containers/${WEB}/json`);
+    const answer = most.last.detail?.answer as { Id: string; Name: string; Config: { Env: string[] } };
+    assert.equal(answer.Id, webId);
+    assert.equal(answer.Name, `/${WEB}`);
+    assert.ok(
+      answer.Config.Env.every((one) => /^[A-Z_]+=hmac:/.test(one)),
+      answer.Config.Env.join(),
+    );
+    await admin(gateway, 'PATCH', '/identities/ci', { groups: ['levels'] });
+    const archive = Buffer.concat([tarEntry('note', 'x'), Buffer.alloc(1024)]);
+    const put = await ci('PUT', `/v1.44/containers/${WEB}/archive?path=%2Ftmp`, { body: archive });
+    assert.equal(put.status, 200, put.text);
+    const { last } = await rowsOf(put);
+    assert.equal(last.bodySha256, createHash('sha256').update(archive).digest('hex'));
+    assert.equal(last.sentSha256, last.bodySha256);
+    dockerDirect('volume', 'rm', `${PREFIX}-least`, `${PREFIX}-usual`);
+  });
+
   it('the index finds the container by name and by id, from making to removal', async () => {
     const removed = await ci('DELETE', `/v1.44/containers/${WEB}?force=1`);
     assert.equal(removed.status, 204, removed.text);
@@ -217,7 +268,8 @@ describe('the audit of calls on the engine', { skip: skipWithoutCli }, () => {
     const [byImage, byVolume] = [actionsOf('image', REFERENCE), actionsOf('volume', `${PREFIX}-data`)];
     raw.close();
     assert.deepEqual(ids, [webId]);
-    assert.deepEqual(byName, ['container.create', 'container.exec.create', 'container.remove']);
+    const expected = ['container.archive.write', 'container.create', 'container.exec.create', 'container.inspect'];
+    assert.deepEqual(byName, [...expected, 'container.remove']);
     assert.deepEqual(byId, ['container.create', 'container.exec.start', 'container.start']);
     assert.ok(byImage.includes('container.create'));
     assert.deepEqual(byVolume, ['container.create']);
