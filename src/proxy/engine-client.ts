@@ -6,9 +6,10 @@ import { GatewayError } from '../errors.ts';
 import { dial, readsInto } from '../runtime/dial.ts';
 import type { AnswerHead } from './answer-reader.ts';
 import { Ender, type Ending } from './ending.ts';
-import { Connection } from './engine-connection.ts';
+import { Connection, type Exchange } from './engine-connection.ts';
 import { answerHeaders } from './headers.ts';
 import { DEFAULT_BOUNDS, type LaneBounds, type LaneName, type LaneState, Lanes, Place } from './lanes.ts';
+import { Flow, Pace } from './pace.ts';
 import { ReadBuffer } from './read-buffer.ts';
 import { send, type Upload } from './send-request.ts';
 import { type Holder, ITSELF, stopping, turnOf, turnUntil } from './turn.ts';
@@ -72,6 +73,7 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
   const idleSocketMs = options.idleSocketMs ?? DEFAULT_IDLE_MS;
   const idle: Connection[] = [];
   const lanes = new Lanes(bounds);
+  const pace = new Pace();
   let closed = false;
   const host = address.kind === 'tcp' ? `${address.host}:${address.port}` : 'docker';
 
@@ -148,7 +150,7 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
         const connection = (attempt === 0 ? idleConnection() : undefined) ?? (await connect());
         const stale = connection.used;
         try {
-          return await exchange(connection, request, caller, options);
+          return await exchange(holder, connection, request, caller, options);
         } catch (error) {
           // A pooled connection may have been closed by the engine just now. Asking again is safe only if it cannot have acted.
           if (attempt === 0 && stale && idempotent && error instanceof StaleError) continue;
@@ -161,6 +163,7 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
   }
 
   function exchange(
+    holder: Holder,
     connection: Connection,
     request: EngineRequest,
     caller: CallerEnd,
@@ -191,7 +194,11 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
       };
 
       const copies = connection.lendsChunks && caller.isClear === undefined;
-      connection.exchange = {
+      const flow = new Flow(pace, holder.name, caller, {
+        pause: () => connection.socket.pause(),
+        resume: () => connection.exchange === mine && connection.socket.resume(),
+      });
+      const mine: Exchange = {
         onHead(head) {
           status = head.status;
           headed = true;
@@ -201,10 +208,7 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
         },
         onBody(chunk) {
           bytesOut += chunk.length;
-          if (!caller.write(copies ? Buffer.from(chunk) : chunk)) {
-            connection.socket.pause();
-            caller.onDrain(() => connection.socket.resume());
-          }
+          flow.carried(chunk.length, caller.write(copies ? Buffer.from(chunk) : chunk));
         },
         ...(copies || caller.isClear === undefined ? {} : { isClear: () => caller.isClear?.() ?? false }),
         onEnd() {
@@ -227,6 +231,7 @@ export function createEngineClient(address: EngineAddress, options: EngineClient
           reject(untouched ? new StaleError(error) : error);
         },
       };
+      connection.exchange = mine;
       caller.onGone(() => {
         if (settled) return;
         connection.exchange = undefined;

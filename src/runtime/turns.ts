@@ -72,6 +72,7 @@ export class Turns {
     if (leftOut > 1) return;
     this.#log.debug({ listener: this.#listener }, 'a connection will be closed: it sent too many requests ahead');
     socket.pause();
+    endQuietly(socket);
     last.once('close', () => socket.destroy());
   }
 
@@ -90,6 +91,20 @@ export class Turns {
   giveBack(socket: Duplex): void {
     this.#answers.delete(socket);
   }
+}
+
+/**
+ * When a connection closes the HTTP server makes an error for each request left on it, and nobody looks at them: hundreds at once,
+ * most of the cost of which is where each was made.
+ */
+function endQuietly(socket: Duplex): void {
+  const { stackTraceLimit } = Error;
+  socket.prependListener('close', () => {
+    Error.stackTraceLimit = 0;
+  });
+  socket.on('close', () => {
+    Error.stackTraceLimit = stackTraceLimit;
+  });
 }
 
 const isOver = (answer: ServerResponse): boolean => answer.writableFinished || answer.destroyed;
