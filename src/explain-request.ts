@@ -17,6 +17,7 @@ import { explain, renderExplanation } from './policy/explain.ts';
 import type { Principal } from './policy/types.ts';
 import type { EngineClient } from './proxy/engine-client.ts';
 import { type EngineDefaults, mayHoldDefaults, withDefaults } from './proxy/engine-defaults.ts';
+import { withImageAnnotations } from './proxy/image-annotations.ts';
 import { lookUp } from './proxy/remake.ts';
 
 interface ExplainParts {
@@ -76,7 +77,8 @@ export async function explainRequest({ as, request }: ExplainInput, parts: Expla
   const { engine, engineDefaults, apiVersions } = parts;
   const versions = { engine, engineDefaults, maxMinor: apiVersions.maxMinor };
   const asked = await settleNames(await settleVersion(toCall(target, body), versions), engine);
-  let call = withNew(await lookUp(withNew(asked, request), policies, parts), request);
+  const known = await withImageAnnotations(await lookUp(withNew(asked, request), policies, parts), parts);
+  let call = withNew(known, request);
   let input = { principal, call, source: 'explain', at: parts.at };
   if (mayHoldDefaults(call) && decide(policies, input).effect === 'deny') {
     call = await withDefaults(call, parts);

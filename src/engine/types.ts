@@ -142,6 +142,8 @@ export interface EngineCall extends Target {
    * means what leaving it out means.
    */
   readonly defaults?: JsonObject;
+  /** Annotations of the image of a new container, where the engine gives them to the container. */
+  readonly imageAnnotations?: readonly string[];
   /** Addresses the Dockerfile of a build has the engine fetch, once it was read. */
   readonly fetches?: readonly { readonly url: string; readonly at: string }[];
   /** What a BuildKit build asks for, where the call stands for one: read from the protocol, not from the query. */

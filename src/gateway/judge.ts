@@ -18,6 +18,7 @@ import { decide, deniedBuilder, deniedByHost, sentenceOf } from '../policy/evalu
 import { isJudgedAtUse } from '../policy/host/index.ts';
 import type { Decision, DecisionInput, Principal } from '../policy/types.ts';
 import { mayHoldDefaults, withDefaults } from '../proxy/engine-defaults.ts';
+import { withImageAnnotations } from '../proxy/image-annotations.ts';
 import { lookUp } from '../proxy/remake.ts';
 import { resolveReferences } from '../proxy/resolve.ts';
 import type { Holder } from '../proxy/turn.ts';
@@ -332,7 +333,8 @@ async function resolve(
   trace: Trace,
 ): Promise<EngineCall> {
   const own = trace.tenantCall === undefined ? call : await trace.tenantCall.resolve(trace.tenantCall.filled(call));
-  const known = await lookUp(own, policies, { engine: trace.engine, engineDefaults: parts.engineDefaults });
+  const engine = { engine: trace.engine, engineDefaults: parts.engineDefaults };
+  const known = await withImageAnnotations(await lookUp(own, policies, engine), engine);
   if (trace.plugins?.looksUp(known.action) !== true) return known;
   const open = known.resources.filter((ref) => ref.labels === undefined && isJudgedAtUse(known, ref));
   return open.length === 0 ? known : resolveReferences(known, open, trace.engine);

@@ -34,8 +34,9 @@ import { bindsCheck, mountsCheck, tmpfsCheck, volumeDriver, volumePaths, volumes
 import { networkingConfigCheck, networksInUseCheck } from './networks.ts';
 import { portBindingsCheck, publishAllCheck } from './ports.ts';
 import type { Check, Report, Rows } from './report.ts';
-import { checkedRows, empty, look, oneOfWords, walk } from './report.ts';
+import { checkedRows, empty, look, oneOfWords, quote, walk } from './report.ts';
 import type { HostRules } from './rules.ts';
+import { isNamed } from './rules.ts';
 
 /** Judges one call of an operation. */
 export type CallCheck = (call: EngineCall, report: Report) => void;
@@ -145,6 +146,15 @@ function configRows(rules: HostRules): Rows {
 /** Below this minor version an empty CgroupnsMode means the host's on machines with cgroup v1. */
 const FIRST_MINOR_WITH_PRIVATE_CGROUPNS = 41;
 
+/** What an image brings and the engine gives its containers, as if the call had named it. Those of OCI's own images say nothing to a runtime. */
+function checkImageAnnotations(rules: HostRules, call: EngineCall, body: JsonObject, report: Report): void {
+  for (const name of call.imageAnnotations ?? []) {
+    if (name.startsWith('org.opencontainers.image.') || isNamed(rules.annotations, name)) continue;
+    const why = `brings the annotation ${quote(name)}, which this engine gives its containers`;
+    report.deny('Image', body.Image ?? '', `${why} (allowed: those listed in the policy's annotations)`);
+  }
+}
+
 export function containerCreate(rules: HostRules): CallCheck {
   const rows = checkedRows(configRows(rules), containerCreateRequest.exact.keys());
   const checkVolumes = volumesInUseCheck(rules);
@@ -166,6 +176,7 @@ export function containerCreate(rules: HostRules): CallCheck {
     checkNetworks(call, report);
     checkContainers(call, report);
     checkVolumes(call, report);
+    checkImageAnnotations(rules, call, body, report);
     if (ceilings !== undefined) checkCreated(ceilings, host, 'HostConfig.', report);
     if (rules.preset !== 'baseline') checkRestricted(rules, body, host, report);
     const minor =
