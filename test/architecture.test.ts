@@ -23,7 +23,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   config: ['errors', 'engine', 'identity', 'audit'],
   plugin: ['admission', 'policy', 'engine'],
   gateway: ['buildkit', 'identity', 'admission', 'proxy', 'audit', 'ledger', 'policy', 'engine', 'errors', 'runtime'],
-  admin: ['identity', 'ledger', 'policy', 'audit', 'config', 'engine', 'errors'],
+  admin: ['identity', 'ledger', 'policy', 'audit', 'config', 'engine', 'errors', 'version'],
   runtime: ['errors'],
   connect: ['proxy', 'runtime', 'errors'],
   doctor: ['connect', 'runtime', 'config', 'errors'],

@@ -10,6 +10,7 @@ import { mountAuditReportRoutes } from './audit-report-routes.ts';
 import { scopeOf } from './audit-services.ts';
 import { callView } from './audit-view.ts';
 import * as input from './input.ts';
+import { openApiDocument } from './openapi.ts';
 import type { AdminServices } from './services.ts';
 import { tailStream } from './tail.ts';
 
@@ -19,7 +20,8 @@ const READERS =
 
 /** @param path below the prefix of the API */
 export const isForReaders = (method: string, path: string): boolean =>
-  (method === 'GET' && READERS.test(path)) || (method === 'POST' && path === '/audit/find-secret');
+  (method === 'GET' && (READERS.test(path) || path === '/openapi.json')) ||
+  (method === 'POST' && path === '/audit/find-secret');
 
 /** Views made into text at a time: other calls have their turn in between. */
 const SLICE = 500;
@@ -31,6 +33,10 @@ export function mountAuditRoutes(app: Hono<AdminEnv>, services: AdminServices, o
   /** Of callers without the rights to all of the audit. */
   let others = 0;
 
+  app.get('/openapi.json', (c) => {
+    input.parseQuery(input.noQuery, c.req.url);
+    return c.json(openApiDocument());
+  });
   app.use('/audit/*', async (_c, next) => {
     await services.settleAudit();
     await next();
