@@ -4,12 +4,20 @@ import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import Database from 'better-sqlite3';
-import { readAnchor, readCheckpoint, signatureOf } from '../../../src/audit/seal/checkpoint.ts';
+import {
+  readAnchor,
+  readCheckpoint,
+  readProofs,
+  signatureOf,
+  verifyProof,
+} from '../../../src/audit/seal/checkpoint.ts';
 import { GrowingTree, leafHash } from '../../../src/audit/seal/merkle.ts';
 import { decodeKey } from '../../../src/audit/seal/note.ts';
 import { AuditLog } from '../../../src/store/audit-log.ts';
+import { keysOf, proofsOf } from '../../../src/store/audit-proof.ts';
 import { COLUMNS, type ColumnValue, canonicalLine, encodeEvent } from '../../../src/store/audit-row.ts';
 import type { SealedCheckpoint } from '../../../src/store/audit-sealer.ts';
+import { verifyAudit } from '../../../src/store/audit-verify.ts';
 import { openDatabase } from '../../../src/store/database.ts';
 import { openRecorder } from '../../../src/store/recorder.ts';
 import { fullEvent, inFolder } from '../events.ts';
@@ -173,6 +181,34 @@ describe('the signed log', () => {
       const raw = new Database(file, { readonly: true });
       assert.deepEqual(raw.prepare('SELECT prev FROM audit_event WHERE seq = 601').pluck().get(), anchor?.hash);
       raw.close();
+    }),
+  );
+
+  it(
+    'goes on being signed, verified and proved after its beginning was removed',
+    inFolder(async (file) => {
+      await append(file, 1000);
+      const log = new AuditLog(file);
+      log.anchorAt(600, Date.now());
+      log.remove(600);
+      while (log.isRemoving) assert.ok(log.removeSome());
+      log.close();
+      await append(file, 500);
+      const raw = new Database(file, { readonly: true });
+      assert.equal(raw.prepare('SELECT min(seq) FROM audit_event').pluck().get(), 601);
+      const ids = raw
+        .prepare('SELECT audit_id FROM audit_event WHERE seq IN (601, 769, 1000, 1500) ORDER BY seq')
+        .pluck()
+        .all();
+      raw.close();
+      const { keys } = keysOf(file);
+      const verdict = verifyAudit({ file, keys });
+      assert.deepEqual([verdict.faults, verdict.anchor, verdict.last, verdict.signedThrough], [[], 600, 1500, 1500]);
+      for (const id of ids as string[]) {
+        const [proof] = readProofs(proofsOf(file, id)) ?? [];
+        assert.ok(proof !== undefined && verifyProof(proof, keys).holds, id);
+      }
+      assert.throws(() => proofsOf(file, 'none'), { code: 'not-found' });
     }),
   );
 });
