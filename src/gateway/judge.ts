@@ -23,6 +23,7 @@ import { lookUp } from '../proxy/remake.ts';
 import { resolveReferences } from '../proxy/resolve.ts';
 import type { Holder } from '../proxy/turn.ts';
 import { EMPTY_BODY, headerValue, headerValues } from './arrival.ts';
+import { distrusted } from './buildkit/state.ts';
 import type { BuildJudge } from './builds/judged-build.ts';
 import { refuseWhatEngineReads } from './left-out.ts';
 import type { GatewayParts } from './parts.ts';
@@ -298,7 +299,11 @@ async function throwHostDenial(
   trace: Trace,
 ): Promise<void> {
   const builder = deniedBuilder(policies, inputOf(trace, call, parts));
-  if (builder !== undefined) throwDenial(trace, builder);
+  if (builder !== undefined) {
+    // buildx makes a builder of its own where BuildKit's doors are closed: the reason for that is the one to tell.
+    if (trace.principal?.tenant !== undefined && parts.buildkit.isDistrusting()) throw distrusted();
+    throwDenial(trace, builder);
+  }
   let asked = trace.tenantCall?.filled(call) ?? call;
   const judged = () => deniedByHost(policies, inputOf(trace, asked, parts));
   let decision = judged();

@@ -1,7 +1,7 @@
 // What stands around builds: bake, du, prune and history of buildx, docker compose with builds, SSH agents, and an engine whose
 // BuildKit is too old to be held to a list of sources. Drives real engines and clients.
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -75,6 +75,33 @@ describe('buildx and compose through dockgate', { skip }, () => {
     assert.equal((await must('buildx', 'history', 'ls', '--format', '{{.Ref}}')).stdout.trim(), '');
   });
 
+  it('--load, an inline cache, --check, --call and a metadata file are at hand', async () => {
+    const build = (...args: string[]) => must('buildx', 'build', '--network', 'none', ...args, folder);
+    const file = join(gateway.dir, 'metadata.json');
+    await build('--load', '-t', `${PREFIX}-load`, '--metadata-file', file);
+    const { 'containerimage.config.digest': config = '', 'containerimage.digest': digest = '' } = JSON.parse(
+      readFileSync(file, 'utf8'),
+    ) as Record<string, string>;
+    const id = dockerDirect('inspect', '-f', '{{.Id}}', `${PREFIX}-load`).trim();
+    assert.ok([config, digest].includes(id), `${id} is neither ${config} nor ${digest}`);
+    await build('--cache-to', 'type=inline', '-t', `${PREFIX}-inline`);
+    await build('--cache-from', `type=registry,ref=${PREFIX}-inline`, '-t', `${PREFIX}-inline`);
+    await build('--check');
+    assert.match((await build('--call', 'targets')).stdout, /\(default\)/);
+    const out = join(gateway.dir, 'out');
+    await build('-o', `type=local,dest=${out}`);
+    assert.equal(readFileSync(join(out, 'file'), 'utf8'), `content of ${PREFIX}\n`);
+  });
+
+  it('a cache written to a folder is the client’s own, where the engine’s store writes one', async () => {
+    const cache = join(gateway.dir, 'cache');
+    const args = ['buildx', 'build', '--network', 'none', '--progress', 'plain'];
+    const ran = await docker(env, [...args, '--cache-to', `type=local,dest=${cache},mode=max`, folder]);
+    // The client itself asks for containerd's store.
+    if (ran.code !== 0) assert.match(ran.stderr, /Cache export is not supported for the docker driver/);
+    else assert.ok(existsSync(join(cache, 'index.json')));
+  });
+
   it('du and prune speak of no cache of others', async () => {
     assert.match((await must('buildx', 'du')).stdout, /Total:\s+0B/);
     assert.match((await must('buildx', 'prune', '-f')).stdout, /Total:\s+0B/);
@@ -107,6 +134,45 @@ describe('buildx and compose through dockgate', { skip }, () => {
       JSON.stringify({ method: 'POST', target: '/grpc', body: { tags: ['docker.io/library/app:1'] } }),
     );
     assert.match((await gateway.dockgate('policy', 'explain', '--as', 'alice', '--request', file)).stdout, /^ALLOW/m);
+  });
+});
+
+describe('tenants that must not meet', { skip }, () => {
+  let gateway: TestGateway;
+  before(async () => {
+    const names = ['alice', 'op'];
+    gateway = await startGateway({
+      engine: ENGINE as string,
+      settings: { tenants: { distrust: true } },
+      unix: names.map((name) => ({ name, identity: name })),
+    });
+    await gateway.must('tenant', 'create', 'red');
+    await gateway.must('identity', 'create', 'alice', '--policy', 'baseline', '--tenant', 'red');
+    await gateway.must('identity', 'create', 'op', '--policy', 'baseline');
+  });
+  after(() => gateway?.remove());
+
+  it('have no BuildKit, and the builder without it; who has no tenant has both', async () => {
+    const folder = join(gateway.dir, 'context');
+    mkdirSync(folder);
+    writeFileSync(join(folder, 'Dockerfile'), `FROM ${IMAGE}\nRUN true\n`);
+    const build = (identity: string, more: NodeJS.ProcessEnv = {}) =>
+      docker({ ...clientEnv(gateway, 'unix', { identity, token: '' }), ...more }, [
+        'build',
+        '--network',
+        'none',
+        folder,
+      ]);
+    const refused = await build('alice');
+    assert.notEqual(refused.code, 0);
+    assert.match(
+      refused.stderr,
+      /tenants of this engine must not meet \(tenants\.distrust\); build with DOCKER_BUILDKIT=0/,
+    );
+    const classic = await build('alice', { DOCKER_BUILDKIT: '0' });
+    assert.equal(classic.code, 0, classic.stderr);
+    const operator = await build('op');
+    assert.equal(operator.code, 0, operator.stderr);
   });
 });
 

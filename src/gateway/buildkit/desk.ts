@@ -26,7 +26,7 @@ import { Build } from './build.ts';
 import { explained } from './explain.ts';
 import { removeOverlabelled } from './made-image.ts';
 import { noteFolders, queryOf, refuseReservedLabels } from './options.ts';
-import { MAX_REFUSED, REFUSED_A_SECOND } from './state.ts';
+import { distrusted, MAX_REFUSED, REFUSED_A_SECOND } from './state.ts';
 import { refuseHidden, storedImages } from './stored-images.ts';
 
 export class BuildDesk implements Desk, SessionDesk {
@@ -400,12 +400,6 @@ export class BuildDesk implements Desk, SessionDesk {
 
 /** A Dockerfile is there in a moment; one that takes longer, in ms, is looked after. */
 const SLOW_DOCKERFILE_MS = 5000;
-
-export const distrusted = (): GatewayError =>
-  new GatewayError(
-    'tenant-not-served',
-    'denied: BuildKit shares its cache among all, and the tenants of this engine must not meet (tenants.distrust); build with DOCKER_BUILDKIT=0',
-  );
 
 const asDenial = (why: string): string => (why.startsWith('denied') ? why : `denied: ${why}`);
 

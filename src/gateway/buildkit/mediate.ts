@@ -11,7 +11,8 @@ import type { EngineRequest, Outcome } from '../../proxy/types.ts';
 import type { Judged } from '../judge.ts';
 import type { GatewayParts } from '../parts.ts';
 import type { Trace } from '../trace.ts';
-import { BuildDesk, distrusted } from './desk.ts';
+import { BuildDesk } from './desk.ts';
+import { distrusted } from './state.ts';
 
 export interface Mediation {
   /** The request that opens the door, in the caller's own name. */

@@ -2,6 +2,7 @@
 // whether the engine can be held to a list of sources.
 import { OwnContent } from '../../buildkit/content.ts';
 import { Owner } from '../../buildkit/owner.ts';
+import { GatewayError } from '../../errors.ts';
 import type { Principal } from '../../policy/types.ts';
 import type { EngineClient } from '../../proxy/engine-client.ts';
 import { ask, inner, text } from '../tenancy/engine-state.ts';
@@ -18,6 +19,13 @@ const WAIT_FOR_BUILD_MS = 10_000;
 export const MAX_REFUSED = 300;
 export const REFUSED_A_SECOND = 5;
 const MAX_OWNERS = 10_000;
+
+/** What a tenant hears of BuildKit where tenants must not meet. */
+export const distrusted = (): GatewayError =>
+  new GatewayError(
+    'tenant-not-served',
+    'denied: BuildKit shares its cache among all, and the tenants of this engine must not meet (tenants.distrust); build with DOCKER_BUILDKIT=0',
+  );
 
 export class BuildKitState {
   readonly content = new OwnContent();
