@@ -73,6 +73,8 @@ export interface Gateway {
   wantsUpgrade(incoming: IncomingMessage): boolean;
   /** Records a head that could not be read and returns the answer to write. */
   onUnreadable(code: ErrorCode, message: string, channel: Channel, source: string): string;
+  /** Records a TLS handshake that was refused: nobody is known, and nothing was asked. */
+  onHandshake(message: string, channel: Channel, source: string): void;
   /** Calls under way. */
   readonly active: number;
   /** Refuses new calls, waits for ordinary ones up to `graceMs`, then ends the streams. */
@@ -477,6 +479,20 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
         return false;
       }
     },
+    onHandshake(message, channel, source) {
+      if (parts.strangers.fold(source, HANDSHAKE_REFUSED) !== undefined) return;
+      parts.recorder.append({
+        at: parts.now() * 1000,
+        stage: 'gateway',
+        auditId: parts.newAuditId(),
+        source,
+        action: 'connection.refused',
+        decision: 'unauthenticated',
+        code: HANDSHAKE_REFUSED,
+        outcome: 'not-sent',
+        detail: { message: message.slice(0, MAX_HANDSHAKE_WORDS), listener: channel.name },
+      });
+    },
     onUnreadable(code, message, channel, source) {
       const arrival: Arrival = { method: '', target: '', rawHeaders: [], channel, source, body: NO_BODY };
       const trace = new Trace(arrival, parts);
@@ -500,6 +516,11 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
     },
   };
 }
+
+/** Code of a TLS handshake that came to nothing: a version, a certificate, or no TLS at all. */
+const HANDSHAKE_REFUSED = 'handshake-refused';
+/** Longest reason kept of one, in characters. */
+const MAX_HANDSHAKE_WORDS = 200;
 
 /** What a connection that left the HTTP server can still give, and where it goes if it was for nothing. */
 interface AfterUpgrade {

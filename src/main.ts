@@ -1,7 +1,9 @@
 // Starts the program: `serve` for production, `start` for a newcomer's first minute. Importing this starts nothing.
 // Joining the rooms is assemble.ts; this owns the process: signals, logging, what is printed, exit codes.
+import { hostname } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { type OpenGateway, openGateway } from './assemble.ts';
+import type { AuditEvent } from './audit/event.ts';
 import type { Config } from './config/types.ts';
 import { loadConfig } from './config.ts';
 import { GatewayError } from './errors.ts';
@@ -96,8 +98,14 @@ export async function run(
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop().then(done, failed));
   });
   process.on('SIGHUP', () => {
-    reload().catch((error: unknown) =>
-      log.error({ reason: messageOf(error) }, 'reload failed, the old settings stay in force'),
+    const row = (more: Partial<AuditEvent>) =>
+      open.recorder.append({ ...gatewayEvent(open, 'gateway.reload'), resource: 'gateway/config', ...more });
+    reload().then(
+      (facts) => row({ detail: { by: 'SIGHUP', ...facts } }),
+      (error: unknown) => {
+        log.error({ reason: messageOf(error) }, 'reload failed, the old settings stay in force');
+        row({ decision: 'error', code: 'config-invalid', detail: { by: 'SIGHUP', message: messageOf(error) } });
+      },
     );
   });
   log.info({ version: VERSION, runtime: `${runtime.name} ${runtime.version}`, pid: process.pid }, 'ready');
@@ -113,7 +121,17 @@ const gatewayEvent = (open: OpenGateway, action: string) => ({
   action,
   decision: 'allow' as const,
   policyRev: open.policies().revision,
-  detail: { version: VERSION, runtime: `${runtime.name} ${runtime.version}` },
+  pluginGeneration: open.plugins().generation,
+  detail: {
+    version: VERSION,
+    runtime: `${runtime.name} ${runtime.version}`,
+    host: hostname(),
+    pid: process.pid,
+    plugins: open
+      .plugins()
+      .plugins()
+      .map(({ name, meta, sha256 }) => ({ name, version: meta.version, sha256 })),
+  },
 });
 
 /** `dockgate serve --config FILE`: runs until it is told to stop. */

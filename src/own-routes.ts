@@ -218,5 +218,6 @@ export function ownHandlers(fetch: (request: Request) => Response | Promise<Resp
     },
     wantsUpgrade: () => false,
     onUnreadable: gateway.onUnreadable,
+    onHandshake: gateway.onHandshake,
   };
 }

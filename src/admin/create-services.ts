@@ -1,5 +1,6 @@
 // The admin services over the stores: check, record in the audit, change, acknowledge - in this order.
 // A change whose audit row cannot be written does not happen.
+import { hash } from 'node:crypto';
 import type { AuditReader, Recorder } from '../audit/event.ts';
 import type { AuditReports } from '../audit/reports.ts';
 import { nearest } from '../config/nearest.ts';
@@ -323,7 +324,10 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
       return change(context, {
         action: 'policy.apply',
         resource: `policy/${documents.map((document) => document.name).join(',')}`.slice(0, 256),
-        detail: { documents: documents.map(({ kind, name }) => `${kind}/${name}`) },
+        detail: {
+          documents: documents.map(({ kind, name }) => `${kind}/${name}`),
+          sha256: Object.fromEntries(documents.map(({ name, source }) => [name, hash('sha256', source, 'hex')])),
+        },
         check() {
           const reserved = new Set(builtIn().map((document) => document.name));
           const current = policies.current().documents;

@@ -23,6 +23,9 @@ const TCP_KEEP_ALIVE_MS = 60_000;
 const REFUSED_LINGER_MS = 1_000;
 
 /** What takes the requests: the gateway, or the admin app. */
+/** How it reads when the other side went away during a handshake. */
+const LEFT = /ECONNRESET|EPIPE|unexpected eof|UNEXPECTED_EOF|socket hang up/i;
+
 export interface Handlers {
   onRequest(incoming: IncomingMessage, outgoing: ServerResponse, channel: Channel): void;
   onCheckContinue(incoming: IncomingMessage, outgoing: ServerResponse, channel: Channel): void;
@@ -36,6 +39,8 @@ export interface Handlers {
   wantsUpgrade(incoming: IncomingMessage): boolean;
   /** Records a head that could not be read; returns the answer to write. */
   onUnreadable(code: ErrorCode, message: string, channel: Channel, source: string): string;
+  /** Records a TLS handshake that was refused, where somebody asks for that. */
+  onHandshake?(message: string, channel: Channel, source: string): void;
 }
 
 export interface ListenLimits extends ConnectionLimits {
@@ -186,7 +191,11 @@ export async function listen(
   // Garbage on the TLS port ends its own connection and nothing else.
   server.on('tlsClientError', (error: Error, socket: Socket) => {
     log.debug({ listener: channel.name, error: error.message }, 'a TLS handshake failed');
+    const source = sourceOf(socket);
     socket.destroy();
+    // Who looks whether the port is open refuses nothing and was not refused.
+    if (!LEFT.test(`${(error as { code?: string }).code} ${error.message}`))
+      handlers.onHandshake?.(error.message, channel, source);
   });
 
   const unbind = await bind(server, listener);
