@@ -164,6 +164,7 @@ export const day = (): readonly AuditEvent[] => [
       },
     },
   ),
+  ...done('14:04', { ...CI, rule: 'tenants/run', class: 'read', action: 'container.list', resource: 'container' }),
   ...done(
     '14:40',
     {
@@ -180,7 +181,6 @@ export const day = (): readonly AuditEvent[] => [
     { ...ANN, rule: 'team/run', action: 'container.stop', resource: 'container/web-old' },
     { status: 204 },
   ),
-  ...done('14:04', { ...CI, rule: 'tenants/run', class: 'read', action: 'container.list', resource: 'container' }),
   ...done(
     '15:00',
     {

@@ -141,6 +141,11 @@ test('which tokens and rules are unused', async () => {
   assert.match(text, /^the log begins 20/);
 });
 
+test('was the log altered', async () => {
+  const text = await ask('Was the log altered?');
+  assert.match(text, /whole|ok/i);
+});
+
 test('what happened between 14:02 and 14:05', async () => {
   const text = await ask('What happened between 14:02 and 14:05?');
   const lines = text.trimEnd().split('\n').slice(1);
@@ -151,5 +156,5 @@ test('what happened between 14:02 and 14:05', async () => {
 });
 
 test('every question of the page is asked here', () => {
-  assert.equal(commands.size, 8);
+  assert.equal(commands.size, 9);
 });
