@@ -439,6 +439,8 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       reports: review,
       hashSecret: (secret) => masking.hash(secret),
       integrity,
+      exporter: review,
+      sign: () => recorder.checkpoint(),
       recorder,
       reserve,
       onUnwritable: (error) => audit.failed(error),

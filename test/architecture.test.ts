@@ -19,7 +19,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   buildkit: ['policy', 'engine', 'errors'],
   audit: ['policy', 'engine', 'errors', 'store'],
   proxy: ['policy', 'engine', 'errors', 'runtime'],
-  store: ['errors', 'audit', 'ledger'],
+  store: ['errors', 'audit', 'ledger', 'version'],
   config: ['errors', 'engine', 'identity', 'audit'],
   plugin: ['admission', 'policy', 'engine'],
   gateway: ['buildkit', 'identity', 'admission', 'proxy', 'audit', 'ledger', 'policy', 'engine', 'errors', 'runtime'],

@@ -1,5 +1,6 @@
 // What callers may ask of the audit by query parameters.
 import * as z from 'zod';
+import { EXPORT_FORMATS, type ExportFormat } from '../audit/export.ts';
 import type { AuditConditions } from '../audit/filter.ts';
 import { COUNTED_BY, type CountedBy } from '../audit/reports.ts';
 import { whole } from './input.ts';
@@ -50,6 +51,15 @@ export const conditionShape = (now: number) => ({
   /** The caller's own calls alone. */
   mine: flag().default(false),
 });
+
+export const exportQuery = (now: number) =>
+  z.strictObject({
+    format: oneOf(EXPORT_FORMATS)
+      .default('segment')
+      .transform((value) => value as ExportFormat),
+    since: moment(now, 'start'),
+    until: moment(now, 'end'),
+  });
 
 export const auditQuery = (now: number) =>
   z.strictObject({

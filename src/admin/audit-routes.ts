@@ -4,7 +4,7 @@ import type { Hono } from 'hono';
 import { foldRows } from '../audit/filter.ts';
 import { GatewayError } from '../errors.ts';
 import type { AdminEnv, AdminOptions } from './app.ts';
-import { auditQuery, conditionsIn, secretQuestion } from './audit-input.ts';
+import { auditQuery, conditionsIn, exportQuery, secretQuestion } from './audit-input.ts';
 import { mountIntegrityRoutes } from './audit-integrity.ts';
 import { mountAuditReportRoutes } from './audit-report-routes.ts';
 import { scopeOf } from './audit-services.ts';
@@ -16,7 +16,7 @@ import { tailStream } from './tail.ts';
 
 /** What callers without the rights of an operator may ask: for each its own part. Other routes of the audit are none of theirs. */
 const READERS =
-  /^\/audit(?:\/(?:tail|timeline|denies|stats|tokens|unused|sessions|integrity|public-key|checkpoint|verify|proof\/[0-9a-f-]{36}|[0-9a-f-]{4,36}))?$/;
+  /^\/audit(?:\/(?:tail|timeline|denies|stats|tokens|unused|sessions|export|integrity|public-key|checkpoint|verify|proof\/[0-9a-f-]{36}|[0-9a-f-]{4,36}))?$/;
 
 /** @param path below the prefix of the API */
 export const isForReaders = (method: string, path: string): boolean =>
@@ -107,6 +107,11 @@ export function mountAuditRoutes(app: Hono<AdminEnv>, services: AdminServices, o
     const stream = tailStream(services, { conditions, scope }, from, AbortSignal.any(signals), leave);
     return new Response(stream, { headers: { 'content-type': 'application/x-ndjson' } });
   });
+  app.get('/audit/export', async (c) => {
+    const { format, since, until = services.now() * 1000 } = input.parseQuery(exportQuery(services.now()), c.req.url);
+    const pieces = await services.auditExport({ format, since, until }, c.get('context').by);
+    return new Response(streamOf(pieces), { headers: { 'content-type': 'application/x-ndjson' } });
+  });
   mountAuditReportRoutes(app, services);
   // The secret comes in the body: an address stands in logs.
   app.post('/audit/find-secret', async (c) => {
@@ -131,6 +136,21 @@ export function mountAuditRoutes(app: Hono<AdminEnv>, services: AdminServices, o
       call: callView(foldRows(rows), scope),
       events: rows.map((row) => callView(row, scope)),
     });
+  });
+}
+
+/** Pieces as the reader takes them; a fault on the way breaks the answer off. */
+function streamOf(pieces: AsyncGenerator<string>): ReadableStream<Uint8Array> {
+  const encoder = new TextEncoder();
+  return new ReadableStream({
+    async pull(controller) {
+      const { done, value } = await pieces.next();
+      if (done === true) controller.close();
+      else controller.enqueue(encoder.encode(value));
+    },
+    async cancel() {
+      await pieces.return(undefined);
+    },
   });
 }
 

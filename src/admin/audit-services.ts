@@ -1,5 +1,6 @@
 // Reading the audit: who may read how much of it, and that each reading is itself recorded.
 import type { AuditReader, AuditRow, Recorder } from '../audit/event.ts';
+import type { AuditExporter, ExportPiece, ExportQuestion } from '../audit/export.ts';
 import type { AuditPage, AuditScope, PageQuestion } from '../audit/filter.ts';
 import type {
   AuditReports,
@@ -19,6 +20,10 @@ export interface AuditParts {
   readonly recorder: Pick<Recorder, 'append'>;
   /** Left out, calls are listed and shown, and nothing is counted. */
   readonly reports?: AuditReports;
+  /** Left out, nothing is exported. */
+  readonly exporter?: AuditExporter;
+  /** Signs the log as it is now. */
+  sign?(): Promise<unknown>;
   newAuditId(): string;
   now(): number;
 }
@@ -42,6 +47,8 @@ export interface AuditServices {
    * @throws {GatewayError} `admin-forbidden`
    */
   auditSecret(secret: string, limit: number, by: AdminCaller): Promise<AuditPage & { readonly hash: string }>;
+  /** A stretch of the log as text, line by line. For those who may see all. */
+  auditExport(question: Omit<ExportQuestion, 'afterSeq'>, by: AdminCaller): Promise<AsyncGenerator<string>>;
   /** Records that the caller reads. */
   auditRead(by: AdminCaller, question: Readonly<Record<string, unknown>>): void;
 }
@@ -155,8 +162,32 @@ export function createAuditServices(parts: AuditParts): AuditServices {
       readings.note(by, { read: 'find-secret', hash });
       return { ...page, hash };
     },
+    async auditExport(question, by) {
+      if (scopeOf(by).kind !== 'all')
+        throw new GatewayError('admin-forbidden', 'the audit is exported by operators and reviewers');
+      const { exporter } = parts;
+      if (exporter === undefined) throw new GatewayError('not-found', 'this gateway exports nothing of its audit');
+      readings.note(by, { read: 'export', ...question });
+      // What cannot be signed is exported without a proof.
+      if (question.format === 'segment') await parts.sign?.().catch(() => undefined);
+      const first = await exporter.exportPiece({ ...question, afterSeq: 0 });
+      return piecesOf(exporter, question, first);
+    },
     auditRead: (by, question) => readings.note(by, question),
   };
+}
+
+async function* piecesOf(
+  exporter: AuditExporter,
+  question: Omit<ExportQuestion, 'afterSeq'>,
+  first: ExportPiece,
+): AsyncGenerator<string> {
+  let piece = first;
+  for (;;) {
+    if (piece.text !== '') yield piece.text;
+    if (piece.next === undefined) return;
+    piece = await exporter.exportPiece({ ...question, afterSeq: piece.next });
+  }
 }
 
 const isWithin = (row: AuditRow, scope: AuditScope): boolean =>

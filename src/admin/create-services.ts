@@ -2,6 +2,7 @@
 // A change whose audit row cannot be written does not happen.
 import { hash } from 'node:crypto';
 import type { AuditReader, Recorder } from '../audit/event.ts';
+import type { AuditExporter } from '../audit/export.ts';
 import type { AuditReports } from '../audit/reports.ts';
 import { nearest } from '../config/nearest.ts';
 import { GatewayError } from '../errors.ts';
@@ -39,6 +40,10 @@ import type { TokenUseCounter } from './token-use.ts';
 export interface AdminParts {
   /** Questions to the audit beside lists; left out, none are answered. */
   readonly reports?: AuditReports;
+  /** Left out, nothing of the audit is exported. */
+  readonly exporter?: AuditExporter;
+  /** Signs the audit as it is now. */
+  sign?(): Promise<unknown>;
   readonly identities: IdentityStore;
   readonly tokens: TokenStore;
   /** Signs a token and stores its record in `tokens`. */

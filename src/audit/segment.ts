@@ -13,6 +13,8 @@ export interface SegmentHead {
   readonly prev: string;
   /** Signed anchor at the row before; null at the log's beginning and where none was made. */
   readonly anchor: string | null;
+  /** Roots of the complete subtrees over the rows before, largest first, in base64; null where they are not known. */
+  readonly before: readonly string[] | null;
   /** Public keys that signed, as the log knows them: for a first look, not for proof. */
   readonly keys: readonly string[];
 }

@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { jsonLine } from '../audit/formats/json-line.ts';
 import type { AuditHold, RetentionSetting } from '../audit/retention.ts';
 import type { SegmentFoot } from '../audit/segment.ts';
 import { namedBy } from './audit-index.ts';
@@ -267,7 +268,7 @@ class SegmentFile {
 
   lines(values: readonly object[]): void {
     if (values.length === 0) return;
-    const bytes = gzipSync(values.map((value) => `${JSON.stringify(value)}\n`).join(''));
+    const bytes = gzipSync(values.map((value) => `${jsonLine(value)}\n`).join(''));
     this.#digest.update(bytes);
     for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at);
   }

@@ -2,6 +2,7 @@
 // the thread reads, and rows come over in small batches.
 import { Worker } from 'node:worker_threads';
 import type { AuditFilter, AuditReader, AuditRow } from '../audit/event.ts';
+import type { ExportPiece, ExportQuestion } from '../audit/export.ts';
 import type { AuditPage, PageQuestion } from '../audit/filter.ts';
 import type {
   AuditReports,
@@ -32,6 +33,7 @@ export type ReviewQuestion =
   | { readonly ask: 'uses'; readonly since: number }
   | { readonly ask: 'call'; readonly auditId: string }
   | { readonly ask: 'ids'; readonly start: string }
+  | { readonly ask: 'export'; readonly export: ExportQuestion }
   | { readonly ask: 'verify'; readonly options: { readonly from?: number; readonly outside?: readonly string[] } }
   | { readonly ask: 'proof'; readonly auditId: string }
   | { readonly ask: 'public-keys' }
@@ -125,6 +127,10 @@ export class ReviewThread implements AuditReader, AuditReports {
   /** Public keys the log was signed with, one a line. */
   async publicKeys(): Promise<string> {
     return (await this.#ask({ ask: 'public-keys' })) as string;
+  }
+
+  async exportPiece(question: ExportQuestion): Promise<ExportPiece> {
+    return (await this.#ask({ ask: 'export', export: question })) as ExportPiece;
   }
 
   /** Uses of tokens in the rows after `afterSeq`, at most `limit` rows of them. */

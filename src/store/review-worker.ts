@@ -2,6 +2,7 @@
 // A long question is answered in steps, so that a short one asked later is not behind all of it.
 import { parentPort, workerData } from 'node:worker_threads';
 import { GatewayError } from '../errors.ts';
+import { exportPiece } from './audit-export.ts';
 import { keysOf, proofsOf, publicKeysOf } from './audit-proof.ts';
 import { openTokenUseReader, type TokenUseFile } from './audit-token-use.ts';
 import { verifying } from './audit-verify.ts';
@@ -33,6 +34,8 @@ function* answer(question: ReviewQuestion): Generator<undefined, unknown> {
       return yield* review().reports.uses(question.since);
     case 'call':
       return review().audit.byAuditId(question.auditId);
+    case 'export':
+      return exportPiece(auditFile, question.export);
     case 'ids':
       return review().audit.startingWith(question.start);
     case 'verify':

@@ -6,6 +6,7 @@ import { SEGMENT_FORMAT } from '../audit/segment.ts';
 import { REMOVING } from './audit-removal.ts';
 import { COLUMNS, type ColumnValue, canonicalLine, chainHash, genesis } from './audit-row.ts';
 import { KEYS_META } from './audit-sealer.ts';
+import { tileReader, treeFromTiles } from './audit-tiles.ts';
 
 /** A row with its place in the chain. */
 export interface RawRow {
@@ -67,6 +68,13 @@ export class SegmentSource {
     return Number(this.#one('SELECT value FROM audit_meta WHERE key = ?', REMOVING) ?? 0);
   }
 
+  /** The first checkpoint that covers a row, and the last row it covers. */
+  checkpointFrom(seq: number): { readonly seq: number; readonly note: string } | undefined {
+    return this.#sqlite
+      .prepare('SELECT seq, note FROM audit_checkpoint WHERE seq >= ? ORDER BY seq LIMIT 1')
+      .get(seq) as { seq: number; note: string } | undefined;
+  }
+
   /** Bytes the database uses, pages that are free left out. */
   usedBytes(): number {
     const of = (pragma: string): number => this.#sqlite.pragma(pragma, { simple: true }) as number;
@@ -98,8 +106,18 @@ export class SegmentSource {
       first,
       prev: this.#prevOf(first).toString('hex'),
       anchor: typeof anchor === 'string' ? anchor : null,
+      before: this.#treeBefore(first),
       keys: typeof keys === 'string' ? keys.split('\n') : [],
     };
+  }
+
+  #treeBefore(first: number): readonly string[] | null {
+    try {
+      return treeFromTiles(tileReader(this.#sqlite), first - 1).roots.map((root) => root.toString('base64'));
+    } catch {
+      // Its tiles are not there: the chain is what is left.
+      return null;
+    }
   }
 
   #prevOf(first: number): Buffer {

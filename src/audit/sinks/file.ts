@@ -16,6 +16,7 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { formatted } from '../formats/formats.ts';
+import { jsonLine } from '../formats/json-line.ts';
 import type { FileSinkSetting } from './setting.ts';
 import { type Batch, codeOf, type Origin, type Sink, SinkFault } from './sink.ts';
 
@@ -50,7 +51,7 @@ function write(setting: FileSinkSetting, rows: Batch['rows'], logId: string, ori
     };
     let pending = 0;
     for (const row of rows) {
-      const line = `${JSON.stringify(formatted(setting.format, row, logId, origin))}\n`;
+      const line = `${jsonLine(formatted(setting.format, row, logId, origin))}\n`;
       const bytes = Buffer.byteLength(line);
       if (file.size + pending > 0 && file.size + pending + bytes > setting.maxBytes) {
         flush();

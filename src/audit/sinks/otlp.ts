@@ -2,6 +2,7 @@
 // filter by. See https://opentelemetry.io/docs/specs/otlp/#otlphttp
 import type { AuditRow } from '../event.ts';
 import { formatted } from '../formats/formats.ts';
+import { jsonLine } from '../formats/json-line.ts';
 import { createPoster } from './post.ts';
 import type { OtlpSinkSetting } from './setting.ts';
 import { type Batch, type Origin, type Sink, SinkFault } from './sink.ts';
@@ -62,7 +63,7 @@ function recordOf(row: AuditRow, logId: string, setting: OtlpSinkSetting, origin
     severityNumber,
     severityText,
     eventName: row.action,
-    body: { stringValue: JSON.stringify(formatted(setting.format, row, logId, origin)) },
+    body: { stringValue: jsonLine(formatted(setting.format, row, logId, origin)) },
     attributes: [
       ...text('dockgate.log_id', logId),
       ...whole('dockgate.seq', row.seq),

@@ -5,6 +5,7 @@ import net from 'node:net';
 import tls from 'node:tls';
 import type { AuditRow } from '../event.ts';
 import { formatted } from '../formats/formats.ts';
+import { jsonLine } from '../formats/json-line.ts';
 import { timeText } from '../formats/native.ts';
 import { tlsOptions } from './post.ts';
 import type { SyslogSinkSetting } from './setting.ts';
@@ -37,7 +38,7 @@ export function frameOf(row: AuditRow, logId: string, setting: SyslogSinkSetting
     `<${priority}>1 ${timeText(row.at)} ${printable(origin.host, 255)} dockgate - ${printable(row.action, 32)} ` +
     `[meta sequenceId="${sequence}"][origin software="dockgate" swVersion="${quoted(origin.version)}"] `;
   const of = (event: AuditRow): Buffer =>
-    Buffer.from(`${head}${JSON.stringify(formatted(setting.format, event, logId, origin))}`);
+    Buffer.from(`${head}${jsonLine(formatted(setting.format, event, logId, origin))}`);
   let message = of(row);
   if (message.length > setting.maxBytes) {
     // Cut in the middle it would be no JSON any more. The whole row is in the gateway, under its audit id.

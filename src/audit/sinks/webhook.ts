@@ -2,6 +2,7 @@
 // the same when a batch is sent again, a time, and an HMAC-SHA256 over both and the body.
 import { createHmac } from 'node:crypto';
 import { formatted } from '../formats/formats.ts';
+import { jsonLine } from '../formats/json-line.ts';
 import { createPoster } from './post.ts';
 import type { WebhookSinkSetting } from './setting.ts';
 import { type Batch, type Origin, readSecret, type Sink } from './sink.ts';
@@ -10,7 +11,7 @@ export function webhookSink(setting: WebhookSinkSetting, origin: Origin): Sink {
   const poster = createPoster(setting);
   return {
     async deliver({ logId, rows }: Batch, signal) {
-      const lines = rows.map((row) => JSON.stringify(formatted(setting.format, row, logId, origin)));
+      const lines = rows.map((row) => jsonLine(formatted(setting.format, row, logId, origin)));
       const isArray = setting.encoding === 'json';
       const body = isArray ? `[${lines.join(',')}]` : `${lines.join('\n')}\n`;
       const id = `${logId}.${rows[0]?.seq}-${rows.at(-1)?.seq}`;

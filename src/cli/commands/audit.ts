@@ -3,7 +3,9 @@
 import { Command } from 'commander';
 import { auditCheckpoint, auditPublicKey } from './audit/checkpoint.ts';
 import { auditDenies, auditStats } from './audit/counts.ts';
+import { auditExport } from './audit/export.ts';
 import { auditFindSecret } from './audit/find-secret.ts';
+import { auditImport } from './audit/import.ts';
 import { auditLs } from './audit/ls.ts';
 import { auditProof, auditVerifyProof } from './audit/proof.ts';
 import { auditSessions } from './audit/sessions.ts';
@@ -37,7 +39,7 @@ const PROVING: readonly (() => Command)[] = [
   auditVerifyProof,
 ];
 /** What leaves the log and comes back. */
-const KEEPING: readonly (() => Command)[] = [];
+const KEEPING: readonly (() => Command)[] = [auditExport, auditImport];
 
 export const auditCommand = (): Command =>
   [...READING, ...PROVING, ...KEEPING]
