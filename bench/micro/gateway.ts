@@ -71,6 +71,7 @@ const HEADERS = [
 ];
 const BODY = Buffer.from('[]\n');
 let encoded = 0;
+const PLACE = { engine: 'unix:///var/run/docker.sock', gateway: 'bench' };
 const engine = {
   as: () => engine,
   async forward(
@@ -97,7 +98,7 @@ const gateway = assembleGateway({
   plugins: () => plugins,
   recorder: {
     record: (event: AuditEvent) => {
-      encoded += encodeEvent(event).length;
+      encoded += encodeEvent(event, PLACE).length;
       return Promise.resolve();
     },
     append: (event: AuditEvent) => {

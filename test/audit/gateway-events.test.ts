@@ -24,6 +24,9 @@ describe('rows of the gateway’s own', () => {
   const rowsOf = async (action: string): Promise<readonly AuditView[]> =>
     (await admin<{ events: AuditView[] }>(gateway, 'GET', `/audit?action=${action}&limit=100`)).events;
 
+  // Deno sends a child one signal at most by way of its handle.
+  const hangUp = () => process.kill(gateway.process.pid as number, 'SIGHUP');
+
   before(async () => {
     engine = await startScriptedEngine((seen) => seen.answer(200, 'OK'));
     gateway = await startGateway({ engine: engine.url });
@@ -55,13 +58,13 @@ describe('rows of the gateway’s own', () => {
   });
 
   it('a reload by signal is a row, and one that fails is one with its reason', async () => {
-    gateway.process.kill('SIGHUP');
+    hangUp();
     const reloaded = await until('the reload', async () => (await rowsOf('gateway.reload'))[0]);
     assert.equal(reloaded.decision, 'allow');
     assert.equal(reloaded.detail?.by, 'SIGHUP');
     const good = readFileSync(gateway.configFile, 'utf8');
     writeFileSync(gateway.configFile, `${good}\nnoSuchSetting: 1\n`);
-    gateway.process.kill('SIGHUP');
+    hangUp();
     const failed = await until('the failure', async () =>
       (await rowsOf('gateway.reload')).find(({ decision }) => decision === 'error'),
     );
