@@ -58,7 +58,7 @@ export function openStore(dataDir: string): Store {
     identities: identityStore(db),
     tokens: tokenStore(db),
     certificates: certificateStore(db),
-    sockets: socketStore(db),
+    sockets: socketStore(db, sqlite),
     credentials: credentialStore(db),
     tokenUse: tokenUseStore(db),
     keys: keyStore(db),

@@ -178,8 +178,9 @@ describe('a greedy caller', () => {
     IS_DENO && attack.startsWith('pipelining')
       ? 'the runtime takes minutes to answer what lies in a hundred connections'
       : false;
-  // Answers of 1.5 MB on a hundred connections keep the main thread busy copying: measured 458 ms at the 99th percentile, 7 at rest.
-  const todoOf = (attack: string) => attack.startsWith('pipelining') && 'large answers have no turns of their own yet';
+  // Answers of 1.5 MB on a hundred connections keep both ends busy copying, the stand-in in this process too. Measured on a busy
+  // machine: 365 ms at the 99th percentile, 30 at rest; on a quiet one not yet, so that it may exceed the bound.
+  const todoOf = (attack: string) => attack === 'pipelining' && 'not yet measured on a machine that does nothing else';
   for (const [attack, who] of ATTACKS) {
     it(`with ${attack} does not keep another from working`, {
       skip: skipOf(attack),

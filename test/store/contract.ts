@@ -238,6 +238,7 @@ export function storeContract(name: string, open: () => { store: Store; done: ()
       certificates.insert({ ...one, serial: '50', identity: 'bob' });
       sockets.insert({ path: '/run/a.sock', identity: 'alice', mode: 0o600, createdAt: NOW, createdBy: 'op' });
       sockets.insert({ path: '/run/b.sock', identity: 'bob', mode: 0o600, createdAt: NOW, createdBy: 'op' });
+      assert.equal(sockets.list().length, 2);
       identities.delete('alice');
       assert.deepEqual(
         certificates.list().map(({ serial, revokedAt }) => [serial, revokedAt !== undefined]),
@@ -266,6 +267,7 @@ export function storeContract(name: string, open: () => { store: Store; done: ()
       sockets.insert(one);
       assert.deepEqual(sockets.get('/run/ci.sock'), one);
       assert.throws(() => sockets.insert({ ...one, identity: 'bob' }), code('conflict', /ci\.sock/));
+      assert.equal(sockets.list().length, 1);
       sockets.remove('/run/ci.sock');
       assert.deepEqual(sockets.list(), []);
       assert.throws(() => sockets.remove('/run/ci.sock'), code('not-found', /ci\.sock/));
