@@ -209,6 +209,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     const review = new ReviewThread({ auditFile, ledgerFile, indexFile: join(config.data, 'audit-review.db') });
     undo.push(() => review.close());
     integrity.begin(recorder, review);
+    undo.push(() => integrity.stop());
     const readUses = { read: (afterSeq: number, limit: number) => review.tokenUse(afterSeq, limit) };
     const tokenUse = createTokenUseCounter(readUses, store.tokenUse, () => recorder.settle());
     undo.push(tokenUse.start((error) => log.warn({ err: error }, 'the use of tokens could not be counted')));

@@ -64,6 +64,8 @@ export class AuditIntegrity {
   #timers: NodeJS.Timeout[] = [];
   #looking: Promise<void> | undefined;
   #clock = 0;
+  /** Rows that are covered by a checkpoint which stands in the log itself, and that row. */
+  #told = 0;
 
   constructor(parts: IntegrityParts) {
     this.#parts = parts;
@@ -150,6 +152,11 @@ export class AuditIntegrity {
     return verdict;
   }
 
+  /** Records nothing from now on: the recorder is about to close, which signs once more. */
+  stop(): void {
+    this.#recorder = undefined;
+  }
+
   async close(): Promise<void> {
     for (const timer of this.#timers) clearInterval(timer);
     await this.#looking;
@@ -201,7 +208,18 @@ export class AuditIntegrity {
     this.#head = sealed.note;
     // What lies there is compared with the log before it is replaced.
     if (this.#isVerified) void this.#writeHead();
+    this.#tell(sealed);
     for (const listener of this.#listeners) listener(sealed);
+  }
+
+  /**
+   * Records a checkpoint in the log, from where sinks ship it like any row: what is kept there proves the log that was left behind. One
+   * that covers no more than such a row is not recorded, or a log at rest would go on for ever.
+   */
+  #tell({ size, note, publicKey }: SealedCheckpoint): void {
+    if (this.#recorder === undefined || size <= this.#told) return;
+    this.#told = size + 1;
+    this.#append('audit.checkpoint', { checkpoint: note, publicKey });
   }
 
   /** Writes the newest checkpoint beside the database, one at a time; not over one that shows that the log was altered. */

@@ -49,6 +49,11 @@ describe('dockgate audit', () => {
       readFileSync(file('checkpoint'), 'utf8'),
       /^dockgate\/audit\/[0-9a-f-]{36}\n\d+\n.{44}\n\n— dockgate\/audit\//,
     );
+    const told = await until('the checkpoint is in the log too', async () => {
+      const rows = await at.must('audit', 'ls', '--action', 'audit.checkpoint', '--json');
+      return (JSON.parse(rows) as { detail?: { checkpoint?: string } }[])[0]?.detail?.checkpoint;
+    });
+    assert.equal(told, readFileSync(file('checkpoint'), 'utf8'));
     await at.must('audit', 'public-key', '--out', file('audit.pub'));
     await at.must('audit', 'proof', id, '--out', file('call.tlog-proof'));
     const whole = await at.dockgate(
