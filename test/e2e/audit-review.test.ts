@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { gunzipSync } from 'node:zlib';
 import { CI_TOKEN, recordDay, WEB } from '../audit/day.ts';
 import { startGateway, type TestGateway } from '../support/gateway.ts';
 import { ROOT } from '../support/runtime.ts';
@@ -146,6 +147,15 @@ test('was the log altered', async () => {
   assert.match(text, /whole|ok/i);
 });
 
+test('last month for the auditor', async () => {
+  const out = join(gateway.dir, 'month.ndjson.gz');
+  const words = commands.get('How does the auditor get last month, with a proof?') ?? [];
+  const text = await gateway.must(...words.map((word) => (word === 'month.ndjson.gz' ? out : word)));
+  assert.match(text, /month\.ndjson\.gz: \d+ rows$/);
+  const lines = gunzipSync(readFileSync(out)).toString().trimEnd().split('\n');
+  assert.ok(lines.some((line) => line.includes(CI_TOKEN)));
+});
+
 test('what happened between 14:02 and 14:05', async () => {
   const text = await ask('What happened between 14:02 and 14:05?');
   const lines = text.trimEnd().split('\n').slice(1);
@@ -156,5 +166,5 @@ test('what happened between 14:02 and 14:05', async () => {
 });
 
 test('every question of the page is asked here', () => {
-  assert.equal(commands.size, 9);
+  assert.equal(commands.size, 10);
 });
