@@ -333,6 +333,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       connections: () => options.connections?.() ?? [],
       sinks: () => sinks.states(),
       retention: () => sinks.retention(),
+      plugins: () => plugins.plugins(),
       version: VERSION,
     });
     const apiVersions = {

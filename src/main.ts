@@ -41,6 +41,22 @@ export async function run(
 ): Promise<RunningGateway> {
   const log = options.log ?? createLogger(config.log.level);
   let current = config;
+  /** One reload at a time, in the order they were asked for; those asked for while one waits are that one. */
+  let running: Promise<unknown> = Promise.resolve();
+  let isStopping = false;
+  let waiting: Promise<Readonly<Record<string, unknown>>> | undefined;
+  const inTurn = (): Promise<Readonly<Record<string, unknown>>> => {
+    waiting ??= running
+      .catch(() => undefined)
+      .then(() => {
+        waiting = undefined;
+        if (isStopping) throw new GatewayError('shutting-down', 'the gateway is stopping');
+        const now = reload();
+        running = now;
+        return now;
+      });
+    return waiting;
+  };
   const reload = async (): Promise<Readonly<Record<string, unknown>>> => {
     const next = options.reread?.() ?? current;
     if (next.data !== current.data)
@@ -67,7 +83,7 @@ export async function run(
   };
   const open = await openGateway(config, log, {
     baseDir: options.baseDir,
-    reload,
+    reload: inTurn,
     listeners: () => listeners.addresses(),
     connections: () => listeners.running.map((one) => one.counts()),
   });
@@ -88,6 +104,9 @@ export async function run(
       log.info({ calls: open.gateway.active }, 'stopping');
       listeners.stop();
       open.recorder.append(gatewayEvent(open, 'gateway.stop'));
+      // A reload that is under way would open plugins behind what is closed here.
+      isStopping = true;
+      await running.catch(() => undefined);
       await open.close();
       await listeners.close();
       log.info({}, 'stopped');
@@ -100,7 +119,7 @@ export async function run(
   process.on('SIGHUP', () => {
     const row = (more: Partial<AuditEvent>) =>
       open.recorder.append({ ...gatewayEvent(open, 'gateway.reload'), resource: 'gateway/config', ...more });
-    reload().then(
+    inTurn().then(
       (facts) => row({ detail: { by: 'SIGHUP', ...facts } }),
       (error: unknown) => {
         log.error({ reason: messageOf(error) }, 'reload failed, the old settings stay in force');

@@ -34,6 +34,8 @@ export function createMetrics(observe: {
   sinks?(): readonly SinkState[];
   /** How removing old rows of the audit stands; undefined where all are kept. */
   retention?(): RetentionState | undefined;
+  /** Plugins in force, by the name of their use, since they were loaded. */
+  plugins?(): readonly PluginState[];
   version: string;
 }): Metrics {
   const registry = new Registry();
@@ -147,6 +149,7 @@ export function createMetrics(observe: {
     },
   });
   sinkMetrics(registers, () => observe.sinks?.() ?? []);
+  pluginMetrics(registers, () => observe.plugins?.() ?? []);
   new Gauge({
     name: 'dockgate_audit_due_rows',
     help: 'Audit rows older or more than is to be kept that are still there',
@@ -229,6 +232,48 @@ export function createMetrics(observe: {
     },
     text: () => registry.metrics(),
   };
+}
+
+/** What is counted of a plugin. */
+export interface PluginState {
+  readonly name: string;
+  readonly figures: {
+    readonly calls: number;
+    readonly denials: number;
+    readonly faults: number;
+    readonly breaker: 'closed' | 'some' | 'open';
+  };
+}
+
+const BREAKER = { closed: 0, some: 0.5, open: 1 } as const;
+
+function pluginMetrics(registers: Registry[], states: () => readonly PluginState[]): void {
+  const labelNames = ['plugin'] as const;
+  new Gauge({
+    name: 'dockgate_plugin_breaker',
+    help: 'Per plugin: 1 while all its calls are denied because it was ended again and again, 0.5 for calls of some callers',
+    labelNames,
+    registers,
+    collect() {
+      this.reset();
+      for (const { name, figures } of states()) this.set({ plugin: name }, BREAKER[figures.breaker]);
+    },
+  });
+  const counter = (name: string, help: string, read: (figures: PluginState['figures']) => number) =>
+    new Counter({
+      ...{ name, help, labelNames, registers },
+      collect() {
+        this.reset();
+        for (const state of states()) this.inc({ plugin: state.name }, read(state.figures));
+      },
+    });
+  counter('dockgate_plugin_asked_total', 'Questions to the plugin since it was loaded', ({ calls }) => calls);
+  counter('dockgate_plugin_denials_total', 'Calls the plugin denied since it was loaded', ({ denials }) => denials);
+  counter(
+    'dockgate_plugin_faults_total',
+    'Questions without an answer that can be used since it was loaded',
+    ({ faults }) => faults,
+  );
 }
 
 /** What is to be known of the audit's sinks, by the name the settings give each. */

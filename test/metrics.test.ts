@@ -1,7 +1,7 @@
 // What the metrics say beyond calls: how the external issuers are doing, and only those in force.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createMetrics } from '../src/metrics.ts';
+import { createMetrics, type PluginState } from '../src/metrics.ts';
 
 test('the keys of every external issuer are a gauge, and an issuer that is gone leaves none behind', async () => {
   let issuers = [
@@ -57,4 +57,29 @@ test('calls are counted by action, decision and status class, and their duration
     'dockgate_call_duration_seconds_count{decision="deny"} 1',
   ]);
   assert.deepEqual(of('dockgate_calls_in_flight'), ['dockgate_calls_in_flight 0']);
+});
+
+test('the breaker of every plugin is a gauge, and one that is gone leaves none behind', async () => {
+  const figures = { calls: 5, denials: 2, faults: 1 };
+  let plugins = [
+    { name: 'fine', figures: { ...figures, breaker: 'closed' as const } },
+    { name: 'greedy', figures: { ...figures, breaker: 'some' as const } },
+    { name: 'broken', figures: { ...figures, breaker: 'open' as const } },
+  ] as readonly PluginState[];
+  const metrics = createMetrics({
+    auditHealthy: () => true,
+    engineReachable: () => true,
+    plugins: () => plugins,
+    version: '0',
+  });
+  const lines = async (name: string) =>
+    (await metrics.text()).split('\n').filter((line) => line.startsWith(`dockgate_plugin_${name}{`));
+  assert.deepEqual(await lines('breaker'), [
+    'dockgate_plugin_breaker{plugin="fine"} 0',
+    'dockgate_plugin_breaker{plugin="greedy"} 0.5',
+    'dockgate_plugin_breaker{plugin="broken"} 1',
+  ]);
+  plugins = plugins.slice(0, 1);
+  assert.deepEqual(await lines('breaker'), ['dockgate_plugin_breaker{plugin="fine"} 0']);
+  assert.deepEqual(await lines('denials_total'), ['dockgate_plugin_denials_total{plugin="fine"} 2']);
 });

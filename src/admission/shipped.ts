@@ -5,6 +5,7 @@ export const SHIPPED_TRUSTED: ReadonlySet<string> = new Set([
   'authz-adapter',
   'bind-mounts',
   'no-privileged',
+  'opa-wasm',
   'secret-inject',
   'time-window',
 ]);

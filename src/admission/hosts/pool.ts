@@ -117,7 +117,8 @@ export class SandboxPool {
     if (uses.length === 0) return [];
     const pool = new SandboxPool(uses, log);
     try {
-      await Promise.all(Array.from({ length: MIN_THREADS }, () => pool.#start()));
+      // One after the other: while the plugins of before still serve, the processor is theirs too.
+      for (let i = 0; i < MIN_THREADS; i++) await pool.#start();
     } catch (error) {
       await pool.close();
       throw error;
@@ -218,8 +219,9 @@ export class SandboxPool {
     (this.#lines[to.plugin] as Line).running++;
     thread.overrun = setTimeout(
       () => this.#end(thread, `it used more than ${this.#times.cpuMs} ms of processor time`, true),
-      // The thread itself counts processor time; what keeps it from counting is ended with the hook's whole time.
-      this.#times.wallMs,
+      // The thread itself counts processor time; what keeps it from counting has failed at its whole time and is ended at twice
+      // that: on a busy machine a thread may have had no processor.
+      2 * this.#times.wallMs,
     );
     thread.worker.postMessage(to);
   }
