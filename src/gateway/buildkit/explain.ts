@@ -19,7 +19,7 @@ export function explained(text: string, build: Build): string {
       if (matchesGlob(build.grant.sources, identifier)) {
         const allowed = build.grant.frontends.map((glob) => glob.replace(/^docker-image:\/\//, '')).join(', ');
         const why =
-          build.stored?.made.includes(tag) === true ? 'was made here, so it is no frontend of its registry; it' : '';
+          build.stored?.made.includes(tag) === true ? 'was made here, so it is no frontend of its registry; it ' : '';
         return `denied by policy ${build.policy}: frontend ${name} ${why}is not among its build.frontends (allowed: ${allowed || 'none'}) [audit ${build.auditId}]`;
       }
       const what = identifier === name ? name : `FROM ${name}`;
