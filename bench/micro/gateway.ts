@@ -129,6 +129,8 @@ class Outgoing extends EventEmitter {
   writableFinished = false;
   socket = socket;
   done: () => void = () => {};
+  req = { complete: true };
+  shouldKeepAlive = true;
   writeHead() {
     return this;
   }
