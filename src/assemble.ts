@@ -361,6 +361,8 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     undo.push(() => sockets.closeAll());
 
     const admin = createAdminServices({
+      // Before the recorder, which was opened earlier.
+      atStop: (work) => undo.push(work),
       identities: store.identities,
       tokens: store.tokens,
       issuer: {

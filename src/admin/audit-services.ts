@@ -24,6 +24,8 @@ export interface AuditParts {
   readonly exporter?: AuditExporter;
   /** Signs the log as it is now. */
   sign?(): Promise<unknown>;
+  /** Takes work that is to be done before the recorder closes. */
+  atStop?(work: () => void): void;
   newAuditId(): string;
   now(): number;
 }
@@ -101,6 +103,8 @@ export function createAuditServices(parts: AuditParts): AuditServices {
     newAuditId: () => parts.newAuditId(),
     now: () => parts.now(),
   });
+  // What was read again in the last minute is told too.
+  parts.atStop?.(() => readings.flush());
 
   /** The whole id, when a beginning of it was given. */
   async function wholeId(start: string, scope: AuditScope): Promise<string> {

@@ -44,6 +44,8 @@ export interface AdminParts {
   readonly exporter?: AuditExporter;
   /** Signs the audit as it is now. */
   sign?(): Promise<unknown>;
+  /** Takes work that is to be done before the recorder closes. */
+  atStop?(work: () => void): void;
   readonly identities: IdentityStore;
   readonly tokens: TokenStore;
   /** Signs a token and stores its record in `tokens`. */

@@ -1,6 +1,8 @@
 // Who reads how much of the audit, over the program's own listener with real tokens; and that reading is recorded without a flood.
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import Database from 'better-sqlite3';
 import { LOCAL_OPERATOR } from '../../src/admin/services.ts';
 import { type EmbeddedTestGateway, openEmbedded } from '../support/embedded-gateway.ts';
 import { type ScriptedEngine, startScriptedEngine } from '../support/scripted-engine.ts';
@@ -119,8 +121,6 @@ test('a reviewer changes nothing, and reads nothing but the audit', async () => 
     ['POST', '/reload'],
     ['POST', '/audit'],
     ['DELETE', '/audit/0199f2c4'],
-    ['GET', '/audit/export'],
-    ['GET', '/audit/verify'],
     ['GET', '/audit/0199f2c4/x'],
     ['GET', '/audit/..%2fidentities'],
   ] as const) {
@@ -129,6 +129,18 @@ test('a reviewer changes nothing, and reads nothing but the audit', async () => 
       assert.deepEqual([status, json.code], [403, 'admin-forbidden'], `${who} ${method} ${path}`);
     }
   }
+  // What is about the log as a whole is for those who may read all of it.
+  for (const path of ['/audit/export', '/audit/verify', '/audit/integrity', '/audit/checkpoint', '/audit/public-key'])
+    for (const [who, status] of [
+      ['eyes', 200],
+      ['red-admin', 403],
+      ['ann', 403],
+    ] as const) {
+      const response = await fetch(`http://127.0.0.1:${at.port}/dockgate/v1${path}`, {
+        headers: { authorization: `Bearer ${tokens.get(who)}` },
+      });
+      assert.equal(response.status, status, `${who} ${path}: ${await response.text()}`);
+    }
   assert.equal((await get('eyes', '/containers/json')).status, 403);
   assert.equal((await get('eyes', '/version')).status, 200);
 });
@@ -148,4 +160,24 @@ test('reading is recorded: a new question at once, the same again with how often
       ['list', 'host-field-denied'],
     ],
   );
+});
+
+test('what was asked again in the last minute is told at a stop', async () => {
+  const other = await openEmbedded(engine.url);
+  const token = await other.token('often');
+  for (let i = 0; i < 5; i++) {
+    const answer = await fetch(`http://127.0.0.1:${other.port}/dockgate/v1/audit?code=plugin-denied`, {
+      headers: { authorization: `Bearer ${token}` },
+    });
+    assert.equal(answer.status, 200, await answer.text());
+  }
+  await other.stop();
+  const log = new Database(join(other.data, 'audit.db'), { readonly: true });
+  const details = log.prepare("SELECT detail FROM audit_event WHERE action = 'audit.read'").pluck().all() as string[];
+  log.close();
+  assert.deepEqual(
+    details.map((detail) => (JSON.parse(detail) as { again?: number }).again),
+    [undefined, 4],
+  );
+  await other.close();
 });

@@ -32,6 +32,8 @@ export interface EmbeddedTestGateway {
   completed(auditId: string): Promise<readonly AuditRow[]>;
   /** A raw connection to the HTTP listener. */
   connect(): RawCaller;
+  /** Ends the gateway; its folder stays. */
+  stop(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -77,6 +79,15 @@ export async function openEmbedded(
   }
   const port = listeners[0]?.port as number;
   const rows = () => gateway.admin.auditAfter({ afterSeq: 0, limit: 100_000 });
+  let stopped: Promise<void> | undefined;
+  const stop = () => {
+    stopped ??= (async () => {
+      for (const listener of listeners) listener.stop();
+      await gateway.close();
+      await Promise.all(listeners.map((l) => l.close()));
+    })();
+    return stopped;
+  };
   return {
     gateway,
     dir,
@@ -98,10 +109,9 @@ export async function openEmbedded(
         return own.some((row) => row.stage === 'complete') ? own : undefined;
       }),
     connect: () => new RawCaller(net.connect({ port, host: '127.0.0.1', allowHalfOpen: true })),
+    stop,
     async close() {
-      for (const listener of listeners) listener.stop();
-      await gateway.close();
-      await Promise.all(listeners.map((l) => l.close()));
+      await stop();
       rmSync(dir, { recursive: true, force: true });
     },
   };
