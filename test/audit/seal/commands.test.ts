@@ -5,6 +5,7 @@ import http from 'node:http';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import Database from 'better-sqlite3';
+import { ReadJournal } from '../../../src/store/read-journal.ts';
 import { startGateway, type TestGateway } from '../../support/gateway.ts';
 import { until } from '../../support/until.ts';
 
@@ -111,6 +112,13 @@ describe('dockgate audit', () => {
   it('says loudly, at its start, that the log was altered while it was down; and verify says where', async () => {
     await at.stop();
     copyFileSync(join(data, 'audit.db'), file('copy.db'));
+    // As a gateway that is killed leaves them.
+    const journal = new ReadJournal(file('copy.db'), 'a log');
+    journal.keep('[]');
+    journal.close();
+    const waiting = await at.dockgate('audit', 'verify', '--file', file('copy.db'));
+    assert.equal(waiting.code, 0, waiting.stdout + waiting.stderr);
+    assert.match(waiting.stdout, /^rows of reads that are not in the log yet: 1;/m);
     alter(file('copy.db'), "UPDATE audit_event SET subject = 'x' WHERE seq = 2");
     const told = await at.dockgate(
       'audit',

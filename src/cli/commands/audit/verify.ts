@@ -18,6 +18,8 @@ interface Options {
 interface Told extends AuditVerdict {
   /** Where the keys that were believed came from. */
   readonly keysFrom: string;
+  /** Rows of reads that lie beside the file: a gateway that was killed writes them into the log at its next start. */
+  readonly waiting?: number;
 }
 
 const FROM_WORDS: Readonly<Record<string, string>> = {
@@ -69,6 +71,7 @@ async function verdictOf(options: Options, command: Command): Promise<Told> {
   }
   const { keysOf } = await import('../../../store/audit-proof.ts');
   const { verifyAudit } = await import('../../../store/audit-verify.ts');
+  const { waitingReads } = await import('../../../store/read-journal.ts');
   const { HEAD_FILE } = await import('../../../store/audit-key.ts');
   // Beside a log in its data folder lies the newest checkpoint; a copy elsewhere has none.
   const head = join(dirname(file), HEAD_FILE);
@@ -83,7 +86,8 @@ async function verdictOf(options: Options, command: Command): Promise<Told> {
       ...(from === undefined ? {} : { from }),
       mustBeSigned: options.publicKey !== undefined,
     });
-    return { ...verdict, keysFrom: known.from };
+    const waiting = waitingReads(file);
+    return { ...verdict, keysFrom: known.from, ...(waiting > 0 ? { waiting } : {}) };
   } catch (error) {
     if ((error as { code?: string }).code === 'input-invalid') throw usageError((error as Error).message);
     throw error;
@@ -104,6 +108,10 @@ function textOf(told: Told): string {
     `public key: ${FROM_WORDS[told.keysFrom] ?? told.keysFrom}`,
   );
   if (anchor !== undefined) lines.push(`rows up to ${anchor} were exported and removed`);
+  if (told.waiting !== undefined)
+    lines.push(
+      `rows of reads that are not in the log yet: ${told.waiting}; a running gateway writes them at once, a killed one at its next start`,
+    );
   if (open > 0) lines.push(`calls without an outcome so far: ${open}`);
   return lines.join('\n');
 }
