@@ -16,7 +16,10 @@ const SESSION_ACTIONS = ['container.exec.start', 'container.attach'];
 const DAY_US = 86_400_000_000;
 const TIMES: ReadonlySet<CountedBy> = new Set<CountedBy>(['minute', 'hour', 'day']);
 
-export function mountAuditReportRoutes(app: Hono<AdminEnv>, services: AdminServices): void {
+/** What is asked of rows alone. */
+export type ReportServices = Pick<AdminServices, 'now' | 'auditTimeline' | 'auditCount' | 'auditPage'>;
+
+export function mountAuditReportRoutes(app: Hono<AdminEnv>, services: ReportServices): void {
   app.get('/audit/timeline', async (c) => {
     const question = input.parseQuery(timelineQuery(services.now()), c.req.url);
     const { by } = c.get('context');
@@ -47,6 +50,10 @@ export function mountAuditReportRoutes(app: Hono<AdminEnv>, services: AdminServi
     const page = await services.auditPage({ conditions, before, limit, calls: true, follow: true }, mine, by);
     return c.json({ sessions: page.entries.map(sessionView), next: page.next ?? null });
   });
+}
+
+/** What is asked of rows, and of identities, tokens and policies. */
+export function mountAuditUseRoutes(app: Hono<AdminEnv>, services: AdminServices): void {
   app.get('/audit/tokens', async (c) => {
     const { identity, all, unused } = input.parseQuery(tokensQuery, c.req.url);
     const { by } = c.get('context');

@@ -6,7 +6,7 @@ import { GatewayError } from '../errors.ts';
 import type { AdminEnv, AdminOptions } from './app.ts';
 import { auditQuery, conditionsIn, exportQuery, secretQuestion } from './audit-input.ts';
 import { mountIntegrityRoutes } from './audit-integrity.ts';
-import { mountAuditReportRoutes } from './audit-report-routes.ts';
+import { mountAuditReportRoutes, mountAuditUseRoutes } from './audit-report-routes.ts';
 import { scopeOf } from './audit-services.ts';
 import { callView } from './audit-view.ts';
 import * as input from './input.ts';
@@ -40,35 +40,6 @@ export function mountAuditRoutes(app: Hono<AdminEnv>, services: AdminServices, o
   app.use('/audit/*', async (_c, next) => {
     await services.settleAudit();
     await next();
-  });
-  app.get('/audit', async (c) => {
-    const {
-      before,
-      after,
-      limit,
-      fold,
-      mine,
-      last: _last,
-      ...given
-    } = input.parseQuery(auditQuery(services.now()), c.req.url);
-    const { by } = c.get('context');
-    const conditions = conditionsIn(given);
-    const scope = scopeOf(by, mine);
-    if (after !== undefined) {
-      // Kept for those who read the log in its order.
-      if (scope.kind !== 'all') throw new GatewayError('admin-forbidden', 'after reads all rows; give before instead');
-      const rows = await services.listAudit({ ...conditions, afterSeq: after, limit }, by);
-      return jsonOf(
-        'events',
-        rows.map((row) => callView(row, scope)),
-      );
-    }
-    const page = await services.auditPage({ conditions, before, limit, calls: fold }, mine, by);
-    return jsonOf(
-      'events',
-      page.entries.map((entry) => callView(entry, scope)),
-      { next: page.next ?? null },
-    );
   });
   app.get('/audit/tail', async (c) => {
     const {
@@ -113,6 +84,7 @@ export function mountAuditRoutes(app: Hono<AdminEnv>, services: AdminServices, o
     return new Response(streamOf(pieces), { headers: { 'content-type': 'application/x-ndjson' } });
   });
   mountAuditReportRoutes(app, services);
+  mountAuditUseRoutes(app, services);
   // The secret comes in the body: an address stands in logs.
   app.post('/audit/find-secret', async (c) => {
     const { secret, limit } = await input.parseBody(secretQuestion, c.req.raw);
@@ -126,6 +98,43 @@ export function mountAuditRoutes(app: Hono<AdminEnv>, services: AdminServices, o
     );
   });
   mountIntegrityRoutes(app, services);
+  mountAuditListRoutes(app, services);
+}
+
+/** What lists and single calls are asked of. */
+export type ListServices = Pick<AdminServices, 'now' | 'auditPage' | 'auditCall' | 'listAudit'>;
+
+/** Lists and single calls. Behind other routes below `/audit/`, whose names would be taken for ids. */
+export function mountAuditListRoutes(app: Hono<AdminEnv>, services: ListServices): void {
+  app.get('/audit', async (c) => {
+    const {
+      before,
+      after,
+      limit,
+      fold,
+      mine,
+      last: _last,
+      ...given
+    } = input.parseQuery(auditQuery(services.now()), c.req.url);
+    const { by } = c.get('context');
+    const conditions = conditionsIn(given);
+    const scope = scopeOf(by, mine);
+    if (after !== undefined) {
+      // Kept for those who read the log in its order.
+      if (scope.kind !== 'all') throw new GatewayError('admin-forbidden', 'after reads all rows; give before instead');
+      const rows = await services.listAudit({ ...conditions, afterSeq: after, limit }, by);
+      return jsonOf(
+        'events',
+        rows.map((row) => callView(row, scope)),
+      );
+    }
+    const page = await services.auditPage({ conditions, before, limit, calls: fold }, mine, by);
+    return jsonOf(
+      'events',
+      page.entries.map((entry) => callView(entry, scope)),
+      { next: page.next ?? null },
+    );
+  });
   app.get('/audit/:id', async (c) => {
     const id = c.req.param('id');
     const { by } = c.get('context');

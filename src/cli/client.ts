@@ -93,7 +93,8 @@ interface Problem {
   readonly problems?: readonly { path: string; message: string }[];
 }
 
-const told = (status: number, text: string): CliError => {
+/** What a refusal of the admin API says. */
+export const told = (status: number, text: string): CliError => {
   let problem: Problem = {};
   try {
     problem = JSON.parse(text) as Problem;

@@ -40,6 +40,36 @@ describe('dockgate audit export', () => {
     const again = join(gateway.dir, 'again.ndjson');
     await gateway.must('audit', 'export', '--file', imported, '--out', again);
     assert.equal(readFileSync(again, 'utf8').trimEnd().split('\n').length, lines.length);
+    // What is asked of the file is answered as the gateway answers it, and recorded nowhere.
+    const from = ['--file', imported];
+    for (const question of [
+      ['ls', '--action', 'identity.create', '--json'],
+      ['timeline', 'identity/op', '--json'],
+      ['stats', '--by', 'action,outcome', '--action', 'identity.create', '--json'],
+      ['sessions', '--json'],
+    ]) {
+      const asked = await gateway.must('audit', ...question);
+      assert.equal(await gateway.must('audit', ...question, ...from), asked, question.join(' '));
+    }
+    const [call] = JSON.parse(await gateway.must('audit', 'ls', ...from, '--action', 'identity.create', '--json')) as {
+      auditId: string;
+    }[];
+    const id = call?.auditId ?? '';
+    assert.equal(
+      await gateway.must('audit', 'show', id, ...from, '--json'),
+      await gateway.must('audit', 'show', id, '--json'),
+    );
+    for (const [args, told] of [
+      [['show', '0199f2c4', ...from], /the audit has no call 0199f2c4/],
+      [['ls', ...from, '--mine'], /--mine is for a gateway/],
+      [['ls', ...from, '--action', 'A'], /must be an action such as/],
+      [['ls', '--file', `${imported}-none`], /is not there/],
+      [['ls', '--file', gateway.configFile], /not a database/],
+    ] as const) {
+      const { code, stderr } = await gateway.dockgate('audit', ...args);
+      assert.notEqual(code, 0);
+      assert.match(stderr, told);
+    }
     const ecs = join(gateway.dir, 'ecs.ndjson');
     await gateway.must('audit', 'export', '--format', 'ecs', '--out', ecs);
     const events = readFileSync(ecs, 'utf8')

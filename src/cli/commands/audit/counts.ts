@@ -2,7 +2,8 @@
 import { Command } from 'commander';
 import { print, printJson, shortTime } from '../../output.ts';
 import { type Column, csvLine, screenOf, screenTable } from '../../screen.ts';
-import { examples, gatewayOf, optionsOf } from '../common.ts';
+import { examples, optionsOf } from '../common.ts';
+import { askedBy, fromFile } from './asked.ts';
 import { type FilterOptions, filtered, numberOf, paramsOf, timed } from './filter.ts';
 
 interface CountOptions extends FilterOptions {
@@ -26,7 +27,7 @@ const counted = (
   lines: readonly string[],
   left: readonly string[],
 ): Command =>
-  timed(filtered(new Command(name).description(description), left))
+  fromFile(timed(filtered(new Command(name).description(description), left)))
     .option(
       '--by <columns>',
       'comma-separated: subject, tenant, token, action, class, resource, decision, outcome, code, rule, field, source, client, status, minute, hour, day',
@@ -40,7 +41,7 @@ const counted = (
       const query = paramsOf(options);
       query.set('by', options.groupBy ?? options.by);
       query.set('limit', String(numberOf('limit', options.limit, 1, 1000)));
-      const answer = await (await gatewayOf(command)).call<CountView>('GET', `/audit/${name}?${query}`);
+      const answer = await (await askedBy(command)).call<CountView>('GET', `/audit/${name}?${query}`);
       if (optionsOf(command).json) return printJson(answer);
       const isDenies = name === 'denies';
       const totals = isDenies ? ['calls', 'firstAt', 'lastAt'] : ['calls', 'denials', 'errors', 'lastAt'];

@@ -1,10 +1,10 @@
 // dockgate audit ls: calls by filter, newest first.
 import process from 'node:process';
 import { Command } from 'commander';
-import type { AdminClient } from '../../client.ts';
 import { jsonText, print, printJson, usageError } from '../../output.ts';
 import { screenOf } from '../../screen.ts';
-import { examples, gatewayOf, optionsOf } from '../common.ts';
+import { examples, optionsOf } from '../common.ts';
+import { type AuditClient, askedBy, fromFile } from './asked.ts';
 import { type FilterOptions, filtered, numberOf, paramsOf, timed } from './filter.ts';
 import { csvHead, csvRow, type EventView, type Extra, eventsTable } from './rows.ts';
 
@@ -27,7 +27,7 @@ interface Page {
 }
 
 /** Pages until there are enough, or no more. */
-async function* pages(client: AdminClient, query: URLSearchParams, limit: number): AsyncGenerator<Page> {
+async function* pages(client: AuditClient, query: URLSearchParams, limit: number): AsyncGenerator<Page> {
   let left = limit;
   for (;;) {
     query.set('limit', String(Math.min(PAGE, left)));
@@ -40,7 +40,7 @@ async function* pages(client: AdminClient, query: URLSearchParams, limit: number
 }
 
 export const auditLs = (): Command =>
-  timed(filtered(new Command('ls').alias('list').description('list calls, newest first, one line for each')))
+  fromFile(timed(filtered(new Command('ls').alias('list').description('list calls, newest first, one line for each'))))
     .option('--limit <number>', 'at most this many', '50')
     .option('--before <seq>', 'only calls before this number: where a list ended')
     .option('--rows', 'one line for each stored row: intent and outcome apart')
@@ -53,6 +53,7 @@ export const auditLs = (): Command =>
         'dockgate audit ls --decision deny --since 1h',
         'dockgate audit ls --subject ci --action "container.*" --json',
         'dockgate audit ls --since 14:02 --until 14:05',
+        'dockgate audit ls --file january.db --subject ci',
         'dockgate audit ls --resource container/web --since yesterday --csv --limit 10000 > web.csv',
       ),
     )
@@ -64,7 +65,7 @@ export const auditLs = (): Command =>
       const { json } = optionsOf(command);
       if ([json, options.csv, options.ndjson].filter(Boolean).length > 1)
         throw usageError('--json, --ndjson and --csv exclude each other');
-      const client = await gatewayOf(command);
+      const client = await askedBy(command);
       if (options.csv) await print(csvHead());
       const events: EventView[] = [];
       let next: number | null = null;

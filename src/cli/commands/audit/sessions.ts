@@ -2,7 +2,8 @@
 import { Command } from 'commander';
 import { jsonText, print, printJson, shellWord } from '../../output.ts';
 import { ago, csvLine, screenOf, screenTable } from '../../screen.ts';
-import { examples, gatewayOf, optionsOf } from '../common.ts';
+import { examples, optionsOf } from '../common.ts';
+import { askedBy, fromFile } from './asked.ts';
 import { type FilterOptions, filtered, numberOf, paramsOf, timed } from './filter.ts';
 import { decisionColour } from './rows.ts';
 
@@ -55,7 +56,11 @@ const seconds = (us: number | null): string | null =>
   us === null ? null : `${(us / 1_000_000).toFixed(us < 10_000_000 ? 1 : 0)}s`;
 
 export const auditSessions = (): Command =>
-  timed(filtered(new Command('sessions').description('list exec and attach sessions: what ran, as whom, how it ended')))
+  fromFile(
+    timed(
+      filtered(new Command('sessions').description('list exec and attach sessions: what ran, as whom, how it ended')),
+    ),
+  )
     .option('--limit <number>', 'at most this many', '50')
     .option('--ndjson', 'one JSON object a line')
     .option('--csv', 'comma-separated values for a spreadsheet')
@@ -69,7 +74,7 @@ export const auditSessions = (): Command =>
     .action(async (options: SessionOptions, command: Command) => {
       const query = paramsOf(options);
       const limit = numberOf('limit', options.limit, 1, 100_000);
-      const client = await gatewayOf(command);
+      const client = await askedBy(command);
       const sessions: SessionView[] = [];
       for (let left = limit; left > 0; ) {
         query.set('limit', String(Math.min(500, left)));

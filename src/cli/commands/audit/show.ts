@@ -2,7 +2,8 @@
 import { Command } from 'commander';
 import { jsonText, print, printJson, sheet, shellWord, shortTime, visible, visibleLines } from '../../output.ts';
 import { type Colour, paint, type Screen, screenOf } from '../../screen.ts';
-import { examples, gatewayOf, optionsOf, segment } from '../common.ts';
+import { examples, optionsOf, segment } from '../common.ts';
+import { askedBy, fromFile } from './asked.ts';
 import { decisionColour, type EventView, outcomeText, type ResourceView } from './rows.ts';
 
 interface CallView {
@@ -25,7 +26,7 @@ interface PluginChanges {
 }
 
 export const auditShow = (): Command =>
-  new Command('show')
+  fromFile(new Command('show'))
     .description('show everything recorded of one call')
     .argument('<id>', 'audit id or its beginning, from a denial or from audit ls')
     .option('--rows', 'each stored row with every column')
@@ -34,7 +35,7 @@ export const auditShow = (): Command =>
       examples('dockgate audit show 0199f2c4-7d3a-7c11-9b5e-2f1f6f0f4a55', 'dockgate audit show 0199f2c4-7d3a'),
     )
     .action(async (id: string, options: { rows?: boolean }, command: Command) => {
-      const answer = await (await gatewayOf(command)).call<CallView>('GET', `/audit/${segment(id)}`);
+      const answer = await (await askedBy(command)).call<CallView>('GET', `/audit/${segment(id)}`);
       if (optionsOf(command).json) return printJson(answer);
       return print(options.rows ? answer.events.map(rowSheet).join('\n\n') : page(answer, screenOf()));
     });

@@ -2,7 +2,8 @@
 import { Command } from 'commander';
 import { print, printJson, shortTime, visible } from '../../output.ts';
 import { paint, screenOf, screenTable } from '../../screen.ts';
-import { examples, gatewayOf, optionsOf } from '../common.ts';
+import { examples, optionsOf } from '../common.ts';
+import { askedBy, fromFile } from './asked.ts';
 import { momentOf, numberOf } from './filter.ts';
 import { decisionColour, type EventView, outcomeText } from './rows.ts';
 
@@ -20,7 +21,7 @@ interface TimelineOptions {
 }
 
 export const auditTimeline = (): Command =>
-  new Command('timeline')
+  fromFile(new Command('timeline'))
     .description('show what happened to an object, oldest first: who made it, used it and removed it')
     .argument('<object>', 'container/web, volume/data, an id or its beginning')
     .option('--since <moment>', 'only since 2h, yesterday, 14:02, 2030-01-31 or an RFC 3339 time')
@@ -34,7 +35,7 @@ export const auditTimeline = (): Command =>
       const query = new URLSearchParams({ resource: object, limit: String(numberOf('limit', options.limit, 1, 2000)) });
       if (options.since !== undefined) query.set('since', momentOf('since', options.since, 'start'));
       if (options.until !== undefined) query.set('until', momentOf('until', options.until, 'end'));
-      const answer = await (await gatewayOf(command)).call<TimelineView>('GET', `/audit/timeline?${query}`);
+      const answer = await (await askedBy(command)).call<TimelineView>('GET', `/audit/timeline?${query}`);
       if (optionsOf(command).json) return printJson(answer);
       const screen = screenOf();
       const names = answer.objects.map(({ kind, id, names: all }) =>
