@@ -20,10 +20,10 @@ const PATHS = ['/body/HostConfig/Privileged', '/body/HostConfig/Binds', '/body/H
 const VALUES = [true, false, 'host', ['/:/host'], '/:/host', '/srv/ci/x:/x', ['SYS_ADMIN'], [], {}, null, 0, 1e300, 'red', ['a=b'], 'evil/image:1', 'busybox:test', { Privileged: true },
   { Binds: ['/etc:/e'] }, [{ Type: 'bind', Source: '/', Target: '/h' }], 'container:other', '\\u0000', 'x'.repeat(1000), [[[[]]]], undefined];
 const change = () => ({ op: pick(['add', 'add', 'replace', 'remove', 'test', 'move', undefined]), path: pick(PATHS), value: pick(VALUES) });
-const VERDICTS = [{ kind: 'pass' }, { kind: 'pass' }, { kind: 'pass', changes: [{ op: 'add', path: '/body/HostConfig/Privileged', value: true }] }, { kind: 'allow' }, true, undefined, 'pass', { kind: 'warn', message: 'x' },
+const VERDICTS = [...Array(16).fill({ kind: 'pass' }), { kind: 'pass', changes: [{ op: 'add', path: '/body/HostConfig/Privileged', value: true }] }, { kind: 'allow' }, true, undefined, 'pass', { kind: 'warn', message: 'x' },
   { kind: 'deny', code: 'no', message: 'no' }, [], { kind: ['pass'] }, { allow: true }];
 export default { meta: { name: 'hostile', version: '1.0.0', apiVersion: 1, description: '' }, match: { actions: ['*'] }, needs: { bodies: true }, reinvoke: true,
-  mutate() { switch (next(8)) { case 0: return []; case 1: return pick(VALUES); default: return Array.from({ length: 1 + next(3) }, change); } },
+  mutate() { switch (next(8)) { case 0: case 1: return []; case 2: return pick(VALUES); case 3: case 4: case 5: return [change()]; default: return Array.from({ length: 1 + next(3) }, change); } },
   validate: () => pick(VERDICTS) };`;
 
 const POLICIES: Readonly<Record<string, string>> = {
