@@ -68,6 +68,7 @@ const { metafile } = await build({
   entryPoints: {
     cli: 'src/cli/main.ts',
     index: 'src/index.ts',
+    testing: 'src/testing.ts',
     'audit-worker': 'src/store/audit-worker.ts',
     'review-worker': 'src/store/review-worker.ts',
     'sinks-worker': 'src/store/sinks-worker.ts',
@@ -169,7 +170,7 @@ function runtimes(): Record<string, { version: string; integrity: string }> {
   return found;
 }
 
-/** Declarations of the package's two faces and of the files they name, with specifiers every resolution knows. */
+/** Declarations of the package's faces and of the files they name, with specifiers every resolution knows. */
 function writeDeclarations(folder: string): void {
   const whole = mkdtempSync(join(tmpdir(), 'dg-types-'));
   const options = ['--noEmit', 'false', '--emitDeclarationOnly', '--declaration', '--noCheck', '--rootDir', '.'];
@@ -177,7 +178,7 @@ function writeDeclarations(folder: string): void {
     encoding: 'utf8',
   });
   if (ran.status !== 0) throw new Error(`no declarations: ${ran.stdout}${ran.stderr}`);
-  const waiting = ['index.d.ts', 'plugin.d.ts'];
+  const waiting = ['index.d.ts', 'plugin.d.ts', 'testing.d.ts'];
   for (let path = waiting.pop(); path !== undefined; path = waiting.pop()) {
     const target = join(folder, path);
     if (existsSync(target)) continue;

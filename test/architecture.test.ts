@@ -22,6 +22,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   store: ['errors', 'audit', 'ledger', 'version'],
   config: ['errors', 'engine', 'identity', 'audit'],
   plugin: ['admission', 'policy', 'engine'],
+  testing: ['admission', 'engine'],
   gateway: ['buildkit', 'identity', 'admission', 'proxy', 'audit', 'ledger', 'policy', 'engine', 'errors', 'runtime'],
   admin: ['identity', 'ledger', 'policy', 'audit', 'config', 'engine', 'errors', 'version'],
   runtime: ['errors'],

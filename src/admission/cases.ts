@@ -39,9 +39,10 @@ const file = z.strictObject({ valid: z.array(valid).optional(), invalid: z.array
 /** A fault of the file of cases, with its path. */
 export class CasesFault extends Error {}
 
-/** The cases of a plugin's folder, in order; none where it has no cases.yaml. @throws {CasesFault} */
-export function readCases(folder: string): readonly PluginExample[] {
-  const path = join(folder, 'cases.yaml');
+/** The cases beside a plugin, in order; none where it has no cases.yaml. @throws {CasesFault} */
+export function readCases(use: string, baseDir: string): readonly PluginExample[] {
+  const { path: at } = pathOf(use, baseDir);
+  const path = join(/\.[mc]?[jt]s$/.test(at) ? dirname(at) : at, 'cases.yaml');
   if (!existsSync(path)) return [];
   let text: unknown;
   try {
@@ -49,10 +50,15 @@ export function readCases(folder: string): readonly PluginExample[] {
   } catch (error) {
     throw new CasesFault(`${path}: ${error instanceof Error ? error.message.split('\n')[0] : String(error)}`);
   }
-  const read = file.safeParse(text ?? {});
+  return casesOf(text ?? {}, path);
+}
+
+/** The cases of a table. @param where named in the fault @throws {CasesFault} */
+export function casesOf(table: unknown, where: string): readonly PluginExample[] {
+  const read = file.safeParse(table);
   if (!read.success) {
     const [issue] = read.error.issues;
-    throw new CasesFault(`${path}: ${issue?.path.join('.')}: ${issue?.message}`);
+    throw new CasesFault(`${where}: ${issue?.path.join('.')}: ${issue?.message}`);
   }
   return [
     ...(read.data.valid ?? []).map(({ warns, ...one }) => ({ ...one, expect: warns === true ? 'warn' : 'pass' })),
@@ -73,41 +79,68 @@ export interface CasesReport {
 /** Longer than in a gateway: a test machine may be busy. */
 const TEST_TIMES: HookTimes = { cpuMs: 50, wallMs: 2000 };
 
+export interface CasesOptions {
+  /** Paths are relative to it. */
+  readonly baseDir: string;
+  /** Default: the one a gateway would give it. */
+  readonly tier?: Tier;
+  /** Settings of cases that name none. */
+  readonly config?: Json;
+}
+
+/** A plugin loaded for its cases, once for each of the settings they name. */
+export class LoadedCases {
+  readonly #use: string;
+  readonly #options: CasesOptions;
+  readonly #hosts = new Map<string, Promise<PluginHost>>();
+
+  constructor(use: string, options: CasesOptions) {
+    this.#use = use;
+    this.#options = options;
+  }
+
+  /** The plugin with these settings. @throws {GatewayError} `config-invalid` when it does not load */
+  host(config = this.#options.config): Promise<PluginHost> {
+    const key = JSON.stringify(config ?? null);
+    let host = this.#hosts.get(key);
+    if (host === undefined) {
+      host = this.#load(config);
+      this.#hosts.set(key, host);
+    }
+    return host;
+  }
+
+  async #load(config: Json | undefined): Promise<PluginHost> {
+    const { tier, baseDir } = this.#options;
+    const [host] = await loadPlugins(
+      [{ use: this.#use, ...(tier === undefined ? {} : { tier }), needs: ['*'], config }],
+      { baseDir, log: silentLogger, times: TEST_TIMES, examples: false },
+    );
+    return host as PluginHost;
+  }
+
+  async run(one: PluginExample): Promise<ExampleResult> {
+    return runExample(await this.host(one.config), one);
+  }
+
+  async close(): Promise<void> {
+    const hosts = await Promise.allSettled(this.#hosts.values());
+    await Promise.all(hosts.map((host) => (host.status === 'fulfilled' ? host.value.close() : undefined)));
+  }
+}
+
 /**
  * Runs the plugin's examples and the cases beside it.
  *
  * @throws {GatewayError} `config-invalid` when the plugin does not load; {CasesFault}
  */
-export async function testPlugin(
-  use: string,
-  options: { readonly baseDir: string; readonly tier?: Tier; readonly config?: Json },
-): Promise<CasesReport> {
-  const { path } = pathOf(use, options.baseDir);
-  const cases = readCases(/\.[mc]?[jt]s$/.test(path) ? dirname(path) : path);
-  const hosts = new Map<string, PluginHost>();
-  const hostFor = async (config: Json | undefined): Promise<PluginHost> => {
-    const key = JSON.stringify(config ?? null);
-    let host = hosts.get(key);
-    if (host === undefined) {
-      [host] = (await loadPlugins(
-        [{ use, ...(options.tier === undefined ? {} : { tier: options.tier }), needs: ['*'], config }],
-        {
-          baseDir: options.baseDir,
-          log: silentLogger,
-          times: TEST_TIMES,
-          examples: false,
-        },
-      )) as [PluginHost];
-      hosts.set(key, host);
-    }
-    return host;
-  };
+export async function testPlugin(use: string, options: CasesOptions): Promise<CasesReport> {
+  const cases = readCases(use, options.baseDir);
+  const loaded = new LoadedCases(use, options);
   try {
-    const first = await hostFor(options.config ?? cases[0]?.config);
+    const first = await loaded.host(options.config ?? cases[0]?.config);
     const results: ExampleResult[] = [];
-    for (const one of [...first.description.examples, ...cases]) {
-      results.push(await runExample(await hostFor(one.config ?? options.config), one));
-    }
+    for (const one of [...first.description.examples, ...cases]) results.push(await loaded.run(one));
     const sorted = results.map(({ durationMs }) => durationMs).sort((a, b) => a - b);
     const { meta } = first.description;
     const { grantsNeeded } = await import('./hosts/describe.ts');
@@ -119,6 +152,6 @@ export async function testPlugin(
       p99Ms: sorted[Math.floor(sorted.length * 0.99)],
     };
   } finally {
-    await Promise.all([...hosts.values()].map((host) => host.close()));
+    await loaded.close();
   }
 }

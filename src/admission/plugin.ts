@@ -201,6 +201,23 @@ export interface PluginExample {
   readonly config?: Json;
 }
 
+/** A call that a plugin must pass. */
+export interface ValidCase extends Omit<PluginExample, 'expect' | 'resources'> {
+  /** It must also warn. */
+  readonly warns?: boolean;
+}
+
+/** A call that a plugin must deny, with this code. */
+export interface InvalidCase extends Omit<PluginExample, 'expect' | 'resources'> {
+  readonly code: string;
+}
+
+/** The table of cases beside a plugin, as cases.yaml holds it. */
+export interface CaseTable {
+  readonly valid?: readonly ValidCase[];
+  readonly invalid?: readonly InvalidCase[];
+}
+
 /** JSON Schema of the settings, draft 2020-12. */
 export type JsonSchema = { readonly [key: string]: Json | undefined };
 

@@ -135,7 +135,8 @@ describe('the packed package', { skip }, () => {
     const options = ['--strict', '--module', 'nodenext', '--moduleResolution', 'nodenext', '--noEmit'];
     const compile = (...args: string[]) =>
       run('sh', ['-c', 'cd "$0" && exec "$@"', user, join(BIN, 'tsc'), ...options, ...args], { env });
-    const good = await compile('--types', '', 'plugin.mts', 'embed.mts');
+    writeFileSync(join(user, 'plugin.test.mts'), TESTS);
+    const good = await compile('--types', '', 'plugin.mts', 'embed.mts', 'plugin.test.mts');
     assert.deepEqual([good.code, good.stdout], [0, '']);
     // The declarations say something: a plugin that is none is told.
     writeFileSync(join(user, 'wrong.mts'), PLUGIN.replace("kind: 'pass'", "kind: 'perhaps'"));
@@ -155,6 +156,22 @@ describe('the packed package', { skip }, () => {
       assert.deepEqual([ran.code, ran.stdout.trim()], [0, 'function function function /a'], ran.stderr);
     }
   });
+
+  it('tests a plugin with the runtime’s own test runner', async () => {
+    writeFileSync(join(user, 'plugin.mts'), PLUGIN);
+    const file = join(user, 'plugin.test.mts');
+    writeFileSync(file, TESTS);
+    // Without what the runner of this file set, or the other would report to it.
+    const { NODE_TEST_CONTEXT: _, ...own } = env;
+    for (const [program, ...args] of [
+      [process.execPath, '--test', '--test-reporter=spec', file],
+      [DENO, 'test', '-A', '--no-check', file],
+    ]) {
+      const ran = await run(program as string, args, { env: own });
+      assert.equal(ran.code, 0, ran.stdout + ran.stderr);
+      assert.match(ran.stdout, /another folder/);
+    }
+  });
 });
 
 const PLUGIN = `import { parseBind, type Plugin } from 'dockgate/plugin';
@@ -166,6 +183,12 @@ export default {
     return parseBind(asked).source === '/etc' ? { kind: 'deny', code: 'no-etc', message: asked } : { kind: 'pass' };
   },
 } satisfies Plugin;
+`;
+const TESTS = `import { pluginTests } from 'dockgate/testing';
+pluginTests(new URL('./plugin.mts', import.meta.url), {
+  valid: [{ name: 'another folder', action: 'container.create', principal: { subject: '/srv:/x' } }],
+  invalid: [{ name: 'etc', action: 'container.create', principal: { subject: '/etc:/x' }, code: 'no-etc' }],
+});
 `;
 const EMBED = `import { createGateway, type Config, type EmbeddedGateway, GatewayError, loadConfig } from 'dockgate';
 const config: Config = loadConfig('dockgate.yaml');
