@@ -50,10 +50,17 @@ export function docCommands(): DocCommand[] {
   });
 }
 
+/** The audit id of a call, in the words of any shell. */
+const A_CALL = `id=$(dockgate audit ls --action identity.create --limit 1 --ndjson); id=\${id#*\\"auditId\\":\\"}; id=\${id%%\\"*}`;
+
 /** A command with folders and groups that are there. */
 export const locally = (command: string, cwd: string): string =>
   command
     .replaceAll(/(--(?:path|out|to|socket) |remove )\/(?:[\w-]+\/)*/g, `$1${cwd}/`)
+    .replaceAll('--file copy/audit.db', '--file "$DOCKGATE_DATA/audit.db"')
+    // A month that has rows, and a call that was made.
+    .replaceAll('--since 2030-01-01 --until 2030-01-31', '--since 2020-01-01')
+    .replace(/^(dockgate audit proof )0199[0-9a-f-]+/, `${A_CALL}\n$1$id`)
     .replaceAll(/--group (docker-ci|traefik|agents)/g, '--group "$(id -gn)"')
     .replace(/^curl /, 'curl --fail-with-body ')
     .replaceAll('$TOKEN', '$(cat operator.token)')
@@ -65,5 +72,6 @@ export function writeReaderFiles(cwd: string): void {
   const policy = /^```yaml\n(.*?)^```$/ms.exec(page)?.[1] ?? '';
   writeFileSync(join(cwd, 'red-ci.yaml'), policy);
   writeFileSync(join(cwd, 'old.yaml'), policy.replace('image.inspect', 'image.history'));
+  writeFileSync(join(cwd, 'leaked.txt'), 'a-secret-that-leaked\n');
   writeFileSync(join(cwd, 'dockgate.yaml'), 'engine: unix:///var/run/docker.sock\n');
 }
