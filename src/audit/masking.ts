@@ -1,8 +1,8 @@
 // What the audit may keep of a call, with the key of this log: everything that becomes a row goes through here once, before it is
 // handed to the recorder.
-import { mask, maskClient, maskText, Secrets } from '../engine/mask.ts';
+import { type MaskKey, mask, maskClient, maskText, Secrets } from '../engine/mask.ts';
 import { OPERATIONS } from '../engine/operations.ts';
-import type { EngineCall, Json } from '../engine/types.ts';
+import type { EngineCall, Json, ResourceKind } from '../engine/types.ts';
 import { collectSecrets, redactAt, redactBody, redactQuery } from './redact.ts';
 import { FIELD_RULES } from './redact-table.ts';
 
@@ -45,6 +45,11 @@ export class Masking {
   /** A name, a word, a sentence of the gateway's own. */
   text(text: string): string {
     return maskText(text, this.#key);
+  }
+
+  /** The name of an object. */
+  name(kind: ResourceKind, name: string): string {
+    return maskName(kind, name, this.#key);
   }
 
   /** The User-Agent. */
@@ -105,7 +110,7 @@ export class Masking {
       return secrets;
     }
     collectSecrets(call.action, call.body, call.query, secrets);
-    for (const { name } of call.resources) maskText(name, secrets);
+    for (const { kind, name } of call.resources) maskName(kind, name, secrets);
     return secrets;
   }
 
@@ -114,6 +119,19 @@ export class Masking {
     return mask(secret, this.#key);
   }
 }
+
+/** Kinds whose names are references of images: what stands behind a colon there is a tag or a port, whatever word is before it. */
+const REFERENCES: ReadonlySet<ResourceKind> = new Set<ResourceKind>(['image', 'distribution', 'plugin']);
+const REFERENCE = /^[\w.-]+(?:[/:@][\w.-]+)*$/;
+
+/** `app-secret:1` is an image with a tag; `token=x` and `https://ci:x@host` hold what is masked. */
+const maskName = (kind: ResourceKind, name: string, key: MaskKey): string =>
+  REFERENCES.has(kind) && name.length <= 1024 && REFERENCE.test(name)
+    ? name
+        .split(/([/:@])/)
+        .map((part) => maskText(part, key))
+        .join('')
+    : maskText(name, key);
 
 /** Credentials in a header, as they are and as the JSON they may hold. */
 function addHeader(value: string, secrets: Secrets): void {

@@ -315,11 +315,11 @@ const nameOf = (ref: ResourceRef, { masking }: Parts): string => {
   const name = shownName(ref);
   return name.length < 16
     ? name.includes('=')
-      ? masking.text(name)
+      ? masking.name(ref.kind, name)
       : name
     : HEX_ID.test(name)
       ? name
-      : masking.text(name);
+      : masking.name(ref.kind, name);
 };
 const HEX_ID = /^(?:sha256:)?[0-9a-f]{64}$/;
 

@@ -36,3 +36,23 @@ describe('Masking.at()', () => {
     assert.equal(masking.at('swarm.unlock', '/body', 'x'), '[removed]');
   });
 });
+
+describe('Masking.name()', () => {
+  for (const name of [
+    'docker.io/library/app-secret:1',
+    'token:latest',
+    'secret-registry:5000/password:2.0',
+    `docker.io/library/api-key@sha256:${'a'.repeat(64)}`,
+  ])
+    it(`keeps the reference ${name}`, () => assert.equal(masking.name('image', name), name));
+
+  it('masks what is none', () => {
+    for (const [kind, name] of [
+      ['image', 'https://ci:hunter2@registry.example/app'],
+      ['image', 'password=hunter2'],
+      ['container', 'password=hunter2'],
+      ['image', 'app:ghp_hunter2hunter2hunter2'],
+    ] as const)
+      assert.doesNotMatch(masking.name(kind, name), /hunter2/, name);
+  });
+});
