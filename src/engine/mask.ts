@@ -17,28 +17,39 @@ const MIN_ANYWHERE = 8;
 /** Words that stand in any sentence and are nobody's secret. */
 const PLAIN = /^(?:true|false|null|none|host|default|bridge|root|linux|local|\d{1,3})$/i;
 
+/** So many values, the longest, are looked for in every form; of a call with thousands more the rest is looked for as it is. */
+const MAX_FORMS = 2000;
+
 /** The secrets of one call as they are masked, so that they can be taken out of sentences that quote the call. */
 export class Secrets {
   readonly #key: Uint8Array | undefined;
   readonly #values = new Set<string>();
+  #sorted: readonly string[] | undefined;
+  readonly #forms = new Map<string, Set<string>>();
 
   constructor(key: Uint8Array | undefined) {
     this.#key = key;
   }
 
-  /** Remembers a value. @returns what it is masked as */
+  /** Remembers a value. @returns a mark in its place: it is hashed where it is found, a call may hold tens of thousands */
   add(value: string): string {
     this.#values.add(value);
-    return mask(value, this.#key);
+    this.#sorted = undefined;
+    return 'hmac:';
   }
 
   /** A text without them, in any of the forms in which a request carries them. */
   hide(text: string): string {
     let shown = text;
-    const found = [...this.#values].filter((value) => value.length >= MIN_HIDDEN && !PLAIN.test(value));
-    // A secret may be part of another one.
-    for (const value of found.sort((a, b) => b.length - a.length)) {
-      for (const form of formsOf(value)) {
+    // A secret may be part of another one: the longest come first.
+    this.#sorted ??= [...this.#values]
+      .filter((value) => value.length >= MIN_HIDDEN && !PLAIN.test(value))
+      .sort((a, b) => b.length - a.length);
+    let looked = 0;
+    for (const value of this.#sorted) {
+      // No form is shorter than the value: what is longer than the text is not in it.
+      if (value.length > text.length) continue;
+      for (const form of looked++ < MAX_FORMS ? this.#formsOf(value) : [value]) {
         if (!shown.includes(form)) continue;
         const hidden = mask(value, this.#key);
         shown =
@@ -48,6 +59,15 @@ export class Secrets {
       }
     }
     return shown;
+  }
+
+  #formsOf(value: string): Set<string> {
+    let forms = this.#forms.get(value);
+    if (forms === undefined) {
+      forms = formsOf(value);
+      this.#forms.set(value, forms);
+    }
+    return forms;
   }
 }
 
