@@ -64,11 +64,14 @@ const IGNORED_BELOW: Readonly<Record<string, readonly (readonly [path: string, m
   ],
 };
 
+/** Sent by docker's own client with every call, of any version: of these nobody is told that an old engine does not read them. */
+const UNTOLD: ReadonlySet<string> = new Set(['HostConfig.ConsoleSize']);
+
 /** Whether a call has a field that some version ignores. */
 export const hasIgnorable = ({ operation, body }: Pick<EngineCall, 'operation' | 'body'>): boolean =>
   (IGNORED_BELOW[operation.id] ?? []).some(([path]) => isSet(body, path.split('.')));
 
-/** The body without what this version ignores, with the places of that; the same body where there is none. */
+/** The body without what this version ignores, with the places of that which a caller is told; the same body where there is none. */
 export function withoutIgnored(
   { operation, body }: Pick<EngineCall, 'operation' | 'body'>,
   minor: number,
@@ -78,7 +81,7 @@ export function withoutIgnored(
   for (const [path, first] of IGNORED_BELOW[operation.id] ?? []) {
     if (minor < first) changed = without(changed, path.split('.'), '', places);
   }
-  return { body: changed, places };
+  return { body: changed, places: places.filter((place) => !UNTOLD.has(place)) };
 }
 
 /** A copy of a value without a field, or the value itself where it is not set. */

@@ -64,7 +64,7 @@ async function asItsVersionReads(call: EngineCall, { engineDefaults, maxMinor }:
   if (told === undefined) return call;
   const minor = Math.min(minorOf(call.apiVersion) ?? told.newest, told.newest, maxMinor);
   const { body, places } = withoutIgnored(call, minor);
-  if (places.length === 0) return call;
+  if (body === call.body) return call;
   return toCall(
     call,
     body,

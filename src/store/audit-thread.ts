@@ -78,7 +78,6 @@ export class AuditThread {
     this.#cells = new Int32Array(shared, 0, TEXT / 4);
     this.#text = Buffer.from(shared, TEXT);
     this.#worker = new Worker(workerProgram('audit-worker'), { workerData: { file, shared } satisfies WriterData });
-    if (file === undefined) this.#worker.unref();
     this.#ended = new Promise((resolve) => {
       const died = (): void => {
         this.#dead = true;
@@ -92,6 +91,8 @@ export class AuditThread {
       this.#worker.on('error', died);
       this.#worker.on('exit', died);
     });
+    // After the listeners: one for messages keeps the process alive again.
+    if (file === undefined) this.#worker.unref();
   }
 
   get dead(): boolean {

@@ -84,7 +84,6 @@ test('withoutIgnored() leaves out what a version does not read, and tells where'
       NetworkingConfig: { EndpointsConfig: { n: { Aliases: ['x'] } } },
     },
     [
-      'HostConfig.ConsoleSize',
       'HostConfig.Mounts[1].BindOptions.CreateMountpoint',
       'HostConfig.Annotations',
       'Healthcheck.StartInterval',
