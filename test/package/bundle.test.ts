@@ -131,7 +131,7 @@ describe('the bundle', { skip: IS_DENO ? 'the bundle is for Node' : false }, () 
 
   it('exports the gateway for embedding and the plugin types', async () => {
     const manifest = JSON.parse(readFileSync(join(app, 'package.json'), 'utf8')) as { exports: Record<string, string> };
-    assert.deepEqual(Object.keys(manifest.exports), ['.', './plugin', './package.json']);
+    assert.deepEqual(Object.keys(manifest.exports), ['.', './plugin', './testing', './package.json']);
     mkdirSync(join(home, 'user', 'node_modules'), { recursive: true });
     symlinkSync(app, join(home, 'user', 'node_modules', 'dockgate'));
     const script = join(home, 'user', 'use.mjs');
