@@ -9,9 +9,9 @@ import { after, before, describe, it } from 'node:test';
 import { parse } from 'yaml';
 import { admin } from '../support/admin.ts';
 import { apiOver } from '../support/api.ts';
-import { ENGINE_LINES } from '../support/engine.ts';
+import { ENGINE_LINES, LONG_LINES } from '../support/engine.ts';
 import { run, startGateway, type TestGateway } from '../support/gateway.ts';
-import { IS_DENO, ROOT } from '../support/runtime.ts';
+import { ROOT } from '../support/runtime.ts';
 
 const VERIFY = join(ROOT, '../shared/corpus/verify');
 const ATTACKS = join(ROOT, '../shared/corpus/attacks.jsonl');
@@ -62,8 +62,7 @@ const pluginOf = (text: string) => {
   return { use, ...(config.length === 0 ? {} : { config: parse(config.join(' ')) as unknown }) };
 };
 
-// What an engine makes of a request does not depend on the gateway's runtime: one line is enough on the second.
-for (const { line, socket, skip } of IS_DENO ? ENGINE_LINES.slice(0, 1) : ENGINE_LINES) {
+for (const { line, socket, skip } of LONG_LINES) {
   describe(`attacks that got through once, on ${line}`, { skip: skip === false ? skipWithout : skip }, () => {
     const gateways = new Map<string, TestGateway>();
     const gatewayWith = async (plugins: readonly string[]): Promise<TestGateway> => {

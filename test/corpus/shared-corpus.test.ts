@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { ENGINE_LINES } from '../support/engine.ts';
+import { LONG_LINES } from '../support/engine.ts';
 import { run, startGateway, type TestGateway } from '../support/gateway.ts';
 import { ROOT } from '../support/runtime.ts';
 
@@ -22,7 +22,7 @@ const skipWithoutCorpus: false | string = !existsSync(VERIFY)
     ? 'no python3 or flock here'
     : false;
 
-for (const { line, socket, skip } of ENGINE_LINES) {
+for (const { line, socket, skip } of LONG_LINES) {
   describe(`the corpus through the gateway, on ${line}`, { skip: skip === false ? skipWithoutCorpus : skip }, () => {
     let gateway: TestGateway;
     before(async () => {
