@@ -184,5 +184,8 @@ if (existsSync(scratch)) rmSync(scratch, { recursive: true, force: true });
 process.exit(code);
 
 /** Whether a test looks at engines by itself: it may have fewer rows where they are missing. Others skip by name what they cannot run. */
-const asksForEngine = (path: string): boolean =>
-  /support\/(?:engine|host-rules|tenants)\.ts'|DOCKGATE_TEST_(?:DOCKER|PODMAN|CLI)/.test(readFileSync(path, 'utf8'));
+function asksForEngine(path: string): boolean {
+  return /support\/(?:engine|host-rules|tenants)\.ts'|DOCKGATE_TEST_(?:DOCKER|PODMAN|CLI)/.test(
+    readFileSync(path, 'utf8'),
+  );
+}
