@@ -113,20 +113,32 @@ let isStopped = false;
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.on(signal, () => {
     isStopped = true;
-    for (const child of children) child.kill(signal);
+    for (const child of children) endAll(child, signal);
   });
+
+/** Signals a file's process, and on Node all it started. */
+function endAll(child: ChildProcess, signal: NodeJS.Signals): void {
+  try {
+    if (IS_DENO) child.kill(signal);
+    else process.kill(-(child.pid as number), signal);
+  } catch {
+    // it is over
+  }
+}
 
 /** Runs files in one process, and prints what it said once it ended, so that no two mix. */
 async function passes(paths: readonly string[]): Promise<boolean> {
   const started = performance.now();
   const args = IS_DENO ? ['test', '-A', '--no-check', '--quiet', ...paths] : ['--test-timeout=120000', ...paths];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
+  // A group of its own on Node, so that what a file started ends with one that has to be ended.
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'], env, detached: !IS_DENO });
   children.add(child);
-  const timer = setTimeout(() => child.kill('SIGKILL'), UNIT_TIMEOUT_MS);
+  const timer = setTimeout(() => endAll(child, 'SIGKILL'), UNIT_TIMEOUT_MS);
   const said: Buffer[] = [];
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: Buffer) => said.push(data));
   const code = await new Promise<number>((resolve) => child.once('close', (exit) => resolve(exit ?? 1)));
   clearTimeout(timer);
+  if (code !== 0) endAll(child, 'SIGKILL');
   children.delete(child);
   const seconds = (performance.now() - started) / 1000;
   took.push({ paths, seconds });

@@ -323,6 +323,7 @@ describe('builds of tenants', { skip: skipWithoutEngine }, () => {
     interface Listed {
       readonly Id: string;
       readonly Labels: Record<string, string>;
+      readonly Command: string;
     }
     const containers = async (who: 'alice' | 'bob'): Promise<string[]> =>
       (await must<Listed[]>(two[who], 'GET', '/containers/json?all=1')).map(({ Id }) => Id);
@@ -330,10 +331,11 @@ describe('builds of tenants', { skip: skipWithoutEngine }, () => {
       const labelled = encodeURIComponent(JSON.stringify({ label: ['dockgate.tenant=blue'] }));
       const there = await must<Listed[]>(two.engine, 'GET', `/containers/json?all=1&filters=${labelled}`);
       const own = await containers('bob');
-      return there.map(({ Id }) => Id).filter((id) => !own.includes(id));
+      // Other tests have a tenant blue of their own on the engine: the steps here name this file.
+      return there.filter(({ Id, Command }) => Command.includes(PREFIX) && !own.includes(Id)).map(({ Id }) => Id);
     };
     after(() => two.bob('POST', '/containers/prune'));
-    const left = async (query: string, step = `RUN echo ${Date.now()} && exit 3`): Promise<string[]> => {
+    const left = async (query: string, step = `RUN echo ${PREFIX} ${Date.now()} && exit 3`): Promise<string[]> => {
       const before = new Set(await containers('bob'));
       await two.bob('POST', `/build?networkmode=none&${query}`, { body: context(`FROM ${IMAGE}\n${step}\n`) });
       return (await containers('bob')).filter((id) => !before.has(id));
@@ -390,7 +392,7 @@ describe('builds of tenants', { skip: skipWithoutEngine }, () => {
       assert.equal((await two.bob('GET', `/images/${id}/json`)).status, 404);
     });
     it('of one that was given up nothing stays that nobody owns', async () => {
-      const body = context(`FROM ${IMAGE}\nRUN echo ${Date.now()} && sleep 60\n`);
+      const body = context(`FROM ${IMAGE}\nRUN echo ${Date.now()} && : ${PREFIX} && sleep 60\n`);
       const call = http.request({
         ...{
           socketPath: join(two.gateway.dir, 'bob.sock'),
