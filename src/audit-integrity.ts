@@ -44,12 +44,9 @@ export interface IntegrityParts {
   newAuditId(): string;
 }
 
-type Listener = (checkpoint: SealedCheckpoint) => void;
-
 export class AuditIntegrity {
   readonly #parts: IntegrityParts;
   readonly #headFile: string;
-  readonly #listeners = new Set<Listener>();
   #recorder: SealingRecorder | undefined;
   #review: ReviewThread | undefined;
   #early: AuditEvent[] = [];
@@ -101,17 +98,6 @@ export class AuditIntegrity {
     const clock = setInterval(() => this.#lookAtClock(), CLOCK_LOOK_MS);
     this.#timers = [first, hourly, clock];
     for (const timer of this.#timers) timer.unref();
-  }
-
-  /**
-   * Tells of each checkpoint once it is on disk, in order; for what ships them. A checkpoint signed at the stop is told before `close`
-   * of the recorder ends.
-   *
-   * @returns ends it
-   */
-  onCheckpoint(listener: Listener): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
   }
 
   state(): IntegrityState {
@@ -209,7 +195,6 @@ export class AuditIntegrity {
     // What lies there is compared with the log before it is replaced.
     if (this.#isVerified) void this.#writeHead();
     this.#tell(sealed);
-    for (const listener of this.#listeners) listener(sealed);
   }
 
   /**
