@@ -73,7 +73,7 @@ export interface Gateway {
   wantsUpgrade(incoming: IncomingMessage): boolean;
   /** Records a head that could not be read and returns the answer to write. */
   onUnreadable(code: ErrorCode, message: string, channel: Channel, source: string): string;
-  /** Records a TLS handshake that was refused: nobody is known, and nothing was asked. */
+  /** Records a TLS handshake that was refused: without identity, without a request. */
   onHandshake(message: string, channel: Channel, source: string): void;
   /** Calls under way. */
   readonly active: number;
@@ -566,7 +566,7 @@ function engineRequestOf({ call, build }: Judged, trace: Trace, ending: Ending):
     const judged = build === undefined ? upload : judgedBuild(call, upload, { ...build, ending });
     const leaving = isWatched ? watchedUpload(judged, watch) : judged;
     const stream = digests?.sending(leaving) ?? leaving;
-    // Carried as it came, and kept by nobody who reads it on its way.
+    // Carried as it came; no reader on its way keeps it.
     if (build === undefined && tenantCall === undefined && !isWatched && digests === undefined)
       return { method, target, headers, body: stream, lane, givesUpChunks: arrival.body.ownsChunks === true };
     return { method, target, headers, body: tenantCall === undefined ? stream : noticed(stream, tenantCall), lane };

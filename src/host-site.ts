@@ -4,7 +4,7 @@ import type { Config } from './config/types.ts';
 import { type HostSite, parseSubnet } from './policy/host/index.ts';
 import { hostNetworks } from './runtime/host-networks.ts';
 
-/** @param sockets paths of the sockets the gateway listens on now, each for somebody's calls */
+/** @param sockets paths of the sockets the gateway listens on now, each for the calls of one identity */
 export function hostSite(config: Pick<Config, 'data' | 'engine'>, sockets: () => readonly string[]) {
   const isLocal = config.engine.kind === 'unix';
   const { engine } = config;

@@ -1,5 +1,5 @@
 // Masks what the audit keeps with a key of this data folder that is not in the audit log, so that equal secrets can be recognised
-// by an operator and read by nobody.
+// by an operator and cannot be read back.
 import { randomBytes } from 'node:crypto';
 import type { AuditEvent } from './audit/event.ts';
 import { Masking } from './audit/masking.ts';

@@ -32,7 +32,7 @@ export class AuditReadings {
   }
 
   /**
-   * Records that somebody read.
+   * Records a reading.
    * @param question what was asked, without the place in a list of pages
    */
   note(by: AdminCaller, question: Readonly<Record<string, unknown>>): void {

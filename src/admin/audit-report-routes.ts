@@ -107,7 +107,7 @@ function isSeen(
 /** Where a call stands in the life of an object. */
 function timelineView(call: AuditCall, scope: AuditScope) {
   const view = callView(call, scope);
-  // What the gateway saw happen without having carried it: somebody used the engine itself.
+  // What the gateway saw happen without having carried it: a caller used the engine itself.
   const isOutside = call.stage === 'gateway' && (call.action.startsWith('engine.') || call.detail?.outside === true);
   return { ...view, outside: isOutside };
 }

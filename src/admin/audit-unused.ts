@@ -12,7 +12,7 @@ export interface UnusedParts {
 }
 
 export interface Unused {
-  /** Rules of policies that hold for somebody, and that decided nothing since. */
+  /** Rules of policies that an identity has, and that decided nothing since. */
   readonly rules: readonly {
     readonly rule: string;
     readonly effect: string;

@@ -1,5 +1,5 @@
 // Moments as reviewers write them: 2h, 1h30m, yesterday, 14:02, yesterday 14:02, a date, an RFC 3339 time. Times without a zone
-// are of the zone of whoever asks: the command line's own, and UTC in the admin API.
+// are of the zone of the caller: the command line's own, and UTC in the admin API.
 
 export type Zone = 'local' | 'utc';
 /** Which end of a day a day stands for. */

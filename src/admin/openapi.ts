@@ -100,7 +100,7 @@ const ROUTES: readonly Route[] = [
   },
   {
     path: '/audit/unused',
-    summary: 'Rules, tokens and granted actions that nobody used',
+    summary: 'Rules, tokens and granted actions without a use',
     query: unusedQuery,
     answer: object({
       days: count,

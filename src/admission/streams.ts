@@ -27,7 +27,7 @@ export interface StreamWatch {
   watches(direction: Direction): boolean;
   /** Resolves when the bytes may go on. @throws {GatewayError} `plugin-denied`, `plugin-failed`: the call has to end */
   see(direction: Direction, bytes: Uint8Array): Promise<void>;
-  /** The stream is over, whoever ended it. Never throws. */
+  /** The stream is over, whichever side ended it. Never throws. */
   end(): Promise<void>;
   readonly annotations: Readonly<Record<string, string>>;
 }

@@ -97,7 +97,7 @@ export function withinScope(conditions: AuditConditions, scope: AuditScope): Aud
   return joined as AuditConditions;
 }
 
-/** Codes of refusals in which nobody refused: the object is not there, or another one is. Rows of earlier releases, which have no
+/** Codes of answers that refuse nothing: the object is not there, or another one is. Rows of earlier releases, which have no
  * outcome, say `deny`. */
 export const NO_DENIAL: readonly string[] = ['object-not-found', 'not-found', 'conflict'];
 

@@ -83,7 +83,7 @@ export const MASKED_QUERY_MAPS: ReadonlySet<string> = new Set(['buildargs']);
 export const LABEL_QUERY_MAPS: ReadonlySet<string> = new Set(['labels']);
 /** Query parameters that hold an address, perhaps with credentials in it. */
 export const URL_PARAMETERS: ReadonlySet<string> = new Set(['remote', 'fromsrc']);
-/** Query parameters of the caller's own words, of which nobody needs to know more than whether two are equal. */
+/** Query parameters of the caller's own words, of which a reader learns only whether two are equal. */
 export const MASKED_PARAMETERS: ReadonlySet<string> = new Set(['comment', 'message']);
 /** Query parameters that hold names, images, paths and words of the engine; of all others numbers and short words are kept. */
 export const NAME_PARAMETERS: ReadonlySet<string> = new Set(

@@ -205,7 +205,7 @@ const CONTEXT = 'context:';
 
 /**
  * Whether a `# syntax=` line may be followed: where any image may be the frontend, or where the engine itself looks at which it is.
- * A context the client names stands for any image of that name, for the frontend's too, and nobody looks at that.
+ * A context the client names stands for any image of that name, for the frontend's too, and BuildKit does not look at that.
  */
 function followsSyntax(options: ReadonlyMap<string, string>, { grant, policy }: Rendering): boolean {
   if (grant.frontends.includes('*')) return true;

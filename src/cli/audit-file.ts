@@ -8,7 +8,7 @@ import { problemOf } from '../admin/problems.ts';
 import { LOCAL_OPERATOR } from '../admin/services.ts';
 import { openReview } from '../store/review.ts';
 
-/** Takes all steps of an answer at once: nobody waits beside. */
+/** Takes all steps of an answer at once: no other question waits. */
 function whole<T>(steps: Generator<undefined, T>): T {
   for (;;) {
     const { done, value } = steps.next();

@@ -64,7 +64,7 @@ const IGNORED_BELOW: Readonly<Record<string, readonly (readonly [path: string, m
   ],
 };
 
-/** Sent by docker's own client with every call, of any version: of these nobody is told that an old engine does not read them. */
+/** Sent by docker's own client with every call, of any version: no warning says that an old engine does not read them. */
 const UNTOLD: ReadonlySet<string> = new Set(['HostConfig.ConsoleSize']);
 
 /** Whether a call has a field that some version ignores. */

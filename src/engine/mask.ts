@@ -14,7 +14,7 @@ export type MaskKey = Uint8Array | Secrets | undefined;
 const MIN_HIDDEN = 4;
 /** Shorter ones are hidden where they stand as a word of their own. */
 const MIN_ANYWHERE = 8;
-/** Words that stand in any sentence and are nobody's secret. */
+/** Words that stand in any sentence and are no secret. */
 const PLAIN = /^(?:true|false|null|none|host|default|bridge|root|linux|local|\d{1,3})$/i;
 
 /** So many values, the longest, are looked for in every form; of a call with thousands more the rest is looked for as it is. */

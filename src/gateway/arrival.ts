@@ -21,7 +21,7 @@ export interface ArrivalBody {
   readAll(maxBytes: number, timeoutMs: number): Promise<Uint8Array>;
   /** The body as it comes, for uploads that pass through unread. Throws when the caller stops in the middle. */
   stream(): AsyncIterable<Uint8Array>;
-  /** Each chunk of `stream` is memory of its own that nobody else refers to. */
+  /** Each chunk of `stream` is memory of its own without another reference. */
   readonly ownsChunks?: boolean;
 }
 

@@ -164,7 +164,7 @@ function firstDetail(
     // The path is kept as asked, without the query: that may hold secrets and nothing has read it.
     detail.path = masking.path((arrival.target.split('?', 1)[0] ?? '').slice(0, MAX_PATH)).slice(0, MAX_PATH);
   }
-  // What follows was let through unread: whoever reviews the log must see that it cannot tell what was built.
+  // What follows was let through unread: a reviewer must see that the log cannot tell what was built.
   const isUnread = trace.decision?.isUnread === true || (call !== undefined && isBuildKitBuild(call));
   if (isUnread && decision === 'allow') detail.unread = BUILD_OPAQUE;
   if (arrival.channel.identity !== undefined) detail.listener = arrival.channel.name;

@@ -7,7 +7,7 @@ import type { Trace } from './trace.ts';
 export function decisionOf(error: GatewayError): AuditDecision {
   if (error.status === 401) return 'unauthenticated';
   if (error.status >= 500 || error.code === 'request-malformed' || error.code === 'request-timeout') return 'error';
-  // One of that name is there already: nobody was denied anything.
+  // One of that name is there already: no denial.
   return error.code === 'conflict' ? 'error' : 'deny';
 }
 

@@ -1,4 +1,4 @@
-// Which images that nobody owns every tenant may use and see, and which names tenants may give images: references of the settings, in
+// Which images without an owner every tenant may use and see, and which names tenants may give images: references of the settings, in
 // which `*` stands for anything.
 import { canonicalImageReference } from '../engine/image-reference.ts';
 import type { IsShared } from './views.ts';

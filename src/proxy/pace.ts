@@ -1,4 +1,4 @@
-// Large answers take turns: in one turn of the event loop so many bytes of them are carried, identity by identity, and whoever asks
+// Large answers take turns: in one turn of the event loop so many bytes of them are carried, identity by identity, and a caller that asks
 // for little meanwhile waits for no more than that. One answer alone is hardly slowed: its turn comes again at once.
 import type { CallerEnd } from './types.ts';
 

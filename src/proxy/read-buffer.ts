@@ -1,4 +1,4 @@
-// What one plain connection to the engine reads into: its own memory, used again as soon as nobody refers to what was read. A new
+// What one plain connection to the engine reads into: its own memory, used again as soon as no part still refers to what was read. A new
 // buffer for each read, as streams make them, has the collector look through the whole heap every few dozen megabytes.
 // The memory is never shared between connections: bytes of one caller cannot come to another.
 

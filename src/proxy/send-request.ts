@@ -32,7 +32,7 @@ export class Upload {
   sent = 0;
   done = false;
 
-  /** @param givesUp the chunks are nobody else's: their memory is given back as each of them is sent */
+  /** @param givesUp the chunks have no other user: their memory is given back as each of them is sent */
   constructor(socket: Duplex, source: AsyncIterable<Uint8Array>, givesUp = false) {
     this.#socket = socket;
     this.#source = source;

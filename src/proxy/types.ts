@@ -24,7 +24,7 @@ export interface EngineRequest {
   readonly body: Uint8Array | AsyncIterable<Uint8Array> | undefined;
   /** A caller's call: short, or one that takes as long as it takes. Left out for what the gateway itself asks. */
   readonly lane?: 'call' | 'stream';
-  /** The chunks of `body` are nobody else's: their memory is given back as each of them is sent. */
+  /** The chunks of `body` have no other user: their memory is given back as each of them is sent. */
   readonly givesUpChunks?: boolean;
 }
 

@@ -39,7 +39,7 @@ export interface Handlers {
   wantsUpgrade(incoming: IncomingMessage): boolean;
   /** Records a head that could not be read; returns the answer to write. */
   onUnreadable(code: ErrorCode, message: string, channel: Channel, source: string): string;
-  /** Records a TLS handshake that was refused, where somebody asks for that. */
+  /** Records a TLS handshake that was refused. Left out, none is recorded. */
   onHandshake?(message: string, channel: Channel, source: string): void;
 }
 

@@ -94,7 +94,7 @@ export class Turns {
 }
 
 /**
- * When a connection closes the HTTP server makes an error for each request left on it, and nobody looks at them: hundreds at once,
+ * When a connection closes the HTTP server makes an error for each request left on it, and no listener looks at them: hundreds at once,
  * most of the cost of which is where each was made.
  */
 function endQuietly(socket: Duplex): void {

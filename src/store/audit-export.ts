@@ -1,5 +1,5 @@
 // A stretch of the audit as text for others: events in a form that other programs read, or a segment, which can be verified and read back.
-// In pieces, so that whoever makes it has time for other work in between.
+// In pieces, so that the thread has time for other work in between.
 import { hostname } from 'node:os';
 import type { ExportPiece, ExportQuestion } from '../audit/export.ts';
 import { formatted } from '../audit/formats/formats.ts';

@@ -224,7 +224,7 @@ export class AuditLog {
     if (this.#connection !== undefined) this.#sealer?.work(this.#connection.sqlite, nowMs);
   }
 
-  /** Stores what is signed while nobody waits. */
+  /** Stores what is signed while no call waits. */
   storeSeals(): void {
     try {
       if (this.#connection !== undefined) this.#sealer?.storeAlone(this.#connection.sqlite);

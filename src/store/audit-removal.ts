@@ -1,4 +1,4 @@
-// Removes the rows before an anchor: some at a time, in the writer's own thread and while nobody waits for it, so that no writer ever waits
+// Removes the rows before an anchor: some at a time, in the writer's own thread and while no call waits for it, so that no writer ever waits
 // for a lock. Its commits do not wait for the disk: what a power cut takes back is removed again. How far to remove stands in the database
 // until it is done, so that a start goes on with it.
 import type Database from 'better-sqlite3';

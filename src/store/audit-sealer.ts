@@ -28,7 +28,7 @@ const EVERY_MS = 60_000;
 const MAX_WAITING = 1024;
 /** Leaves hashed at a time, while the next group may be waiting: some tenths of a millisecond. */
 const AT_ONCE = 64;
-/** Rows read again while somebody waits for a checkpoint: about half a second. */
+/** Rows read again while a caller waits for a checkpoint: about half a second. */
 const MAX_AT_ONCE = 50_000;
 /** Rows read in one go by then. */
 const PORTION = 4096;

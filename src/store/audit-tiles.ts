@@ -31,7 +31,7 @@ export function tileReader(sqlite: Database.Database): ReadTiles {
   };
 }
 
-/** The tree at a size as the tiles say. Whoever believes it compares its root with a signed one. @throws as `tileReader` */
+/** The tree at a size as the tiles say. Compare its root with a signed one before you believe it. @throws as `tileReader` */
 export function treeFromTiles(read: ReadTiles, size: number): GrowingTree {
   return new GrowingTree(
     size,

@@ -1,5 +1,5 @@
 // Verifies a log from its file alone: the chain row by row, the tree at each checkpoint, outcomes and times. In steps, so that a
-// thread may do other things in between, and in short reads, so that nobody who writes waits for it.
+// thread may do other things in between, and in short reads, so that no writer waits for it.
 import { hash } from 'node:crypto';
 import Database from 'better-sqlite3';
 import { originOf, readAnchor, readCheckpoint, signatureOf } from '../audit/seal/checkpoint.ts';

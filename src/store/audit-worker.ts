@@ -26,11 +26,11 @@ import type { SealerEvents } from './audit-sealer.ts';
 const MAX_FAILURE = 1000;
 /** Nobody asked for this long: time to tidy up. */
 const IDLE_MS = 500;
-/** Nobody asked for this long: time to read rows that an earlier process did not sign, in ms. */
+/** No question for this long: time to read rows that an earlier process did not sign, in ms. */
 const PAUSE_MS = 2;
 /** While they are asked without a pause, rows of an earlier process are read again between two of so many questions. */
 const QUESTIONS = 50;
-/** Nobody asked for this long: time to remove some rows, in ms. */
+/** No question for this long: time to remove some rows, in ms. */
 const REMOVE_PAUSE_MS = 5;
 
 function serve({ file: named, shared }: WriterData): void {

@@ -558,7 +558,7 @@ class InlineWriter implements Writer {
     this.#answer(answer, (log) => log.anchorAt(seq, Date.now()));
   }
 
-  /** All at once: whoever writes without a thread waits for what he does. */
+  /** All at once: a writer without a thread waits for itself. */
   remove(seq: number, answer: (answer: Answer) => void): void {
     this.#answer(answer, (log) => {
       log.remove(seq);

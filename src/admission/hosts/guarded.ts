@@ -1,6 +1,6 @@
 // A breaker and figures around any host. A plugin that had to be ended three times within a minute for calls of one caller is not
 // asked for that caller for a while: its calls are denied at once, which costs the gateway nothing. Others are served on, unless
-// the plugin ends for several callers and more often than it answers: then it is the plugin, and it is asked for nobody.
+// the plugin ends for several callers and more often than it answers: then it is the plugin, and no call asks it.
 import { type Hook, type HookAnswer, HookFault, type PluginHost } from './host.ts';
 
 /** Kills of one caller's calls, and callers whose calls ended the plugin, that open a breaker. */
@@ -35,7 +35,7 @@ export class GuardedHost {
   readonly host: PluginHost;
   readonly #onBreak: (host: PluginHost, holder: string | undefined) => void;
   readonly #callers = new Map<string, Caller>();
-  /** When it was ended, and when it answered last, whoever called. */
+  /** When it was ended, and when it answered last, for any caller. */
   #answers: number[] = [];
   #openUntil = 0;
   #calls = 0;

@@ -56,7 +56,7 @@ export interface PluginHost {
    * @throws {HookFault}
    */
   ask(hook: Hook, input: string, holder?: string): Promise<HookAnswer>;
-  /** Called for a kill whose call had its answer or its fault already, with whose call it was. Set by whoever counts kills. */
+  /** Called for a kill whose call had its answer or its fault already, with whose call it was. Set by the counter of kills. */
   onKilled?: (holder: string) => void;
   /** Ends the instances in good order. Never throws. */
   close(): Promise<void>;

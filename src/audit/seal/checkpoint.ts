@@ -52,7 +52,7 @@ export function signatureOf(note: string, keys: readonly NoteKey[]): SignatureSt
 
 /**
  * Where verification begins once the rows before were exported and removed: the last removed row, its link of the chain, and the
- * tree up to it. Signed with the key of the checkpoints, so that nobody else can cut the beginning off.
+ * tree up to it. Signed with the key of the checkpoints, so that only the gateway can cut the beginning off.
  */
 export interface Anchor {
   readonly origin: string;

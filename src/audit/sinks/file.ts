@@ -95,7 +95,7 @@ function openWhole(path: string): { fd: number; size: number } {
   }
 }
 
-/** All of it or, where the disk is full, nothing: half a line would be read by whoever follows the file. */
+/** All of it or, where the disk is full, nothing: half a line would be read by a program that follows the file. */
 function append(fd: number, size: number, text: string): void {
   const bytes = Buffer.from(text);
   try {

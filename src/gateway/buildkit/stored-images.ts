@@ -1,4 +1,4 @@
-// Images in the engine's store a tenant's build must not start from: what others made or pulled, and what nobody owns and is not
+// Images in the engine's store a tenant's build must not start from: what others made or pulled, and what has no owner and is not
 // shared. The gateway does not see a Dockerfile's FROM; the engine refuses these by the policy it is given.
 import { Refusal } from '../../buildkit/grpc.ts';
 import type { StoredImages } from '../../buildkit/source-policy.ts';
@@ -58,7 +58,7 @@ export async function storedImages(view: View, engine: EngineClient): Promise<St
     hiddenIds.add(image.id);
     for (const digest of image.digests) hiddenIds.add(digest.slice(digest.indexOf('@') + 1));
   }
-  // What is on its way in, or gone while somebody still holds its name.
+  // What is on its way in, or gone while its name is still held.
   for (const { kind, id } of ledger.entries()) {
     // An image that is being made without a name has no id yet.
     if (kind !== 'image' || id === '' || id.startsWith('sha256:')) continue;

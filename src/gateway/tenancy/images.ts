@@ -142,7 +142,7 @@ export function givesOthersName(pulled: string, tenant: string, ledger: Ledger):
 }
 
 /**
- * Whether a tenant may remove an image: every name that would go is its own alone, and nobody else has what goes with them. With the
+ * Whether a tenant may remove an image: every name that would go is its own alone, and no other tenant has what goes with them. With the
  * last tag of a repository go its digests, and with the last name of all the image.
  *
  * @throws {GatewayError} `conflict`

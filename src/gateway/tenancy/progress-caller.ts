@@ -62,7 +62,7 @@ function lineOf(line: Buffer, shown: (message: string) => string): Buffer {
   try {
     value = JSON.parse(line.toString('utf8'));
   } catch {
-    // A line nobody can read may be anybody's.
+    // A line that cannot be read may be of any tenant.
     return Buffer.alloc(0);
   }
   if (typeof value !== 'object' || value === null) return line;

@@ -133,7 +133,7 @@ async function pruned(
   }
 }
 
-/** Whether an image has no name, and is nobody else's under any digest or by its id. */
+/** Whether an image has no name, and no other tenant has it under a digest or by its id. */
 async function isPrunable(id: string, tenantCall: TenantCall): Promise<boolean> {
   const found = await findImage(tenantCall.state.engine, id);
   if (found === undefined || found.tags.some((tag) => canonicalOf(tag) !== undefined)) return false;

@@ -32,7 +32,7 @@ export async function planPull(
   const { ledger, tenant, state } = tenantCall;
   const isOneTag = !reference.includes('@') && reference.lastIndexOf(':') > reference.lastIndexOf('/');
   if (!isOneTag) {
-    // From here on, until the pull is over, nobody else makes a name that it may give.
+    // From here on, until the pull is over, no other call makes a name that it may give.
     if (!reference.includes('@')) tenantCall.hold('repository', reference);
     const claims = await takePull(reference, tenantCall);
     if (claims || reference.includes('@') || state.refreshesShared()) return { kind: 'by-name', claims };

@@ -264,7 +264,7 @@ async function settle(entry: LedgerEntry, state: TenancyState): Promise<LedgerEn
       if (found === undefined) return voided;
       if (entry.isPulled === true) return settlePull(entry, found, state);
       if (isProved(entry, found)) return [ofImage(entry, found, state)];
-      // A name that was somebody's before is theirs still.
+      // A name that had an owner before keeps it.
       const isHeld = ledger
         .holders('image', entry.id)
         .some(({ key, state: now }) => key !== entry.key && now === 'live');
@@ -284,7 +284,7 @@ async function settle(entry: LedgerEntry, state: TenancyState): Promise<LedgerEn
 
 /**
  * A pull whose end nobody saw. Whether the registry let the tenant have the image is not known: where the name meant the same before
- * it is no claim, and else nobody has one until it pulls again.
+ * it is no claim, and else no tenant has one until it pulls again.
  */
 function settlePull(entry: LedgerEntry, found: FoundImage, state: TenancyState): LedgerEntry[] {
   const voided: LedgerEntry = { ...entry, state: 'void' };

@@ -19,7 +19,7 @@ export const auditCheckpoint = (): Command =>
     .addHelpText(
       'after',
       `${examples('dockgate audit checkpoint --out monday.txt', 'dockgate audit checkpoint --file copy/audit.db')}\n
-Whoever has it can show later that rows up to it are there and unchanged: dockgate audit verify --checkpoint FILE`,
+With it you can show later that rows up to it are there and unchanged: dockgate audit verify --checkpoint FILE`,
     )
     .action(async ({ out, file }: { out?: string; file?: string }, command: Command) => {
       const note = file === undefined ? await signed(command) : await stored(command, file);

@@ -1,4 +1,4 @@
-// dockgate audit proof and verify-proof: that one call is in the log as it is shown, to somebody who has neither gateway nor log.
+// dockgate audit proof and verify-proof: that one call is in the log as it is shown, to a reader without gateway or log.
 import process from 'node:process';
 import { Command } from 'commander';
 import { readProofs, verifyProof } from '../../../audit/seal/checkpoint.ts';

@@ -114,7 +114,7 @@ function who(call: EventView): string {
     given(call.issuer) ? `of ${String(call.issuer)}` : '',
     given(call.actor) ? `acting: ${String(call.actor)}` : '',
   ].filter((part) => part !== '');
-  return `${call.subject || 'nobody known'}${more.length > 0 ? ` (${more.join(', ')})` : ''}`;
+  return `${call.subject || 'unknown'}${more.length > 0 ? ` (${more.join(', ')})` : ''}`;
 }
 
 const through = (call: EventView): string =>

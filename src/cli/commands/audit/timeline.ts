@@ -52,7 +52,7 @@ export const auditTimeline = (): Command =>
           },
           {
             title: 'SUBJECT',
-            value: ({ subject, outside }) => (outside ? 'nobody known' : subject),
+            value: ({ subject, outside }) => (outside ? 'unknown' : subject),
             least: 8,
             cut: 'middle',
           },

@@ -27,7 +27,7 @@ interface UnusedView {
 
 export const auditUnused = (): Command =>
   new Command('unused')
-    .description('list rules that decided nothing, tokens and granted actions that nobody used')
+    .description('list rules that decided nothing, tokens and granted actions without a use')
     .option('--days <number>', 'not within so many days', '90')
     .option('--identity <name>', 'only this identity, with every action it did not use')
     .addHelpText('after', examples('dockgate audit unused --days 30', 'dockgate audit unused --identity ci'))

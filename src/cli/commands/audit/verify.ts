@@ -25,7 +25,7 @@ interface Told extends AuditVerdict {
 const FROM_WORDS: Readonly<Record<string, string>> = {
   option: 'given with --public-key',
   'key-file': 'of the key file beside the log',
-  log: 'FROM THE LOG ITSELF, so that whoever rewrote it may have replaced it: give --public-key',
+  log: 'FROM THE LOG ITSELF, so that an attacker who rewrote it may have replaced it: give --public-key',
   nowhere: 'none: give --public-key; without one a log that was written anew looks whole',
   gateway: 'of the gateway',
 };
