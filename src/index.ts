@@ -1,11 +1,12 @@
 // What the package exports: the gateway for embedding in a server of one's own, and the types around it.
 // Importing this starts nothing. Its declarations name no other package and none of Node's modules: whoever imports them needs none.
+
+import { embedGateway } from './app/embed.ts';
 import type { Config } from './config/types.ts';
-import { embedGateway } from './embed.ts';
 import type { Channel } from './gateway/channel.ts';
 import type { Logger } from './log.ts';
 
-export { type Config, loadConfig, parseConfig } from './config.ts';
+export { type Config, loadConfig, parseConfig } from './config/config.ts';
 export { ERROR_CODES, type ErrorCode, GatewayError } from './errors.ts';
 export type { Channel } from './gateway/channel.ts';
 export type { Logger } from './log.ts';

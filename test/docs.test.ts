@@ -6,7 +6,7 @@ import { dirname, join, normalize } from 'node:path';
 import { describe, it } from 'node:test';
 import { parse } from 'yaml';
 import { generatedPages } from '../scripts/docs.ts';
-import { parseConfig } from '../src/config.ts';
+import { parseConfig } from '../src/config/config.ts';
 import { compilePolicies } from '../src/policy/compile.ts';
 import { parseDocuments } from '../src/policy/policy.ts';
 import { faultsOfTests } from '../src/policy/run-tests.ts';
@@ -143,7 +143,7 @@ describe('the documentation', () => {
   });
 
   it('docs/operations.md names every metric, and no other', () => {
-    const inCode = new Set(textOf('src/metrics.ts').match(/(?<=')dockgate_\w+(?=')/g));
+    const inCode = new Set(textOf('src/app/metrics.ts').match(/(?<=')dockgate_\w+(?=')/g));
     const told = [...textOf('docs/operations.md').matchAll(/^\| `(dockgate_\w+)`/gm)].map(
       (match) => match[1] as string,
     );

@@ -1,7 +1,7 @@
 // What the metrics say beyond calls: how the external issuers are doing, and only those in force.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createMetrics, type PluginState } from '../src/metrics.ts';
+import { createMetrics, type PluginState } from '../src/app/metrics.ts';
 
 test('the keys of every external issuer are a gauge, and an issuer that is gone leaves none behind', async () => {
   let issuers = [

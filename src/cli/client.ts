@@ -38,7 +38,7 @@ const readText = (file: string, what: string): string => {
 
 /** `data` of a settings file; the whole file is judged, because a wrong one may name a wrong folder. */
 const dataOf = async (file: string): Promise<string> => {
-  const { loadConfig } = await import('../config.ts');
+  const { loadConfig } = await import('../config/config.ts');
   const { GatewayError } = await import('../errors.ts');
   try {
     return loadConfig(file).data;

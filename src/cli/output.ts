@@ -83,10 +83,6 @@ export const sheet = (pairs: readonly (readonly [string, unknown])[]): string =>
 /** Milliseconds are enough for people: `2030-01-31T12:00:00.123456Z` without its last three digits. */
 export const shortTime = (time: string): string => time.replace(/(\.\d{3})\d+Z$/, '$1Z');
 
-/** A path as a shell reads it back. */
-export const shellWord = (path: string): string =>
-  /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
-
 /** Writes whole lines to stdout and waits while the reader is slow. */
 export const print = (text: string): Promise<void> =>
   new Promise((resolve) => {

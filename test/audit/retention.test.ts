@@ -10,7 +10,7 @@ import type { AuditEvent } from '../../src/audit/event.ts';
 import type { RetentionSetting } from '../../src/audit/retention.ts';
 import { readAnchor, readCheckpoint } from '../../src/audit/seal/checkpoint.ts';
 import type { SegmentFoot, SegmentHead, SegmentRow } from '../../src/audit/segment.ts';
-import { createConfig } from '../../src/config.ts';
+import { createConfig } from '../../src/config/config.ts';
 import { COLUMNS, type ColumnValue, canonicalLine, chainHash, genesis } from '../../src/store/audit-row.ts';
 import { openRecorder } from '../../src/store/recorder.ts';
 import { type RemovedSegment, segmentsIn } from '../../src/store/retention.ts';

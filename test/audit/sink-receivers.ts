@@ -5,7 +5,7 @@ import net, { type AddressInfo, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import type { AuditEvent, Recorder } from '../../src/audit/event.ts';
 import type { SinkSetting } from '../../src/audit/sinks/setting.ts';
-import { createConfig } from '../../src/config.ts';
+import { createConfig } from '../../src/config/config.ts';
 import { openRecorder } from '../../src/store/recorder.ts';
 import type { SinkState } from '../../src/store/sink-runner.ts';
 import { SinksThread } from '../../src/store/sinks-thread.ts';

@@ -1,7 +1,7 @@
 // The `audit` section: what is taken with which defaults, and what each fault says and where.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { parseConfig } from '../../src/config.ts';
+import { parseConfig } from '../../src/config/config.ts';
 
 const read = (audit: string, exists?: (path: string) => boolean) =>
   parseConfig(`engine: unix:///x.sock\naudit:\n${audit}`, { baseDir: '/etc/dockgate', ...(exists ? { exists } : {}) });

@@ -2,7 +2,7 @@
 // left so open that a stranger's job is let in.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { parseConfig } from '../../src/config.ts';
+import { parseConfig } from '../../src/config/config.ts';
 
 const read = (issuers: string, exists?: (path: string) => boolean) =>
   parseConfig(`engine: unix:///x.sock\nissuers:\n${issuers}`, {

@@ -4,8 +4,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { checkConfig, loadConfig, locateEngine, readEngineAddress } from '../../src/config/config.ts';
 import { nearest } from '../../src/config/nearest.ts';
-import { checkConfig, loadConfig, locateEngine, readEngineAddress } from '../../src/config.ts';
 import { PRESET_NAMES } from '../../src/identity/external/presets.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'dockgate-config-'));

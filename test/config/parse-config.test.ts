@@ -1,8 +1,8 @@
 // The settings file: what is read, what each fault says, and the line it says it of.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { createConfig, parseConfig } from '../../src/config/config.ts';
 import type { Config } from '../../src/config/types.ts';
-import { createConfig, parseConfig } from '../../src/config.ts';
 
 const ENGINE = 'engine: unix:///var/run/docker.sock\n';
 const read = (source: string, exists?: (path: string) => boolean) =>

@@ -173,7 +173,7 @@ describe('Dockerfile and compose.yaml', () => {
       [true, ['ALL'], ['no-new-privileges:true'], 'node', ['127.0.0.1:2376:2376']],
     );
     const mount = dockgate.volumes.find((v) => v.endsWith(':/etc/dockgate/dockgate.yaml:ro')) as string;
-    const { checkConfig } = await import('../../src/config.ts');
+    const { checkConfig } = await import('../../src/config/config.ts');
     assert.deepEqual(checkConfig(join(ROOT, mount.split(':')[0] as string)), []);
   });
 

@@ -27,7 +27,7 @@ export async function dataDirOf(command: Command): Promise<string> {
   const config =
     options.config ?? process.env.DOCKGATE_CONFIG ?? (existsSync('dockgate.yaml') ? 'dockgate.yaml' : undefined);
   if (config === undefined) return resolve('data');
-  const { loadConfig } = await import('../../config.ts');
+  const { loadConfig } = await import('../../config/config.ts');
   return loadConfig(config).data;
 }
 

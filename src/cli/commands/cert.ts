@@ -3,9 +3,10 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { Command } from 'commander';
 import { DURATION_RULE, parseDuration } from '../../admin/duration.ts';
+import { shellWord } from '../../words/shell-word.ts';
 import type { AdminClient } from '../client.ts';
 import { replaceFile } from '../docker-context.ts';
-import { CliError, print, printJson, shellWord, shortTime, table, usageError } from '../output.ts';
+import { CliError, print, printJson, shortTime, table, usageError } from '../output.ts';
 import { examples, gatewayOf, optionsOf, segment } from './common.ts';
 import { checkName } from './identity.ts';
 

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import process from 'node:process';
 import { Command } from 'commander';
+import { shellWord } from '../../words/shell-word.ts';
 import type { AdminClient } from '../client.ts';
 import {
   CONTEXT_NAME_RULE,
@@ -12,7 +13,7 @@ import {
   writeContext,
 } from '../docker-context.ts';
 import { placeDockerPlugin } from '../docker-plugin.ts';
-import { CliError, print, printJson, shellWord, shortTime, usageError } from '../output.ts';
+import { CliError, print, printJson, shortTime, usageError } from '../output.ts';
 import { checkTtl, issueCertificate } from './cert.ts';
 import { examples, gatewayOf, optionsOf } from './common.ts';
 import { checkName } from './identity.ts';

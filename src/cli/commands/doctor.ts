@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { Command } from 'commander';
 import { engineAddressText } from '../../config/address.ts';
-import type { Config } from '../../config.ts';
+import type { Config } from '../../config/config.ts';
 import type { Question } from '../../doctor/probe.ts';
 import type { Environment } from '../client.ts';
 import { EXIT, print, printJson, usageError, visible } from '../output.ts';
@@ -118,7 +118,7 @@ export const questionsOf = async (urls: readonly string[], flags: DoctorFlags): 
   const written = env.DOCKGATE_CONFIG || (existsSync('dockgate.yaml') ? 'dockgate.yaml' : undefined);
   const file = flags.config ?? (isLeftOpen ? written : undefined);
   if (file) {
-    const { loadConfig } = await import('../../config.ts');
+    const { loadConfig } = await import('../../config/config.ts');
     const { NEWEST_MINOR } = await import('../../engine/versions.ts');
     return ofConfig(loadConfig(file), NEWEST_MINOR);
   }

@@ -15,7 +15,7 @@ const serve = new Command('serve')
   .addHelpText('after', examples('dockgate serve --config /etc/dockgate/dockgate.yaml'))
   .action(async (_options: object, command: Command) => {
     const file = configFile(command);
-    const { loadConfig } = await import('../../config.ts');
+    const { loadConfig } = await import('../../config/config.ts');
     // A wrong file is told before anything else is loaded or touched.
     loadConfig(file);
     // The audit's thread gets ready while the main one reads the program.
@@ -49,7 +49,7 @@ const check = new Command('check')
   .action(async (_options: object, command: Command) => {
     const { json } = optionsOf(command);
     const file = configFile(command);
-    const { checkConfig, problemText } = await import('../../config.ts');
+    const { checkConfig, problemText } = await import('../../config/config.ts');
     const problems = checkConfig(file);
     if (json) await printJson({ file, valid: problems.length === 0, problems });
     if (problems.length > 0) {

@@ -1,7 +1,8 @@
 // dockgate socket: unix sockets bound to an identity, for clients on the gateway's machine. Whoever may open one is that identity.
 import { resolve } from 'node:path';
 import { Command } from 'commander';
-import { print, printJson, shellWord, table } from '../output.ts';
+import { shellWord } from '../../words/shell-word.ts';
+import { print, printJson, table } from '../output.ts';
 import { examples, gatewayOf, optionsOf, segment } from './common.ts';
 import { checkName } from './identity.ts';
 

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { stringify } from 'yaml';
-import { parseConfig } from '../../../src/config.ts';
+import { parseConfig } from '../../../src/config/config.ts';
 import type { IssuerSetting } from '../../../src/identity/external/setting.ts';
 import { startIssuer, type TestIssuer } from '../../support/oidc-issuer.ts';
 import { openExternalRoom } from './room.ts';

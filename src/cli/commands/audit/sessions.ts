@@ -1,6 +1,7 @@
 // dockgate audit sessions: who ran what in which container, as whom, and how it ended.
 import { Command } from 'commander';
-import { jsonText, print, printJson, shellWord } from '../../output.ts';
+import { shellWord } from '../../../words/shell-word.ts';
+import { jsonText, print, printJson } from '../../output.ts';
 import { ago, csvLine, screenOf, screenTable } from '../../screen.ts';
 import { examples, optionsOf } from '../common.ts';
 import { askedBy, fromFile } from './asked.ts';

@@ -1,6 +1,7 @@
 // dockgate audit show: all of one call on one page.
 import { Command } from 'commander';
-import { jsonText, print, printJson, sheet, shellWord, shortTime, visible, visibleLines } from '../../output.ts';
+import { shellWord } from '../../../words/shell-word.ts';
+import { jsonText, print, printJson, sheet, shortTime, visible, visibleLines } from '../../output.ts';
 import { type Colour, paint, type Screen, screenOf } from '../../screen.ts';
 import { examples, optionsOf, segment } from '../common.ts';
 import { askedBy, fromFile } from './asked.ts';

@@ -1,9 +1,9 @@
 // Masks what the audit keeps with a key of this data folder that is not in the audit log, so that equal secrets can be recognised
 // by an operator and cannot be read back.
 import { randomBytes } from 'node:crypto';
-import type { AuditEvent } from './audit/event.ts';
-import { Masking } from './audit/masking.ts';
-import type { Store } from './store/open.ts';
+import type { AuditEvent } from '../audit/event.ts';
+import { Masking } from '../audit/masking.ts';
+import type { Store } from '../store/open.ts';
 
 const SETTING = 'audit.redaction-key';
 

@@ -1,7 +1,7 @@
 // Says in the log why calls are refused while the audit cannot be written: at once, then once a minute, and when it is over.
-import type { AuditEvent, Recorder } from './audit/event.ts';
-import { GatewayError } from './errors.ts';
-import type { Logger } from './log.ts';
+import type { AuditEvent, Recorder } from '../audit/event.ts';
+import { GatewayError } from '../errors.ts';
+import type { Logger } from '../log.ts';
 
 const TELL_MS = 60_000;
 /** How often a quiet gateway looks whether it can write again, in ms. */

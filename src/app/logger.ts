@@ -1,7 +1,7 @@
 // The program's logger: pino, one JSON object a line on standard output, behind the shape the rooms know.
 import { pino } from 'pino';
-import type { LogLevel } from './config/types.ts';
-import type { Logger } from './log.ts';
+import type { LogLevel } from '../config/types.ts';
+import type { Logger } from '../log.ts';
 
 export interface AdjustableLogger extends Logger {
   setLevel(level: LogLevel): void;

@@ -1,8 +1,8 @@
 // What the gateway knows of the place it runs in and no policy says: its own files, and the networks of its host where the engine is on
 // the same one.
-import type { Config } from './config/types.ts';
-import { type HostSite, parseSubnet } from './policy/host/index.ts';
-import { hostNetworks } from './runtime/host-networks.ts';
+import type { Config } from '../config/types.ts';
+import { type HostSite, parseSubnet } from '../policy/host/index.ts';
+import { hostNetworks } from '../runtime/host-networks.ts';
 
 /** @param sockets paths of the sockets the gateway listens on now, each for the calls of one identity */
 export function hostSite(config: Pick<Config, 'data' | 'engine'>, sockets: () => readonly string[]) {

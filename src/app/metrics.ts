@@ -1,12 +1,12 @@
 // Prometheus metrics through prom-client: what operators watch, none of it per identity (cardinality, and privacy).
 // The meter the gateway calls keeps plain numbers, so that a call costs a map lookup; they become samples when scraped.
 import { Counter, Gauge, type Metric, Registry } from 'prom-client';
+import type { GatewayMeter } from '../gateway/parts.ts';
+import type { LaneState } from '../proxy/lanes.ts';
+import type { ConnectionCounts } from '../runtime/connections.ts';
+import type { RetentionState } from '../store/retention.ts';
+import type { SinkState } from '../store/sink-runner.ts';
 import type { IntegrityState } from './audit-integrity.ts';
-import type { GatewayMeter } from './gateway/parts.ts';
-import type { LaneState } from './proxy/lanes.ts';
-import type { ConnectionCounts } from './runtime/connections.ts';
-import type { RetentionState } from './store/retention.ts';
-import type { SinkState } from './store/sink-runner.ts';
 
 /** Buckets of call durations, in seconds: the gateway adds fractions of a millisecond, engines take up to minutes. */
 const DURATION_BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60];

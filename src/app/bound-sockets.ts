@@ -2,13 +2,13 @@
 // so that the next start opens them again; one that cannot be opened is told and keeps nobody else waiting.
 import { realpathSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import type { SocketHost } from './admin/socket-services.ts';
-import type { UnixListener } from './config/types.ts';
-import { GatewayError } from './errors.ts';
-import type { SocketRecord, SocketStore } from './identity/stores.ts';
-import type { Logger } from './log.ts';
-import type { RunningListener } from './runtime/listen.ts';
-import { checkSocketFolder } from './runtime/socket-file.ts';
+import type { SocketHost } from '../admin/socket-services.ts';
+import type { UnixListener } from '../config/types.ts';
+import { GatewayError } from '../errors.ts';
+import type { SocketRecord, SocketStore } from '../identity/stores.ts';
+import type { Logger } from '../log.ts';
+import type { RunningListener } from '../runtime/listen.ts';
+import { checkSocketFolder } from '../runtime/socket-file.ts';
 
 export interface BoundSocketsParts {
   readonly store: SocketStore;

@@ -1,24 +1,24 @@
 // Answers `policy explain`: an Engine API request judged as an identity, without sending it.
 // The same steps as a live call, up to the decision; plugins are not asked.
-import type { ExplainInput, Explanation } from './admin/services.ts';
-import { buildCall, writtenFacts } from './engine/build-call.ts';
-import { toCall } from './engine/call.ts';
-import { classify } from './engine/classify.ts';
-import { bodyKindOfTarget, decodeBody } from './engine/decode.ts';
-import { RECURSIVE_READ_ONLY_MINOR } from './engine/field-versions.ts';
-import type { EngineCall, ResourceRef } from './engine/types.ts';
-import { GatewayError } from './errors.ts';
-import { settleNames } from './gateway/settle-names.ts';
-import { raisedTo, settleVersion } from './gateway/settle-version.ts';
-import type { Authenticator } from './identity/authenticate.ts';
-import type { PolicySet } from './policy/compile.ts';
-import { decide } from './policy/evaluate.ts';
-import { explain, renderExplanation } from './policy/explain.ts';
-import type { Principal } from './policy/types.ts';
-import type { EngineClient } from './proxy/engine-client.ts';
-import { type EngineDefaults, mayHoldDefaults, withDefaults } from './proxy/engine-defaults.ts';
-import { withImageAnnotations } from './proxy/image-annotations.ts';
-import { lookUp } from './proxy/remake.ts';
+import type { ExplainInput, Explanation } from '../admin/services.ts';
+import { buildCall, writtenFacts } from '../engine/build-call.ts';
+import { toCall } from '../engine/call.ts';
+import { classify } from '../engine/classify.ts';
+import { bodyKindOfTarget, decodeBody } from '../engine/decode.ts';
+import { RECURSIVE_READ_ONLY_MINOR } from '../engine/field-versions.ts';
+import type { EngineCall, ResourceRef } from '../engine/types.ts';
+import { GatewayError } from '../errors.ts';
+import type { Authenticator } from '../identity/authenticate.ts';
+import type { PolicySet } from '../policy/compile.ts';
+import { decide } from '../policy/evaluate.ts';
+import { explain, renderExplanation } from '../policy/explain.ts';
+import type { Principal } from '../policy/types.ts';
+import type { EngineClient } from '../proxy/engine-client.ts';
+import { type EngineDefaults, mayHoldDefaults, withDefaults } from '../proxy/engine-defaults.ts';
+import { withImageAnnotations } from '../proxy/image-annotations.ts';
+import { lookUp } from '../proxy/remake.ts';
+import { settleNames } from './settle-names.ts';
+import { raisedTo, settleVersion } from './settle-version.ts';
 
 interface ExplainParts {
   readonly policies: PolicySet;

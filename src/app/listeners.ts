@@ -2,13 +2,13 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { adminSocketPath } from '../config/config.ts';
+import type { Config, HttpsListener, Listener } from '../config/types.ts';
+import { readCertificatePair } from '../identity/certificate-pair.ts';
+import { certificateFiles, ensureAuthority, ensureServerCertificate } from '../identity/certificates.ts';
+import type { Logger } from '../log.ts';
+import { type Handlers, listen, type RunningListener, type TlsMaterial } from '../runtime/listen.ts';
 import type { OpenGateway } from './assemble.ts';
-import type { Config, HttpsListener, Listener } from './config/types.ts';
-import { adminSocketPath } from './config.ts';
-import { readCertificatePair } from './identity/certificate-pair.ts';
-import { certificateFiles, ensureAuthority, ensureServerCertificate } from './identity/certificates.ts';
-import type { Logger } from './log.ts';
-import { type Handlers, listen, type RunningListener, type TlsMaterial } from './runtime/listen.ts';
 
 /** Listeners of a configuration, opened and kept in step with it. */
 export class Listeners {

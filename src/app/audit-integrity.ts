@@ -3,13 +3,13 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { AuditEvent, SealingRecorder } from './audit/event.ts';
-import type { AuditVerdict, Fault } from './audit/seal/faults.ts';
-import { GatewayError } from './errors.ts';
-import type { Logger } from './log.ts';
-import { HEAD_FILE } from './store/audit-key.ts';
-import type { SealedCheckpoint, SealerEvents } from './store/audit-sealer.ts';
-import type { ReviewThread } from './store/review-thread.ts';
+import type { AuditEvent, SealingRecorder } from '../audit/event.ts';
+import type { AuditVerdict, Fault } from '../audit/seal/faults.ts';
+import { GatewayError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import { HEAD_FILE } from '../store/audit-key.ts';
+import type { SealedCheckpoint, SealerEvents } from '../store/audit-sealer.ts';
+import type { ReviewThread } from '../store/review-thread.ts';
 
 const FIRST_LOOK_MS = 1000;
 const HOUR_MS = 3_600_000;

@@ -1,7 +1,8 @@
 // A gateway inside a program of one's own: opened without listeners, with all that tests and the package's face need of it.
+
+import type { Config } from '../config/types.ts';
+import { type Logger, silentLogger } from '../log.ts';
 import { type OpenGateway, openGateway } from './assemble.ts';
-import type { Config } from './config/types.ts';
-import { type Logger, silentLogger } from './log.ts';
 
 export type OpenEmbedded = OpenGateway['gateway'] & Pick<OpenGateway, 'reload' | 'close' | 'admin'>;
 

@@ -4,15 +4,15 @@ import { X509Certificate } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { stringify } from 'yaml';
-import { LOCAL_OPERATOR } from './admin/services.ts';
-import { shellWord } from './cli/output.ts';
-import { type Config, locateEngine, parseConfig } from './config.ts';
-import { GatewayError } from './errors.ts';
-import { makeRequest } from './identity/client-certificates.ts';
-import { canonicalSerial } from './identity/read-certificate.ts';
+import { LOCAL_OPERATOR } from '../admin/services.ts';
+import { type Config, locateEngine, parseConfig } from '../config/config.ts';
+import { GatewayError } from '../errors.ts';
+import { makeRequest } from '../identity/client-certificates.ts';
+import { canonicalSerial } from '../identity/read-certificate.ts';
+import { VERSION } from '../version.ts';
+import { shellWord } from '../words/shell-word.ts';
 import { createLogger } from './logger.ts';
-import { type RunningGateway, run } from './main.ts';
-import { VERSION } from './version.ts';
+import { type RunningGateway, run } from './run.ts';
 
 const OPERATOR = 'operator';
 const SAMPLE = { name: 'alice', tenant: 'sample', policy: 'baseline' } as const;
@@ -41,7 +41,7 @@ export async function start(options: QuickstartOptions = {}): Promise<void> {
   let engine: string;
   let standin: { close(): Promise<void> } | undefined;
   if (located === undefined) {
-    const { startStandin } = await import('./standin/standin.ts');
+    const { startStandin } = await import('../standin/standin.ts');
     const socket = join(data, 'standin.sock');
     standin = await startStandin(socket);
     engine = `unix://${socket}`;

@@ -3,19 +3,19 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import type * as z from 'zod';
-import { isLoopback, MAX_SOCKET_PATH_BYTES, parseEngineAddress } from './config/address.ts';
-import { auditSection, readRetention, readSinks } from './config/audit.ts';
-import { readClientCas } from './config/client-cas.ts';
-import { type Fault, type Path, pathText, readDocument, type SourceDocument } from './config/document.ts';
-import { readIssuers } from './config/issuers.ts';
-import { readListeners } from './config/listen.ts';
-import * as schema from './config/schema.ts';
-import type { Config, ConfigProblem, EngineTlsFiles, PluginSetting } from './config/types.ts';
-import { GatewayError } from './errors.ts';
-import type { EngineAddress } from './proxy/types.ts';
+import { GatewayError } from '../errors.ts';
+import type { EngineAddress } from '../proxy/types.ts';
+import { isLoopback, MAX_SOCKET_PATH_BYTES, parseEngineAddress } from './address.ts';
+import { auditSection, readRetention, readSinks } from './audit.ts';
+import { readClientCas } from './client-cas.ts';
+import { type Fault, type Path, pathText, readDocument, type SourceDocument } from './document.ts';
+import { readIssuers } from './issuers.ts';
+import { readListeners } from './listen.ts';
+import * as schema from './schema.ts';
+import type { Config, ConfigProblem, EngineTlsFiles, PluginSetting } from './types.ts';
 
-export { type LocatedEngine, locateEngine } from './config/locate.ts';
-export type * from './config/types.ts';
+export { type LocatedEngine, locateEngine } from './locate.ts';
+export type * from './types.ts';
 
 export interface ParseOptions {
   /** Relative paths in the file are relative to this folder. */
