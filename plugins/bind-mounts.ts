@@ -85,6 +85,11 @@ function followed(path: string): string {
 
 /** Every bind mount a call asks for. */
 function bindsOf(request: AdmissionRequest): BindMount[] {
+  // What the gateway put in itself is no path of the caller's.
+  return allBindsOf(request).filter(({ source }) => request.ownSocket === undefined || source !== request.ownSocket);
+}
+
+function allBindsOf(request: AdmissionRequest): BindMount[] {
   const body = object(request.body);
   const found: BindMount[] = [];
   if (request.operation.action === 'volume.create') {

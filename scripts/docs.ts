@@ -208,6 +208,8 @@ const SETTING_KEYS = {
   clientCas:
     'Outside CAs: `[{ ca, crl, map: [{ spiffe, dns, email or cn, identity }] }]`. See [certificates](certificates.md).',
   plugins: 'List of `{ use, name, tier, sha256, needs, config }`, in the order they run. See [plugins](plugins.md).',
+  ownSockets:
+    '`{ folder }`: the sockets that containers get from the plugin [socket-substitute](shipped-plugins.md#socket-substitute), by a path that the engine sees too. Default `own-sockets` of the data folder.',
   limits: 'Bounds; see below.',
   audit:
     '`{ reads, sinks, retention }`. `reads`: `written` (default), a call that only reads goes on once its row is in the kernel, and a power cut may take the last 50 ms of such rows; `durable`, once it is on disk. `sinks`: where the audit is shipped to, see [audit](audit.md#shipping). `retention`: how long it is kept, see [audit](audit.md#retention).',

@@ -9,6 +9,7 @@ import { applyChanges, valueAt } from './changes.ts';
 import { grantsNeeded } from './hosts/describe.ts';
 import { GuardedHost, type PluginFigures } from './hosts/guarded.ts';
 import type { Hook, HookAnswer, PluginHost, Tier } from './hosts/host.ts';
+import { EXAMPLE_SOCKET, socketChange } from './own-socket.ts';
 import type { Change, PluginMeta, Verdict } from './plugin.ts';
 import { isLike } from './reading.ts';
 import type { AdmissionContext } from './request.ts';
@@ -310,11 +311,13 @@ class MutatingRound {
     if (!Array.isArray(changes)) throw failed(host, 'mutate did not return a list of changes');
     if (changes.length === 0) return false;
     const seen: Admissible = { body: this.#call.body, query: this.#call.query };
-    const asked = changes as unknown as readonly Change[];
+    let asked: readonly Change[];
     let changed: Admissible;
     try {
+      asked = this.#patches(host, changes as unknown as readonly Change[], seen);
       changed = applyChanges(seen, asked);
     } catch (cause) {
+      if (cause instanceof GatewayError) throw cause;
       throw failed(host, cause instanceof Error ? cause.message : 'its change could not be applied', cause);
     }
     this.#call = this.#reread(this.#call, changed);
@@ -327,6 +330,17 @@ class MutatingRound {
       }),
     });
     return true;
+  }
+
+  /** What a plugin asked for, as patches alone. @throws {Error} @throws {GatewayError} where there can be no socket */
+  #patches({ description }: PluginHost, changes: readonly Change[], seen: Admissible): readonly Change[] {
+    return changes.map((change) => {
+      if (change?.op !== 'own-socket') return change;
+      if (description.needs.sockets !== true) throw new Error('it changes a bind to own-socket, which needs sockets');
+      const { dryRun, ownSocket } = this.#context;
+      if (ownSocket === undefined && dryRun !== true) throw new Error('this gateway makes no sockets for containers');
+      return socketChange(change, seen, () => ownSocket?.() ?? EXAMPLE_SOCKET);
+    });
   }
 
   get result(): Mutated {

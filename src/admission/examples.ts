@@ -4,6 +4,7 @@ import type { Json } from '../engine/types.ts';
 import { applyChanges } from './changes.ts';
 import type { PluginHost } from './hosts/host.ts';
 import { GONE, narrowed } from './narrow.ts';
+import { EXAMPLE_SOCKET, socketChange } from './own-socket.ts';
 import type { AdmissionRequest, Change, PluginExample, Verdict } from './plugin.ts';
 import { masked, toJson } from './request.ts';
 
@@ -89,10 +90,11 @@ async function mutated(host: PluginHost, request: AdmissionRequest): Promise<Adm
   const { value } = await host.ask('mutate', toJson(request));
   if (value === undefined || value === null) return request;
   if (!Array.isArray(value)) throw new Error('mutate did not return a list of changes');
-  const { body, query } = applyChanges(
-    { body: request.body, query: request.query },
-    value as unknown as readonly Change[],
+  const seen = { body: request.body, query: request.query };
+  const changes = (value as unknown as readonly Change[]).map((change) =>
+    change?.op === 'own-socket' ? socketChange(change, seen, () => EXAMPLE_SOCKET) : change,
   );
+  const { body, query } = applyChanges(seen, changes);
   return { ...request, query, ...(body === undefined ? {} : { body }) };
 }
 

@@ -34,6 +34,8 @@ export interface LoadOptions {
   readonly log: Logger;
   /** Asks the engine for plugins that may. Default: nothing can be asked. */
   readonly engineRead?: EngineRead;
+  /** Path of the engine's socket, where the engine is on this machine. */
+  readonly engineSocket?: string;
   /** Time of one hook. Default 50 ms of processor time, 250 ms in all. */
   readonly times?: HookTimes;
   /** Runs the plugins' own examples. Default true. */
@@ -117,6 +119,7 @@ async function findUse(setting: PluginSetting, options: LoadOptions): Promise<Fo
     files: [],
     config: setting.config as Json | undefined,
     grants,
+    ...(options.engineSocket === undefined ? {} : { engineSocket: options.engineSocket }),
     capabilities: new Capabilities(grants, options.engineRead ?? NO_ENGINE),
     log: options.log,
     logAllowance: new LogAllowance(),

@@ -30,6 +30,8 @@ export interface PluginNeeds {
   readonly net?: readonly string[];
   /** Read operations of the engine that `context.engine.get` may call. */
   readonly engineRead?: readonly string[];
+  /** The change `own-socket`, and `context.engineSocket`. */
+  readonly sockets?: boolean;
 }
 
 /** Which calls a plugin is shown. Calls that do not match cost nothing. */
@@ -91,6 +93,8 @@ export interface AdmissionRequest {
   /** The decoded body in Docker's own spelling; undefined where there is none or where it streams (archives). */
   readonly body?: Json;
   readonly source: { readonly address: string };
+  /** The path that a plugin's `own-socket` put into this call: no caller chose it. */
+  readonly ownSocket?: string;
 }
 
 /**
@@ -135,9 +139,12 @@ export type Verdict =
 /**
  * RFC 6902 subset. `path` is a JSON Pointer below `/body` or `/query`. An `add` below a parent that the caller left out
  * (`/body/Labels/team`, `/body/HostConfig/Memory`) makes the parent; the engine's schema must know it.
+ *
+ * `own-socket`, with `needs.sockets`, stands for no patch: the bind at this place (`/body/HostConfig/Binds/0`,
+ * `/body/HostConfig/Mounts/0`) gets a socket of the gateway's as its source, which speaks for the caller and for nobody else.
  */
 export interface Change {
-  readonly op: 'add' | 'replace' | 'remove';
+  readonly op: 'add' | 'replace' | 'remove' | 'own-socket';
   readonly path: string;
   readonly value?: Json;
 }
@@ -158,6 +165,8 @@ export interface PluginContext<C = unknown> {
   readonly name: string;
   /** Values of the granted environment variables. */
   readonly env: Readonly<Record<string, string>>;
+  /** Path of the engine's socket on this machine, with `needs.sockets`; undefined where the engine is elsewhere. */
+  readonly engineSocket?: string;
   /** Adds an annotation to the audit event, at most 1 KiB, prefixed with the plugin's name. */
   annotate(key: string, value: string): void;
   log(level: 'debug' | 'info' | 'warn' | 'error', message: string, data?: Json): void;

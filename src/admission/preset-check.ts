@@ -20,6 +20,8 @@ function checkOf(spec: HostSpec): HostCheck {
   return known;
 }
 
+const NOTHING_KNOWN = { protectedPaths: [], sockets: [], networks: [] };
+
 const BY_ID: ReadonlyMap<string, Operation> = new Map(OPERATIONS.map((operation) => [operation.id, operation]));
 const BY_ACTION: ReadonlyMap<string, Operation> = new Map(OPERATIONS.map((operation) => [operation.action, operation]));
 
@@ -32,7 +34,7 @@ const BY_ACTION: ReadonlyMap<string, Operation> = new Map(OPERATIONS.map((operat
 export function presetViolations(request: AdmissionRequest, spec: HostSpec): readonly HostViolation[] {
   const operation = BY_ID.get(request.operation.id) ?? BY_ACTION.get(request.operation.action);
   if (operation === undefined) return [];
-  const { path, query, body, principal, apiVersion } = request;
+  const { path, query, body, principal, apiVersion, ownSocket } = request;
   const target = { operation, action: request.operation.action, apiVersion, path, query };
   // The places are named anew, as their roles are not shown; what was looked up comes from the request.
   const resources = referencesOf(target, body).map((ref): ResourceRef => {
@@ -50,5 +52,6 @@ export function presetViolations(request: AdmissionRequest, spec: HostSpec): rea
     };
   });
   const call: EngineCall = { ...target, body, opaque: false, resources };
-  return checkOf(spec)(call, { ...principal, policies: [], channel: 'bearer' });
+  const site = ownSocket === undefined ? undefined : { ...NOTHING_KNOWN, granted: ownSocket };
+  return checkOf(spec)(call, { ...principal, policies: [], channel: 'bearer' }, site);
 }

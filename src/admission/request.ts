@@ -14,6 +14,10 @@ export interface AdmissionContext {
   readonly at: number;
   /** Nothing will reach the engine. */
   readonly dryRun?: boolean;
+  /** Path of the socket that the change `own-socket` puts in. @throws {GatewayError} where there can be none */
+  readonly ownSocket?: () => string;
+  /** The path that was put in. */
+  readonly granted?: string;
 }
 
 const MASK = '***';
@@ -129,6 +133,7 @@ export function headOf(call: EngineCall, context: AdmissionContext, bodies: bool
     path: call.path,
     query: bodies ? call.query : maskedQuery(call.query),
     source: { address: context.source },
+    ...(context.granted === undefined ? {} : { ownSocket: context.granted }),
   };
 }
 

@@ -70,6 +70,7 @@ import { hostSite } from './host-site.ts';
 import { callerSockets, serverCaOf, socketsOf } from './listeners.ts';
 import { createMetrics } from './metrics.ts';
 import { adminHandlers, createOperationsApp, mountOwnRoutes, ownHandlers } from './own-routes.ts';
+import { CONNECTIONS, KeptOwnSockets } from './own-sockets.ts';
 import { readinessOf } from './readiness.ts';
 import { maskingFor, maskRowsWith } from './redactor.ts';
 
@@ -87,6 +88,8 @@ export interface OpenGateway {
   readonly admin: AdminServices;
   /** Sockets made while running; main opens those of earlier runs. */
   readonly sockets: BoundSockets;
+  /** Those in containers, likewise. */
+  readonly ownSockets: KeptOwnSockets;
   /** Handlers of the admin socket. */
   readonly adminHandlers: Handlers;
   /** Handlers of the listener for metrics. */
@@ -131,6 +134,9 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
           baseDir: options.baseDir ?? process.cwd(),
           log,
           engineRead: engineReadFor(engine),
+          ...(config.engine.kind === 'unix' && config.engine.path !== undefined
+            ? { engineSocket: config.engine.path }
+            : {}),
         }),
         log,
         ++generation,
@@ -352,6 +358,20 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       revocations.refresh();
     };
 
+    const ownSockets = new KeptOwnSockets({
+      folder: config.ownSockets.folder,
+      isLocal: config.engine.kind === 'unix',
+      authenticator,
+      engine,
+      recorder,
+      log,
+      listen: (listener) =>
+        listen(listener, gateway, { ...current.limits, connections: CONNECTIONS, connectionsPerIp: CONNECTIONS }, log),
+      boundSockets: () => callerSockets(current, store.sockets.list()),
+      now,
+      newAuditId,
+    });
+    undo.push(() => ownSockets.close());
     const sockets = new BoundSockets({
       store: store.sockets,
       listen: (listener) => listen(listener, gateway, current.limits, log),
@@ -407,7 +427,17 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         },
         look: () => void reaper.look(),
       },
-      sockets: { store: store.sockets, host: sockets },
+      sockets: {
+        store: store.sockets,
+        host: {
+          open: (record) => sockets.open(record),
+          faultOf: (path) => sockets.faultOf(path),
+          async close(path) {
+            await sockets.close(path);
+            ownSockets.review();
+          },
+        },
+      },
       ledger: tenancy.ownership,
       credentials: store.credentials,
       refreshCredentials,
@@ -438,6 +468,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       onIdentityChanged() {
         onRevoked();
         void sockets.closeForgotten();
+        ownSockets.review();
       },
       reader: review,
       reports: review,
@@ -508,7 +539,8 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       limits: () => current.limits,
       apiVersions,
       listeners: () => options.listeners?.() ?? [],
-      site: hostSite(config, () => callerSockets(current, store.sockets.list())),
+      site: hostSite(config, () => callerSockets(current, store.sockets.list()), ownSockets),
+      ownSockets,
       seen: new SeenCalls(apiVersions),
       masking,
       now,
@@ -562,6 +594,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       authenticator,
       admin,
       sockets,
+      ownSockets,
       adminHandlers: adminHandlers(adminApp, operations, gateway),
       metricsHandlers: ownHandlers((request) => operations.fetch(request), gateway),
       recorder,
@@ -581,6 +614,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         void externals.refresh();
         // Streams of callers whom the settings no longer name end with them.
         live.review();
+        ownSockets.review();
         plugins = chain;
         policies = compiled;
         retire(old);

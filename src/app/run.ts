@@ -16,6 +16,7 @@ const FIXED_SETTINGS = [
   'audit',
   'issuer',
   'audience',
+  'ownSockets',
 ] as const satisfies readonly (keyof Config)[];
 
 /** A gateway that listens, until it is told to stop. */
@@ -89,6 +90,7 @@ export async function run(
     open.recorder.append(gatewayEvent(open, 'gateway.start'));
     await listeners.apply(config);
     await open.sockets.openRemembered();
+    await open.ownSockets.openRemembered();
   } catch (error) {
     await listeners.close();
     await open.close();

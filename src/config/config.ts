@@ -162,6 +162,7 @@ const readSections = (value: unknown, options: ParseOptions, faults: Fault[]): C
   const audit = section('audit', auditSection, {}, 'default');
   const sinks = readSinks(audit?.sinks ?? [], { data, ...files }, faults);
   const retention = readRetention(audit?.retention, { data, ...files }, faults);
+  const ownSockets = section('ownSockets', schema.ownSocketsSection, undefined);
   const keySeal = section('keySeal', schema.keySealSection, undefined);
   if (!engine || !limits || !log || !audit || !apiVersions || !tenants) return undefined;
   if (!issuer || !audience || !hostNames) return undefined;
@@ -172,6 +173,7 @@ const readSections = (value: unknown, options: ParseOptions, faults: Fault[]): C
     listen,
     clientCas,
     plugins,
+    ownSockets: { folder: ownSockets === undefined ? join(data, 'own-sockets') : files.resolve(ownSockets.folder) },
     limits,
     log,
     ...(keySeal ? { keySeal: { file: files.existing(keySeal.file, ['keySeal', 'file']) } } : {}),

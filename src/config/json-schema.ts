@@ -16,6 +16,7 @@ const SECTIONS: Readonly<Record<(typeof schema.KEYS)[number], z.ZodType>> = {
   tls: schema.tlsSection,
   clientCas: schema.clientCasSection,
   plugins: schema.pluginsSection,
+  ownSockets: schema.ownSocketsSection,
   limits: schema.limitsSection,
   log: schema.logSection,
   keySeal: schema.keySealSection,

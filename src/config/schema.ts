@@ -120,9 +120,9 @@ export const pluginsSection = z.array(
       .optional(),
     needs: z
       .array(
-        text('a grant').regex(/^(bodies|responses|streams|(env|net|engine|read|write|run):\S+)$/, {
+        text('a grant').regex(/^(bodies|responses|streams|sockets|(env|net|engine|read|write|run):\S+)$/, {
           error:
-            'must be bodies, responses, streams, env:NAME, net:HOST, engine:ACTION, read:PATH, write:PATH or run:COMMAND',
+            'must be bodies, responses, streams, sockets, env:NAME, net:HOST, engine:ACTION, read:PATH, write:PATH or run:COMMAND',
         }),
         { error: wrong('a list of grants such as [bodies, net:registry.example]') },
       )
@@ -275,6 +275,9 @@ export const tenantsSection = strict({
   distrust: z.boolean({ error: wrong('true or false') }).default(false),
 });
 
+/** Sockets in containers. */
+export const ownSocketsSection = strict({ folder: path });
+
 export const metricsSection = strict({ listen: z.unknown().optional() });
 
 /** Keys of the file, in the order they are documented. */
@@ -287,6 +290,7 @@ export const KEYS = [
   'tls',
   'clientCas',
   'plugins',
+  'ownSockets',
   'limits',
   'log',
   'audit',

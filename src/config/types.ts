@@ -2,6 +2,7 @@
 
 import type { RetentionSetting } from '../audit/retention.ts';
 import type { SinkSetting } from '../audit/sinks/setting.ts';
+import type { SpeaksFor } from '../gateway/channel.ts';
 import type { ClientCa } from '../identity/client-ca.ts';
 import type { IssuerSetting } from '../identity/external/setting.ts';
 import type { EngineAddress } from '../proxy/types.ts';
@@ -29,6 +30,8 @@ export interface UnixListener {
   /** Group of the socket file, by name or number. Default: the gateway's own. */
   readonly group?: string;
   readonly identity?: string;
+  /** Set by the gateway alone: the socket stands in a container. */
+  readonly speaksFor?: SpeaksFor;
 }
 
 /** Plain HTTP, loopback only. */
@@ -49,7 +52,7 @@ export interface PluginSetting {
   readonly tier?: 'sandboxed' | 'process' | 'trusted';
   /** SHA-256 the module must have, hexadecimal. */
   readonly sha256?: string;
-  /** What it is granted: bodies, responses, streams, env:NAME, net:HOST, engine:ACTION; for process also read:, write:, run:. */
+  /** What it is granted: bodies, responses, streams, sockets, env:NAME, net:HOST, engine:ACTION; for process also read:, write:, run:. */
   readonly needs?: readonly string[];
   /** Handed to the plugin's own schema. */
   readonly config: unknown;
@@ -108,6 +111,8 @@ export interface Config {
   /** Outside CAs whose client certificates name identities. */
   readonly clientCas: readonly ClientCa[];
   readonly plugins: readonly PluginSetting[];
+  /** Folder of the sockets that containers get in the place of the engine's, absolute; the engine mounts from it. */
+  readonly ownSockets: { readonly folder: string };
   readonly limits: Limits;
   readonly log: { readonly level: LogLevel };
   readonly audit: {

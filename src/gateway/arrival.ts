@@ -71,7 +71,7 @@ export function nodeArrival(incoming: IncomingMessage, channel: Channel, onConti
     target: incoming.url ?? '',
     rawHeaders: incoming.rawHeaders,
     channel,
-    source: channel.kind === 'unix' ? 'unix' : (incoming.socket.remoteAddress ?? 'unknown'),
+    source: sourceOf(incoming, channel),
     peer: channel.kind === 'unix' ? undefined : peerOf(incoming.socket),
     connection: claimOf(incoming.socket),
     body: {
@@ -92,6 +92,10 @@ export function nodeArrival(incoming: IncomingMessage, channel: Channel, onConti
     },
   };
 }
+
+/** A socket in a container stands for where its maker called from. */
+const sourceOf = (incoming: IncomingMessage, { kind, speaksFor }: Channel): string =>
+  speaksFor?.delegation.source ?? (kind === 'unix' ? 'unix' : (incoming.socket.remoteAddress ?? 'unknown'));
 
 async function* chunksOf(incoming: IncomingMessage): AsyncGenerator<Uint8Array> {
   try {

@@ -167,7 +167,8 @@ function firstDetail(
   // What follows was let through unread: a reviewer must see that the log cannot tell what was built.
   const isUnread = trace.decision?.isUnread === true || (call !== undefined && isBuildKitBuild(call));
   if (isUnread && decision === 'allow') detail.unread = BUILD_OPAQUE;
-  if (arrival.channel.identity !== undefined) detail.listener = arrival.channel.name;
+  if (arrival.channel.identity !== undefined || arrival.channel.speaksFor !== undefined)
+    detail.listener = arrival.channel.name;
   if (trace.foreignToken !== undefined) detail.ignoredToken = trace.foreignToken;
   if (principal?.certificateSerial !== undefined) detail.certificate = principal.certificateSerial;
   if (trace.changes.length > 0) {

@@ -1,4 +1,6 @@
 // Where a request came in, as the listener tells the gateway.
+import type { Delegation } from '../identity/delegations.ts';
+
 /** Where a connection came in: what the listener knows before any byte is read. */
 export interface Channel {
   readonly kind: 'tcp' | 'unix';
@@ -6,4 +8,12 @@ export interface Channel {
   readonly name: string;
   /** Identity the listener is bound to: no token is needed or read there. */
   readonly identity?: string;
+  /** The socket stands in a container for the credentials that made it. */
+  readonly speaksFor?: SpeaksFor;
+}
+
+export interface SpeaksFor {
+  readonly delegation: Delegation;
+  /** @throws {GatewayError} `token-revoked` when the bound socket the credentials came by is gone */
+  checkWay(): void;
 }

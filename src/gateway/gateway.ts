@@ -102,6 +102,7 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
   /** Records a refusal, then answers it: a caller never hears of a denial that is not in the audit. */
   async function refuse(trace: Trace, caller: CallerEnd, thrown: unknown): Promise<void> {
     trace.tenantCall?.abandon();
+    trace.ownSocket?.abandon();
     trace.ledger = undefined;
     let error = withoutSecretsIn(asGatewayError(thrown));
     if (error.code === 'internal')

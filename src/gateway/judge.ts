@@ -1,5 +1,6 @@
 // Steps 2 to 6 of a call: authenticate, classify, decode, mutate, decide, validate. The result is the judged value or a refusal.
 // What these steps mean stands in their own rooms; here is only their order and what flows between them.
+import type { AdmissionContext } from '../admission/request.ts';
 import { toCall } from '../engine/call.ts';
 import { classify } from '../engine/classify.ts';
 import { bodyKindOfTarget, decodeBody, EMPTY_JSON } from '../engine/decode.ts';
@@ -57,10 +58,14 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
   const onForeign = (token: ForeignToken) => {
     trace.foreignToken = token;
   };
+  const { identity, speaksFor } = arrival.channel;
+  speaksFor?.checkWay();
   const authenticated =
-    arrival.channel.identity === undefined
-      ? authenticator.authenticate(rawHeaders, arrival.peer, source, onForeign)
-      : authenticator.onSocket(arrival.channel.identity, rawHeaders, source, onForeign);
+    speaksFor !== undefined
+      ? authenticator.onDelegation(speaksFor.delegation, rawHeaders, onForeign)
+      : identity === undefined
+        ? authenticator.authenticate(rawHeaders, arrival.peer, source, onForeign)
+        : authenticator.onSocket(identity, rawHeaders, source, onForeign);
   const principal = authenticated instanceof Promise ? await authenticated : authenticated;
   trace.principal = principal;
   // From here on what is asked of the engine is asked for this identity, and takes of its share.
@@ -91,13 +96,17 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
   trace.call = call;
   const plugins = parts.plugins();
   const isWatched = plugins.concerns(call.action);
-  const admission = { auditId: trace.auditId, principal, source: arrival.source, at: trace.atMs };
+  let admission: AdmissionContext = { auditId: trace.auditId, principal, source: arrival.source, at: trace.atMs };
   if (isWatched) {
     trace.enterPlugins(plugins);
-    const mutated = await plugins.mutate(call, admission, rebuild);
+    const offer = parts.ownSockets?.offer({ principal, source, channel: arrival.channel, auditId: trace.auditId });
+    trace.ownSocket = offer;
+    const changing = offer === undefined ? admission : { ...admission, ownSocket: () => offer.take() };
+    const mutated = await plugins.mutate(call, changing, rebuild);
     call = mutated.call;
     trace.call = call;
     trace.changes = mutated.changes;
+    if (offer?.path !== undefined) admission = { ...admission, granted: offer.path };
     trace.annotations = mutated.annotations;
   }
   if (hasRegistryCredentials(headerValues(arrival.rawHeaders, 'x-registry-auth'))) {
@@ -135,6 +144,7 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
     trace.call = call;
     trace.ledger = trace.tenantCall.reserved;
   }
+  await trace.ownSocket?.open();
   return { call, principal, build: await buildJudge(call, policies, parts, trace) };
 }
 
@@ -345,12 +355,19 @@ async function resolve(
   return open.length === 0 ? known : resolveReferences(known, open, trace.engine);
 }
 
+/** The installation as this call may see it: what the gateway put in itself is no path the caller named. */
+function siteOf({ ownSocket, principal, arrival }: Trace, call: EngineCall, parts: GatewayParts) {
+  const site = parts.site?.(call.action, principal as Principal, arrival.source);
+  const path = ownSocket?.path;
+  return site === undefined || path === undefined ? site : { ...site, granted: path };
+}
+
 const inputOf = (trace: Trace, call: EngineCall, parts: GatewayParts): DecisionInput => ({
   principal: trace.principal as Principal,
   call,
   source: trace.arrival.source,
   at: trace.atMs,
-  site: parts.site?.(call.action),
+  site: siteOf(trace, call, parts),
 });
 
 function judgeCall(trace: Trace, policies: PrincipalPolicies, call: EngineCall, parts: GatewayParts): Decision {

@@ -7,12 +7,14 @@ import type { Authenticator } from '../identity/authenticate.ts';
 import type { Logger } from '../log.ts';
 import type { PolicySet } from '../policy/compile.ts';
 import type { HostSite } from '../policy/host/index.ts';
+import type { Principal } from '../policy/types.ts';
 import type { EngineClient } from '../proxy/engine-client.ts';
 import type { EngineDefaults } from '../proxy/engine-defaults.ts';
 import type { Lane } from '../proxy/lanes.ts';
 import type { BuildKitState } from './buildkit/state.ts';
 import type { LargeBodies } from './large-bodies.ts';
 import type { LiveCalls } from './live-calls.ts';
+import type { OwnSockets } from './own-sockets.ts';
 import type { SeenCalls } from './seen-calls.ts';
 import type { Strangers } from './strangers.ts';
 import type { Tenancy } from './tenancy/tenancy.ts';
@@ -62,7 +64,9 @@ export interface GatewayParts {
   /** Addresses the gateway listens on, `https://127.0.0.1:2376`: no build has the engine fetch from them. Default: none. */
   listeners?(): readonly string[];
   /** Files of the gateway and networks of its host, as they are now, for a call of this action. Default: none are known. */
-  site?(action: string): HostSite | undefined;
+  site?(action: string, principal: Principal, source: string): HostSite | undefined;
+  /** Keeps the sockets that containers get in the place of the engine's. Default: none are made. */
+  readonly ownSockets?: OwnSockets;
   /** Served API versions as minor numbers: `1.40` is 40. */
   readonly apiVersions: { readonly minMinor: number; readonly maxMinor: number };
   /** Reads request lines, of those API versions. */

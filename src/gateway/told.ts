@@ -99,6 +99,7 @@ export class Told {
   #kept: Buffer[] = [];
   #size = 0;
   #isTooLong = false;
+  #facts: ToldFacts | undefined;
 
   /** @returns undefined where the audit needs nothing of the answer */
   static of(call: EngineCall, status: number, level?: AuditLevel): Told | undefined {
@@ -136,8 +137,18 @@ export class Told {
     }
   }
 
+  /** The engine refused. */
+  get isRefusal(): boolean {
+    return this.#kind === 'failure';
+  }
+
   /** What it tells, once it is over or broke off. */
   facts(): ToldFacts {
+    this.#facts ??= this.#read();
+    return this.#facts;
+  }
+
+  #read(): ToldFacts {
     const text = Buffer.concat(this.#kept).toString('utf8');
     this.#kept = [];
     if (text === '') return {};

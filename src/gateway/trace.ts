@@ -14,6 +14,7 @@ import type { EngineClient } from '../proxy/engine-client.ts';
 import type { Lane, Place } from '../proxy/lanes.ts';
 import { type Arrival, headerValue } from './arrival.ts';
 import { callEvent, type EventOutcome } from './call-event.ts';
+import type { SocketOffer } from './own-sockets.ts';
 import type { GatewayParts } from './parts.ts';
 import type { SeenCall } from './seen-calls.ts';
 import type { TenantCall } from './tenancy/tenant-call.ts';
@@ -54,6 +55,8 @@ export class Trace {
   #leavePlugins: (() => void) | undefined;
   /** A token beside the channel's own identity that was not for this gateway: it went no further. */
   foreignToken: ForeignToken | undefined;
+  /** The socket a container may get in the place of the engine's. */
+  ownSocket: SocketOffer | undefined;
   /** Set for principals that have a tenant. */
   tenantCall: TenantCall | undefined;
   /** Changes of the ledger that go with the next event. */
@@ -101,6 +104,8 @@ export class Trace {
     if (this.watch === undefined) this.leavePlugins();
     else void this.watch.end().then(() => this.leavePlugins());
     this.tenantCall?.release();
+    if (this.ownSocket?.path !== undefined)
+      this.ownSocket.end(this.told?.isRefusal === true ? 'refused' : this.told?.facts().madeId);
     this.#place?.release();
   }
 

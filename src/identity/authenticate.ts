@@ -9,6 +9,7 @@ import {
   type Peer,
 } from './certificate-callers.ts';
 import { type Credential, hasCredential, MAX_TOKEN_BYTES, readCredential } from './credentials.ts';
+import { createDelegations, type Delegation, type Delegations } from './delegations.ts';
 import type { Blocks } from './external/blocks.ts';
 import type { ExternalCaller, ExternalIssuers } from './external/issuers.ts';
 import { claimedIssuer } from './external/verify-external.ts';
@@ -91,6 +92,14 @@ export interface Authenticator {
     source?: string,
     onForeign?: OnForeign,
   ): Principal | Promise<Principal>;
+  /** Credentials that speak through sockets of the gateway's own. */
+  readonly delegations: Delegations;
+  /**
+   * The caller of a request on a socket that stands for its maker's credentials. None may be sent beside them.
+   *
+   * @throws {GatewayError} one of the 401 codes
+   */
+  onDelegation(delegation: Delegation, rawHeaders: readonly string[], onForeign?: OnForeign): Principal;
   /** Is a principal still good? For live streams. @throws {GatewayError} the 401 code that ended it */
   recheck(principal: Principal): void;
   /** Client certificates were revoked in the store: forget them here, from the next request on. */
@@ -276,7 +285,38 @@ export function createAuthenticator(parts: AuthenticatorParts): Authenticator {
     return principal instanceof Promise ? principal.then(checkUnbound) : checkUnbound(principal);
   }
 
+  function recheck(principal: Principal): void {
+    // What vouches for the caller hangs on the very principal it came with.
+    const behind = delegations.behind(principal);
+    if (behind !== undefined) recheck(behind);
+    if (principal.certificateSerial !== undefined) certificates?.recheck(ofCertificateAlone(principal));
+    refuseEnded(principal);
+    if (principal.tokenId !== undefined) refuseRevoked(principal.tokenId, principal.ancestors ?? []);
+    const caller = principals.callerOf(ofTokenAlone(principal));
+    if (caller !== undefined) checkBlocked(caller);
+    if (caller !== undefined && !externals()?.stillNames(caller)) {
+      throw new GatewayError('identity-not-mapped', 'the settings no longer say who the caller is');
+    }
+    if (caller === undefined || caller.mapped.kind === 'identity')
+      principals.check(principal.subject, principal.tenant);
+  }
+
+  const delegations = createDelegations({
+    principals,
+    recheck,
+    isOwnCertificate: (serial) => parts.certificates?.certificates.get(serial) !== undefined,
+  });
+
   return {
+    delegations,
+    onDelegation(delegation, rawHeaders, onForeign) {
+      const principal = delegations.principalOf(delegation);
+      if (namesAlone(rawHeaders, onForeign)) return principal;
+      throw new GatewayError(
+        'token-ambiguous',
+        'this socket speaks for the credentials its container was made with; send no token on it',
+      );
+    },
     authenticate(rawHeaders, peer, source, onForeign) {
       const presented = peer === undefined ? undefined : certificates?.presented(peer);
       return presented instanceof Promise
@@ -292,18 +332,7 @@ export function createAuthenticator(parts: AuthenticatorParts): Authenticator {
     },
     certificatesChanged: () => certificates?.refresh(),
     bound: (name) => principals.ofSocket(name),
-    recheck(principal) {
-      if (principal.certificateSerial !== undefined) certificates?.recheck(ofCertificateAlone(principal));
-      refuseEnded(principal);
-      if (principal.tokenId !== undefined) refuseRevoked(principal.tokenId, principal.ancestors ?? []);
-      const caller = principals.callerOf(ofTokenAlone(principal));
-      if (caller !== undefined) checkBlocked(caller);
-      if (caller !== undefined && !externals()?.stillNames(caller)) {
-        throw new GatewayError('identity-not-mapped', 'the settings no longer say who the caller is');
-      }
-      if (caller === undefined || caller.mapped.kind === 'identity')
-        principals.check(principal.subject, principal.tenant);
-    },
+    recheck,
     challengeFor(error) {
       const realm = 'Bearer realm="dockgate"';
       // RFC 6750 section 3.1: without credentials no error is given; nor is one when it is the certificate that is wrong.

@@ -29,6 +29,16 @@ export interface Principals {
    * @throws {GatewayError} `identity-unknown`, `identity-disabled`
    */
   ofSocket(name: string): Principal;
+  /** When the identity behind a principal was made, in ms since the epoch; undefined for another issuer's subject. */
+  identitySince(principal: Principal): number | undefined;
+  /**
+   * A principal that was made before, with what its identity says now.
+   *
+   * @param owner what the answer lives and dies with
+   * @param since when the identity was made; undefined for another issuer's subject
+   * @throws {GatewayError} `identity-unknown`, `identity-disabled`, `token-revoked`
+   */
+  again(owner: object, principal: Principal, since: number | undefined): Principal;
   /** @throws {GatewayError} `identity-unknown`, `identity-disabled`, `token-revoked` where it belongs to another tenant now */
   check(name: string, tenant: string | undefined): void;
 }
@@ -87,11 +97,27 @@ export function createPrincipals(issuer: string, identities: IdentityStore): Pri
     return before.principal;
   }
 
+  function check(name: string, tenant: string | undefined): void {
+    if (lookUp(name).tenant === tenant) return;
+    // A stream of the old tenant's objects ends with its right to them.
+    throw new GatewayError('token-revoked', 'the identity belongs to another tenant now; call again');
+  }
+
   return {
-    check(name, tenant) {
-      if (lookUp(name).tenant === tenant) return;
-      // A stream of the old tenant's objects ends with its right to them.
-      throw new GatewayError('token-revoked', 'the identity belongs to another tenant now; call again');
+    check,
+    identitySince: (principal) => (principal.issuer === issuer ? lookUp(principal.subject).createdAt : undefined),
+    again(owner, principal, since) {
+      if (since === undefined) return principal;
+      check(principal.subject, principal.tenant);
+      const record = lookUp(principal.subject);
+      if (record.createdAt !== since) {
+        throw new GatewayError('identity-unknown', 'the identity was removed, and another has its name now');
+      }
+      const kept = keep(made.get(owner), record);
+      if (kept !== undefined) return kept;
+      const renewed: Principal = Object.freeze({ ...principal, ...attributesOf(issuer, record) });
+      made.set(owner, { record, principal: renewed });
+      return renewed;
     },
     ofToken(owner, token, channel) {
       const record = lookUp(token.subject);

@@ -228,6 +228,7 @@ function channelOf(listener: Listener): Channel {
       kind: 'unix',
       name: `unix:${listener.path}`,
       ...(listener.identity === undefined ? {} : { identity: listener.identity }),
+      ...(listener.speaksFor === undefined ? {} : { speaksFor: listener.speaksFor }),
     };
   }
   const host = listener.host.includes(':') ? `[${listener.host}]` : listener.host;

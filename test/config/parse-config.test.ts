@@ -21,6 +21,7 @@ test('only engine is required; everything else has a default', () => {
     listen: [{ kind: 'https', host: '127.0.0.1', port: 2376 }],
     clientCas: [],
     plugins: [],
+    ownSockets: { folder: '/etc/dockgate/data/own-sockets' },
     limits: {
       headBytes: 32768,
       bodyBytes: 8388608,

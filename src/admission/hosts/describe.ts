@@ -86,7 +86,7 @@ export const withActions = (described: Described, actions: PluginDescription['ho
 function needsOf(value: Json | undefined): PluginDescription['needs'] {
   const needs: JsonObject = isObject(value) ? value : no('needs must be an object');
   for (const key of Object.keys(needs)) {
-    if (!['bodies', 'responses', 'streams', 'env', 'net', 'engineRead'].includes(key))
+    if (!['bodies', 'responses', 'streams', 'env', 'net', 'engineRead', 'sockets'].includes(key))
       no(`needs has ${key}, which nobody can grant`);
   }
   for (const key of ['env', 'net', 'engineRead'] as const) {
@@ -100,6 +100,7 @@ export const grantsNeeded = ({ needs }: PluginDescription): readonly string[] =>
   ...(needs.bodies === true ? ['bodies'] : []),
   ...(needs.responses === true ? ['responses'] : []),
   ...(needs.streams === true ? ['streams'] : []),
+  ...(needs.sockets === true ? ['sockets'] : []),
   ...(needs.env ?? []).map((name) => `env:${name}`),
   ...(needs.net ?? []).map((host) => `net:${host}`),
   ...(needs.engineRead ?? []).map((action) => `engine:${action}`),

@@ -66,6 +66,7 @@ export function createGuest(exported: unknown, post: (message: FromGuest) => voi
   let config: unknown;
   let name = '';
   let env: Readonly<Record<string, string>> = createObject(null) as Record<string, string>;
+  let engineSocket: string | undefined;
   let wishes = 0;
   const waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
 
@@ -81,6 +82,7 @@ export function createGuest(exported: unknown, post: (message: FromGuest) => voi
       config,
       name,
       env,
+      ...(engineSocket === undefined ? {} : { engineSocket }),
       annotate(key: unknown, value: unknown) {
         const at = String(key).slice(0, 64);
         if (at in annotations || keysOf(annotations).length < MAX_ANNOTATIONS)
@@ -138,6 +140,7 @@ export function createGuest(exported: unknown, post: (message: FromGuest) => voi
   async function configure(message: Extract<ToGuest, { kind: 'configure' }>): Promise<void> {
     try {
       name = message.name;
+      engineSocket = message.engineSocket;
       env = freezeAll(message.env) as Readonly<Record<string, string>>;
       config = freezeAll(await read(message.config));
     } catch (error) {

@@ -5,7 +5,7 @@ import { HOOK_LIMITS, type Hook, type HookAnswer, HookFault, type PluginHost, ty
 import { Job, noAnswer } from './job.ts';
 import { readGuestMessage } from './messages.ts';
 import type { FromGuest, ToGuest } from './protocol.ts';
-import { envOf, logOf, type PluginUse, replyTo } from './use.ts';
+import { configureOf, logOf, type PluginUse, replyTo } from './use.ts';
 import { processWire, threadWire, type Wire } from './wire.ts';
 
 /** A side that does not say it is there within this time, in ms, is ended. */
@@ -274,7 +274,7 @@ class NativeHost implements PluginHost {
     const config = checkConfig(described, use.config, use.isOurs);
     this.#described = described;
     use.name ??= described.description.meta.name;
-    this.#config = { kind: 'configure', config, name: use.name, env: envOf(use.grants) };
+    this.#config = configureOf(use, config);
     return this.#config;
   }
 }

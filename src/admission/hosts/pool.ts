@@ -18,7 +18,7 @@ import { MAX_MESSAGE, readGuestMessage } from './messages.ts';
 import { guestSource, programUrl } from './programs.ts';
 import type { FromGuest, ToGuest } from './protocol.ts';
 import type { FromSandbox, SandboxData, SandboxedModule, ToSandbox } from './sandbox-worker.ts';
-import { envOf, logOf, type PluginUse, replyTo } from './use.ts';
+import { configureOf, logOf, type PluginUse, replyTo } from './use.ts';
 
 /** Threads: from the start, one of them in reserve; and most of them while all are busy. */
 const MIN_THREADS = 3;
@@ -401,6 +401,6 @@ export class SandboxPool {
     const config = checkConfig(described, use.config, use.isOurs);
     line.described = described;
     use.name ??= described.description.meta.name;
-    line.config = { kind: 'configure', config, name: use.name, env: envOf(use.grants) };
+    line.config = configureOf(use, config);
   }
 }

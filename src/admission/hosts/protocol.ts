@@ -9,6 +9,8 @@ export type ToGuest =
       readonly config: Json | undefined;
       readonly name: string;
       readonly env: Readonly<Record<string, string>>;
+      /** Shown with the grant `sockets` alone. */
+      readonly engineSocket?: string;
     }
   | { readonly kind: 'ask'; readonly id: number; readonly hook: Hook; readonly input: string }
   | { readonly kind: 'reply'; readonly id: number; readonly value?: Json; readonly error?: string }

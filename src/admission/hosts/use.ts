@@ -3,7 +3,7 @@ import type { Json } from '../../engine/types.ts';
 import type { Logger } from '../../log.ts';
 import type { Capabilities, Grants } from './capabilities.ts';
 import type { HookTimes } from './host.ts';
-import type { FromGuest, Wish } from './protocol.ts';
+import type { FromGuest, ToGuest, Wish } from './protocol.ts';
 
 export interface PluginUse {
   /** As denials and the audit name it; undefined until the module said its own name. */
@@ -16,6 +16,8 @@ export interface PluginUse {
   readonly files: readonly string[];
   readonly config: Json | undefined;
   readonly grants: Grants;
+  /** Path of the engine's socket, where the engine is on this machine. */
+  readonly engineSocket?: string;
   readonly capabilities: Capabilities;
   readonly log: Logger;
   readonly logAllowance: LogAllowance;
@@ -23,6 +25,15 @@ export interface PluginUse {
   /** Shipped with this program. */
   readonly isOurs: boolean;
 }
+
+/** What tells a plugin of its settings and of what it was granted. */
+export const configureOf = (use: PluginUse, config: Json | undefined): Extract<ToGuest, { kind: 'configure' }> => ({
+  kind: 'configure',
+  config,
+  name: use.name ?? use.use,
+  env: envOf(use.grants),
+  ...(use.engineSocket !== undefined && use.grants.has('sockets') ? { engineSocket: use.engineSocket } : {}),
+});
 
 export const envOf = (grants: Grants): Record<string, string> => {
   const env: Record<string, string> = {};

@@ -2,7 +2,7 @@
 // were made, perhaps not under this rule, so they are judged by it as they are. What only costs (limits, ports, logs) stays
 // a matter of creation.
 import { isUsedAsMade } from '../../engine/container-use.ts';
-import type { EngineCall, Json, MadeContainer, ResourceRef } from '../../engine/types.ts';
+import type { EngineCall, Json, MadeContainer, MadeMount, ResourceRef } from '../../engine/types.ts';
 import { sysctlsCheck } from './amounts.ts';
 import type { CallCheck } from './container.ts';
 import { deviceCgroupRules, deviceRequestsCheck, devicesCheck } from './devices.ts';
@@ -114,7 +114,7 @@ export function containersInUseCheck(rules: HostRules): CallCheck {
       checkMount(mount, '', own);
       // Where the mount comes from may be hidden from the caller, so its place in the container stands for it.
       if (own.violations.length > 0) {
-        const what = mount.type === 'bind' ? 'a path of the host' : 'what the rule would not mount';
+        const what = whatIs(mount, report);
         report.deny(
           `${prefix}Mounts[${i}]`,
           mount.target,
@@ -149,6 +149,13 @@ export function containersInUseCheck(rules: HostRules): CallCheck {
 
 const rootsText = (rules: HostRules): string =>
   rules.binds.length === 0 ? 'local volumes' : `local volumes, and ${oneOfWords(rules.binds.map(({ text }) => text))}`;
+
+function whatIs(mount: MadeMount, { site }: Report): string {
+  if (mount.type !== 'bind') return 'what the rule would not mount';
+  return site?.isWithinReach?.(mount.source) === false
+    ? 'a socket that speaks for other credentials than yours'
+    : 'a path of the host';
+}
 
 function judgeRestricted(rules: HostRules, { user, host }: MadeContainer, prefix: string, report: Report): void {
   const { values } = rules;

@@ -70,6 +70,9 @@ function checkBind(rules: HostRules, bind: ParsedBind, at: string, report: Repor
 const denyPropagation = (mode: Json, at: string, report: Report): void =>
   report.deny(at, mode, `has the propagation ${quote(mode)} (allowed: private or rprivate)`, true);
 
+/** What the gateway itself put in the place of the engine's socket. */
+const OWN_SOCKET: BindRoot = { text: '', readOnly: false, subpaths: false, pathFor: () => undefined };
+
 /** @returns the allowed folder the path lies in, undefined after a denial */
 function checkHostPath(
   rules: HostRules,
@@ -78,6 +81,7 @@ function checkHostPath(
   at: string,
   report: Report,
 ): BindRoot | undefined {
+  if (path === report.site?.granted) return OWN_SOCKET;
   const quoted = quote(path);
   if (path.includes('\0') || path.includes('\\')) {
     report.deny(at, path, `mounts host path ${quoted}, which holds odd characters (allowed: a plain absolute path)`);
@@ -183,7 +187,8 @@ export function madeMountCheck(rules: HostRules): (mount: MadeMount, at: string,
       case 'tmpfs':
         return;
       case 'bind':
-        checkHostPath(rules, cleanPath(mount.source), mount.readOnly, at, report);
+        if (report.site?.isWithinReach?.(mount.source) !== true)
+          checkHostPath(rules, cleanPath(mount.source), mount.readOnly, at, report);
         if (!PRIVATE.has(mount.propagation)) denyPropagation(mount.propagation, at, report);
         return;
       case 'volume':

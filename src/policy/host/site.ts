@@ -10,6 +10,10 @@ export interface HostSite {
   readonly protectedPaths: readonly string[];
   /** Sockets the gateway takes calls by: mounted only where a policy lists that very path, absolute paths. */
   readonly sockets: readonly string[];
+  /** The socket that the gateway puts into the container of this very call, in the place of the engine's: no caller could name it. */
+  readonly granted?: string;
+  /** Whether the caller has all the power that a socket of the gateway's gives in a container; undefined for any other path. */
+  readonly isWithinReach?: (socket: string) => boolean | undefined;
   /** Ranges the engine's host reaches by itself, as far as they are known; networks of the engine are among them. */
   readonly networks: readonly Subnet[];
 }
