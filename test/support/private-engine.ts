@@ -1,5 +1,5 @@
 // A private Docker Engine for one test run, where dockerd is installed and the caller is root: own state, own socket,
-// no bridge, no packet filter rules, and the image busybox:test made from the machine's static busybox.
+// no bridge and no packet filter rules unless asked for, and the image busybox:test made from the machine's static busybox.
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import {
   copyFileSync,
@@ -37,16 +37,26 @@ export interface PrivateEngineOptions {
   readonly path?: string;
   /** In a network name space of its own, with nothing but a loopback: for a swarm, which makes bridges and listens. */
   readonly isAlone?: boolean;
+  /** In such a name space, with a bridge, packet filter rules and published ports, which are reached within it. */
+  readonly hasBridge?: boolean;
   /** Further arguments of dockerd, as for a second listener. */
   readonly args?: readonly string[];
+}
+
+export interface PrivateEngine {
+  readonly socket: string;
+  /** Command words that run a program in the engine's network name space: `nsenter -t 123 -n`. */
+  readonly within: readonly string[];
+  stop(): Promise<void>;
 }
 
 /** Starts dockerd and waits for it. @throws when it does not answer within 30 s or there is no static busybox */
 export async function startPrivateEngine({
   path = process.env.PATH ?? '',
-  isAlone = false,
+  hasBridge = false,
+  isAlone = hasBridge,
   args = [],
-}: PrivateEngineOptions = {}): Promise<{ socket: string; stop(): Promise<void> }> {
+}: PrivateEngineOptions = {}): Promise<PrivateEngine> {
   const dir = mkdtempSync(join(tmpdir(), 'dg-engine-'));
   const socket = join(dir, 'docker.sock');
   const log = openSync(join(dir, 'log'), 'w');
@@ -64,9 +74,8 @@ export async function startPrivateEngine({
     ].concat([
       '-H',
       `unix://${socket}`,
-      '--iptables=false',
+      ...(hasBridge ? [] : ['--iptables=false', '--bridge=none']),
       '--ip6tables=false',
-      '--bridge=none',
       '--storage-driver=overlay2',
       ...args,
     ]),
@@ -90,7 +99,7 @@ export async function startPrivateEngine({
   for (let i = 0; i < 120; i++) {
     if (await answers(socket)) {
       importBusybox(dir, socket);
-      return { socket, stop };
+      return { socket, within: ['nsenter', '-t', String(daemon.pid), '-n'], stop };
     }
     await new Promise((resolve) => setTimeout(resolve, 250));
   }

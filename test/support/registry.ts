@@ -1,7 +1,7 @@
 // A registry of a test's own: `registry` of github.com/distribution/distribution/v3, on a free port of the loopback, with accounts
 // where a test names some. The program is found by DOCKGATE_TEST_REGISTRY; it is built with
 //   go install github.com/distribution/distribution/v3/cmd/registry@v3.0.0
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,8 +21,14 @@ export interface TestRegistry {
   stop(): void;
 }
 
-/** @param accounts user to bcrypt hash, as in a htpasswd file; left out, everybody may read and write */
-export async function startRegistry(accounts: Readonly<Record<string, string>> = {}): Promise<TestRegistry> {
+/**
+ * @param accounts user to bcrypt hash, as in a htpasswd file; left out, everybody may read and write
+ * @param within command words that run it in an engine's network name space, whose loopback is another
+ */
+export async function startRegistry(
+  accounts: Readonly<Record<string, string>> = {},
+  within: readonly string[] = [],
+): Promise<TestRegistry> {
   const dir = mkdtempSync(join(tmpdir(), 'dg-registry-'));
   const address = `127.0.0.1:${await freePort()}`;
   const users = Object.entries(accounts).map(([name, hash]) => `${name}:${hash}\n`);
@@ -37,18 +43,18 @@ export async function startRegistry(accounts: Readonly<Record<string, string>> =
   };
   // YAML takes JSON.
   writeFileSync(join(dir, 'config.yml'), JSON.stringify(settings));
-  const program = spawn(REGISTRY as string, ['serve', join(dir, 'config.yml')], {
+  const [command = '', ...args] = [...within, REGISTRY as string, 'serve', join(dir, 'config.yml')];
+  const program = spawn(command, args, {
     stdio: 'ignore',
     env: { PATH: process.env.PATH, OTEL_TRACES_EXPORTER: 'none' },
   });
-  const isUp = () =>
-    fetch(`http://${address}/v2/`).then(
-      async (answer) => {
-        await answer.arrayBuffer();
-        return true;
-      },
-      () => false,
-    );
+  const isUp = async () => {
+    const [asks = '', ...words] = [...within, 'curl', '-s', '-o', '/dev/null', `http://${address}/v2/`];
+    if (within.length > 0) return spawnSync(asks, words).status === 0;
+    const answer = await fetch(`http://${address}/v2/`).catch(() => undefined);
+    await answer?.arrayBuffer();
+    return answer !== undefined;
+  };
   await until('the registry answers', isUp);
   return {
     address,
