@@ -21,6 +21,7 @@ const AT = {
   resourceId: COLUMNS.indexOf('resource_id'),
   decision: COLUMNS.indexOf('decision'),
   resources: COLUMNS.indexOf('resources'),
+  gateway: COLUMNS.indexOf('gateway'),
 } as const;
 
 /** Numbers of names kept in memory: containers and images in daily use are far fewer. */
@@ -33,8 +34,8 @@ export interface Named {
 }
 
 /**
- * What a row is found by. Its main object counts in the first row of a call alone, which saves half of the index; objects in
- * `resources` always count.
+ * What a row is found by. Its main object counts in the first row of a call alone, which saves half of the index, and in the one row
+ * of a read; objects in `resources` always count.
  *
  * @param values by COLUMNS
  */
@@ -42,7 +43,9 @@ export function namedBy(values: readonly ColumnValue[]): readonly Named[] {
   const found: Named[] = [];
   const stage = values[AT.stage];
   const isFirst =
-    stage === 'intent' || stage === 'gateway' || (stage === 'complete' && values[AT.decision] !== 'allow');
+    stage === 'intent' ||
+    stage === 'gateway' ||
+    (stage === 'complete' && (values[AT.decision] !== 'allow' || typeof values[AT.gateway] === 'string'));
   const resource = values[AT.resource];
   const id = textOf(values[AT.resourceId]);
   if (isFirst && typeof resource === 'string') {

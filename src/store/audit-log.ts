@@ -155,11 +155,15 @@ export class AuditLog {
     if (this.#sinceNote >= NOTE_EVERY) this.#note(sqlite);
   }
 
+  /** The first row of a read may be part of its outcome's. */
   #isStored(sqlite: Database.Database, values: readonly ColumnValue[]): boolean {
-    return (
-      sqlite
-        .prepare('SELECT 1 FROM audit_event WHERE audit_id = ? AND stage = ? AND at = ?')
-        .get(values[AUDIT_ID], values[STAGE], values[0]) !== undefined
+    const found = sqlite.prepare('SELECT stage, at FROM audit_event WHERE audit_id = ?').all(values[AUDIT_ID]) as {
+      stage: string;
+      at: number;
+    }[];
+    return found.some(
+      ({ stage, at }) =>
+        (stage === values[STAGE] && at === values[0]) || (stage === 'complete' && values[STAGE] === 'intent'),
     );
   }
 

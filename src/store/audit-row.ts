@@ -123,6 +123,30 @@ export function encodeEvent(event: AuditEvent, place?: Place): string {
   ]);
 }
 
+/**
+ * The first row of a call and its outcome as one: what was asked stands in it, and what came of it. Told apart from the outcome of a
+ * call with a first row of its own by nothing but what it holds.
+ *
+ * @returns undefined where both say something in the same place, or change the ledger
+ */
+export function wholeCall(first: AuditEvent, outcome: AuditEvent, place?: Place): AuditEvent | undefined {
+  if (first.stage !== 'intent' || outcome.stage !== 'complete' || outcome.decision !== 'allow') return undefined;
+  if (first.ledger !== undefined || outcome.ledger !== undefined) return undefined;
+  if (first.detail !== undefined && outcome.detail !== undefined) return undefined;
+  if (first.resources !== undefined && outcome.resources !== undefined) return undefined;
+  return {
+    ...outcome,
+    detail: outcome.detail ?? first.detail,
+    actor: first.actor,
+    pluginGeneration: first.pluginGeneration,
+    engine: first.engine ?? place?.engine,
+    gateway: first.gateway ?? place?.gateway,
+    bodySha256: outcome.bodySha256 ?? first.bodySha256,
+    sentSha256: outcome.sentSha256 ?? first.sentSha256,
+    resources: outcome.resources ?? first.resources,
+  };
+}
+
 /** Rows that stand for themselves, or begin a call. */
 const isFirstRow = ({ stage, decision }: AuditEvent): boolean =>
   stage === 'intent' || stage === 'gateway' || (stage === 'complete' && decision !== 'allow');

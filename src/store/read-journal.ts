@@ -42,6 +42,8 @@ export class ReadJournal {
   readonly #logId: string;
   #inode: number;
   #isReplaced = false;
+  /** The path named the log's file since the last turn. */
+  #isSeen = false;
   readonly #files: (JournalFile | undefined)[] = [undefined, undefined];
   #active = 0;
   #generation = 0;
@@ -63,10 +65,11 @@ export class ReadJournal {
     // Another file in its place: the writer says what that means.
     if (this.#isReplaced || line.length * 3 > MAX_ROW_BYTES) return undefined;
     try {
-      if (statSync(this.#auditFile).ino !== this.#inode) {
+      if (!this.#isSeen && statSync(this.#auditFile).ino !== this.#inode) {
         this.#isReplaced = true;
         return undefined;
       }
+      this.#isSeen = true;
       const file = this.#files[this.#active] ?? this.#open();
       let length = 0;
       if (file.frames === 0) {
@@ -89,6 +92,7 @@ export class ReadJournal {
 
   /** What was kept so far goes to audit.db: new rows go to the other file, where that is free. */
   turn(): void {
+    this.#isSeen = false;
     const other = this.#files[1 - this.#active];
     if ((this.#files[this.#active]?.rows ?? 0) > 0 && (other === undefined || other.rows === 0))
       this.#active = 1 - this.#active;

@@ -1,11 +1,11 @@
 // Group commit in front of the audit's writer: what is recorded while one group is being written forms the next one.
 // No timer, no fixed delay. A call is told of success when its row is on disk; one that only reads may be told once its row is in
-// the read journal, from where it gets to the disk within milliseconds.
+// the read journal, from where it gets to the disk within milliseconds. Where its outcome comes before that, both become one row.
 import { randomUUID } from 'node:crypto';
 import type { AuditEvent, Kept, SealingRecorder } from '../audit/event.ts';
 import { GatewayError } from '../errors.ts';
 import { AuditLog } from './audit-log.ts';
-import { encodeEvent, type Place } from './audit-row.ts';
+import { encodeEvent, type Place, wholeCall } from './audit-row.ts';
 import type { SealerEvents } from './audit-sealer.ts';
 import { type Answer, AuditThread, auditThreadFor, MAX_TEXT_BYTES } from './audit-thread.ts';
 import { openDatabase } from './database.ts';
@@ -50,6 +50,11 @@ const LAZY_ROWS = 384;
  * reads wait for the disk like all other calls.
  */
 const MAX_LAG_MS = 50;
+/**
+ * A read's row waits for the outcome of its call for so long, in ms; then it goes without. Together with LAZY_MS and a slow commit it
+ * stays below MAX_LAG_MS.
+ */
+const HOLD_MS = 20;
 /** Outcomes that could not be written are tried again after this long, in ms, if no call comes earlier. */
 const RETRY_MS = 1000;
 /** A disk that has not answered for this long counts as one that does not: whoever waits is refused. */
@@ -63,6 +68,13 @@ interface Waiting {
   readonly reject?: (error: GatewayError) => void;
   /** Acknowledged already: where it is until it is on disk. */
   readonly kept?: { readonly file: JournalFile; readonly since: number };
+}
+
+/** The first row of a read, in the journal, whose outcome is not known yet. */
+interface Held {
+  readonly event: AuditEvent;
+  readonly line: string;
+  readonly kept: NonNullable<Waiting['kept']>;
 }
 
 /** The event's line, and behind it what changes in the ledger with it. */
@@ -170,6 +182,8 @@ class GroupRecorder implements SealingRecorder {
   /** Since when the oldest row of the journal waits: in the queue, and with the writer. */
   #keptSince: number | undefined;
   #keptInGroup: number | undefined;
+  /** Reads under way whose first row is in the journal alone, by audit id, oldest first. */
+  readonly #held = new Map<string, Held>();
   /** Rows ever queued, and those of them that need not be waited for any more. */
   #queued = 0;
   #settledRows = 0;
@@ -189,7 +203,9 @@ class GroupRecorder implements SealingRecorder {
 
   record(event: AuditEvent, kept: Kept = 'on-disk'): Promise<void> {
     if (this.#closing !== undefined) return Promise.reject(unwritable('it is closed'));
-    if (this.#queue.length >= this.#maxQueue) return Promise.reject(unwritable('too many rows wait to be written'));
+    if (this.#queue.length + this.#held.size >= this.#maxQueue)
+      return Promise.reject(unwritable('too many rows wait to be written'));
+    this.#letGo(event.auditId);
     let line: string;
     try {
       line = encodeLines(event, this.#options);
@@ -205,16 +221,46 @@ class GroupRecorder implements SealingRecorder {
   }
 
   /** @returns false where the row has to be on disk first */
-  #keep(line: string, { ledger }: AuditEvent): boolean {
-    if (this.#journal === undefined || !this.#healthy || this.#again || (ledger?.length ?? 0) > 0) return false;
+  #keep(line: string, event: AuditEvent): boolean {
+    if (this.#journal === undefined || !this.#healthy || this.#again || (event.ledger?.length ?? 0) > 0) return false;
     const now = performance.now();
     const oldest = this.#keptInGroup ?? this.#keptSince;
     if (oldest !== undefined && now - oldest > MAX_LAG_MS) return false;
     const file = this.#journal.keep(line);
     if (file === undefined) return false;
     this.#keptSince ??= now;
-    this.#push({ line, kept: { file, since: now } });
+    const kept = { file, since: now };
+    if (event.stage === 'intent') this.#held.set(event.auditId, { event, line, kept });
+    else this.#push({ line, kept });
     this.#scheduleLazily();
+    return true;
+  }
+
+  /** The first row of a call goes on its own. */
+  #letGo(auditId: string): void {
+    const held = this.#held.get(auditId);
+    if (held === undefined) return;
+    this.#held.delete(auditId);
+    this.#push({ line: held.line, kept: held.kept });
+  }
+
+  /** So do those kept before a time. */
+  #letGoBefore(time: number): void {
+    for (const [auditId, { kept }] of this.#held) {
+      if (kept.since > time) return;
+      this.#letGo(auditId);
+    }
+  }
+
+  /** @returns false where the outcome is a row of its own */
+  #joins(outcome: AuditEvent): boolean {
+    const held = this.#held.get(outcome.auditId);
+    if (held === undefined) return false;
+    const whole = wholeCall(held.event, outcome, this.#options.place);
+    if (whole === undefined) return false;
+    const line = encodeLines(whole, this.#options);
+    this.#held.delete(outcome.auditId);
+    this.#push({ line, kept: held.kept });
     return true;
   }
 
@@ -226,6 +272,11 @@ class GroupRecorder implements SealingRecorder {
   append(event: AuditEvent): void {
     let line: string;
     try {
+      if (this.#joins(event)) {
+        this.#scheduleLazily();
+        return;
+      }
+      this.#letGo(event.auditId);
       line = encodeLines(event, this.#options);
     } catch {
       this.#healthy = false;
@@ -258,6 +309,7 @@ class GroupRecorder implements SealingRecorder {
   }
 
   async settle(): Promise<void> {
+    this.#letGoBefore(Number.POSITIVE_INFINITY);
     if (this.#queue.length === 0 && this.#group === undefined) return;
     const through = this.#queued;
     await new Promise<void>((resolve) => {
@@ -399,7 +451,12 @@ class GroupRecorder implements SealingRecorder {
   }
 
   #flush(): void {
-    if (this.#group !== undefined || this.#queue.length === 0) return;
+    if (this.#group !== undefined) return;
+    if (this.#held.size > 0) this.#letGoBefore(performance.now() - HOLD_MS);
+    if (this.#queue.length === 0) {
+      if (this.#held.size > 0) this.#scheduleLazily();
+      return;
+    }
     let text = '';
     let count = 0;
     for (const { line } of this.#queue) {
@@ -413,7 +470,7 @@ class GroupRecorder implements SealingRecorder {
     this.#urgent = this.#queue.some(isAwaited);
     this.#group = group;
     this.#keptInGroup = this.#keptSince;
-    this.#keptSince = this.#queue.find(({ kept }) => kept !== undefined)?.kept?.since;
+    this.#keptSince = this.#oldestKept();
     this.#journal?.turn();
     this.#isAlone = count <= 2;
     this.#writingSince = performance.now();
@@ -428,6 +485,13 @@ class GroupRecorder implements SealingRecorder {
     } catch (error) {
       answered({ failure: messageOf(error), number: 0, text: '', died: false });
     }
+  }
+
+  #oldestKept(): number | undefined {
+    const queued = this.#queue.find(({ kept }) => kept !== undefined)?.kept?.since ?? Number.POSITIVE_INFINITY;
+    const held = this.#held.values().next().value?.kept.since ?? Number.POSITIVE_INFINITY;
+    const oldest = Math.min(queued, held);
+    return oldest === Number.POSITIVE_INFINITY ? undefined : oldest;
   }
 
   #written(group: readonly Waiting[]): void {
