@@ -28,7 +28,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   admin: ['identity', 'ledger', 'policy', 'audit', 'config', 'engine', 'errors', 'version'],
   runtime: ['errors'],
   connect: ['proxy', 'runtime', 'errors'],
-  doctor: ['connect', 'runtime', 'config', 'errors'],
+  doctor: ['connect', 'engine', 'runtime', 'config', 'errors'],
   standin: ['engine', 'runtime', 'errors'],
 };
 /** The outermost ring: these join the rooms and may import any of them. */

@@ -88,6 +88,8 @@ export interface EngineFacts {
   /** Registries spoken to without a verified certificate, loopback left out. */
   readonly insecureRegistries?: readonly string[];
   readonly warnings?: readonly string[];
+  /** Runtimes under which a read-only bind is so for mounts below it too, and the one of a container that names none. */
+  readonly readOnlyDepth?: { readonly byDefault: string; readonly runtimes: readonly string[] };
   /** Whether containers on the default bridge reach each other. */
   readonly icc?: boolean;
 }

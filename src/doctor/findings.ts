@@ -1,4 +1,5 @@
 // Judges the facts: each trouble in one line with its remedy. Pure. What an engine's own warnings say is Docker's text.
+import { RECURSIVE_READ_ONLY_MINOR } from '../engine/field-versions.ts';
 import type { CertificateFacts, EngineFacts, Facts, Here, TargetFacts } from './facts.ts';
 
 /** `trouble` keeps something from working or leaves the engine open; `advice` weakens isolation; `ok` is as it should be. */
@@ -26,8 +27,6 @@ export const SEPARATION: ReadonlySet<string> = new Set([
   'read-only-shallow',
 ]);
 
-/** First API version, as a minor number, in which a read-only bind is read-only below mounts in it too: Docker 25. */
-const RECURSIVE_READ_ONLY_MINOR = 44;
 /** Clocks may differ this much, in ms, before tokens and certificates suffer. */
 const MAX_SKEW_MS = 30_000;
 /** Certificates are spoken of this long before they end, in ms. Client certificates live for hours: a quarter of that. */
@@ -312,6 +311,16 @@ function judgeEngine({ served, ping }: TargetFacts, engine: EngineFacts, here: H
   judgeIsolation(engine, add);
 }
 
+function judgeDepth({ readOnlyDepth }: EngineFacts, add: Add): void {
+  if (readOnlyDepth === undefined || readOnlyDepth.runtimes.includes(readOnlyDepth.byDefault)) return;
+  add(
+    'advice',
+    'read-only-shallow',
+    `a folder mounted read-only is writable where other mounts lie below it (the kernel or the runtime ${readOnlyDepth.byDefault} cannot do otherwise)`,
+    'a kernel from 5.12 on and runc from 1.1 on; until then policies that list a folder as read-only refuse it',
+  );
+}
+
 function judgeIsolation(engine: EngineFacts, add: Add): void {
   const options = engine.securityOptions;
   const has = (name: string) =>
@@ -332,6 +341,7 @@ function judgeIsolation(engine: EngineFacts, add: Add): void {
       `a folder mounted read-only is writable where other mounts lie below it (API 1.${newest})`,
       'update the engine to Docker 25 or newer; until then policies that list a folder as read-only refuse it',
     );
+  else judgeDepth(engine, add);
   if (options !== undefined) {
     if (!has('userns') && !has('rootless'))
       add(

@@ -10,6 +10,7 @@ import { type Answer, ask } from '../connect/ask.ts';
 import { claimsOf } from '../connect/credentials.ts';
 import { explain, troubleOf } from '../connect/trouble.ts';
 import { type GatewayTarget, Upstreams } from '../connect/upstream.ts';
+import { deepRuntimes } from '../engine/read-only-depth.ts';
 import { GatewayError } from '../errors.ts';
 import type { CertificateFacts, EngineFacts, Here, PingFacts, SocketFile, TargetFacts, TokenFacts } from './facts.ts';
 
@@ -213,6 +214,7 @@ async function engineFacts(ping: Answer, get: (path: string) => Promise<Answer>)
     engineVersion: text(member(version, 'Version')),
     apiVersion: text(member(version, 'ApiVersion')),
     minApiVersion: text(member(version, 'MinAPIVersion')),
+    readOnlyDepth: info === undefined ? undefined : deepRuntimes(info),
     securityOptions: texts(member(info, 'SecurityOptions')),
     debug: flag(member(info, 'Debug')),
     experimental: flag(member(info, 'ExperimentalBuild')),

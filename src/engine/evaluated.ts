@@ -23,6 +23,9 @@ export type ValueForm =
   /** A group, and no word that stands for the groups of the engine's own process. */
   | 'group';
 
+/** Words that are names of networks to Docker, and to Podman ways of its own to the network of the host. */
+export const PODMAN_NETWORK_MODES: ReadonlySet<string> = new Set(['pasta', 'slirp4netns']);
+
 export interface EvaluatedValue {
   /** Name of the body in the table of operations. */
   readonly body: string;

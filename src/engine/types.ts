@@ -123,6 +123,8 @@ export interface MadeMount {
   readonly source: string;
   readonly target: string;
   readonly readOnly: boolean;
+  /** Read-only for itself alone: mounts below it stay writable. */
+  readonly isShallow?: boolean;
   readonly propagation: string;
   /** Of a volume: its driver and the options it was made with. */
   readonly driver?: NonNullable<ResourceRef['driver']>;
@@ -142,12 +144,22 @@ export interface EngineCall extends Target {
    * means what leaving it out means.
    */
   readonly defaults?: JsonObject;
+  /** How far read-only binds of this engine reach, where the call has one or uses a container that has. */
+  readonly readOnlyDepth?: ReadOnlyDepth;
   /** Annotations of the image of a new container, where the engine gives them to the container. */
   readonly imageAnnotations?: readonly string[];
   /** Addresses the Dockerfile of a build has the engine fetch, once it was read. */
   readonly fetches?: readonly { readonly url: string; readonly at: string }[];
   /** What a BuildKit build asks for, where the call stands for one: read from the protocol, not from the query. */
   readonly build?: BuildFacts;
+}
+
+/** Under which runtimes a read-only bind is read-only for mounts below it as well. */
+export interface ReadOnlyDepth {
+  /** Runtime of a container that names none. */
+  readonly byDefault: string;
+  /** Names of the runtimes; none where the engine or its kernel cannot, or the engine does not say. */
+  readonly runtimes: readonly string[];
 }
 
 /** One thing a build asks for, and where its request says so. */

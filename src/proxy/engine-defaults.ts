@@ -5,8 +5,11 @@ import { randomBytes } from 'node:crypto';
 import { toCall } from '../engine/call.ts';
 import { classify } from '../engine/classify.ts';
 import { decodeBody } from '../engine/decode.ts';
+import { PODMAN_NETWORK_MODES } from '../engine/evaluated.ts';
+import { RECURSIVE_READ_ONLY_MINOR } from '../engine/field-versions.ts';
 import { isEmptyValue } from '../engine/json.ts';
-import type { EngineCall, JsonObject } from '../engine/types.ts';
+import { deepRuntimes, NO_DEPTH } from '../engine/read-only-depth.ts';
+import type { EngineCall, JsonObject, ReadOnlyDepth } from '../engine/types.ts';
 import { minorOf } from '../engine/versions.ts';
 import { GatewayError } from '../errors.ts';
 import type { EngineClient } from './engine-client.ts';
@@ -46,6 +49,8 @@ export interface EngineDefaults {
   of(): Promise<JsonObject | undefined>;
   /** Whose engine it is. @throws {GatewayError} when it does not say */
   kind(): Promise<'docker' | 'podman'>;
+  /** How far its read-only binds reach; no runtime where it does not say. */
+  readOnlyDepth(): Promise<ReadOnlyDepth>;
   /** Minor numbers of the API versions it serves. @throws {GatewayError} when it does not say */
   versions(): Promise<{ readonly oldest: number; readonly newest: number } | undefined>;
 }
@@ -98,6 +103,7 @@ export function createEngineDefaults(engine: EngineClient, options: EngineDefaul
     return known.defaults;
   }
 
+  let depth: { readonly is: ReadOnlyDepth; readonly until: number } | undefined;
   let told: { readonly is: Told; readonly until: number } | undefined;
   const tell = async (): Promise<Told> => {
     if (told !== undefined && now() < told.until) return told.is;
@@ -116,6 +122,15 @@ export function createEngineDefaults(engine: EngineClient, options: EngineDefaul
     async versions() {
       const { oldest, newest } = await tell();
       return newest === undefined ? undefined : { oldest: oldest ?? 0, newest };
+    },
+    async readOnlyDepth() {
+      if (depth === undefined || now() >= depth.until) {
+        const is = await tell()
+          .then((about) => depthOf(about, engine))
+          .catch(() => NO_DEPTH);
+        depth = { is, until: now() + KIND_MS };
+      }
+      return depth.is;
     },
     async of() {
       if (known !== undefined && now() - askedAt < FRESH_MS && now() < known.until) return known.defaults;
@@ -151,12 +166,20 @@ async function whatEngineTells(engine: EngineClient): Promise<Told> {
   };
 }
 
+/** Podman and engines before API 1.44 leave mounts below a read-only bind writable. */
+const depthOf = async ({ kind, newest }: Told, engine: EngineClient): Promise<ReadOnlyDepth> =>
+  kind === 'docker' && newest !== undefined && newest >= RECURSIVE_READ_ONLY_MINOR
+    ? deepRuntimes(await get(engine, '/info'))
+    : NO_DEPTH;
+
 /** Whether a value of the call means something else on another kind of engine. */
 export function dependsOnKind({ action, body }: EngineCall): boolean {
   // Podman's builds have the network of the host, whatever they ask for.
   if (action === 'build.run') return true;
   if (action !== 'container.create' && action !== 'container.exec.create') return false;
-  const env = typeof body === 'object' && body !== null ? (body as JsonObject).Env : undefined;
+  const { Env: env, HostConfig: host } = typeof body === 'object' && body !== null ? (body as JsonObject) : {};
+  const mode = typeof host === 'object' && host !== null ? (host as JsonObject).NetworkMode : undefined;
+  if (typeof mode === 'string' && PODMAN_NETWORK_MODES.has(mode)) return true;
   return Array.isArray(env) && env.some((item) => typeof item === 'string' && !/^[^=]+=/.test(item));
 }
 

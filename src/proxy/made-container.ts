@@ -1,5 +1,6 @@
 // Reads what the engine tells of an existing container into what policy judges of it at use: namespaces, mounts with the options
 // of their volumes, capabilities, devices and users, and the same of the containers whose namespaces it shares.
+import { cleanPath } from '../engine/mounts.ts';
 import type { Json, JsonObject, MadeContainer, MadeMount } from '../engine/types.ts';
 
 /** A JSON answer of the engine. */
@@ -57,7 +58,7 @@ async function made(answer: Answer, ask: Ask, depth: number): Promise<MadeContai
   const networks = member(answer.NetworkSettings, 'Networks');
   const joins = MODES.filter((field) => text(host[field]).startsWith('container:'));
   const [judgedMounts, inherited, joined] = await Promise.all([
-    Promise.all(mounts.map((mount, i) => madeMount(mount, i < MAX_VOLUMES ? ask : unknown))),
+    Promise.all(mounts.map((mount, i) => madeMount(mount, host, i < MAX_VOLUMES ? ask : unknown))),
     inheritedMounts(host, ask, depth - 1),
     Promise.all(
       joins.map(async (field) => {
@@ -97,15 +98,23 @@ const UNKNOWN_MOUNT: MadeMount = { type: 'unknown', source: '', target: '', read
 
 const unknown: Ask = async () => undefined;
 
-async function madeMount(mount: unknown, ask: Ask): Promise<MadeMount> {
+/** Targets of the mounts that were asked for as read-only themselves and nothing below them. */
+const shallowTargets = (host: Answer): readonly string[] =>
+  (Array.isArray(host.Mounts) ? (host.Mounts as readonly unknown[]) : [])
+    .filter((mount) => (member(member(mount, 'BindOptions'), 'ReadOnlyNonRecursive') ?? false) !== false)
+    .map((mount) => cleanPath(text(member(mount, 'Target'))));
+
+async function madeMount(mount: unknown, host: Answer, ask: Ask): Promise<MadeMount> {
   const type = text(member(mount, 'Type'));
+  const target = text(member(mount, 'Destination'));
   const name = text(member(mount, 'Name'));
   const volume = type === 'volume' && name !== '' ? await ask(`/volumes/${encodeURIComponent(name)}`) : undefined;
   return {
     type,
     source: text(member(mount, 'Source')),
-    target: text(member(mount, 'Destination')),
+    target,
     readOnly: member(mount, 'RW') === false,
+    ...(type === 'bind' && shallowTargets(host).includes(cleanPath(target)) ? { isShallow: true } : {}),
     propagation: text(member(mount, 'Propagation')),
     ...(volume === undefined ? {} : { driver: { name: text(volume.Driver), options: textsOf(volume.Options) } }),
   };

@@ -1,5 +1,7 @@
 // Asks the engine how a container is made, and reads the answer as the call that would make it again. What cannot be read so
 // is not known, and a rule that needs to know it then denies.
+
+import { dependsOnDepth } from '../engine/read-only-depth.ts';
 import type { EngineCall, ResourceRef } from '../engine/types.ts';
 import { GatewayError } from '../errors.ts';
 import type { PrincipalPolicies } from '../policy/compile.ts';
@@ -23,7 +25,9 @@ export async function lookUp(
   const needsKind = dependsOnKind(named) && (named.action !== 'build.run' || policies.limitsImages(named.action));
   const known = needsKind ? Object.freeze({ ...named, engineKind: await engineDefaults.kind() }) : named;
   const remade = policies.needsRemake(known);
-  return remade.length === 0 ? known : withRemakes(known, remade, engine, engineDefaults);
+  const whole = remade.length === 0 ? known : await withRemakes(known, remade, engine, engineDefaults);
+  if (!dependsOnDepth(whole)) return whole;
+  return Object.freeze({ ...whole, readOnlyDepth: await engineDefaults.readOnlyDepth() });
 }
 
 /**

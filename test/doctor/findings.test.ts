@@ -215,6 +215,17 @@ const ROWS: readonly Row[] = [
     ['read-only-shallow', 'well'],
     /Docker 25/,
   ],
+  [
+    'an engine whose kernel or runtime makes them shallow',
+    unix({ engine: { ...ENGINE, apiVersion: '1.51', readOnlyDepth: { byDefault: 'runsc', runtimes: ['runc'] } } }),
+    ['read-only-shallow', 'well'],
+    /kernel from 5\.12/,
+  ],
+  [
+    'an engine whose runtime makes them deep',
+    unix({ engine: { ...ENGINE, apiVersion: '1.51', readOnlyDepth: { byDefault: 'runc', runtimes: ['runc'] } } }),
+    ['well'],
+  ],
   ['an engine whose read-only binds are not', unix({ engine: { ...ENGINE, apiVersion: '1.44' } }), ['well']],
   [
     'an engine too new to be served',

@@ -125,6 +125,10 @@ for (const { line, socket, skip } of HOST_LINES) {
       }
       // Where the engine has no bridges it says so itself.
       assert.notEqual((await create('named', 'net', sleeper({ NetworkMode: `${P}ci-a` }))).status, 403);
+      for (const mode of ['pasta', 'slirp4netns']) {
+        const { status, text } = await create('baseline', `net-${mode}`, sleeper({ NetworkMode: mode }));
+        assert.equal(status === 403, isPodman, text);
+      }
     });
   });
 }

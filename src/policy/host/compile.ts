@@ -40,6 +40,8 @@ export function compileHostSpec(spec: HostSpec): HostCheck {
     if (check === undefined) return NONE;
     const report = new Report(principal, fields, call.defaults, site);
     report.minor = minorOf(call.apiVersion);
+    // What only reads writes to nothing below a read-only folder.
+    if (call.operation.class !== 'read') report.depth = call.readOnlyDepth;
     check(call, report);
     if (preset !== 'privileged') checkEvaluated(call, report);
     return report.violations;

@@ -165,6 +165,7 @@ export function containerCreate(rules: HostRules): CallCheck {
     const body = bodyOf(call);
     const host = objectIn(body.HostConfig);
     const asked = objectIn(withoutDefaults(host, call.defaults));
+    if (typeof host.Runtime === 'string') report.runtime = host.Runtime;
     look(rows, body, '', report);
     for (const { path, struct } of unknownFieldsOf(call)) {
       // Those of smaller structs are found while going through them.

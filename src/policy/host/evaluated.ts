@@ -1,7 +1,7 @@
 // Judges the values an engine makes something else of, by the table beside the schemas: what it would compute from them after the
 // check is what nobody has seen.
 import type { EvaluatedValue, ValueForm } from '../../engine/evaluated.ts';
-import { EVALUATED } from '../../engine/evaluated.ts';
+import { EVALUATED, PODMAN_NETWORK_MODES } from '../../engine/evaluated.ts';
 import type { EngineCall, Json, JsonObject } from '../../engine/types.ts';
 import type { Report } from './report.ts';
 import { entry, quote } from './report.ts';
@@ -41,10 +41,12 @@ const FAULTS: Readonly<Record<ValueForm, Fault>> = {
     !JOINTS.test(value) && !hasTemplate(value)
       ? undefined
       : `is ${quote(value)} (allowed: one name, without , = : " and \\)`,
-  mode: (value) =>
-    !JOINTS.test(value.replace(/^container:/, '')) && !hasTemplate(value)
-      ? undefined
-      : `is ${quote(value)} (allowed: one network, or container:NAME)`,
+  mode: (value, { engineKind }) =>
+    engineKind === 'podman' && PODMAN_NETWORK_MODES.has(value)
+      ? `is ${quote(value)}, by which Podman reaches the network of the host (allowed: bridge, none, or a network of your own)`
+      : !JOINTS.test(value.replace(/^container:/, '')) && !hasTemplate(value)
+        ? undefined
+        : `is ${quote(value)} (allowed: one network, or container:NAME)`,
   plain: (value) =>
     !CONTROLS.test(value) && !hasTemplate(value)
       ? undefined

@@ -20,8 +20,8 @@ import {
 } from './isolation.ts';
 import { madeMountCheck } from './mounts.ts';
 import { DEFAULT_CAPABILITIES } from './presets.ts';
-import type { Check, Rows } from './report.ts';
-import { checkedRows, empty, look, oneOfWords, quote, Report } from './report.ts';
+import type { Check, Report, Rows } from './report.ts';
+import { checkedRows, empty, look, oneOfWords, quote } from './report.ts';
 import type { HostRules } from './rules.ts';
 import { canonicalCapability } from './rules.ts';
 
@@ -110,7 +110,7 @@ export function containersInUseCheck(rules: HostRules): CallCheck {
       report.deny(`${prefix}Networks`, 'host', 'holds the network of the host (allowed: a network of your own)');
     }
     for (const [i, mount] of made.mounts.entries()) {
-      const own = new Report(report.principal, new Set(), undefined, report.site);
+      const own = report.ofMade(String(made.host.Runtime ?? ''));
       checkMount(mount, '', own);
       // Where the mount comes from may be hidden from the caller, so its place in the container stands for it.
       if (own.violations.length > 0) {
@@ -137,7 +137,7 @@ export function containersInUseCheck(rules: HostRules): CallCheck {
   return (call, report) => {
     for (const { made, name, at, kind } of call.resources) {
       if (made === undefined) continue;
-      const own = new Report(report.principal, new Set(), undefined, report.site);
+      const own = report.ofMade('');
       judge(made, '', own);
       if (made.exec !== undefined) judgeExec(rules, made.exec, own);
       for (const { message, value } of own.violations) {

@@ -80,6 +80,8 @@ function checkHostPath(
   readOnly: boolean,
   at: string,
   report: Report,
+  /** A folder comes with the mounts below it, unless it is bound alone. */
+  bound: 'with-mounts' | 'alone' = 'with-mounts',
 ): BindRoot | undefined {
   if (path === report.site?.granted) return OWN_SOCKET;
   const quoted = quote(path);
@@ -124,7 +126,8 @@ function checkHostPath(
     report.deny(at, path, `mounts host path ${quoted} writable (allowed: read-only)`, true);
     return undefined;
   }
-  if (best.root.readOnly && report.minor !== undefined && report.minor < RECURSIVE_READ_ONLY_MINOR) {
+  if (!best.root.readOnly || bound === 'alone') return best.root;
+  if (report.minor !== undefined && report.minor < RECURSIVE_READ_ONLY_MINOR) {
     report.deny(
       at,
       path,
@@ -133,7 +136,21 @@ function checkHostPath(
     );
     return undefined;
   }
+  if (isShallow(report)) {
+    report.deny(
+      at,
+      path,
+      `mounts host path ${quoted} read-only, which ${report.runtime === '' ? 'this engine' : `this engine with the runtime ${quote(report.runtime)}`} does for the folder alone and leaves mounts below it writable (allowed: Docker 25 or newer on a kernel from 5.12 on, with a runtime that knows rro, such as runc from 1.1 on)`,
+      true,
+    );
+    return undefined;
+  }
   return best.root;
+}
+
+/** Whether mounts below a read-only bind of this container stay writable. What is not known is judged by the API version alone. */
+function isShallow({ depth, runtime }: Report): boolean {
+  return depth !== undefined && !depth.runtimes.includes(runtime === '' ? depth.byDefault : runtime);
 }
 
 /** `/srv/ci itself, or below /srv/ro (read-only)` */
@@ -175,7 +192,16 @@ function checkDriver(
   if (driver.name !== 'local') {
     report.deny(at, name, `mounts a volume of the driver ${quote(driver.name)} (allowed: local)`);
   } else if (isBindOfFolder(driver.options)) {
-    checkHostPath(rules, cleanPath(driver.options.device ?? ''), hasOption(driver.options.o, 'ro'), at, report);
+    const isReadOnly = hasOption(driver.options.o, 'ro');
+    const root = checkHostPath(rules, cleanPath(driver.options.device ?? ''), isReadOnly, at, report, 'alone');
+    // Bound with the mounts below it, and read-only without them.
+    if (root?.readOnly === true && hasOption(driver.options.o, 'rbind')) {
+      report.deny(
+        at,
+        name,
+        'binds a read-only folder with the mounts below it, which stay writable (allowed: o=bind,ro)',
+      );
+    }
   } else checkOptions(driver.options, `${at}.options`, report);
 }
 
@@ -187,8 +213,17 @@ export function madeMountCheck(rules: HostRules): (mount: MadeMount, at: string,
       case 'tmpfs':
         return;
       case 'bind':
-        if (report.site?.isWithinReach?.(mount.source) !== true)
-          checkHostPath(rules, cleanPath(mount.source), mount.readOnly, at, report);
+        if (
+          report.site?.isWithinReach?.(mount.source) !== true &&
+          checkHostPath(rules, cleanPath(mount.source), mount.readOnly, at, report)?.readOnly === true &&
+          mount.isShallow === true
+        ) {
+          report.deny(
+            at,
+            mount.target,
+            'leaves mounts below a read-only folder writable (allowed: read-only with them)',
+          );
+        }
         if (!PRIVATE.has(mount.propagation)) denyPropagation(mount.propagation, at, report);
         return;
       case 'volume':

@@ -2,7 +2,7 @@
 
 import { isEmptyValue } from '../../engine/json.ts';
 import { isTelling, mask, maskArguments, withoutSecrets } from '../../engine/mask.ts';
-import type { Json, JsonObject } from '../../engine/types.ts';
+import type { Json, JsonObject, ReadOnlyDepth } from '../../engine/types.ts';
 import type { Principal } from '../types.ts';
 import type { HostSite } from './site.ts';
 import type { HostViolation } from './spec.ts';
@@ -54,6 +54,10 @@ export class Report {
   readonly site: HostSite | undefined;
   /** API version the call is judged for, as a minor number; undefined for the engine's own. */
   minor: number | undefined;
+  /** How far read-only binds reach, where it is known and matters. */
+  depth: ReadOnlyDepth | undefined;
+  /** Runtime of the container that is judged; empty for the engine's default. */
+  runtime = '';
   readonly #fields: ReadonlySet<string>;
   #found: HostViolation[] | undefined;
 
@@ -69,6 +73,15 @@ export class Report {
   anew(defaults: JsonObject | undefined): Report {
     const report = new Report(this.principal, this.#fields, defaults, this.site);
     report.minor = this.minor;
+    report.depth = this.depth;
+    return report;
+  }
+
+  /** An empty report for a container that is there, whose API version nobody knows any more. */
+  ofMade(runtime: string): Report {
+    const report = new Report(this.principal, new Set(), undefined, this.site);
+    report.depth = this.depth;
+    report.runtime = runtime;
     return report;
   }
 

@@ -108,6 +108,10 @@ const ROWS: readonly [title: string, call: EngineCall, isRefused: boolean][] = [
   ['a group', create({ GroupAdd: ['video'] }), false],
   ['a variable without a value on Podman', podman(create({}, { Env: ['A=1', 'PATH'] })), true],
   ['every variable of the engine on Podman', podman(create({}, { Env: ['*'] })), true],
+  ['the host’s network in user mode on Podman', podman(create({ NetworkMode: 'pasta' })), true],
+  ['an older one of its kind on Podman', podman(create({ NetworkMode: 'slirp4netns' })), true],
+  ['a network of such a name on Docker', create({ NetworkMode: 'pasta' }), false],
+  ['another network on Podman', podman(create({ NetworkMode: 'pastas' })), false],
   ['a variable with a value on Podman', podman(create({}, { Env: ['A=*', 'B='] })), false],
   ['a variable without a value on Docker', create({}, { Env: ['A'] }), false],
   [
