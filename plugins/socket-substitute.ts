@@ -69,9 +69,11 @@ export default definePlugin<Settings>({
     },
     additionalProperties: false,
   },
-  mutate({ body, principal }, { config, engineSocket }) {
+  mutate({ body, principal, source }, { config, engineSocket }) {
     if (!mayHave(config.for, principal)) return [];
-    const meant = new Set([...config.paths, ...(engineSocket === undefined ? [] : [engineSocket])].map(clean));
+    // A client that was told of a bound socket takes that for the engine's.
+    const known = [engineSocket, source.socket].filter((path) => path !== undefined);
+    const meant = new Set([...config.paths, ...known].map(clean));
     const isMeant = (path: string | undefined): boolean => path?.startsWith('/') === true && meant.has(clean(path));
     const host = objectOf(objectOf(body).HostConfig);
     const changes: Change[] = [];

@@ -92,7 +92,8 @@ export interface AdmissionRequest {
   readonly query: Readonly<Record<string, readonly string[]>>;
   /** The decoded body in Docker's own spelling; undefined where there is none or where it streams (archives). */
   readonly body?: Json;
-  readonly source: { readonly address: string };
+  /** Address without port; on a unix socket `unix`, and the path of the socket. */
+  readonly source: { readonly address: string; readonly socket?: string };
   /** The path that a plugin's `own-socket` put into this call: no caller chose it. */
   readonly ownSocket?: string;
 }

@@ -10,6 +10,8 @@ export interface AdmissionContext {
   readonly auditId: string;
   readonly principal: Principal;
   readonly source: string;
+  /** Path of the unix socket the call came by. */
+  readonly socket?: string | undefined;
   /** Milliseconds since the epoch. */
   readonly at: number;
   /** Nothing will reach the engine. */
@@ -132,7 +134,7 @@ export function headOf(call: EngineCall, context: AdmissionContext, bodies: bool
     })),
     path: call.path,
     query: bodies ? call.query : maskedQuery(call.query),
-    source: { address: context.source },
+    source: { address: context.source, ...(context.socket === undefined ? {} : { socket: context.socket }) },
     ...(context.granted === undefined ? {} : { ownSocket: context.granted }),
   };
 }

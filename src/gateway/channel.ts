@@ -12,6 +12,10 @@ export interface Channel {
   readonly speaksFor?: SpeaksFor;
 }
 
+/** Path of the unix socket; undefined on TCP. */
+export const socketOf = ({ kind, name }: Channel): string | undefined =>
+  kind === 'unix' ? name.slice('unix:'.length) : undefined;
+
 export interface SpeaksFor {
   readonly delegation: Delegation;
   /** @throws {GatewayError} `token-revoked` when the bound socket the credentials came by is gone */

@@ -26,6 +26,7 @@ import type { Holder } from '../proxy/turn.ts';
 import { EMPTY_BODY, headerValue, headerValues } from './arrival.ts';
 import { distrusted } from './buildkit/state.ts';
 import type { BuildJudge } from './builds/judged-build.ts';
+import { socketOf } from './channel.ts';
 import { refuseWhatEngineReads } from './left-out.ts';
 import type { GatewayParts } from './parts.ts';
 import { settleNames } from './settle-names.ts';
@@ -96,7 +97,13 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
   trace.call = call;
   const plugins = parts.plugins();
   const isWatched = plugins.concerns(call.action);
-  let admission: AdmissionContext = { auditId: trace.auditId, principal, source: arrival.source, at: trace.atMs };
+  let admission: AdmissionContext = {
+    auditId: trace.auditId,
+    principal,
+    source,
+    socket: socketOf(arrival.channel),
+    at: trace.atMs,
+  };
   if (isWatched) {
     trace.enterPlugins(plugins);
     const offer = parts.ownSockets?.offer({ principal, source, channel: arrival.channel, auditId: trace.auditId });

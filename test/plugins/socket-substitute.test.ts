@@ -102,6 +102,7 @@ describe('socket-substitute', { skip: skipWithoutEngine }, () => {
       ['mount', mount('/run/docker.sock')],
       ['spelling', mount('//var/./run/../run/docker.sock/')],
       ['engine', mount(ENGINE as string)],
+      ['own', mount(join(gateway.dir, 'ci.sock'))],
       ['read-only', bound('/run/docker.sock:/s:ro')],
     ] as const) {
       const other = await inside(await started(as('ci'), at, body), '/s');
@@ -123,7 +124,7 @@ describe('socket-substitute', { skip: skipWithoutEngine }, () => {
       `${folder()}/${path}:/s`,
       `${folder()}:/s`,
       `${join(gateway.dir, 'data')}:/s`,
-      `${join(gateway.dir, 'ci.sock')}:/s`,
+      `${join(gateway.dir, 'bob.sock')}:/s`,
       '/var/run:/s',
       '/run:/s',
       `${folder()}/${'0'.repeat(24)}.sock:/s`,

@@ -283,7 +283,7 @@ ${META_INFO}
   {
     name: 'testcontainers',
     description:
-      'Testcontainers in any language. Its reaper Ryuk mounts the engine socket and is refused: set TESTCONTAINERS_RYUK_DISABLED=true',
+      'Testcontainers in any language. Its reaper Ryuk mounts the engine socket: load the plugin socket-substitute, or set TESTCONTAINERS_RYUK_DISABLED=true',
     rules: `
 ${META_INFO}
 - { name: look, effect: allow, actions: [container.list, container.inspect, container.logs, container.stats, container.exec.inspect, image.list, image.inspect, network.list, network.inspect, volume.list, volume.inspect] }
