@@ -148,9 +148,19 @@ function pathOf(stack: readonly Frame[]): string {
 
 const shown = (value: string): string => (value.length > 60 ? `${value.slice(0, 60)}...` : value);
 
-/** The engine's words for a character that is not JSON where it stands. */
-const invalidCharacter = (source: string, at: number): string =>
-  `invalid character '${String.fromCodePoint(source.codePointAt(at) as number)}'`;
+/** A character as the engine quotes it: `'x'`, `'\''`, `'\n'`. */
+function quoted(source: string, at: number): string {
+  const character = String.fromCodePoint(source.codePointAt(at) as number);
+  if (character === "'") return "'\\''";
+  return character === '"' ? `'"'` : `'${JSON.stringify(character).slice(1, -1)}'`;
+}
+
+/** Refuses a character that is not JSON where it stands, in the engine's words, with the place behind them. */
+function failSyntax(stack: readonly Frame[], source: string, at: number, where: string): never {
+  const path = pathOf(stack);
+  const words = at >= source.length ? 'unexpected EOF' : `invalid character ${quoted(source, at)} ${where}`;
+  throw new GatewayError('body-malformed', path === 'the body' ? words : `${words} (${path})`);
+}
 
 function fail(stack: readonly Frame[], message: string, code: ErrorCode = 'body-malformed'): never {
   throw new GatewayError(code, `${pathOf(stack)}: ${message}`);
@@ -171,8 +181,7 @@ function endOfString(source: string, from: number, stack: readonly Frame[]): num
       escaped = true;
       at += 2;
     } else if (c >= 0x20) at += 1;
-    else if (c < 0x20) fail(stack, `a string holds the control character ${c}`);
-    else fail(stack, 'a string does not end');
+    else failSyntax(stack, source, at, 'in string literal');
   }
 }
 
@@ -549,8 +558,7 @@ function readText(source: string, root: Schema, limits: JsonLimits, leftOut: Lef
     } else if (c === 0x6e && isWord(source, at, 0x75, 0x6c, 0x6c)) {
       value = nullValue(schema, frame, stack);
       at += 4;
-    } else if (at >= source.length) fail(stack, 'unexpected EOF: the JSON ends too early');
-    else fail(stack, `${invalidCharacter(source, at)} looking for beginning of value`);
+    } else failSyntax(stack, source, at, 'looking for beginning of value');
 
     // Take the value up, close what ends, and stop where the next value starts.
     for (;;) {
@@ -587,7 +595,7 @@ function readText(source: string, root: Schema, limits: JsonLimits, leftOut: Lef
           continue;
         }
         if (!opened) {
-          if (c !== COMMA) fail(stack, 'a list goes on without a comma');
+          if (c !== COMMA) failSyntax(stack, source, at, 'after array element');
           at += 1;
         }
         if (frame.count >= limits.maxElements) {
@@ -608,15 +616,14 @@ function readText(source: string, root: Schema, limits: JsonLimits, leftOut: Lef
         continue;
       }
       if (!opened) {
-        if (c !== COMMA) fail(stack, 'an object goes on without a comma');
+        if (c !== COMMA) failSyntax(stack, source, at, 'after object key:value pair');
         c = source.charCodeAt(++at);
         while (c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09) c = source.charCodeAt(++at);
       }
       // Until the next key is read, what goes wrong goes wrong in the object itself.
       frame.key = '';
       if (c !== QUOTE) {
-        if (at >= source.length) fail(stack, 'unexpected EOF: the JSON ends too early');
-        fail(stack, `${invalidCharacter(source, at)} looking for beginning of object key string`);
+        failSyntax(stack, source, at, 'looking for beginning of object key string');
       }
       if (frame.count >= limits.maxKeys) checkKeys(frame, limits.maxKeys, stack);
       frame.count += 1;
@@ -644,7 +651,7 @@ function readText(source: string, root: Schema, limits: JsonLimits, leftOut: Lef
       }
       c = source.charCodeAt(at);
       while (c === 0x20 || c === 0x0a || c === 0x0d || c === 0x09) c = source.charCodeAt(++at);
-      if (c !== COLON) fail(stack, 'a key has no value');
+      if (c !== COLON) failSyntax(stack, source, at, 'after object key');
       at += 1;
       break;
     }

@@ -700,15 +700,38 @@ test('decodeBody() takes every port there is, in each protocol', () => {
 
 test('decodeBody() gives the engine’s own words where clients look for them', () => {
   for (const [target, text, type, words] of [
+    // As its reader tells them of each place where a body can break off or go wrong.
     [
       exec,
       '{invalid json',
       JSON_TYPE,
-      /^invalid JSON: .*invalid character 'i' looking for beginning of object key string/,
+      /^invalid JSON: invalid character 'i' looking for beginning of object key string$/,
     ],
-    [exec, '{"Cmd":x}', JSON_TYPE, /^invalid JSON: .*invalid character 'x' looking for beginning of value/],
+    [exec, '{,}', JSON_TYPE, /^invalid JSON: invalid character ',' looking for beginning of object key string$/],
+    [exec, "{'a':1}", JSON_TYPE, /^invalid JSON: invalid character '\\'' looking for beginning of object key string$/],
+    [
+      exec,
+      '{"Tty":true,}',
+      JSON_TYPE,
+      /^invalid JSON: invalid character '}' looking for beginning of object key string$/,
+    ],
+    [exec, '}', JSON_TYPE, /^invalid JSON: invalid character '}' looking for beginning of value$/],
+    [exec, '{"Cmd":x}', JSON_TYPE, /^invalid JSON: invalid character 'x' looking for beginning of value \(Cmd\)$/],
+    [
+      exec,
+      '{"Cmd":["a",]}',
+      JSON_TYPE,
+      /^invalid JSON: invalid character ']' looking for beginning of value \(Cmd\[1\]\)$/,
+    ],
+    [exec, '{"Cmd" ["a"]}', JSON_TYPE, /^invalid JSON: invalid character '\[' after object key/],
+    [exec, '{"Tty":true "Cmd":[]}', JSON_TYPE, /^invalid JSON: invalid character '"' after object key:value pair/],
+    [exec, '{"Tty":true]', JSON_TYPE, /^invalid JSON: invalid character ']' after object key:value pair/],
+    [exec, '{"Cmd":["a" "b"]}', JSON_TYPE, /^invalid JSON: invalid character '"' after array element/],
+    [exec, '{"User":"a\nb"}', JSON_TYPE, /^invalid JSON: invalid character '\\n' in string literal/],
+    ...['{', '{"Cmd"', '{"Cmd":', '{"Cmd":[', '{"Cmd":["a"', '{"Cmd":["a', '{"Tty":true', '{"Tty":true,', '{"Us'].map(
+      (text) => [exec, text, JSON_TYPE, /^invalid JSON: unexpected EOF/] as const,
+    ),
     [exec, '{} trailing', JSON_TYPE, /^invalid JSON: unexpected content after JSON/],
-    [exec, '{"Cmd":', JSON_TYPE, /^invalid JSON: .*unexpected EOF/],
     [create, '', JSON_TYPE, /^invalid JSON: got EOF while reading request body/],
     [create, '{}', ['text/plain'], /^unsupported Content-Type header \(text\/plain\): must be 'application\/json'/],
     [create, '{}', [], /^malformed Content-Type header \(\)/],

@@ -101,7 +101,7 @@ const testcontainers = (name: string, command: (prefix: string) => readonly stri
 const LIBRARIES: Readonly<Record<string, readonly Library[]>> = {
   'docker-java': [dockerJava('httpclient5'), dockerJava('zerodep')],
   java: [testcontainers(`Java ${TESTCONTAINERS_JAVA}`, (prefix) => java('Tests', prefix))],
-  python: [testcontainers('Python', (prefix) => [python(), join(HERE, 'testcontainers.py'), prefix])],
+  python: [testcontainers('Python', (prefix) => [python(), join(HERE, 'testcontainers-python.py'), prefix])],
   go: [testcontainers('Go', (prefix) => [goProgram(), prefix])],
 };
 

@@ -1,7 +1,7 @@
 // Watchtower itself, under the preset made for it: it replaces a container by a newer image, and leaves one alone that it could not
 // make again. By hand, with an engine and both programs at hand:
 //   DOCKGATE_TEST_DOCKER_HOST=unix://... DOCKGATE_TEST_REGISTRY=registry node test/outside/watchtower.ts watchtower [watchtower-of-another-line]
-// `go build` of github.com/containrrr/watchtower@v1.7.1 or of a fork gives the program.
+// `go build` in a clone of containrrr/watchtower (v1.7.1) or of the maintained fork nicholas-fedor/watchtower gives the program.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { admin } from '../support/admin.ts';
@@ -42,7 +42,14 @@ await admin(gateway, 'POST', '/identities', { name: 'srv', policies: ['watchtowe
 async function publish(image: string): Promise<void> {
   const repo = `${registry.address}/app`;
   const retag = (from: string) => must(engine, 'POST', `/images/${from}/tag?repo=${repo}&tag=1`);
+  const auth = { 'x-registry-auth': Buffer.from('{}').toString('base64url') };
+  const push = async () => {
+    const pushed = await engine('POST', `/images/${repo}/push?tag=1`, { headers: auth });
+    assert.doesNotMatch(pushed.text, /errorDetail/);
+  };
+  // Pushed as well: the newer line looks at images alone of which a registry gave a digest.
   await retag(image);
+  await push();
   const made = await must<{ Id: string }>(engine, 'POST', '/containers/create', {
     Image: image,
     Cmd: [`v${Date.now()}`],
@@ -50,9 +57,7 @@ async function publish(image: string): Promise<void> {
   const newer = await must<{ Id: string }>(engine, 'POST', `/commit?container=${made.Id}&repo=${PREFIX}-newer&tag=1`);
   await must(engine, 'DELETE', `/containers/${made.Id}`);
   await retag(newer.Id);
-  const auth = { 'x-registry-auth': Buffer.from('{}').toString('base64url') };
-  const pushed = await engine('POST', `/images/${repo}/push?tag=1`, { headers: auth });
-  assert.doesNotMatch(pushed.text, /errorDetail/);
+  await push();
   await retag(image);
   await must(engine, 'DELETE', `/images/${PREFIX}-newer:1`);
 }

@@ -119,11 +119,13 @@ func main() {
 		if err := os.WriteFile(folder+"/Dockerfile", []byte("FROM busybox:test\nCMD [\"sleep\",\"100\"]\n"), 0o644); err != nil {
 			return nil, err
 		}
-		one, end, err := start(ctx, testcontainers.WithDockerfile(testcontainers.FromDockerfile{Context: folder, Repo: prefix, Tag: "built"}))
-		defer end()
+		one, err := testcontainers.GenericContainer(ctx, testcontainers.GenericContainerRequest{
+			ContainerRequest: testcontainers.ContainerRequest{FromDockerfile: testcontainers.FromDockerfile{Context: folder, Repo: prefix, Tag: "built"}},
+			Started:          true,
+		})
 		if err != nil {
 			return nil, err
 		}
-		return one.IsRunning(), nil
+		return one.IsRunning(), one.Terminate(context.Background(), testcontainers.StopTimeout(time.Second))
 	})
 }
