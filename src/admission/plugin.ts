@@ -1,6 +1,6 @@
 // The public contract of a plugin: a module with one default export. Words and phases follow Kubernetes admission control.
 // A plugin narrows, never widens: it changes a request before policy judges it, or denies it afterwards.
-import type { Json, MadeContainer, OperationClass, ResourceRef, StreamKind } from '../engine/types.ts';
+import type { Json, MadeContainer, OperationClass, ReadOnlyDepth, ResourceRef, StreamKind } from '../engine/types.ts';
 
 /** Who the plugin is. Checked when it is loaded. */
 export interface PluginMeta {
@@ -96,6 +96,18 @@ export interface AdmissionRequest {
   readonly source: { readonly address: string; readonly socket?: string };
   /** The path that a plugin's `own-socket` put into this call: no caller chose it. */
   readonly ownSocket?: string;
+  /** With `match.objects`, in `validate`: what is the gateway's and its host's own, for `presetViolations`. */
+  readonly site?: {
+    /** Files and folders no container gets, and sockets of the gateway; absolute paths. */
+    readonly protectedPaths: readonly string[];
+    readonly sockets: readonly string[];
+    /** Ranges the host reaches by itself, `192.168.1.0/24`; known where the call makes a network. */
+    readonly networks: readonly string[];
+  };
+  /** `docker` or `podman`, where a value of the call means something else on each. */
+  readonly engineKind?: 'docker' | 'podman';
+  /** Where the call has a read-only bind: runtimes under which mounts below it are read-only too. */
+  readonly readOnlyDepth?: ReadOnlyDepth;
 }
 
 /**

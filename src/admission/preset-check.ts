@@ -2,7 +2,14 @@
 import { OPERATIONS } from '../engine/operations.ts';
 import { referencesOf } from '../engine/references.ts';
 import type { EngineCall, Operation, ResourceRef } from '../engine/types.ts';
-import { compileHostSpec, type HostCheck, type HostSpec, type HostViolation } from '../policy/host/index.ts';
+import {
+  compileHostSpec,
+  type HostCheck,
+  type HostSite,
+  type HostSpec,
+  type HostViolation,
+  parseSubnet,
+} from '../policy/host/index.ts';
 import type { AdmissionRequest } from './plugin.ts';
 
 /** A plugin has few different rules; more are forgotten and made anew. */
@@ -21,6 +28,12 @@ function checkOf(spec: HostSpec): HostCheck {
 }
 
 const NOTHING_KNOWN = { protectedPaths: [], sockets: [], networks: [] };
+
+const siteOf = ({ protectedPaths, sockets, networks }: NonNullable<AdmissionRequest['site']>): HostSite => ({
+  protectedPaths,
+  sockets,
+  networks: networks.map(parseSubnet).filter((range) => range !== undefined),
+});
 
 const BY_ID: ReadonlyMap<string, Operation> = new Map(OPERATIONS.map((operation) => [operation.id, operation]));
 const BY_ACTION: ReadonlyMap<string, Operation> = new Map(OPERATIONS.map((operation) => [operation.action, operation]));
@@ -51,7 +64,14 @@ export function presetViolations(request: AdmissionRequest, spec: HostSpec): rea
       ...(made === undefined ? {} : { made }),
     };
   });
-  const call: EngineCall = { ...target, body, opaque: false, resources };
-  const site = ownSocket === undefined ? undefined : { ...NOTHING_KNOWN, granted: ownSocket };
+  const { engineKind, readOnlyDepth } = request;
+  const call: EngineCall = {
+    ...target,
+    ...{ body, opaque: false, resources },
+    ...(engineKind === undefined ? {} : { engineKind }),
+    ...(readOnlyDepth === undefined ? {} : { readOnlyDepth }),
+  };
+  const known = request.site === undefined ? undefined : siteOf(request.site);
+  const site = ownSocket === undefined ? known : { ...(known ?? NOTHING_KNOWN), granted: ownSocket };
   return checkOf(spec)(call, { ...principal, policies: [], channel: 'bearer' }, site);
 }

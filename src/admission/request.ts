@@ -2,6 +2,7 @@
 import { isExactNumber } from '../engine/exact-json.ts';
 import { renderTarget } from '../engine/render-target.ts';
 import type { EngineCall, Json } from '../engine/types.ts';
+import { type HostSite, subnetText } from '../policy/host/index.ts';
 import type { Principal } from '../policy/types.ts';
 import type { AdmissionRequest } from './plugin.ts';
 
@@ -20,6 +21,8 @@ export interface AdmissionContext {
   readonly ownSocket?: () => string;
   /** The path that was put in. */
   readonly granted?: string;
+  /** For plugins that judge as the host presets do. */
+  readonly site?: HostSite | undefined;
 }
 
 const MASK = '***';
@@ -112,6 +115,12 @@ export const operationOf = (
   path: renderTarget({ operation: call.operation, apiVersion: call.apiVersion, path: call.path, query: {} }),
 });
 
+const shownSite = ({ protectedPaths, sockets, networks }: HostSite): NonNullable<AdmissionRequest['site']> => ({
+  protectedPaths,
+  sockets,
+  networks: networks.map(subnetText),
+});
+
 /** All that is shown of a call but its body. */
 export function headOf(call: EngineCall, context: AdmissionContext, bodies: boolean): Omit<AdmissionRequest, 'body'> {
   return {
@@ -136,6 +145,9 @@ export function headOf(call: EngineCall, context: AdmissionContext, bodies: bool
     query: bodies ? call.query : maskedQuery(call.query),
     source: { address: context.source, ...(context.socket === undefined ? {} : { socket: context.socket }) },
     ...(context.granted === undefined ? {} : { ownSocket: context.granted }),
+    ...(context.site === undefined ? {} : { site: shownSite(context.site) }),
+    ...(call.engineKind === undefined ? {} : { engineKind: call.engineKind }),
+    ...(call.readOnlyDepth === undefined ? {} : { readOnlyDepth: call.readOnlyDepth }),
   };
 }
 

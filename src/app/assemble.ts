@@ -380,6 +380,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     });
     undo.push(() => sockets.closeAll());
 
+    const site = hostSite(config, () => callerSockets(current, store.sockets.list()), ownSockets);
     const admin = createAdminServices({
       // Before the recorder, which was opened earlier.
       atStop: (work) => undo.push(work),
@@ -461,7 +462,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         }),
       issuerPolicies: () => current.issuers.flatMap(({ rules }) => rules.flatMap((rule) => rule.policies ?? [])),
       explain: (asked) =>
-        explainRequest(asked, { policies, authenticator, engine, engineDefaults, apiVersions, at: now() }),
+        explainRequest(asked, { policies, authenticator, engine, engineDefaults, apiVersions, site, at: now() }),
       onPoliciesChanged() {
         policies = compileStored();
       },
@@ -539,7 +540,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       limits: () => current.limits,
       apiVersions,
       listeners: () => options.listeners?.() ?? [],
-      site: hostSite(config, () => callerSockets(current, store.sockets.list()), ownSockets),
+      site,
       ownSockets,
       seen: new SeenCalls(apiVersions),
       masking,

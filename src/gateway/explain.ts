@@ -12,6 +12,7 @@ import type { Authenticator } from '../identity/authenticate.ts';
 import type { PolicySet } from '../policy/compile.ts';
 import { decide } from '../policy/evaluate.ts';
 import { explain, renderExplanation } from '../policy/explain.ts';
+import type { HostSite } from '../policy/host/index.ts';
 import type { Principal } from '../policy/types.ts';
 import type { EngineClient } from '../proxy/engine-client.ts';
 import { type EngineDefaults, mayHoldDefaults, withDefaults } from '../proxy/engine-defaults.ts';
@@ -28,6 +29,8 @@ interface ExplainParts {
   readonly apiVersions: { readonly minMinor: number; readonly maxMinor: number };
   /** Milliseconds since the epoch. */
   readonly at: number;
+  /** What no policy says: files of the gateway, networks of its host. */
+  readonly site: (action: string, principal: Principal, source: string) => HostSite;
 }
 
 /** The call with the objects that calls before it would have made by then. */
@@ -79,7 +82,7 @@ export async function explainRequest({ as, request }: ExplainInput, parts: Expla
   const asked = await settleNames(await settleVersion(toCall(target, body), versions), engine);
   const known = await withImageAnnotations(await lookUp(withNew(asked, request), policies, parts), parts);
   let call = withNew(known, request);
-  let input = { principal, call, source: 'explain', at: parts.at };
+  let input = { principal, call, source: 'explain', at: parts.at, site: parts.site(call.action, principal, 'explain') };
   if (mayHoldDefaults(call) && decide(policies, input).effect === 'deny') {
     call = await withDefaults(call, parts);
     input = { ...input, call };

@@ -133,7 +133,8 @@ export async function judge(trace: Trace, parts: GatewayParts): Promise<Judged> 
   trace.call = call;
   await refuseWhatEngineReads(call, parts.engine);
   if (isWatched) {
-    const { annotations, warnings } = await plugins.validate(call, admission);
+    const site = plugins.looksUp(call.action) ? siteOf(trace, call, parts) : undefined;
+    const { annotations, warnings } = await plugins.validate(call, { ...admission, site });
     trace.annotations = { ...trace.annotations, ...annotations };
     trace.warnings = warnings;
     trace.responses = plugins.responses(call, admission);

@@ -67,4 +67,41 @@ rules:
     assert.equal(listed.status, 201, listed.text);
     await alice('DELETE', `/containers/${(listed.json as { Id: string }).Id}`);
   });
+
+  it('is known to an explanation as it is to a call', async () => {
+    const explained = async (target: string, body: unknown) =>
+      (
+        await admin<{ text: string }>(gateway, 'POST', '/explain', {
+          as: 'alice',
+          request: { method: 'POST', target, body },
+        })
+      ).text;
+    const bind = (source: string) =>
+      explained('/containers/create', { Image: IMAGE, HostConfig: { Binds: [`${source}:/x:ro`] } });
+    assert.match(await bind(join(gateway.dir, 'data')), /^DENY.*reaches files of the gateway/s);
+    assert.match(await bind(join(gateway.dir, 'alice.sock')), /^ALLOW/);
+    if (own === undefined) return;
+    const net = { Name: 'dg-site', Driver: 'bridge', IPAM: { Config: [{ Subnet: own }] } };
+    assert.match(await explained('/networks/create', net), /^DENY.*overlaps a network the host has already/s);
+  });
+
+  it('is known to the plugin that judges mounts alone', async () => {
+    const plain = await startGateway({
+      engine: ENGINE as string,
+      unix: [{ name: 'op', identity: 'op' }],
+      settings: { plugins: [{ use: 'bind-mounts', config: { roots: ['/tmp'] } }] },
+    });
+    try {
+      await admin(plain, 'POST', '/identities', { name: 'op', policies: ['operator'] });
+      const create = (source: string) =>
+        apiOver(join(plain.dir, 'op.sock'))('POST', '/containers/create', {
+          body: { Image: IMAGE, HostConfig: { NetworkMode: 'none', Binds: [`${source}:/x`] } },
+        });
+      const taken = await create('/tmp');
+      assert.equal(taken.status, 403, taken.text);
+      assert.match(taken.text, /reaches files of the gateway/);
+    } finally {
+      await plain.remove();
+    }
+  });
 });

@@ -9,4 +9,4 @@ export { isRemade } from './remake.ts';
 export type { HostSite } from './site.ts';
 export type { BindRule, DeviceRule, HostCheck, HostLimits, HostPreset, HostSpec, HostViolation } from './spec.ts';
 export { HOST_PRESETS } from './spec.ts';
-export { parseSubnet, type Subnet } from './subnets.ts';
+export { parseSubnet, type Subnet, subnetText } from './subnets.ts';

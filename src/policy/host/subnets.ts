@@ -49,6 +49,16 @@ function parseIpv6(text: string): bigint | undefined {
   return value;
 }
 
+/** `10.0.0.0/8`, `fd00:0:0:0:0:0:0:0/8`: as `parseSubnet` reads it. */
+export function subnetText({ version, address, bits }: Subnet): string {
+  const [count, width] = version === 4 ? [4, 8n] : [8, 16n];
+  const parts = Array.from(
+    { length: count },
+    (_, i) => (address >> (width * BigInt(count - 1 - i))) & ((1n << width) - 1n),
+  );
+  return `${parts.map((part) => part.toString(version === 4 ? 10 : 16)).join(version === 4 ? '.' : ':')}/${bits}`;
+}
+
 export const isOverlapping = (a: Subnet, b: Subnet): boolean => isWithin(a, b) || isWithin(b, a);
 
 export function isWithin(inner: Subnet, outer: Subnet): boolean {
