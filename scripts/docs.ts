@@ -72,6 +72,8 @@ const RULE_KEYS = {
   lease: 'What a tenant makes by the rule is removed after this time: `30m`, `2h`, at most `90d`.',
   audit:
     'How much the audit keeps of the calls it allows: `metadata` (default for reads), `request` (also the masked body and query; default for all else), `request-response` (also the masked JSON answer, and digests of uploads). Of several rules that match, the fullest.',
+  record:
+    '`true` has the sessions it allows (`container.exec.start`, `container.attach`) recorded, see [audit](audit.md#transcripts); `output` without what was typed or sent in. A session that cannot be recorded is refused or ended.',
   when: 'Conditions in CEL; all must hold. A condition that cannot be evaluated denies.',
   notBefore: 'The rule holds from this RFC 3339 time on.',
   notAfter: 'The rule holds up to this RFC 3339 time.',
@@ -212,7 +214,7 @@ const SETTING_KEYS = {
     '`{ folder }`: the sockets that containers get from the plugin [socket-substitute](shipped-plugins.md#socket-substitute), by a path that the engine sees too. Default `own-sockets` of the data folder.',
   limits: 'Bounds; see below.',
   audit:
-    '`{ reads, sinks, retention }`. `reads`: `written` (default), a call that only reads goes on once its row is in the kernel, and a power cut may take the last 50 ms of such rows; `durable`, once it is on disk. `sinks`: where the audit is shipped to, see [audit](audit.md#shipping). `retention`: how long it is kept, see [audit](audit.md#retention).',
+    '`{ reads, sinks, retention, transcripts }`. `reads`: `written` (default), a call that only reads goes on once its row is in the kernel, and a power cut may take the last 50 ms of such rows; `durable`, once it is on disk. `sinks`: where the audit is shipped to, see [audit](audit.md#shipping). `retention`: how long it is kept, see [audit](audit.md#retention). `transcripts`: how long recorded sessions are kept, see [audit](audit.md#transcripts).',
   log: '`{ level }`: `debug`, `info`, `warn` or `error`. Default `info`.',
   keySeal:
     '`{ file }`: the key that seals the private signing keys. Default: `DOCKGATE_SEAL_KEY`, or `seal.key` of the data folder.',

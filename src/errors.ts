@@ -73,6 +73,7 @@ export const ERROR_CODES = {
   'mutation-not-stable': { status: 403, title: 'Plugins keep changing the request' },
   // record
   'audit-unwritable': { status: 503, title: 'The audit log cannot be written' },
+  'transcript-unwritable': { status: 503, title: 'The session cannot be recorded' },
   'shutting-down': { status: 503, title: 'The gateway is stopping' },
   // send
   'engine-busy': { status: 503, title: 'There is no free connection to the engine' },

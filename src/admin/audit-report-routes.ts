@@ -162,5 +162,8 @@ function sessionView(call: AuditCall) {
     durationUs: call.durationUs ?? null,
     bytesIn: call.bytesIn ?? null,
     bytesOut: call.bytesOut ?? null,
+    recorded: call.detail?.recorded ?? null,
+    transcript: call.detail?.transcript ?? null,
+    commands: call.detail?.commands ?? null,
   };
 }

@@ -16,7 +16,7 @@ import { tailStream } from './tail.ts';
 
 /** What callers without the rights of an operator may ask: for each its own part. Other routes of the audit are none of theirs. */
 const READERS =
-  /^\/audit(?:\/(?:tail|timeline|denies|stats|tokens|unused|sessions|export|integrity|public-key|checkpoint|verify|proof\/[0-9a-f-]{36}|[0-9a-f-]{4,36}))?$/;
+  /^\/audit(?:\/(?:tail|timeline|denies|stats|tokens|unused|sessions|export|integrity|public-key|checkpoint|verify|(?:proof|transcripts)\/[0-9a-f-]{36}|[0-9a-f-]{4,36}))?$/;
 
 /** @param path below the prefix of the API */
 export const isForReaders = (method: string, path: string): boolean =>
@@ -82,6 +82,11 @@ export function mountAuditRoutes(app: Hono<AdminEnv>, services: AdminServices, o
     const { format, since, until = services.now() * 1000 } = input.parseQuery(exportQuery(services.now()), c.req.url);
     const pieces = await services.auditExport({ format, since, until }, c.get('context').by);
     return new Response(streamOf(pieces), { headers: { 'content-type': 'application/x-ndjson' } });
+  });
+  app.get('/audit/transcripts/:id', async (c) => {
+    input.parseQuery(input.noQuery, c.req.url);
+    const pieces = await services.auditTranscript(c.req.param('id'), c.get('context').by);
+    return new Response(streamOf(pieces), { headers: { 'content-type': 'application/x-asciicast' } });
   });
   mountAuditReportRoutes(app, services);
   mountAuditUseRoutes(app, services);

@@ -10,6 +10,7 @@ import type {
   TimelineQuestion,
   UseAnswer,
 } from '../audit/reports.ts';
+import type { TranscriptReader } from '../audit/transcript/transcript.ts';
 import { GatewayError } from '../errors.ts';
 import { AuditReadings } from './audit-reading.ts';
 import type { AdminCaller } from './services.ts';
@@ -20,6 +21,8 @@ export interface AuditParts {
   readonly recorder: Pick<Recorder, 'append'>;
   /** Left out, calls are listed and shown, and nothing is counted. */
   readonly reports?: AuditReports;
+  /** Left out, no session is played. */
+  readonly transcripts?: TranscriptReader;
   /** Left out, nothing is exported. */
   readonly exporter?: AuditExporter;
   /** Signs the log as it is now. */
@@ -51,6 +54,11 @@ export interface AuditServices {
   auditSecret(secret: string, limit: number, by: AdminCaller): Promise<AuditPage & { readonly hash: string }>;
   /** A stretch of the log as text, line by line. For those who may see all. */
   auditExport(question: Omit<ExportQuestion, 'afterSeq'>, by: AdminCaller): Promise<AsyncGenerator<string>>;
+  /**
+   * The transcript of a session, an asciicast v2, line by line. For those who review: of all, or of their tenant.
+   * @throws {GatewayError} `admin-forbidden`, `not-found`, `store-corrupt` where it was altered
+   */
+  auditTranscript(auditId: string, by: AdminCaller): Promise<AsyncGenerator<string>>;
   /** Records that the caller reads. */
   auditRead(by: AdminCaller, question: Readonly<Record<string, unknown>>): void;
 }
@@ -176,6 +184,20 @@ export function createAuditServices(parts: AuditParts): AuditServices {
       if (question.format === 'segment') await parts.sign?.().catch(() => undefined);
       const first = await exporter.exportPiece({ ...question, afterSeq: 0 });
       return piecesOf(exporter, question, first);
+    },
+    async auditTranscript(auditId, by) {
+      const scope = scopeOf(by);
+      if (scope.kind === 'own')
+        throw new GatewayError(
+          'admin-forbidden',
+          'transcripts are played by operators and reviewers, not by those recorded',
+        );
+      const rows = await inTurn(by, () => reader.byAuditId(auditId));
+      if (!rows.some((row) => isWithin(row, scope)))
+        throw new GatewayError('not-found', `the audit has no call ${auditId.slice(0, 64)}`);
+      readings.note(by, { read: 'transcript', auditId });
+      if (parts.transcripts === undefined) throw new GatewayError('not-found', 'this gateway keeps no transcripts');
+      return parts.transcripts.cast(auditId);
     },
     auditRead: (by, question) => readings.note(by, question),
   };

@@ -20,6 +20,7 @@ const OWN_DETAIL: ReadonlySet<string> = new Set([
     'unread',
   ],
   ...['exec', 'argv', 'user', 'exitCode', 'tty', 'session'],
+  ...['recorded', 'transcript', 'commands', 'moreCommands'],
 ]);
 
 /** Columns of the gateway's own. */

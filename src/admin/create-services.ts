@@ -4,6 +4,7 @@ import { hash } from 'node:crypto';
 import type { AuditReader, Recorder } from '../audit/event.ts';
 import type { AuditExporter } from '../audit/export.ts';
 import type { AuditReports } from '../audit/reports.ts';
+import type { TranscriptReader } from '../audit/transcript/transcript.ts';
 import { nearest } from '../config/nearest.ts';
 import { GatewayError } from '../errors.ts';
 import { MAX_OPERATOR_TTL_MS, MAX_TTL_MS } from '../identity/issue-token.ts';
@@ -42,6 +43,7 @@ export interface AdminParts {
   readonly reports?: AuditReports;
   /** Left out, nothing of the audit is exported. */
   readonly exporter?: AuditExporter;
+  readonly transcripts?: TranscriptReader;
   /** Signs the audit as it is now. */
   sign?(): Promise<unknown>;
   /** Takes work that is to be done before the recorder closes. */

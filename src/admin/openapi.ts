@@ -93,6 +93,13 @@ const ROUTES: readonly Route[] = [
     answer: object({ sessions: list({ type: 'object' }), next: NEXT }),
   },
   {
+    path: '/audit/transcripts/{id}',
+    summary: 'The transcript of a recorded session, an asciicast v2',
+    params: { id: 'audit id of the session' },
+    answer: { type: 'string' },
+    type: 'application/x-asciicast',
+  },
+  {
     path: '/audit/tokens',
     summary: 'Tokens with their last use, calls and denials',
     query: tokensQuery,

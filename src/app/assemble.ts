@@ -72,7 +72,9 @@ import { createMetrics } from './metrics.ts';
 import { adminHandlers, createOperationsApp, mountOwnRoutes, ownHandlers } from './own-routes.ts';
 import { CONNECTIONS, KeptOwnSockets } from './own-sockets.ts';
 import { readinessOf } from './readiness.ts';
-import { maskingFor, maskRowsWith } from './redactor.ts';
+import { maskingFor, maskRowsWith, REDACTION_KEY } from './redactor.ts';
+import { isSettingSealed, sealedSetting } from './sealed-setting.ts';
+import { openTranscripts, TRANSCRIPT_KEY, transcriptSetting } from './transcripts.ts';
 
 /** How often the age of the signing key is looked at and old tokens are forgotten, in ms. */
 const TIDY_MS = 3_600_000;
@@ -187,7 +189,15 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     });
     // After the recorder: what it wrote last is shipped too.
     undo.push(() => sinks.close());
-    const masking = maskingFor(store);
+    const seal = loadSeal({
+      value: process.env[SEAL_KEY_VARIABLE],
+      file: config.keySeal?.file,
+      defaultFile: join(config.data, 'seal.key'),
+      inUse:
+        store.keys.list().some(({ privateJwk }) => isSealed(privateJwk)) ||
+        [REDACTION_KEY, TRANSCRIPT_KEY].some((name) => isSettingSealed(store.settings, name)),
+    });
+    const masking = maskingFor(await sealedSetting(store.settings, seal, REDACTION_KEY));
     const integrity = new AuditIntegrity({ auditFile, log, now: () => Date.now(), newAuditId });
     // After the recorder too: the checkpoint of the stop is kept beside the log.
     undo.push(() => integrity.close());
@@ -201,6 +211,11 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         log.warn({ files }, 'rows of reads that another audit log lacks were moved aside: they belong to that log'),
     });
     undo.push(() => recorder.close());
+    const transcripts = openTranscripts(config, {
+      key: await sealedSetting(store.settings, seal, TRANSCRIPT_KEY),
+      ...{ masking, recorder, log, newAuditId },
+    });
+    undo.push(() => transcripts.close());
     const reserve = createReserve(join(config.data, 'reserve'));
     undo.push(() => reserve.close());
     const audit = watchAudit(recorder, log, (since) => ({
@@ -231,12 +246,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       tokens: store.tokens,
       identities: store.identities,
       checkScope: faultOfAction,
-      seal: loadSeal({
-        value: process.env[SEAL_KEY_VARIABLE],
-        file: config.keySeal?.file,
-        defaultFile: join(config.data, 'seal.key'),
-        inUse: store.keys.list().some(({ privateJwk }) => isSealed(privateJwk)),
-      }),
+      seal,
     });
     undo.push(
       await keepTidy(store, issuer, steady, log, (kid) =>
@@ -476,6 +486,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       hashSecret: (secret) => masking.hash(secret),
       integrity,
       exporter: review,
+      transcripts,
       sign: () => recorder.checkpoint(),
       recorder,
       reserve,
@@ -544,6 +555,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       ownSockets,
       seen: new SeenCalls(apiVersions),
       masking,
+      transcripts,
       now,
       newAuditId,
       log,
@@ -619,6 +631,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
         plugins = chain;
         policies = compiled;
         retire(old);
+        transcripts.apply(transcriptSetting(next));
         await sinks.apply(next.audit.sinks, next.audit.retention);
       },
       async close() {

@@ -1,20 +1,12 @@
 // Masks what the audit keeps with a key of this data folder that is not in the audit log, so that equal secrets can be recognised
 // by an operator and cannot be read back.
-import { randomBytes } from 'node:crypto';
 import type { AuditEvent } from '../audit/event.ts';
 import { Masking } from '../audit/masking.ts';
-import type { Store } from '../store/open.ts';
 
-const SETTING = 'audit.redaction-key';
+/** Under this name the key is kept, sealed. */
+export const REDACTION_KEY = 'audit.redaction-key';
 
-export function maskingFor(store: Pick<Store, 'settings'>): Masking {
-  let stored = store.settings.get(SETTING);
-  if (stored === undefined) {
-    stored = randomBytes(32).toString('base64url');
-    store.settings.set(SETTING, stored);
-  }
-  return new Masking(Buffer.from(stored, 'base64url'));
-}
+export const maskingFor = (key: Uint8Array): Masking => new Masking(key);
 
 /** Takes secrets out of rows the gateway makes of its own: of admin calls and token requests, which strangers may send too. */
 export const maskRowsWith =

@@ -113,13 +113,11 @@ const reads = {
 };
 
 const heldName = (what: string) => text(what).max(1024, { error: 'must be at most 1024 characters' }).optional();
+const span = z.string({ error: wrong('a span such as 90d') }).refine((value) => spanMsOf(value) !== undefined, {
+  error: (issue) => `must be a whole number and s, m, h or d, such as 90d, not ${named(issue.input)}`,
+});
 const retention = strict({
-  age: z
-    .string({ error: wrong('a span such as 90d') })
-    .refine((value) => spanMsOf(value) !== undefined, {
-      error: (issue) => `must be a whole number and s, m, h or d, such as 90d, not ${named(issue.input)}`,
-    })
-    .optional(),
+  age: span.optional(),
   size: size(16 * 1024 * 1024, '1024TiB').optional(),
   archive: path.optional(),
   waitForSinks: z.boolean({ error: wrong('true or false') }).default(true),
@@ -133,8 +131,22 @@ const retention = strict({
     .optional(),
 }).optional();
 
+const transcripts = strict({
+  age: span.default('90d'),
+  size: size(1024 * 1024, '1024TiB').default('10GiB'),
+  session: size(64 * 1024, '1TiB').default('1GiB'),
+}).optional();
+
+/** @param written the section as it was read; what it leaves out is as documented */
+export const readTranscripts = (written: z.output<typeof transcripts>) => ({
+  ageMs: spanMsOf(written?.age ?? '90d') ?? 0,
+  bytes: bytesOf(written?.size ?? '10GiB') ?? 0,
+  sessionBytes: bytesOf(written?.session ?? '1GiB') ?? 0,
+});
+
 export const auditSection = strict({
   retention,
+  transcripts,
   ...reads,
   sinks: z
     .array(z.unknown(), { error: wrong(`a list such as ${FORMS}`) })
@@ -146,6 +158,7 @@ export const auditSection = strict({
 /** The same with its parts, for editors. */
 export const auditSectionWritten = strict({
   retention,
+  transcripts,
   ...reads,
   sinks: z.array(z.union([ENTRIES.file, ENTRIES.webhook, ENTRIES.syslog, ENTRIES.otlp])).optional(),
 });

@@ -6,7 +6,7 @@ import type * as z from 'zod';
 import { GatewayError } from '../errors.ts';
 import type { EngineAddress } from '../proxy/types.ts';
 import { isLoopback, MAX_SOCKET_PATH_BYTES, parseEngineAddress } from './address.ts';
-import { auditSection, readRetention, readSinks } from './audit.ts';
+import { auditSection, readRetention, readSinks, readTranscripts } from './audit.ts';
 import { readClientCas } from './client-cas.ts';
 import { type Fault, type Path, pathText, readDocument, type SourceDocument } from './document.ts';
 import { readIssuers } from './issuers.ts';
@@ -184,7 +184,12 @@ const readSections = (value: unknown, options: ParseOptions, faults: Fault[]): C
     apiVersions: { min: apiVersions.min, ...(apiVersions.max === undefined ? {} : { max: apiVersions.max }) },
     tenants,
     ...(metrics ? { metrics: { listen: metrics } } : {}),
-    audit: { reads: audit.reads, sinks, ...(retention ? { retention } : {}) },
+    audit: {
+      reads: audit.reads,
+      sinks,
+      transcripts: readTranscripts(audit.transcripts),
+      ...(retention ? { retention } : {}),
+    },
   };
 };
 

@@ -122,6 +122,8 @@ export interface Config {
     readonly sinks: readonly SinkSetting[];
     /** How long it is kept. Without it: for ever. */
     readonly retention?: RetentionSetting;
+    /** Sessions that are recorded: how long they are kept, how much all of them and one of them may take. */
+    readonly transcripts: { readonly ageMs: number; readonly bytes: number; readonly sessionBytes: number };
   };
   /** File with the key that seals the private signing keys, absolute. Without it: the environment, or the data folder. */
   readonly keySeal?: { readonly file: string };

@@ -2,6 +2,7 @@
 // will be sent; the outcome's row what came of it. Masking happens here, once, before anything is handed to the recorder.
 import type { AuditDecision, AuditEvent, AuditResource, AuditStage } from '../audit/event.ts';
 import { outcomeOf } from '../audit/outcome.ts';
+import type { TranscriptFacts } from '../audit/transcript/transcript.ts';
 import type { EngineCall, Json, ResourceRef } from '../engine/types.ts';
 import { BUILD_OPAQUE } from '../policy/actions.ts';
 import { isBuildKitBuild } from '../policy/buildkit.ts';
@@ -26,6 +27,8 @@ export interface EventOutcome {
   readonly bytesIn?: number;
   readonly bytesOut?: number;
   readonly end?: string;
+  /** Of a session that was recorded. */
+  readonly transcript?: TranscriptFacts | undefined;
   /** Of an exec instance that ended: what the engine shows of it. */
   readonly exec?: ExecFacts | undefined;
 }
@@ -169,6 +172,7 @@ function firstDetail(
   if (isUnread && decision === 'allow') detail.unread = BUILD_OPAQUE;
   if (arrival.channel.identity !== undefined || arrival.channel.speaksFor !== undefined)
     detail.listener = arrival.channel.name;
+  if (trace.recording !== undefined) detail.recorded = trace.decision?.obligations.record;
   if (trace.foreignToken !== undefined) detail.ignoredToken = trace.foreignToken;
   if (principal?.certificateSerial !== undefined) detail.certificate = principal.certificateSerial;
   if (trace.changes.length > 0) {
@@ -245,6 +249,12 @@ function lastDetail(
   if (outcome.exec !== undefined) {
     const { containerId: _container, argv, ...exec } = outcome.exec;
     detail.exec = { argv: masking.at('container.exec.create', '/body/Cmd', argv), ...exec };
+  }
+  if (outcome.transcript !== undefined) {
+    const { commands, more, ...transcript } = outcome.transcript;
+    detail.transcript = transcript;
+    if (commands.length > 0) detail.commands = commands;
+    if (more) detail.moreCommands = true;
   }
   addAnswerHooks(detail, trace, quoting);
   for (const _key in detail) return detail;

@@ -30,6 +30,7 @@ import { leftOutWarning, warningCaller } from './left-out.ts';
 import type { LiveCall } from './live-calls.ts';
 import { MarkedCaller } from './marked-caller.ts';
 import type { GatewayParts } from './parts.ts';
+import { endRecording, noteResize, recordingOf, tellsTerminal, withRecording } from './recorded.ts';
 import { redactingCaller } from './redacting-caller.ts';
 import { asGatewayError, decisionOf, refusalDecision } from './refusal.ts';
 import { respondVersion } from './respond.ts';
@@ -145,6 +146,8 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
     const judged = await judge(trace, parts);
     // A body may take its time: what ended meanwhile must not be sent on.
     parts.authenticator.recheck(judged.principal);
+    trace.recording = await recordingOf(trace, judged.call, parts);
+    trace.watch = withRecording(trace.watch, trace.recording);
     await parts.recorder.record(trace.event('intent', 'allow'), onlyReads(judged) ? 'by-kernel' : 'on-disk');
     return judged;
   }
@@ -157,16 +160,26 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
     const code = cut?.code ?? (outcome.end === 'complete' ? undefined : call.endedBy);
     const ended = code === undefined ? outcome : { ...outcome, code, end: code, message: cut?.message };
     finish(trace, 'allow', outcome.status);
-    if (trace.call?.operation.id === 'ExecStart' && outcome.status > 0 && outcome.status < 400)
-      return completeExec(trace, trace.call, ended);
+    const { call: done, recording } = trace;
+    if (done !== undefined && outcome.status < 300) noteResize(done, parts);
+    const isExec = done?.operation.id === 'ExecStart' && outcome.status > 0 && outcome.status < 400;
+    if (done !== undefined && (isExec || recording !== undefined)) return completeSession(trace, done, ended, isExec);
     parts.recorder.append(trace.event('complete', 'allow', ended));
     return undefined;
   };
 
-  /** What ran is known to the engine alone, once it is over. */
-  const completeExec = async (trace: Trace, call: EngineCall, ended: EventOutcome): Promise<void> => {
-    const exec = await execFacts(call, parts.engine);
-    parts.recorder.append(trace.event('complete', 'allow', { ...ended, exec }));
+  /** What ran is known to the engine alone, once it is over; its transcript is on disk before its digest is recorded. */
+  const completeSession = async (
+    trace: Trace,
+    call: EngineCall,
+    ended: EventOutcome,
+    isExec: boolean,
+  ): Promise<void> => {
+    const { recording } = trace;
+    const { transcript, fault } = recording === undefined ? {} : await endRecording(recording);
+    const lost = fault === undefined ? {} : { code: fault.code, message: fault.message };
+    const exec = isExec ? await execFacts(call, parts.engine) : undefined;
+    parts.recorder.append(trace.event('complete', 'allow', { ...lost, ...ended, exec, transcript }));
   };
 
   const engineFailed = (trace: Trace, caller: CallerEnd, thrown: unknown, { endedBy }: LiveCall) => {
@@ -315,6 +328,7 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
           return;
         }
         parts.recorder.append(trace.event('stream-open', 'allow', { status: 101 }));
+        trace.recording?.began(tellsTerminal(answer.headers));
         socket.write(upgradeHead(answer.reason, answer.headers, protocol, trace.auditId), 'latin1');
         const early = after.read();
         if (early !== undefined && early.length > 0) socket.unshift(early);

@@ -2,6 +2,7 @@
 import type { PluginChain } from '../admission/chain.ts';
 import type { AuditEvent, Recorder } from '../audit/event.ts';
 import type { Masking } from '../audit/masking.ts';
+import type { Transcripts } from '../audit/transcript/transcript.ts';
 import type { GatewayError } from '../errors.ts';
 import type { Authenticator } from '../identity/authenticate.ts';
 import type { Logger } from '../log.ts';
@@ -71,6 +72,8 @@ export interface GatewayParts {
   readonly apiVersions: { readonly minMinor: number; readonly maxMinor: number };
   /** Reads request lines, of those API versions. */
   readonly seen: SeenCalls;
+  /** Where sessions are recorded that a rule has recorded; left out, such sessions are refused. */
+  readonly transcripts?: Transcripts;
   /** Removes secrets from what the audit keeps. */
   readonly masking: Masking;
   /** Milliseconds since the epoch. */

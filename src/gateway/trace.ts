@@ -4,6 +4,7 @@ import type { PluginChain, PluginChange } from '../admission/chain.ts';
 import type { ResponseJudge } from '../admission/responses.ts';
 import type { StreamWatch } from '../admission/streams.ts';
 import type { AuditDecision, AuditEvent, AuditStage } from '../audit/event.ts';
+import type { Recording } from '../audit/transcript/transcript.ts';
 import { renderBody } from '../engine/render-body.ts';
 import type { EngineCall, Target } from '../engine/types.ts';
 import { GatewayError } from '../errors.ts';
@@ -50,6 +51,8 @@ export class Trace {
   /** What shows plugins the answer, and what watches the stream; undefined where no plugin wants to. */
   responses: ResponseJudge | undefined;
   watch: StreamWatch | undefined;
+  /** The session's transcript, where a rule has it recorded. */
+  recording: Recording | undefined;
   /** The plugins that see the call; undefined where none does. */
   plugins: PluginChain | undefined;
   #leavePlugins: (() => void) | undefined;
@@ -101,6 +104,7 @@ export class Trace {
 
   /** The call is over. */
   end(): void {
+    void this.recording?.end().catch(() => undefined);
     if (this.watch === undefined) this.leavePlugins();
     else void this.watch.end().then(() => this.leavePlugins());
     this.tenantCall?.release();

@@ -57,7 +57,7 @@ export interface ReadyRule {
 export interface ActionRules {
   readonly denies: readonly ReadyRule[];
   readonly allows: readonly ReadyRule[];
-  /** Some allow rule stamps labels, takes parts out of answers, gives a lease, sets the level of the audit or may fail, so all of them are judged, not only up to the first that matches. */
+  /** Some allow rule stamps labels, takes parts out of answers, gives a lease, sets the level of the audit, has sessions recorded or may fail, so all of them are judged, not only up to the first that matches. */
   readonly judgeAll: boolean;
   /** The first rule that cannot be judged for this principal at all. */
   readonly broken: ReadyRule | undefined;
@@ -332,8 +332,8 @@ export class PrincipalPolicies {
         allows,
         denyIndex: RuleIndex.of(denies),
         allowIndex: RuleIndex.of(allows),
-        judgeAll: allows.some(({ set, redact, leaseMs, when, rule: { audit } }) =>
-          [set, redact, leaseMs, when, audit].some((part) => part !== undefined),
+        judgeAll: allows.some(({ set, redact, leaseMs, when, rule: { audit, record } }) =>
+          [set, redact, leaseMs, when, audit, record].some((part) => part !== undefined),
         ),
         broken: rules.find((rule) => rule.error !== undefined),
       };

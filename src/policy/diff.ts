@@ -35,6 +35,8 @@ const KEYS = [
   'labels',
   'host',
   'set',
+  'audit',
+  'record',
   'when',
   'notBefore',
   'notAfter',

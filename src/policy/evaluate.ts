@@ -12,7 +12,9 @@ import {
   type Decision,
   type DecisionInput,
   type Obligations,
+  RECORD_LEVELS,
   type Reason,
+  type RecordLevel,
 } from './types.ts';
 
 const NO_OBLIGATIONS: Obligations = Object.freeze({});
@@ -97,6 +99,7 @@ function decideAllows(
   let redact: readonly string[] | undefined;
   let leaseMs: number | undefined;
   let audit: AuditLevel | undefined;
+  let record: RecordLevel | undefined;
   let misses: RuleMiss[] | undefined;
   const hosts: HostResults | undefined = allows.length > 1 ? new Map() : undefined;
   for (const rule of allows) {
@@ -123,7 +126,8 @@ function decideAllows(
       }
       leaseMs = Math.min(rule.leaseMs, leaseMs ?? rule.leaseMs);
     }
-    audit = fullest(audit, rule.rule.audit);
+    audit = fullest(AUDIT_LEVELS, audit, rule.rule.audit);
+    record = fullest(RECORD_LEVELS, record, rule.rule.record);
     if (rule.redact !== undefined) redact = redact === undefined ? rule.redact : merged(redact, rule.redact);
     for (const key in rule.set) {
       const value = rule.set[key] as string;
@@ -141,7 +145,7 @@ function decideAllows(
     policyIds: [allowed.policy],
     rule: allowed.id,
     obligations: withGrant(
-      obligationsOf({ labels, redact, leaseMs, audit }, ownCgroupsOf(allowed, call)),
+      obligationsOf({ labels, redact, leaseMs, audit, record }, ownCgroupsOf(allowed, call)),
       policies,
       input,
       grant,
@@ -187,10 +191,10 @@ const merged = (some: readonly string[], more: readonly string[]): readonly stri
   ...new Set([...some, ...more]),
 ];
 
-const fullest = (one: AuditLevel | undefined, other: AuditLevel | undefined): AuditLevel | undefined =>
+const fullest = <L extends string>(levels: readonly L[], one: L | undefined, other: L | undefined): L | undefined =>
   one === undefined || other === undefined
     ? (one ?? other)
-    : AUDIT_LEVELS.indexOf(one) >= AUDIT_LEVELS.indexOf(other)
+    : levels.indexOf(one) >= levels.indexOf(other)
       ? one
       : other;
 
@@ -199,10 +203,11 @@ interface Asked {
   readonly redact: readonly string[] | undefined;
   readonly leaseMs: number | undefined;
   readonly audit: AuditLevel | undefined;
+  readonly record: RecordLevel | undefined;
 }
 
-function obligationsOf({ labels, redact, leaseMs, audit }: Asked, ownCgroups: boolean): Obligations {
-  if (labels === undefined && redact === undefined && leaseMs === undefined && audit === undefined) {
+function obligationsOf({ labels, redact, leaseMs, audit, record }: Asked, ownCgroups: boolean): Obligations {
+  if ([labels, redact, leaseMs, audit, record].every((part) => part === undefined)) {
     return ownCgroups ? OWN_CGROUPS : NO_OBLIGATIONS;
   }
   return {
@@ -211,6 +216,7 @@ function obligationsOf({ labels, redact, leaseMs, audit }: Asked, ownCgroups: bo
     ...(redact === undefined ? {} : { redact }),
     ...(leaseMs === undefined ? {} : { leaseMs }),
     ...(audit === undefined ? {} : { audit }),
+    ...(record === undefined ? {} : { record }),
   };
 }
 

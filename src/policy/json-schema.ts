@@ -14,6 +14,7 @@ import {
 } from './policy.ts';
 import { HOURS_KEYS, RULE_KEYS, RULE_NAME } from './read-rule.ts';
 import { METHODS, OBJECT_KEYS, PRINCIPAL_KEYS, REQUEST_KEYS, TEST_KEYS } from './read-test.ts';
+import { RECORD_LEVELS } from './types.ts';
 import { DAYS } from './windows.ts';
 
 type Schema = Readonly<Record<string, unknown>>;
@@ -83,6 +84,7 @@ const rule = map(
     build: map(BUILD_KEYS, Object.fromEntries(BUILD_KEYS.map((key) => [key, texts]))),
     set: map(['labels'], { labels: textMap }),
     redact: texts,
+    record: { enum: [true, ...RECORD_LEVELS] },
     when: texts,
     hours: map(HOURS_KEYS, { days: list(word(DAYS)) }, ['from', 'to']),
     source: texts,

@@ -6,7 +6,7 @@ import { type Located, type Problem, readLocated } from './located.ts';
 import { Faults, type Fields, readFields, readList, readText, readTexts, readWord } from './read-fields.ts';
 import { LATER, readRule } from './read-rule.ts';
 import { readTest } from './read-test.ts';
-import type { AuditLevel } from './types.ts';
+import type { AuditLevel, RecordLevel } from './types.ts';
 import type { Hours } from './windows.ts';
 
 export type { Problem } from './located.ts';
@@ -42,6 +42,8 @@ export interface Rule {
   readonly redact?: readonly string[];
   /** How much of a call the audit keeps. */
   readonly audit?: AuditLevel;
+  /** Sessions are recorded. */
+  readonly record?: RecordLevel;
   /** How long what is made may stay, in ms. */
   readonly leaseMs?: number;
   readonly when?: readonly string[];

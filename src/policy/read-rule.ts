@@ -19,7 +19,7 @@ import {
   readWord,
 } from './read-fields.ts';
 import { didYouMean } from './suggest.ts';
-import { AUDIT_LEVELS } from './types.ts';
+import { AUDIT_LEVELS, RECORD_LEVELS } from './types.ts';
 import { DAYS, type Day, faultOfSource, type Hours, isZone, parseClock } from './windows.ts';
 
 export const RULE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
@@ -39,6 +39,7 @@ export const RULE_KEYS = {
     'redact',
     'lease',
     'audit',
+    'record',
     'when',
     'notBefore',
     'notAfter',
@@ -48,7 +49,6 @@ export const RULE_KEYS = {
   refused: {
     filter: `${LATER}; until then, allow the list without it or leave the list out`,
     quota: LATER,
-    record: LATER,
     mode: LATER,
     limits: 'limits belong to the host preset; write host: {preset: baseline, limits: {...}}',
   },
@@ -126,6 +126,7 @@ export function readRule(node: Located, where: string, faults: Faults): Rule | u
   readRedactOf(rule, get('redact'), faults);
   readLeaseOf(rule, get('lease'), faults);
   readAuditOf(rule, get('audit'), faults);
+  readRecordOf(rule, get('record'), faults);
   const when = get('when');
   if (when) {
     rule.when = readTexts(...when, faults);
@@ -247,6 +248,25 @@ function readAuditOf(rule: RuleDraft, value: [Located, string] | undefined, faul
     );
   const level = readWord(node, where, AUDIT_LEVELS, faults);
   if (level !== undefined) rule.audit = level;
+}
+
+/** Sessions that can be recorded: an exec once it is started, and an attach. */
+export const RECORDED_ACTIONS: readonly string[] = ['container.exec.start', 'container.attach'];
+
+function readRecordOf(rule: RuleDraft, value: [Located, string] | undefined, faults: Faults): void {
+  if (value === undefined) return;
+  const [node, where] = value;
+  if (rule.effect === 'deny')
+    faults.add(node.at, `${where} has sessions recorded that a rule allows; a deny rule takes none`);
+  else if (!RECORDED_ACTIONS.some((action) => actionsOf(rule).has(action)))
+    faults.add(
+      node.at,
+      `${where} is about sessions, and the rule allows none: add ${RECORDED_ACTIONS.join(' or ')} to its actions`,
+    );
+  // As one says it: record: true.
+  const level =
+    node.kind === 'scalar' && node.value === true ? 'all' : readWord(node, `${where}`, RECORD_LEVELS, faults);
+  if (level !== undefined) rule.record = level;
 }
 
 function readActions(node: Located, where: string, faults: Faults): string[] {

@@ -94,10 +94,16 @@ export interface Reason {
 export const AUDIT_LEVELS = ['metadata', 'request', 'request-response'] as const;
 export type AuditLevel = (typeof AUDIT_LEVELS)[number];
 
+/** What a transcript of a session keeps: what was shown; also what was typed or sent in. */
+export const RECORD_LEVELS = ['output', 'all'] as const;
+export type RecordLevel = (typeof RECORD_LEVELS)[number];
+
 /** What the gateway must also do when it lets the call pass. */
 export interface Obligations {
   /** The fullest that a rule that matches asks for; left out, reads are kept as `metadata` and the rest as `request`. */
   readonly audit?: AuditLevel;
+  /** A session is recorded: the fullest that a rule that matches asks for. */
+  readonly record?: RecordLevel;
   readonly labels?: Readonly<Record<string, string>>;
   /** Parts to take out of the answer, as `answerRedactor` knows them: those of every rule that matches. */
   readonly redact?: readonly string[];

@@ -24,6 +24,7 @@ const NOT_RUN: readonly RegExp[] = [
   /^DOCKER_HOST=/,
   /^dockgate audit tail\b/,
   /^dockgate audit show 0199/,
+  /^dockgate audit play 0199/,
   /^dockgate restore\b/,
   /^dockgate plugin (reload|show)\b/,
   /^curl --unix-socket/,

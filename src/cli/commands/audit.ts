@@ -7,6 +7,7 @@ import { auditExport } from './audit/export.ts';
 import { auditFindSecret } from './audit/find-secret.ts';
 import { auditImport } from './audit/import.ts';
 import { auditLs } from './audit/ls.ts';
+import { auditPlay } from './audit/play.ts';
 import { auditProof, auditVerifyProof } from './audit/proof.ts';
 import { auditSessions } from './audit/sessions.ts';
 import { auditShow } from './audit/show.ts';
@@ -25,6 +26,7 @@ const READING: readonly (() => Command)[] = [
   auditTimeline,
   auditDenies,
   auditSessions,
+  auditPlay,
   auditTokens,
   auditUnused,
   auditStats,

@@ -1,7 +1,7 @@
 // dockgate audit sessions: who ran what in which container, as whom, and how it ended.
 import { Command } from 'commander';
 import { shellWord } from '../../../words/shell-word.ts';
-import { jsonText, print, printJson } from '../../output.ts';
+import { jsonText, print, printJson, visible } from '../../output.ts';
 import { ago, csvLine, screenOf, screenTable } from '../../screen.ts';
 import { examples, optionsOf } from '../common.ts';
 import { askedBy, fromFile } from './asked.ts';
@@ -26,12 +26,16 @@ interface SessionView {
   readonly durationUs: number | null;
   readonly bytesIn: number | null;
   readonly bytesOut: number | null;
+  readonly recorded?: string | null;
+  readonly transcript?: unknown;
+  readonly commands?: readonly string[] | null;
 }
 
 interface SessionOptions extends FilterOptions {
   readonly limit: string;
   readonly ndjson?: boolean;
   readonly csv?: boolean;
+  readonly commands?: boolean;
 }
 
 const CSV = [
@@ -52,6 +56,11 @@ const CSV = [
 ] as const;
 
 const commandOf = ({ argv }: SessionView): string => (argv ?? []).map((word) => shellWord(String(word))).join(' ');
+/** What was typed in one session, each line as the terminal showed it. */
+const typedIn = ({ auditId, commands }: SessionView): string[] =>
+  commands == null || commands.length === 0
+    ? []
+    : ['', `${visible(auditId)}:`, ...commands.map((line) => `  ${visible(String(line))}`)];
 const shortId = (id: string | null): string | null => id?.replace(/^([0-9a-f]{12})[0-9a-f]{52}$/, '$1') ?? null;
 const seconds = (us: number | null): string | null =>
   us === null ? null : `${(us / 1_000_000).toFixed(us < 10_000_000 ? 1 : 0)}s`;
@@ -63,6 +72,7 @@ export const auditSessions = (): Command =>
     ),
   )
     .option('--limit <number>', 'at most this many', '50')
+    .option('--commands', 'below each recorded session what was typed, as far as the terminal showed it')
     .option('--ndjson', 'one JSON object a line')
     .option('--csv', 'comma-separated values for a spreadsheet')
     .addHelpText(
@@ -99,34 +109,34 @@ export const auditSessions = (): Command =>
         );
       const screen = screenOf();
       const now = Date.now();
-      return print(
-        screenTable(
-          screen,
-          [
-            {
-              title: screen.width === undefined ? 'TIME' : 'AGO',
-              value: ({ at }) => (screen.width === undefined ? at : ago(now - Date.parse(at))),
-            },
-            { title: 'SUBJECT', value: ({ subject }) => subject, least: 8, cut: 'middle' },
-            { title: 'KIND', value: ({ kind }) => kind, from: 70 },
-            {
-              title: 'CONTAINER',
-              value: ({ container, containerName }) => containerName ?? shortId(container),
-              least: 8,
-              cut: 'middle',
-            },
-            { title: 'USER', value: ({ user }) => user, least: 4 },
-            {
-              title: 'EXIT',
-              value: ({ exitCode, decision, outcome }) => exitCode ?? (decision === 'allow' ? outcome : decision),
-              colour: decisionColour,
-            },
-            { title: 'TIME TAKEN', value: ({ durationUs }) => seconds(durationUs), from: 90 },
-            { title: 'IN/OUT', value: ({ bytesIn, bytesOut }) => `${bytesIn ?? 0}/${bytesOut ?? 0}`, from: 100 },
-            { title: 'AUDIT ID', value: ({ auditId }) => auditId, from: 130 },
-            { title: 'COMMAND', value: commandOf, least: 10 },
-          ],
-          sessions,
-        ),
+      const shown = screenTable(
+        screen,
+        [
+          {
+            title: screen.width === undefined ? 'TIME' : 'AGO',
+            value: ({ at }) => (screen.width === undefined ? at : ago(now - Date.parse(at))),
+          },
+          { title: 'SUBJECT', value: ({ subject }) => subject, least: 8, cut: 'middle' },
+          { title: 'KIND', value: ({ kind }) => kind, from: 70 },
+          {
+            title: 'CONTAINER',
+            value: ({ container, containerName }) => containerName ?? shortId(container),
+            least: 8,
+            cut: 'middle',
+          },
+          { title: 'USER', value: ({ user }) => user, least: 4 },
+          {
+            title: 'EXIT',
+            value: ({ exitCode, decision, outcome }) => exitCode ?? (decision === 'allow' ? outcome : decision),
+            colour: decisionColour,
+          },
+          { title: 'TIME TAKEN', value: ({ durationUs }) => seconds(durationUs), from: 90 },
+          { title: 'IN/OUT', value: ({ bytesIn, bytesOut }) => `${bytesIn ?? 0}/${bytesOut ?? 0}`, from: 100 },
+          { title: 'REC', value: ({ transcript }) => (transcript ? 'yes' : null), from: 110 },
+          { title: 'AUDIT ID', value: ({ auditId }) => auditId, from: 130 },
+          { title: 'COMMAND', value: commandOf, least: 10 },
+        ],
+        sessions,
       );
+      return print(options.commands ? [shown, ...sessions.flatMap(typedIn)].join('\n') : shown);
     });
