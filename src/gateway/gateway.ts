@@ -591,9 +591,9 @@ function engineRequestOf({ call, build }: Judged, trace: Trace, ending: Ending):
   return { method, target, headers, body, lane };
 }
 
-/** A door of BuildKit that is read opens by an upgrade alone: there is nothing to send without one. */
+/** A door of BuildKit that is read opens by an upgrade alone: there is nothing to send without one. The engine's words come first. */
 const notUpgraded = ({ call }: Judged): GatewayError =>
-  new GatewayError('operation-not-allowed', `denied: ${call.action} is served to requests with Upgrade: h2c alone`);
+  new GatewayError('upgrade-not-allowed', `no upgrade proto in request: ${call.action} wants Upgrade: h2c`);
 
 /** The protocol a judged call may upgrade to; the engine hears this word, not the caller's. */
 function protocolOf({ call }: Judged, arrival: Arrival): string {
@@ -601,7 +601,8 @@ function protocolOf({ call }: Judged, arrival: Arrival): string {
   switch (upgradesOn(call)) {
     case 'h2c':
       if (asked.length !== 1 || asked[0] !== 'h2c') {
-        throw new GatewayError('upgrade-not-allowed', `${call.action} upgrades to h2c only`);
+        const told = asked[0] === undefined ? 'the protocol is' : `protocol ${asked[0].slice(0, 60)}`;
+        throw new GatewayError('upgrade-not-allowed', `${told} not supported: ${call.action} wants Upgrade: h2c`);
       }
       return 'h2c';
     case 'hijack':

@@ -212,6 +212,8 @@ describe('what an engine does not read', { skip: skipWithoutCli }, () => {
       ['POST', `/containers/${PREFIX}-app/resize?h=foo&w=1`, undefined, {}, /invalid resize height "foo"/],
       ['POST', `/containers/${PREFIX}-app/resize?w=1`, undefined, {}, /invalid resize height/],
       ['GET', '/images/nosuch:1/json', undefined, {}, /No such image: nosuch:1/],
+      ['POST', '/session', undefined, {}, /no upgrade proto in request/],
+      ['POST', '/session', undefined, { connection: 'Upgrade', upgrade: 'foo' }, /protocol foo not supported/],
     ] as const) {
       const sent = {
         ...(body === undefined ? {} : { body: Buffer.from(body) }),
