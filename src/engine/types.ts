@@ -144,6 +144,8 @@ export interface EngineCall extends Target {
    * means what leaving it out means.
    */
   readonly defaults?: JsonObject;
+  /** Registries of the call whose names stand for the engine's own machine or link; missing where nothing was looked up. */
+  readonly nearRegistries?: readonly string[];
   /** How far read-only binds of this engine reach, where the call has one or uses a container that has. */
   readonly readOnlyDepth?: ReadOnlyDepth;
   /** Annotations of the image of a new container, where the engine gives them to the container. */

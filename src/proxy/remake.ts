@@ -8,6 +8,7 @@ import type { PrincipalPolicies } from '../policy/compile.ts';
 import { isJudgedAtUse } from '../policy/host/index.ts';
 import type { EngineClient } from './engine-client.ts';
 import { createCall, dependsOnKind, type EngineDefaults } from './engine-defaults.ts';
+import { dependsOnRegistries, nearRegistries } from './near-address.ts';
 import { resolveReferences } from './resolve.ts';
 
 const TIMEOUT_MS = 10_000;
@@ -26,6 +27,8 @@ export async function lookUp(
   const known = needsKind ? Object.freeze({ ...named, engineKind: await engineDefaults.kind() }) : named;
   const remade = policies.needsRemake(known);
   const whole = remade.length === 0 ? known : await withRemakes(known, remade, engine, engineDefaults);
+  if (dependsOnRegistries(whole) && policies.limitsImages(whole.action))
+    return Object.freeze({ ...whole, nearRegistries: await nearRegistries(whole) });
   if (!dependsOnDepth(whole)) return whole;
   return Object.freeze({ ...whole, readOnlyDepth: await engineDefaults.readOnlyDepth() });
 }

@@ -103,7 +103,8 @@ function checkDockerfile(rules: HostRules, call: EngineCall, report: Report): vo
   for (const { kind, name, at } of call.resources) {
     // An image by its id is there already.
     if (kind !== 'image' || at.startsWith('query.') || name.startsWith('sha256:')) continue;
-    const asOwn = !rules.registriesListed && call.credentials === true && isFarRegistry(repositoryOf(name).registry);
+    const { registry } = repositoryOf(name);
+    const asOwn = !rules.registriesListed && call.credentials === true && isFarRegistry(registry, call.nearRegistries);
     if (!asOwn) checkImage(rules.registries, name, at, report, orOwn);
   }
   for (const { url, at } of call.fetches ?? []) {

@@ -194,14 +194,22 @@ function networkConnect(rules: HostRules): CallCheck {
 
 /** Where the policy lists no registries, callers with credentials of their own may fetch from the far registry they are for. */
 const mayFetchAsOwn = (rules: HostRules, call: EngineCall, image: string): boolean =>
-  !rules.registriesListed && call.credentials === true && isFarRegistry(repositoryOf(image).registry);
+  !rules.registriesListed &&
+  call.credentials === true &&
+  isFarRegistry(repositoryOf(image).registry, call.nearRegistries);
+
+/** What is not among the registries a caller's own credentials are for. */
+const NOT_NEAR = " but those of the engine's own machine or link";
+const isNearIn = (call: EngineCall, image: string): boolean =>
+  !isFarRegistry(repositoryOf(image).registry, call.nearRegistries);
 
 /** A login is nothing but credentials of one's own. */
 function login(rules: HostRules): CallCheck {
   return (call, report) => {
     const body = bodyOf(call);
     const address = typeof body.serveraddress === 'string' ? addressHost(body.serveraddress) : undefined;
-    const isFar = body.serveraddress === undefined || (address !== undefined && isFarRegistry(address));
+    const isFar =
+      body.serveraddress === undefined || (address !== undefined && isFarRegistry(address, call.nearRegistries));
     if (!rules.registriesListed && isCredential(body) && isFar) return;
     checkAddress(rules.registries, body.serveraddress, 'serveraddress', report);
   };
@@ -233,7 +241,9 @@ function imageCreate(rules: HostRules): CallCheck {
       report.deny('query.fromSrc', source, `makes the engine fetch ${quote(source)} (allowed: -, an upload)`);
     }
     for (const image of call.query.fromImage ?? []) {
-      if (!mayFetchAsOwn(rules, call, image)) checkImage(rules.registries, image, 'query.fromImage', report, orOwn);
+      const not = isNearIn(call, image) ? NOT_NEAR : '';
+      if (!mayFetchAsOwn(rules, call, image))
+        checkImage(rules.registries, image, 'query.fromImage', report, orOwn === '' ? '' : `${orOwn}${not}`);
     }
   };
 }

@@ -54,8 +54,11 @@ const NEAR =
 /**
  * Whether credentials of the caller's own may take the engine to this registry where the policy lists none. Not to the engine's own
  * machine: what listens there trusts its neighbours, and engines speak to it in clear.
+ *
+ * @param near registries whose names were found to stand for it
  */
-export const isFarRegistry = (registry: string): boolean => !NEAR.test(registry);
+export const isFarRegistry = (registry: string, near: readonly string[] = []): boolean =>
+  !NEAR.test(registry) && !near.includes(registry);
 
 /** The host of a login address as Go's url.Parse sees it; undefined where readers could disagree. */
 export function addressHost(address: string): string | undefined {

@@ -3,6 +3,7 @@
 export { compileHostSpec, JUDGED_ACTIONS } from './compile.ts';
 export type { PresetRow } from './describe.ts';
 export { describePreset } from './describe.ts';
+export { addressHost, repositoryOf } from './images.ts';
 export { isJudgedAtUse } from './in-use.ts';
 export { parseHostSpec } from './parse.ts';
 export { isRemade } from './remake.ts';
