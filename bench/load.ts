@@ -2,9 +2,11 @@
 // complete. Reads answers by Content-Length or chunked framing, nothing more. Prints one JSON line.
 //   node bench/load.ts '{"to":{"path":...}|{"host":...,"port":...},"request":"...","connections":16,"durationMs":1000}'
 import net from 'node:net';
+import tls from 'node:tls';
 
 export interface LoadJob {
-  readonly to: { path: string } | { host: string; port: number };
+  /** `isTls`: over TLS, whoever the certificate is of. */
+  readonly to: { path: string } | { host: string; port: number; isTls?: boolean };
   /** The whole request, head and body. */
   readonly request: string;
   readonly connections: number;
@@ -46,7 +48,10 @@ async function load(job: LoadJob): Promise<LoadResult> {
       { length: job.connections },
       () =>
         new Promise<void>((resolve) => {
-          const socket = net.connect(job.to as net.NetConnectOpts);
+          const isTls = 'isTls' in job.to && job.to.isTls === true;
+          const socket = isTls
+            ? tls.connect({ ...(job.to as tls.ConnectionOptions), rejectUnauthorized: false })
+            : net.connect(job.to as net.NetConnectOpts);
           let sent = 0;
           let pending: Buffer | undefined;
           const send = () => {
@@ -54,7 +59,7 @@ async function load(job: LoadJob): Promise<LoadResult> {
             socket.write(bytes);
           };
           socket.setNoDelay(true);
-          socket.on('connect', send);
+          socket.on(isTls ? 'secureConnect' : 'connect', send);
           socket.on('data', (data: Buffer) => {
             const all = pending === undefined ? data : Buffer.concat([pending, data]);
             const length = answerLength(all);

@@ -5,10 +5,11 @@ import { existsSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { ROOT } from '../test/support/runtime.ts';
 import { bulk } from './cases/bulk.ts';
-import { hijack } from './cases/hijack.ts';
-import { small } from './cases/small.ts';
+import { engine, hijack } from './cases/hijack.ts';
+import { creates, inspects, small } from './cases/small.ts';
 import { startup } from './cases/startup.ts';
-import { bare, direct, dockgate, haproxy, type Target } from './targets.ts';
+import { goal, printGoals } from './goals.ts';
+import { bare, direct, dockgate, enginePid, haproxy, residentMiB, type Target } from './targets.ts';
 
 const socket = (process.env.DOCKGATE_TEST_DOCKER_HOST ?? 'unix:///var/run/docker.sock').replace(/^unix:\/\//, '');
 if (!existsSync(socket)) {
@@ -20,18 +21,42 @@ if (spawnSync(process.execPath, [`${ROOT}scripts/build.ts`], { stdio: 'inherit' 
 const only = process.argv.slice(2);
 const wants = (name: string) => only.length === 0 || only.includes(name);
 console.log(`machine: ${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}, Node ${process.versions.node}`);
-const targets: Target[] = [direct(socket)];
-const peer = await haproxy(socket);
-if (peer === undefined) console.log('haproxy: not installed, so no peer column');
-else targets.push(peer);
+const targets: Target[] = [direct(socket), ...(await haproxy(socket))];
+if (targets.length === 1) console.log('haproxy or openssl is not installed, so there is no peer');
 if (wants('small')) targets.push(await bare(socket));
-targets.push(await dockgate(socket));
+const ours = await dockgate(socket);
+targets.push(...ours.targets);
+if (wants('small')) targets.push(...(await dockgate(socket, { reads: 'durable' })).targets);
 try {
-  if (wants('small')) await small(targets);
-  const proxies = targets.filter(({ name }) => name !== 'bare');
-  if (wants('hijack')) await hijack(proxies, socket);
-  if (wants('bulk')) await bulk(proxies, socket);
+  const [gateway] = ours.targets;
+  if (wants('small')) {
+    await small(targets, enginePid(socket));
+    goal('resident memory, idle', 'at most', 90, ours.idleMiB, ' MiB');
+    goal('resident memory, after the lists', 'at most', 150, residentMiB(gateway?.pid), ' MiB');
+    const made = (await engine(socket, 'POST', '/containers/create?name=dg-bench-inspect', {
+      Image: 'busybox:test',
+      Labels: { 'dg-bench': '1' },
+    })) as { Id?: string };
+    await inspects(targets, made.Id ?? 'dg-bench-inspect');
+    await removeOurs();
+    await creates(targets, removeOurs);
+  }
+  const plain = targets.filter(({ name }) => ['direct', 'haproxy', 'dockgate'].includes(name));
+  if (wants('hijack')) await hijack(plain, socket);
+  if (wants('bulk')) await bulk(plain, socket);
 } finally {
   for (const target of targets) await target.stop();
+  await removeOurs();
 }
 if (wants('startup')) await startup(socket);
+printGoals();
+
+/** Removes the containers this program made. */
+async function removeOurs(): Promise<void> {
+  const filters = encodeURIComponent(JSON.stringify({ label: ['dg-bench=1'] }));
+  for (;;) {
+    const found = await engine(socket, 'GET', `/containers/json?all=1&limit=200&filters=${filters}`);
+    if (!Array.isArray(found) || found.length === 0) return;
+    await Promise.all(found.map(({ Id }: { Id: string }) => engine(socket, 'DELETE', `/containers/${Id}?force=1`)));
+  }
+}

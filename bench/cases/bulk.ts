@@ -1,15 +1,14 @@
 // A large file out of and into a container, in MiB/s, and the memory a slow reader costs.
 import net from 'node:net';
+import { goal, median, ratio } from '../goals.ts';
 import { residentMiB, type Target } from '../targets.ts';
 import { engine } from './hijack.ts';
 
 const MIB = 1024 * 1024;
-const SIZE_MIB = 512;
+const SIZE_MIB = 1024;
 const ROUNDS = 3;
 const NAME = 'dg-bench-bulk';
 const SLOW_MS = 4000;
-
-const median = (values: number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 
 export async function bulk(targets: readonly Target[], socketPath: string): Promise<void> {
   await engine(socketPath, 'DELETE', `/containers/${NAME}?force=1`);
@@ -43,10 +42,13 @@ export async function bulk(targets: readonly Target[], socketPath: string): Prom
         `  ${name.padEnd(9)} download ${median(down.get(name) ?? []).toFixed(0)} MiB/s  upload ${median(up.get(name) ?? []).toFixed(0)} MiB/s`,
       );
     }
+    const share = (of: Map<string, number[]>, other: string) => ratio(of.get('dockgate') ?? [], of.get(other) ?? []);
     if (down.has('haproxy')) {
-      const ratio = (of: Map<string, number[]>) => median(of.get('dockgate') ?? []) / median(of.get('haproxy') ?? []);
-      console.log(`  dockgate / haproxy: download ${ratio(down).toFixed(2)} x, upload ${ratio(up).toFixed(2)} x`);
+      const [got, put] = [share(down, 'haproxy'), share(up, 'haproxy')];
+      console.log(`  dockgate / haproxy: download ${got.toFixed(2)} x, upload ${put.toFixed(2)} x`);
     }
+    goal(`download of ${SIZE_MIB} MiB, share of direct`, 'at least', 0.95, share(down, 'direct'));
+    goal(`upload of ${SIZE_MIB / 2} MiB, share of direct`, 'at least', 0.95, share(up, 'direct'));
     for (const target of targets.filter((t) => t.pid !== undefined)) {
       const before = residentMiB(target.pid);
       const peak = await slowReader(target);

@@ -1,6 +1,7 @@
 // A hijacked attach to a container that runs `cat`: 64-byte ping-pong latency and echo throughput.
 import http from 'node:http';
 import net from 'node:net';
+import { goal, median, ratio } from '../goals.ts';
 import type { Target } from '../targets.ts';
 
 const ROUNDS = 3;
@@ -15,8 +16,6 @@ interface Row {
   readonly p99: number;
   readonly rate: number;
 }
-
-const median = (values: number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 
 export async function hijack(targets: readonly Target[], socketPath: string): Promise<void> {
   await engine(socketPath, 'DELETE', `/containers/${NAME}?force=1`);
@@ -43,8 +42,17 @@ export async function hijack(targets: readonly Target[], socketPath: string): Pr
       );
     }
     if (rows.has('haproxy')) {
-      const ratio = (pick: (row: Row) => number) => (of('dockgate', pick) / of('haproxy', pick)).toFixed(2);
-      console.log(`  dockgate / haproxy: ${ratio((r) => r.p50)} x p50, ${ratio((r) => r.rate)} x MiB/s`);
+      const all = (name: string, pick: (row: Row) => number) => (rows.get(name) ?? []).map(pick);
+      const beside = (pick: (row: Row) => number) => ratio(all('dockgate', pick), all('haproxy', pick));
+      console.log(
+        `  dockgate / haproxy: ${beside((r) => r.p50).toFixed(2)} x p50, ${beside((r) => r.rate).toFixed(2)} x MiB/s`,
+      );
+      goal(
+        'hijacked echo of 64 bytes, p50, x HAProxy',
+        'at most',
+        1.05,
+        beside((r) => r.p50),
+      );
     }
   } finally {
     await engine(socketPath, 'DELETE', `/containers/${NAME}?force=1`);

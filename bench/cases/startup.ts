@@ -6,11 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { ROOT } from '../../test/support/runtime.ts';
+import { goal, median } from '../goals.ts';
 import { freePort, residentMiB } from '../targets.ts';
 
 const ROUNDS = 7;
-
-const median = (values: number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 
 export async function startup(socketPath: string): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'dg-start-'));
@@ -47,6 +46,7 @@ export async function startup(socketPath: string): Promise<void> {
   console.log(
     `\nstart of the bundle to the first answer, median of ${ROUNDS}: ${median(times).toFixed(0)} ms, ${median(memory).toFixed(0)} MiB resident`,
   );
+  goal('start to the first answer', 'at most', 180, median(times), ' ms');
 }
 
 const answers = (port: number): Promise<boolean> =>
