@@ -209,7 +209,8 @@ const SETTING_KEYS = {
   tls: '`{ cert, key }` for each https listener that names none. Default: a certificate of the private CA.',
   clientCas:
     'Outside CAs: `[{ ca, crl, map: [{ spiffe, dns, email or cn, identity }] }]`. See [certificates](certificates.md).',
-  plugins: 'List of `{ use, name, tier, sha256, needs, config }`, in the order they run. See [plugins](plugins.md).',
+  plugins:
+    'List of `{ use, name, tier, sha256, needs, timeoutMs, config }`, in the order they run. See [plugins](plugins.md).',
   ownSockets:
     '`{ folder }`: the sockets that containers get from the plugin [socket-substitute](shipped-plugins.md#socket-substitute), by a path that the engine sees too. Default `own-sockets` of the data folder.',
   limits: 'Bounds; see below.',

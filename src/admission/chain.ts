@@ -8,7 +8,7 @@ import { annotate, askHook, failed, holderOf, Inputs, matches, oneLine } from '.
 import { applyChanges, valueAt } from './changes.ts';
 import { grantsNeeded } from './hosts/describe.ts';
 import { GuardedHost, type PluginFigures } from './hosts/guarded.ts';
-import type { Hook, HookAnswer, PluginHost, Tier } from './hosts/host.ts';
+import { HOOK_TIMES, type Hook, type HookAnswer, type PluginHost, type Tier } from './hosts/host.ts';
 import { EXAMPLE_SOCKET, socketChange } from './own-socket.ts';
 import type { Change, PluginMeta, Verdict } from './plugin.ts';
 import { isLike } from './reading.ts';
@@ -274,7 +274,7 @@ class MutatingRound {
   readonly #changes: PluginChange[] = [];
   readonly #annotations: Record<string, string> = {};
   readonly #asked = new Set<GuardedHost>();
-  readonly #endMs = performance.now() + CALL_BUDGET_MS;
+  #endMs = performance.now() + CALL_BUDGET_MS;
   #call: EngineCall;
   #inputs: Inputs;
 
@@ -298,6 +298,8 @@ class MutatingRound {
     const { host } = one;
     if (!matches(one, this.#call)) return false;
     this.#asked.add(one);
+    // A plugin that was given more time takes none of the others'.
+    this.#endMs += Math.max(0, (host.wallMs ?? 0) - HOOK_TIMES.wallMs);
     if (performance.now() > this.#endMs)
       throw failed(host, `the plugins of this call took more than ${CALL_BUDGET_MS} ms`);
     const { value: changes, annotations } = await askHook(

@@ -26,6 +26,8 @@ export interface PluginSetting {
   readonly sha256?: string;
   /** What is granted: `bodies`, `responses`, `streams`, `env:NAME`, `net:HOST`, `engine:ACTION`; for `process` also `read:`, `write:`, `run:`. */
   readonly needs?: readonly string[];
+  /** Longest time of one hook, look-ups included, in ms: for tiers `process` and `trusted`. Default 250. */
+  readonly timeoutMs?: number;
   readonly config?: unknown;
 }
 
@@ -111,6 +113,8 @@ async function findUse(setting: PluginSetting, options: LoadOptions): Promise<Fo
   const outside = [...grants].find((grant) => /^(read|write|run):/.test(grant));
   if (outside !== undefined && tier !== 'process')
     throw invalid(setting.use, `${outside} can be granted to tier process alone`);
+  if (setting.timeoutMs !== undefined && tier === 'sandboxed')
+    throw invalid(setting.use, 'timeoutMs is for tiers process and trusted: a thread of the sandbox serves others too');
   let use: PluginUse = {
     name: setting.name,
     use: setting.use,
@@ -123,7 +127,8 @@ async function findUse(setting: PluginSetting, options: LoadOptions): Promise<Fo
     capabilities: new Capabilities(grants, options.engineRead ?? NO_ENGINE),
     log: options.log,
     logAllowance: new LogAllowance(),
-    times: options.times ?? HOOK_TIMES,
+    times:
+      setting.timeoutMs === undefined ? (options.times ?? HOOK_TIMES) : { ...HOOK_TIMES, wallMs: setting.timeoutMs },
     isOurs: isShipped,
   };
   // A shipped plugin that runs as it is belongs to this program, and is pinned with it.

@@ -137,13 +137,14 @@ const readSections = (value: unknown, options: ParseOptions, faults: Fault[]): C
     faults,
   );
   const plugins = (section('plugins', schema.pluginsSection, [], 'default') ?? []).map(
-    ({ use, name, tier, sha256, needs, config }, index): PluginSetting => ({
+    ({ use, name, tier, sha256, needs, timeoutMs, config }, index): PluginSetting => ({
       // A bare name is one of the shipped plugins or a package; only the loader knows.
       use: /^[./]/.test(use) ? files.existing(use, ['plugins', index, 'use']) : use,
       ...(name === undefined ? {} : { name }),
       ...(tier === undefined ? {} : { tier }),
       ...(sha256 === undefined ? {} : { sha256 }),
       ...(needs === undefined ? {} : { needs }),
+      ...(timeoutMs === undefined ? {} : { timeoutMs }),
       config: config ?? {},
     }),
   );

@@ -127,9 +127,14 @@ export const pluginsSection = z.array(
         { error: wrong('a list of grants such as [bodies, net:registry.example]') },
       )
       .optional(),
+    timeoutMs: z
+      .int({ error: wrong('a whole number of milliseconds') })
+      .min(250, { error: 'must be at least 250' })
+      .max(10_000, { error: 'must be at most 10000' })
+      .optional(),
     config: z.unknown().optional(),
   }),
-  { error: wrong('a list of { use, name, tier, sha256, needs, config }') },
+  { error: wrong('a list of { use, name, tier, sha256, needs, timeoutMs, config }') },
 );
 
 const isImagePattern = (value: string): boolean => {

@@ -54,6 +54,8 @@ export interface PluginSetting {
   readonly sha256?: string;
   /** What it is granted: bodies, responses, streams, sockets, env:NAME, net:HOST, engine:ACTION; for process also read:, write:, run:. */
   readonly needs?: readonly string[];
+  /** Longest time of one hook, look-ups included, for tiers process and trusted. Default 250. */
+  readonly timeoutMs?: number;
   /** Handed to the plugin's own schema. */
   readonly config: unknown;
 }

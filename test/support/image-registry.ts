@@ -11,6 +11,12 @@ export interface ImageRegistry {
   readonly host: string;
   /** Requests so far, `GET /v2/a/manifests/1`, without the looks at `/v2/`. */
   readonly seen: readonly string[];
+  /** Digest of the manifest under `name:tag`. */
+  digest(name: string): string;
+  /** Puts a manifest under `name:tag`, or moves the name to the manifest of another one. */
+  put(name: string, manifest: object | string): void;
+  /** Keeps a blob, and gives how a manifest names it. */
+  keep(bytes: Buffer): { digest: string; size: number };
   close(): Promise<void>;
 }
 
@@ -51,6 +57,10 @@ export async function startImageRegistry(images: Readonly<Record<string, object>
     for (const reference of [tag, digestOf(manifest)])
       manifests.set(`/v2/${repository}/manifests/${reference}`, manifest);
   }
+  const placeOf = (name: string, reference?: string): string => {
+    const [repository = '', tag = ''] = name.split(':');
+    return `/v2/${repository}/manifests/${reference ?? tag}`;
+  };
   const seen: string[] = [];
   const server = createServer((request, response) => {
     const path = request.url ?? '';
@@ -74,6 +84,15 @@ export async function startImageRegistry(images: Readonly<Record<string, object>
   return {
     host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
     seen,
+    digest: (name) => digestOf(manifests.get(placeOf(name)) as Buffer),
+    put(name, manifest) {
+      const bytes =
+        typeof manifest === 'string'
+          ? (manifests.get(placeOf(manifest)) as Buffer)
+          : Buffer.from(JSON.stringify(manifest));
+      for (const place of [placeOf(name), placeOf(name, digestOf(bytes))]) manifests.set(place, bytes);
+    },
+    keep,
     close: () =>
       new Promise((resolve) => {
         server.closeAllConnections();

@@ -48,6 +48,8 @@ export interface PluginHost {
   /** SHA-256 of what was loaded, hexadecimal. */
   readonly sha256: string;
   readonly description: PluginDescription;
+  /** Longest time of one hook, in ms. Default: that of `HOOK_TIMES`. */
+  readonly wallMs?: number;
   /**
    * Asks a hook. The host keeps its own time; the answer or the fault comes within the limits.
    *

@@ -71,6 +71,9 @@ class NativeHost implements PluginHost {
   get sha256(): string {
     return this.#use.sha256;
   }
+  get wallMs(): number {
+    return this.#use.times.wallMs;
+  }
   get description(): Described['description'] {
     return (this.#described as Described).description;
   }
