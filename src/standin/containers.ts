@@ -1,44 +1,28 @@
-// The stand-in's memory: three images, and the containers and execs made of them, as the Engine API describes them.
-import { randomBytes } from 'node:crypto';
+// The stand-in's memory: containers and execs, and the images, networks and volumes they use, as the Engine API describes them.
 import { EventEmitter } from 'node:events';
+import { EngineFault } from './fault.ts';
+import { type Image, Images } from './images.ts';
+import { type Named, NamedObjects, newId, PREDEFINED, volume } from './networks-volumes.ts';
 import { PretendProcess } from './process.ts';
 import { hasCommand } from './shell.ts';
 
-/** Name the stand-in gives itself wherever the API has room for one. */
-export const STANDIN_NAME = 'dockgate-standin';
-
-/** An answer other than success, with the Engine's status and wording. */
-export class EngineFault extends Error {
-  readonly status: number;
-  constructor(status: number, message: string) {
-    super(message);
-    this.status = status;
-  }
-}
-
 type Json = Record<string, unknown>;
 
-export interface Image {
-  readonly tag: string;
-  readonly id: string;
-  readonly size: number;
-  readonly cmd: readonly string[];
+/** What the stand-in is told of an engine it stands for. */
+export interface Seed {
+  /** Answers of `GET /containers/{id}/json`. */
+  readonly containers: readonly Json[];
+  /** Rows of `GET /images/json`. */
+  readonly images: readonly Json[];
+  /** Rows of `GET /networks`, and of `GET /volumes`. */
+  readonly networks: readonly Json[];
+  readonly volumes: readonly Json[];
 }
 
-export const IMAGES: readonly Image[] = [
-  { tag: 'alpine:latest', id: `sha256:${'a1'.repeat(32)}`, size: 7_800_000, cmd: ['/bin/sh'] },
-  { tag: 'busybox:latest', id: `sha256:${'b2'.repeat(32)}`, size: 4_300_000, cmd: ['sh'] },
-  { tag: 'hello-world:latest', id: `sha256:${'c3'.repeat(32)}`, size: 13_000, cmd: ['/hello'] },
-];
-
-/** The image a reference names, if it is one of the three. */
-export function findImage(reference: string): Image | undefined {
-  const plain = reference.replace(/^(docker\.io\/)?(library\/)?/, '');
-  const hex = reference.replace(/^sha256:/, '');
-  return IMAGES.find(
-    ({ tag, id }) =>
-      tag === plain || tag === `${plain}:latest` || (/^[0-9a-f]{6,64}$/.test(hex) && id.slice(7).startsWith(hex)),
-  );
+export interface StandinState {
+  /** A dry run: any image can be pulled, any program is there, and what is attached to a client ends at once. Default false. */
+  readonly pretends?: boolean;
+  readonly seed?: Seed;
 }
 
 export interface Container {
@@ -47,8 +31,11 @@ export interface Container {
   readonly image: Image;
   readonly imageName: string;
   readonly config: Json;
-  readonly hostConfig: Json;
+  hostConfig: Json;
   readonly createdAt: Date;
+  /** Endpoint settings by name of the network. */
+  readonly endpoints: Map<string, Json>;
+  isPaused: boolean;
   startedAt?: Date;
   finishedAt?: Date;
   process: PretendProcess;
@@ -63,24 +50,53 @@ export interface Exec {
 
 const list = (value: unknown): string[] =>
   Array.isArray(value) ? value.map(String) : typeof value === 'string' ? [value] : [];
-const newId = () => randomBytes(32).toString('hex');
 
 /** Emits `event` with an Engine event, and `die` and `destroy` with the container. */
 export class Containers extends EventEmitter {
   readonly all = new Map<string, Container>();
   readonly execs = new Map<string, Exec>();
+  readonly images: Images;
+  readonly networks: NamedObjects;
+  readonly volumes: NamedObjects;
+  readonly pretends: boolean;
   #count = 0;
 
-  constructor() {
+  constructor({ pretends = false, seed }: StandinState = {}) {
     super();
     this.setMaxListeners(0);
+    this.pretends = pretends;
+    this.images = new Images(seed?.images.map(imageOf), pretends);
+    this.networks = new NamedObjects('network', [...PREDEFINED, ...(seed?.networks ?? []).map(named)]);
+    this.volumes = new NamedObjects('volume', (seed?.volumes ?? []).map(named));
+    for (const shown of seed?.containers ?? []) this.#keep(shown);
+  }
+
+  /** A container the engine has already; one that runs goes on running. */
+  #keep(shown: Json): void {
+    const config = (shown.Config ?? {}) as Json;
+    const imageName = String(config.Image ?? shown.Image ?? '');
+    const image = this.images.find(String(shown.Image)) ?? this.images.make([imageName]);
+    const { Networks } = (shown.NetworkSettings ?? {}) as { Networks?: Readonly<Record<string, Json>> };
+    const container: Container = {
+      id: String(shown.Id),
+      name: String(shown.Name ?? '').replace(/^\//, ''),
+      image,
+      imageName,
+      config,
+      hostConfig: (shown.HostConfig ?? {}) as Json,
+      createdAt: new Date(String(shown.Created)),
+      endpoints: new Map(Object.entries(Networks ?? {})),
+      isPaused: false,
+      process: this.#processOf(config, image, 'stays'),
+    };
+    this.all.set(container.id, container);
+    if ((shown.State as Json | undefined)?.Running === true) this.start(container);
   }
 
   create(body: Json, name: string | undefined): Container {
-    const { HostConfig, NetworkingConfig: _, ...config } = body;
+    const { HostConfig, NetworkingConfig, ...config } = body;
     const imageName = String(config.Image ?? '');
-    const image = findImage(imageName);
-    if (image === undefined) throw new EngineFault(404, `No such image: ${imageName}`);
+    const image = this.images.get(imageName);
     const wanted = name ?? `standin_${++this.#count}`;
     if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(wanted)) throw new EngineFault(400, `Invalid container name (${wanted})`);
     if ([...this.all.values()].some((other) => other.name === wanted)) {
@@ -96,11 +112,55 @@ export class Containers extends EventEmitter {
       config: full,
       hostConfig: (HostConfig as Json | undefined) ?? {},
       createdAt: new Date(),
-      process: processOf(full, image),
+      endpoints: new Map(),
+      isPaused: false,
+      process: this.#processOf(full, image),
     };
+    this.#join(container, NetworkingConfig);
+    for (const { Name } of volumesOf(container)) {
+      if (this.volumes.find(Name) === undefined) this.volumes.add(volume(Name, {}));
+    }
     this.all.set(id, container);
     this.#tell(container, 'create');
     return container;
+  }
+
+  /** Connects a new container to the networks it names, or to the one it has without a word. */
+  #join(container: Container, networking: unknown): void {
+    const { EndpointsConfig } = (networking ?? {}) as { EndpointsConfig?: Readonly<Record<string, Json>> };
+    const mode = String(container.hostConfig.NetworkMode ?? 'default');
+    if (mode.startsWith('container:')) return;
+    const first = mode === 'default' ? 'bridge' : mode;
+    for (const name of new Set([first, ...Object.keys(EndpointsConfig ?? {})])) {
+      if (name === 'default') continue;
+      this.connect(container, name, EndpointsConfig?.[name]);
+    }
+  }
+
+  /** @throws {EngineFault} 404 for a network there is not */
+  connect(container: Container, reference: string, settings: Json = {}): void {
+    const { name, id } = this.networks.get(reference);
+    const host = container.endpoints.size + this.all.size + 2;
+    container.endpoints.set(name, {
+      ...settings,
+      NetworkID: id,
+      EndpointID: newId(),
+      IPAddress: name === 'host' || name === 'none' ? '' : `172.30.${host >> 8}.${host & 255}`,
+    });
+  }
+
+  #processOf(config: Json, image: Image, rest?: 'stays'): PretendProcess {
+    const entrypoint = list(config.Entrypoint);
+    const cmd = list(config.Cmd);
+    const isSeen = config.AttachStdout === true || config.AttachStderr === true;
+    return new PretendProcess({
+      argv: entrypoint.length > 0 ? [...entrypoint, ...cmd] : cmd.length > 0 ? cmd : list(image.config.Cmd),
+      env: list(config.Env),
+      hostname: String(config.Hostname),
+      tty: config.Tty === true,
+      openStdin: config.OpenStdin === true,
+      unknown: rest ?? (this.pretends ? (isSeen ? 'ends' : 'stays') : undefined),
+    });
   }
 
   /** By id, unambiguous prefix of the id, or name. */
@@ -120,12 +180,12 @@ export class Containers extends EventEmitter {
     if (container.process.running) return false;
     if (container.process.exitCode !== undefined) {
       const log = container.process.log;
-      container.process = processOf(container.config, container.image);
+      container.process = this.#processOf(container.config, container.image);
       container.process.log.push(...log);
     }
     const { process } = container;
     const program = process.options.argv[0] ?? '';
-    if (!hasCommand(program)) {
+    if (process.options.unknown === undefined && !hasCommand(program)) {
       process.exitCode = 127;
       this.emit('die', container);
       if (container.hostConfig.AutoRemove === true) this.remove(container);
@@ -164,6 +224,7 @@ export class Containers extends EventEmitter {
         hostname: String(container.config.Hostname),
         tty: config.Tty === true,
         openStdin: config.AttachStdin === true,
+        unknown: this.pretends ? 'ends' : undefined,
       }),
     };
     this.execs.set(exec.id, exec);
@@ -193,17 +254,58 @@ export class Containers extends EventEmitter {
   }
 }
 
-function processOf(config: Json, image: Image): PretendProcess {
-  const entrypoint = list(config.Entrypoint);
-  const cmd = list(config.Cmd);
-  return new PretendProcess({
-    argv: entrypoint.length > 0 ? [...entrypoint, ...cmd] : cmd.length > 0 ? cmd : image.cmd,
-    env: list(config.Env),
-    hostname: String(config.Hostname),
-    tty: config.Tty === true,
-    openStdin: config.OpenStdin === true,
-  });
+/** A network or volume as it was told of. */
+const named = (shown: Json): Named => ({
+  name: String(shown.Name),
+  id: String(shown.Id ?? shown.Name),
+  shown,
+});
+
+const imageOf = (row: Json): Image => ({
+  tags: list(row.RepoTags),
+  id: String(row.Id),
+  size: Number(row.Size ?? 0),
+  config: { Labels: row.Labels ?? {} },
+});
+
+export interface MountPoint {
+  readonly Type: string;
+  readonly Name: string;
+  readonly Source: string;
+  readonly Destination: string;
+  readonly RW: boolean;
 }
+
+/** What is mounted into a container, as its `HostConfig` asked. */
+export function mountsOf({ hostConfig }: Pick<Container, 'hostConfig'>): readonly MountPoint[] {
+  const binds = list(hostConfig.Binds).map((bind): MountPoint => {
+    const [source = '', target = '', mode = ''] = bind.split(':');
+    const isPath = source.startsWith('/');
+    return {
+      Type: isPath ? 'bind' : 'volume',
+      Name: isPath ? '' : source,
+      Source: source,
+      Destination: target,
+      RW: !mode.split(',').includes('ro'),
+    };
+  });
+  const mounts = Array.isArray(hostConfig.Mounts) ? (hostConfig.Mounts as readonly Json[]) : [];
+  return [
+    ...binds,
+    ...mounts.map(
+      (mount): MountPoint => ({
+        Type: String(mount.Type ?? ''),
+        Name: mount.Type === 'volume' ? String(mount.Source ?? '') : '',
+        Source: String(mount.Source ?? ''),
+        Destination: String(mount.Target ?? ''),
+        RW: mount.ReadOnly !== true,
+      }),
+    ),
+  ];
+}
+
+const volumesOf = (container: Pick<Container, 'hostConfig'>): readonly MountPoint[] =>
+  mountsOf(container).filter(({ Type, Name }) => Type === 'volume' && Name !== '');
 
 /** runc's words for a missing program; the docker CLI makes exit code 127 of them. */
 export const notFound = (program: string): string =>

@@ -1,5 +1,7 @@
 // How the stand-in shows itself, its images and its containers in the Engine API's JSON. It says everywhere what it is.
-import { type Container, type Exec, IMAGES, type Image, STANDIN_NAME } from './containers.ts';
+import { type Container, type Containers, type Exec, mountsOf } from './containers.ts';
+import { STANDIN_NAME } from './fault.ts';
+import type { Image } from './images.ts';
 
 /** Engine API versions served, as minor numbers of 1.x. */
 export const MIN_MINOR = 24;
@@ -33,8 +35,8 @@ export const showVersion = () => ({
   BuildTime: CREATED,
 });
 
-export function showInfo(containers: Iterable<Container>) {
-  const all = [...containers];
+export function showInfo({ all: containers, images }: Containers) {
+  const all = [...containers.values()];
   const running = all.filter((container) => container.process.running).length;
   return {
     ID: STANDIN_NAME,
@@ -44,7 +46,7 @@ export function showInfo(containers: Iterable<Container>) {
     ContainersRunning: running,
     ContainersPaused: 0,
     ContainersStopped: all.length - running,
-    Images: IMAGES.length,
+    Images: images.all.length,
     Driver: 'memory',
     OperatingSystem: PLATFORM,
     OSType: 'linux',
@@ -66,8 +68,8 @@ export function showInfo(containers: Iterable<Container>) {
   };
 }
 
-const stateOf = ({ process }: Container): string =>
-  process.running ? 'running' : process.exitCode === undefined ? 'created' : 'exited';
+const stateOf = ({ process, isPaused }: Container): string =>
+  isPaused ? 'paused' : process.running ? 'running' : process.exitCode === undefined ? 'created' : 'exited';
 
 const ago = (since: Date): string => {
   const seconds = Math.round((Date.now() - since.getTime()) / 1000);
@@ -85,7 +87,15 @@ export function listContainer(container: Container) {
     ImageID: container.image.id,
     Command: argv.join(' '),
     Created: Math.floor(container.createdAt.getTime() / 1000),
-    Ports: [],
+    Ports: Object.entries(portsOf(container)).flatMap(([port, bindings]) => {
+      const [number, Type = 'tcp'] = port.split('/');
+      return bindings.map(({ HostIp, HostPort }) => ({
+        IP: HostIp,
+        PrivatePort: Number(number),
+        PublicPort: Number(HostPort),
+        Type,
+      }));
+    }),
     Labels: container.config.Labels ?? {},
     State: state,
     Status:
@@ -95,9 +105,29 @@ export function listContainer(container: Container) {
           ? `Exited (${container.process.exitCode}) ${ago(container.finishedAt ?? container.createdAt)} ago`
           : 'Created',
     HostConfig: { NetworkMode: container.hostConfig.NetworkMode ?? 'default' },
-    NetworkSettings: { Networks: {} },
-    Mounts: [],
+    NetworkSettings: { Networks: Object.fromEntries(container.endpoints) },
+    Mounts: mountsOf(container),
   };
+}
+
+interface PortBinding {
+  readonly HostIp: string;
+  readonly HostPort: string;
+}
+
+/** Where published ports are: as asked for, from 32768 on where the engine chooses. */
+function portsOf({ hostConfig, process }: Container): Readonly<Record<string, readonly PortBinding[]>> {
+  if (!process.running) return {};
+  const asked = (hostConfig.PortBindings ?? {}) as Readonly<Record<string, readonly Partial<PortBinding>[] | null>>;
+  return Object.fromEntries(
+    Object.entries(asked).map(([port, bindings], i) => [
+      port,
+      (bindings ?? []).map(({ HostIp, HostPort }) => ({
+        HostIp: HostIp || '0.0.0.0',
+        HostPort: HostPort || String(32_768 + i),
+      })),
+    ]),
+  );
 }
 
 const NEVER = '0001-01-01T00:00:00Z';
@@ -114,7 +144,7 @@ export function inspectContainer(container: Container) {
     State: {
       Status: stateOf(container),
       Running: process.running,
-      Paused: false,
+      Paused: container.isPaused,
       Restarting: false,
       OOMKilled: false,
       Dead: false,
@@ -123,6 +153,9 @@ export function inspectContainer(container: Container) {
       Error: '',
       StartedAt: container.startedAt?.toISOString() ?? NEVER,
       FinishedAt: container.finishedAt?.toISOString() ?? NEVER,
+      ...(process.running && container.config.Healthcheck !== undefined
+        ? { Health: { Status: 'healthy', FailingStreak: 0, Log: [] } }
+        : {}),
     },
     Image: container.image.id,
     Name: `/${container.name}`,
@@ -131,8 +164,12 @@ export function inspectContainer(container: Container) {
     Platform: 'linux',
     HostConfig: container.hostConfig,
     Config: container.config,
-    NetworkSettings: { Networks: {} },
-    Mounts: [],
+    NetworkSettings: {
+      Ports: portsOf(container),
+      IPAddress: String(container.endpoints.get('bridge')?.IPAddress ?? ''),
+      Networks: Object.fromEntries(container.endpoints),
+    },
+    Mounts: mountsOf(container),
   };
 }
 
@@ -155,27 +192,27 @@ export const inspectExec = ({ id, container, process, config }: Exec) => ({
 });
 
 /** A row of `GET /images/json`. */
-export const listImage = ({ id, tag, size }: Image) => ({
+export const listImage = ({ id, tags, size, config }: Image) => ({
   Id: id,
   ParentId: '',
-  RepoTags: [tag],
-  RepoDigests: [],
+  RepoTags: tags.filter((tag) => !tag.includes('@')),
+  RepoDigests: tags.filter((tag) => tag.includes('@')),
   Created: Date.parse(CREATED) / 1000,
   Size: size,
   SharedSize: -1,
   Containers: -1,
-  Labels: {},
+  Labels: config.Labels ?? {},
 });
 
 /** Answer of `GET /images/{name}/json`. */
-export const inspectImage = ({ id, tag, size, cmd }: Image) => ({
+export const inspectImage = ({ id, tags, size, config }: Image) => ({
   Id: id,
-  RepoTags: [tag],
-  RepoDigests: [],
+  RepoTags: tags.filter((tag) => !tag.includes('@')),
+  RepoDigests: tags.filter((tag) => tag.includes('@')),
   Created: CREATED,
   Size: size,
   Os: 'linux',
   Architecture: process.arch === 'arm64' ? 'arm64' : 'amd64',
-  Config: { Cmd: cmd, Env: [], Labels: {} },
+  Config: { Env: [], Labels: {}, ...config },
   RootFS: { Type: 'layers', Layers: [] },
 });

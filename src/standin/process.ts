@@ -1,7 +1,7 @@
 // One pretended process, a container's or an exec's: input, output to whoever listens, exit code, signals.
 import { EventEmitter } from 'node:events';
 import { Input, terminalInput } from './input.ts';
-import { runCommand } from './shell.ts';
+import { runCommand, type Unknown } from './shell.ts';
 
 export interface Output {
   readonly stream: 'stdout' | 'stderr';
@@ -22,6 +22,8 @@ export interface ProcessOptions {
   readonly tty: boolean;
   /** Without it the input is at its end from the start. */
   readonly openStdin: boolean;
+  /** What becomes of a program the stand-in does not have: it ends well at once, or runs until it is told to end. Default: 127. */
+  readonly unknown?: Unknown | undefined;
 }
 
 /** Emits `output` ({@link Output}) and `exit` (code) once. */
@@ -67,7 +69,7 @@ export class PretendProcess extends EventEmitter {
   }
 
   start(): void {
-    const { argv, env, hostname, tty } = this.options;
+    const { argv, env, hostname, tty, unknown } = this.options;
     this.#running = true;
     const base = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOSTNAME: hostname };
     const given = env.map((entry): [string, string] => {
@@ -79,6 +81,7 @@ export class PretendProcess extends EventEmitter {
       hostname,
       input: this.#input,
       tty,
+      unknown,
       signal: this.#kill.signal,
       write: (stream, text) => this.#write(stream, text),
     }).then(

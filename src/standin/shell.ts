@@ -1,6 +1,9 @@
 // A few commands and the smallest of shells: quotes, $VARIABLES, `;`, `&&`, `||`, `>&2`. Nothing here touches the machine.
 import type { Input } from './input.ts';
 
+/** What becomes of a program that is not here. `ends` ends what would wait as well: `sleep`, and a shell at a terminal. */
+export type Unknown = 'ends' | 'stays';
+
 /** What a pretended process has. */
 export interface ProcessContext {
   readonly env: Record<string, string>;
@@ -8,6 +11,7 @@ export interface ProcessContext {
   readonly input: Input;
   /** A terminal prompts. */
   readonly tty: boolean;
+  readonly unknown?: Unknown | undefined;
   /** Aborted when the process is killed. */
   readonly signal: AbortSignal;
   write(stream: 'stdout' | 'stderr', text: string | Buffer): void;
@@ -34,7 +38,7 @@ const complain = (context: ProcessContext, text: string, code = 1): number => {
   return code;
 };
 
-const COMMANDS: Record<string, Command> = {
+const COMMANDS = {
   true: () => 0,
   false: () => 1,
   ':': () => 0,
@@ -90,6 +94,7 @@ const COMMANDS: Record<string, Command> = {
     return print(context, entries.map((entry) => `${entry}\n`).join(''));
   },
   async sleep(args, context) {
+    if (context.unknown === 'ends') return 0;
     const match = /^(\d+(?:\.\d+)?)([smhd]?)$/.exec(args[0] ?? '');
     if (args[0] !== 'infinity' && match === null) return complain(context, `sleep: invalid number '${args[0] ?? ''}'`);
     const unit = { '': 1, s: 1, m: 60, h: 3600, d: 86_400 }[match?.[2] ?? ''] ?? 1;
@@ -107,6 +112,7 @@ const COMMANDS: Record<string, Command> = {
   async sh(args, context) {
     if (args[0] === '-c') return runScript(args[1] ?? '', context);
     if (args.length > 0) return complain(context, `sh: can't open '${args[0]}': No such file or directory`, 2);
+    if (context.tty && context.unknown === 'ends') return 0;
     let code = 0;
     for (;;) {
       if (context.tty) context.write('stdout', '/ # ');
@@ -117,13 +123,13 @@ const COMMANDS: Record<string, Command> = {
       code = await runScript(line, context);
     }
   },
-};
+} satisfies Record<string, Command>;
 
 /** Strips the folders a command may be called by. `/hello` is a name of its own. */
 const commandOf = (name: string): Command | undefined => {
   const plain = /^\/(?:usr\/)?s?bin\/([^/]+)$/.exec(name)?.[1] ?? name;
   const known = plain === 'ash' ? 'sh' : plain;
-  return Object.hasOwn(COMMANDS, known) ? COMMANDS[known] : undefined;
+  return Object.entries<Command>(COMMANDS).find(([own]) => own === known)?.[1];
 };
 
 /** Is there such a command? The engine asks before it starts a container. */
@@ -133,7 +139,11 @@ export const hasCommand = (name: string): boolean => commandOf(name) !== undefin
 export async function runCommand(argv: readonly string[], context: ProcessContext): Promise<number> {
   const [name = '', ...args] = argv;
   const command = commandOf(name);
-  if (command === undefined) return complain(context, `sh: ${name}: not found`, 127);
+  if (command === undefined) {
+    if (context.unknown === 'ends') return 0;
+    if (context.unknown === 'stays') return COMMANDS.sleep(['infinity'], context);
+    return complain(context, `sh: ${name}: not found`, 127);
+  }
   // Ctrl-C and kill must reach even a loop of commands that never wait.
   await null;
   context.signal.throwIfAborted();

@@ -138,8 +138,8 @@ describe('the stand-in engine', () => {
     ['POST', '/containers/nope/start', 404, /No such container/],
     ['GET', '/images/nginx/json', 404, /No such image: nginx/],
     ['POST', '/images/create?fromImage=nginx&tag=latest', 404, /reaches no registry, it has only alpine/],
-    ['GET', '/networks/nope', 404, /No such object: nope/],
-    ['POST', '/build', 501, /stand-in engine cannot do POST \/build/],
+    ['GET', '/networks/nope', 404, /network nope not found/],
+    ['POST', '/build', 501, /stand-in engine cannot build/],
     ['GET', '/nonsense', 501, /a real Docker Engine is needed/],
   ];
   for (const [method, path, status, message] of missing) {
