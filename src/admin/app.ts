@@ -5,6 +5,7 @@ import { GatewayError } from '../errors.ts';
 import { isForReaders, mountAuditRoutes } from './audit-routes.ts';
 import { mountCertificateRoutes } from './certificate-routes.ts';
 import { splitDocuments } from './documents.ts';
+import { mountDryRunRoute } from './dry-run.ts';
 import { parseDuration } from './duration.ts';
 import * as input from './input.ts';
 import { mountIssuerRoutes } from './issuer-routes.ts';
@@ -248,6 +249,8 @@ export const createAdminApp = (services: AdminServices, options: AdminOptions = 
       await services.explain(as, { method, target, ...(request.body === undefined ? {} : { body: request.body }) }),
     );
   });
+
+  mountDryRunRoute(app, services);
 
   // plugins
   app.get('/plugins', (c) => c.json({ plugins: services.listPlugins() }));

@@ -1,5 +1,6 @@
 // The admin services over the stores: check, record in the audit, change, acknowledge - in this order.
 // A change whose audit row cannot be written does not happen.
+
 import { hash } from 'node:crypto';
 import type { AuditReader, Recorder } from '../audit/event.ts';
 import type { AuditExporter } from '../audit/export.ts';
@@ -19,6 +20,7 @@ import type { IntegrityServices } from './audit-integrity.ts';
 import { createAuditServices } from './audit-services.ts';
 import { type CertificateParts, createCertificateServices } from './certificate-services.ts';
 import { createChanges } from './change.ts';
+import type { DryRunBasis } from './dry-run.ts';
 import { createIssuerServices, type IssuerParts } from './issuer-services.ts';
 import { createLeaseServices, type LeaseParts } from './lease-services.ts';
 import { createOwnershipServices, type OwnershipLedger } from './ownership-services.ts';
@@ -90,6 +92,7 @@ export interface AdminParts {
   /** Names of policies that rules of external issuers give. */
   issuerPolicies?(): readonly string[];
   explain?(input: ExplainInput): Explanation | Promise<Explanation>;
+  dryRun?(identity: IdentityRecord): Promise<DryRunBasis>;
   /** The set has changed: put the new one in force. Called before the change is acknowledged. */
   onPoliciesChanged(): void | Promise<void>;
   /** An identity was changed or deleted: forget what was cached of it. */
@@ -402,6 +405,11 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
       const identity = showIdentity(as);
       if (!parts.explain) throw new GatewayError('not-found', 'this gateway cannot explain decisions');
       return parts.explain({ as: identity, request });
+    },
+    async dryRun(as) {
+      const identity = showIdentity(as);
+      if (!parts.dryRun) throw new GatewayError('not-found', 'this gateway tells nothing for a dry run');
+      return parts.dryRun(identity);
     },
 
     listPlugins: () => parts.plugins(),

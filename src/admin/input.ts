@@ -10,9 +10,10 @@ import { InputError } from './problems.ts';
 /** Body of an admin call; policy sets are the largest. */
 export const MAX_ADMIN_BODY_BYTES = 4 * 1024 * 1024;
 
-const name = z
+export const identityName = z
   .string({ error: 'must be an identity name' })
   .regex(IDENTITY_NAME, { error: `is no identity name: ${IDENTITY_NAME_RULE}` });
+const name = identityName;
 const label = z.string({ error: 'must be text' }).regex(LABEL, { error: LABEL_RULE });
 const labels = z.array(label, { error: 'must be a list of names' }).max(100, { error: 'at most 100' });
 
@@ -182,12 +183,6 @@ export const explainRequest = z.strictObject({
       .startsWith('/', { error: 'must be a path that begins with /' })
       .max(8192),
     body: z.unknown().optional(),
-    /** A container that is there by then, made by a call before this one. */
-    assumes: z
-      .strictObject({ name: z.string().min(1).max(256), labels: z.record(z.string().max(256), z.string().max(4096)) })
-      .optional(),
-    /** The container an exec instance that is yet to be made runs in. */
-    within: z.string().min(1).max(256).optional(),
   }),
 });
 

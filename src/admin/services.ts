@@ -9,6 +9,7 @@ import type { Decision, DockerAuthorization } from '../policy/types.ts';
 import type { IntegrityServices } from './audit-integrity.ts';
 import type { AuditServices } from './audit-services.ts';
 import type { CertificateServices } from './certificate-services.ts';
+import type { DryRunBasis } from './dry-run.ts';
 import type { IssuerServices } from './issuer-services.ts';
 import type { LeaseServices } from './lease-services.ts';
 import type { OwnershipServices } from './ownership-services.ts';
@@ -133,10 +134,6 @@ export interface ExplainInput {
     readonly method: string;
     readonly target: string;
     readonly body?: unknown;
-    /** A container that is there by then, made by a call before this one. */
-    readonly assumes?: { readonly name: string; readonly labels: Readonly<Record<string, string>> } | undefined;
-    /** The container an exec instance that is yet to be made runs in. */
-    readonly within?: string | undefined;
   };
 }
 
@@ -206,6 +203,8 @@ export interface AdminServices
   }>;
   deletePolicy(name: string, context: ChangeContext): Promise<{ revision: number }>;
   explain(as: string, request: ExplainInput['request']): Promise<Explanation>;
+  /** What a dry run of a command as this identity is judged by. @throws {GatewayError} `not-found` */
+  dryRun(as: string): Promise<DryRunBasis>;
 
   listPlugins(): readonly PluginInfo[];
   /** Of a log that signs itself. */

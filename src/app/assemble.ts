@@ -9,6 +9,7 @@ import { createAdminServices } from '../admin/create-services.ts';
 import type { AdminServices, PluginInfo } from '../admin/services.ts';
 import { createTokenUseCounter } from '../admin/token-use.ts';
 import { createPluginChain, type LoadedPlugin, type PluginChain } from '../admission/chain.ts';
+import { asDryRun } from '../admission/dry-run.ts';
 import { loadPlugins } from '../admission/load.ts';
 import type { Recorder } from '../audit/event.ts';
 import { engineAddressText } from '../config/address.ts';
@@ -41,11 +42,13 @@ import { createRevocations } from '../identity/revocation.ts';
 import { isSealed, loadSeal, SEAL_KEY_VARIABLE } from '../identity/seal.ts';
 import { createSteadyClock, type SteadyClock } from '../identity/steady-clock.ts';
 import { loadTrust } from '../identity/trust.ts';
+import type { LedgerEntry } from '../ledger/entry.ts';
 import { LedgerSeal } from '../ledger/seal.ts';
 import { compileSharedImages, TenantNames } from '../ledger/shared-images.ts';
 import type { Logger } from '../log.ts';
 import { faultOfAction } from '../policy/actions.ts';
 import { compilePolicies, type PolicySet } from '../policy/compile.ts';
+import type { HostSite } from '../policy/host/index.ts';
 import { faultsOfTests } from '../policy/run-tests.ts';
 import { createEngineClient } from '../proxy/engine-client.ts';
 import { createEngineDefaults } from '../proxy/engine-defaults.ts';
@@ -66,6 +69,7 @@ import { VERSION } from '../version.ts';
 import { AuditIntegrity } from './audit-integrity.ts';
 import { watchAudit } from './audit-watch.ts';
 import { BoundSockets } from './bound-sockets.ts';
+import { dryRunBasis } from './dry-run-basis.ts';
 import { hostSite } from './host-site.ts';
 import { callerSockets, serverCaOf, socketsOf } from './listeners.ts';
 import { createMetrics } from './metrics.ts';
@@ -114,6 +118,18 @@ export interface OpenOptions {
   readonly reload?: () => Promise<Readonly<Record<string, unknown>>>;
   /** Folder plugins named by a relative path belong to. */
   readonly baseDir?: string;
+  /** A gateway of a dry run's own, with the stand-in behind it. */
+  readonly rehearsal?: Rehearsal;
+}
+
+/** What a dry run gives its gateway in the place of what a gateway finds out. */
+export interface Rehearsal {
+  site(action: string): HostSite;
+  /** The ledger's entries of the caller's tenant. */
+  readonly owned: readonly LedgerEntry[];
+  readonly onDecided: NonNullable<GatewayParts['onDecided']>;
+  /** Gives a call its audit id. */
+  newAuditId(): string;
 }
 
 /**
@@ -130,19 +146,18 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     const engine = createEngineClient(readEngineAddress(config), { bounds: () => current.limits });
     undo.push(() => engine.close());
     let generation = 0;
-    const chainOf = async (from: Config) =>
-      createPluginChain(
-        await loadPlugins(from.plugins, {
-          baseDir: options.baseDir ?? process.cwd(),
-          log,
-          engineRead: engineReadFor(engine),
-          ...(config.engine.kind === 'unix' && config.engine.path !== undefined
-            ? { engineSocket: config.engine.path }
-            : {}),
-        }),
+    const chainOf = async (from: Config) => {
+      const hosts = await loadPlugins(from.plugins, {
+        baseDir: options.baseDir ?? process.cwd(),
         log,
-        ++generation,
-      );
+        engineRead: engineReadFor(engine),
+        ...(config.engine.kind === 'unix' && config.engine.path !== undefined
+          ? { engineSocket: config.engine.path }
+          : {}),
+      });
+      const chain = createPluginChain(hosts, log, ++generation);
+      return options.rehearsal === undefined ? chain : asDryRun(chain);
+    };
     /** Loads that were replaced and still see calls, the oldest first: a stream may last for hours, and its plugins with it. */
     const retired = new Set<PluginChain>();
     const retire = (old: PluginChain) => {
@@ -320,7 +335,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     const tenancy = createTenancy({
       names: () => names,
       engine,
-      entries: stored.entries,
+      entries: [...stored.entries, ...(options.rehearsal?.owned ?? [])],
       doubt: stored.doubt,
       onSettled: stored.settled,
       seal: new LedgerSeal(secretSetting(store.settings, 'ledger-seal')),
@@ -390,7 +405,8 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     });
     undo.push(() => sockets.closeAll());
 
-    const site = hostSite(config, () => callerSockets(current, store.sockets.list()), ownSockets);
+    const site =
+      options.rehearsal?.site ?? hostSite(config, () => callerSockets(current, store.sockets.list()), ownSockets);
     const admin = createAdminServices({
       // Before the recorder, which was opened earlier.
       atStop: (work) => undo.push(work),
@@ -473,6 +489,16 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       issuerPolicies: () => current.issuers.flatMap(({ rules }) => rules.flatMap((rule) => rule.policies ?? [])),
       explain: (asked) =>
         explainRequest(asked, { policies, authenticator, engine, engineDefaults, apiVersions, site, at: now() }),
+      dryRun: (identity) =>
+        dryRunBasis(identity, {
+          config: current,
+          engine,
+          documents: () => store.policies.current().documents,
+          plugins: () => plugins.plugins().map(({ name }) => name),
+          sockets: () => callerSockets(current, store.sockets.list()),
+          limitsOf: (tenant) => store.tenants.get(tenant),
+          owned: (tenant) => tenancy.ledger.objects(tenant),
+        }),
       onPoliciesChanged() {
         policies = compileStored();
       },
@@ -553,11 +579,12 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       listeners: () => options.listeners?.() ?? [],
       site,
       ownSockets,
+      ...(options.rehearsal === undefined ? {} : { onDecided: options.rehearsal.onDecided }),
       seen: new SeenCalls(apiVersions),
       masking,
       transcripts,
       now,
-      newAuditId,
+      newAuditId: options.rehearsal?.newAuditId ?? newAuditId,
       log,
       meter,
     };

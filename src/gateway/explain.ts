@@ -6,7 +6,6 @@ import { toCall } from '../engine/call.ts';
 import { classify } from '../engine/classify.ts';
 import { bodyKindOfTarget, decodeBody } from '../engine/decode.ts';
 import { RECURSIVE_READ_ONLY_MINOR } from '../engine/field-versions.ts';
-import type { EngineCall, ResourceRef } from '../engine/types.ts';
 import { GatewayError } from '../errors.ts';
 import type { Authenticator } from '../identity/authenticate.ts';
 import type { PolicySet } from '../policy/compile.ts';
@@ -32,22 +31,6 @@ interface ExplainParts {
   /** What no policy says: files of the gateway, networks of its host. */
   readonly site: (action: string, principal: Principal, source: string) => HostSite;
 }
-
-/** The call with the objects that calls before it would have made by then. */
-function withNew(call: EngineCall, { assumes, within }: ExplainInput['request']): EngineCall {
-  if (assumes === undefined && within === undefined) return call;
-  const resources = call.resources.map((ref): ResourceRef => {
-    if (assumes !== undefined && ref.kind === 'container' && ref.name === assumes.name) {
-      return { ...ref, id: NEW_ID, resolvedName: assumes.name, labels: assumes.labels };
-    }
-    // An exec instance is judged as the container it runs in.
-    return within !== undefined && ref.kind === 'exec' ? { ...ref, kind: 'container', name: within } : ref;
-  });
-  return Object.freeze({ ...call, resources: Object.freeze(resources) });
-}
-
-/** Stands for an id the engine has yet to choose. */
-const NEW_ID = '0'.repeat(64);
 
 /** A build with BuildKit, as it is written in tests of a policy: lists under the names of the `build:` block. */
 function explainBuild(body: unknown, principal: Principal, { policies, at }: ExplainParts): Explanation {
@@ -76,12 +59,10 @@ export async function explainRequest({ as, request }: ExplainInput, parts: Expla
       ? undefined
       : decodeBody(target, bytes.length === 0 ? [] : ['application/json'], bytes);
   const policies = parts.policies.forPrincipal(principal);
-  // What is yet to be made is not what has its name now.
   const { engine, engineDefaults, apiVersions } = parts;
   const versions = { engine, engineDefaults, maxMinor: apiVersions.maxMinor };
   const asked = await settleNames(await settleVersion(toCall(target, body), versions), engine);
-  const known = await withImageAnnotations(await lookUp(withNew(asked, request), policies, parts), parts);
-  let call = withNew(known, request);
+  let call = await withImageAnnotations(await lookUp(asked, policies, parts), parts);
   let input = { principal, call, source: 'explain', at: parts.at, site: parts.site(call.action, principal, 'explain') };
   if (mayHoldDefaults(call) && decide(policies, input).effect === 'deny') {
     call = await withDefaults(call, parts);

@@ -323,7 +323,11 @@ async function throwHostDenial(
     throwDenial(trace, builder);
   }
   let asked = trace.tenantCall?.filled(call) ?? call;
-  const judged = () => deniedByHost(policies, inputOf(trace, asked, parts));
+  const judged = () => {
+    const input = inputOf(trace, asked, parts);
+    parts.onDecided?.(trace.auditId, policies, input);
+    return deniedByHost(policies, input);
+  };
   let decision = judged();
   if (decision !== undefined && mayHoldDefaults(asked)) {
     asked = await withDefaults(asked, parts);
@@ -379,7 +383,9 @@ const inputOf = (trace: Trace, call: EngineCall, parts: GatewayParts): DecisionI
 });
 
 function judgeCall(trace: Trace, policies: PrincipalPolicies, call: EngineCall, parts: GatewayParts): Decision {
-  const decision = decide(policies, inputOf(trace, call, parts));
+  const input = inputOf(trace, call, parts);
+  parts.onDecided?.(trace.auditId, policies, input);
+  const decision = decide(policies, input);
   trace.decision = decision;
   return decision;
 }

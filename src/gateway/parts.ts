@@ -6,9 +6,9 @@ import type { Transcripts } from '../audit/transcript/transcript.ts';
 import type { GatewayError } from '../errors.ts';
 import type { Authenticator } from '../identity/authenticate.ts';
 import type { Logger } from '../log.ts';
-import type { PolicySet } from '../policy/compile.ts';
+import type { PolicySet, PrincipalPolicies } from '../policy/compile.ts';
 import type { HostSite } from '../policy/host/index.ts';
-import type { Principal } from '../policy/types.ts';
+import type { DecisionInput, Principal } from '../policy/types.ts';
 import type { EngineClient } from '../proxy/engine-client.ts';
 import type { EngineDefaults } from '../proxy/engine-defaults.ts';
 import type { Lane } from '../proxy/lanes.ts';
@@ -68,6 +68,8 @@ export interface GatewayParts {
   site?(action: string, principal: Principal, source: string): HostSite | undefined;
   /** Keeps the sockets that containers get in the place of the engine's. Default: none are made. */
   readonly ownSockets?: OwnSockets;
+  /** Told of each decision, of a dry run: what was judged, and by what. */
+  onDecided?(auditId: string, policies: PrincipalPolicies, input: DecisionInput): void;
   /** Served API versions as minor numbers: `1.40` is 40. */
   readonly apiVersions: { readonly minMinor: number; readonly maxMinor: number };
   /** Reads request lines, of those API versions. */

@@ -77,6 +77,9 @@ export function remove(call: Call) {
 export function wait(call: Call) {
   const container = containerOf(call);
   const condition = call.query.get('condition') || 'not-running';
+  // `docker run -d` asks as well, before the start, and does not stay for the end.
+  const { AttachStdout, AttachStderr } = container.config;
+  if (container.process.running || AttachStdout === true || AttachStderr === true) container.process.release();
   const { response, state } = call;
   response?.writeHead(200, { ...PING_HEADERS, 'Content-Type': 'application/json' });
   response?.flushHeaders();

@@ -17,6 +17,8 @@ export interface Seed {
   /** Rows of `GET /networks`, and of `GET /volumes`. */
   readonly networks: readonly Json[];
   readonly volumes: readonly Json[];
+  /** Parts of `GET /info` in the place of its own. */
+  readonly info: Json;
 }
 
 export interface StandinState {
@@ -59,12 +61,14 @@ export class Containers extends EventEmitter {
   readonly networks: NamedObjects;
   readonly volumes: NamedObjects;
   readonly pretends: boolean;
+  readonly info: Json;
   #count = 0;
 
   constructor({ pretends = false, seed }: StandinState = {}) {
     super();
     this.setMaxListeners(0);
     this.pretends = pretends;
+    this.info = seed?.info ?? {};
     this.images = new Images(seed?.images.map(imageOf), pretends);
     this.networks = new NamedObjects('network', [...PREDEFINED, ...(seed?.networks ?? []).map(named)]);
     this.volumes = new NamedObjects('volume', (seed?.volumes ?? []).map(named));
@@ -87,7 +91,7 @@ export class Containers extends EventEmitter {
       createdAt: new Date(String(shown.Created)),
       endpoints: new Map(Object.entries(Networks ?? {})),
       isPaused: false,
-      process: this.#processOf(config, image, 'stays'),
+      process: this.#processOf(config, image),
     };
     this.all.set(container.id, container);
     if ((shown.State as Json | undefined)?.Running === true) this.start(container);
@@ -149,17 +153,16 @@ export class Containers extends EventEmitter {
     });
   }
 
-  #processOf(config: Json, image: Image, rest?: 'stays'): PretendProcess {
+  #processOf(config: Json, image: Image): PretendProcess {
     const entrypoint = list(config.Entrypoint);
     const cmd = list(config.Cmd);
-    const isSeen = config.AttachStdout === true || config.AttachStderr === true;
     return new PretendProcess({
       argv: entrypoint.length > 0 ? [...entrypoint, ...cmd] : cmd.length > 0 ? cmd : list(image.config.Cmd),
       env: list(config.Env),
       hostname: String(config.Hostname),
       tty: config.Tty === true,
       openStdin: config.OpenStdin === true,
-      unknown: rest ?? (this.pretends ? (isSeen ? 'ends' : 'stays') : undefined),
+      pretends: this.pretends,
     });
   }
 
@@ -185,7 +188,7 @@ export class Containers extends EventEmitter {
     }
     const { process } = container;
     const program = process.options.argv[0] ?? '';
-    if (process.options.unknown === undefined && !hasCommand(program)) {
+    if (!this.pretends && !hasCommand(program)) {
       process.exitCode = 127;
       this.emit('die', container);
       if (container.hostConfig.AutoRemove === true) this.remove(container);
@@ -224,9 +227,10 @@ export class Containers extends EventEmitter {
         hostname: String(container.config.Hostname),
         tty: config.Tty === true,
         openStdin: config.AttachStdin === true,
-        unknown: this.pretends ? 'ends' : undefined,
+        pretends: this.pretends,
       }),
     };
+    exec.process.release();
     this.execs.set(exec.id, exec);
     return exec;
   }

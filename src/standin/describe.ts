@@ -35,7 +35,7 @@ export const showVersion = () => ({
   BuildTime: CREATED,
 });
 
-export function showInfo({ all: containers, images }: Containers) {
+export function showInfo({ all: containers, images, info }: Containers) {
   const all = [...containers.values()];
   const running = all.filter((container) => container.process.running).length;
   return {
@@ -64,6 +64,7 @@ export function showInfo({ all: containers, images }: Containers) {
     RegistryConfig: { IndexConfigs: {}, InsecureRegistryCIDRs: [], Mirrors: [] },
     Swarm: { NodeID: '', LocalNodeState: 'inactive', ControlAvailable: false, RemoteManagers: null },
     SecurityOptions: [],
+    ...info,
     Warnings: [`WARNING: this is ${STANDIN_NAME}, not a Docker Engine`],
   };
 }
@@ -130,6 +131,12 @@ function portsOf({ hostConfig, process }: Container): Readonly<Record<string, re
   );
 }
 
+/** The engine fills in a driver where none is asked for, and clients read it. */
+function logConfigOf({ hostConfig }: Container): object {
+  const { Type, Config } = (hostConfig.LogConfig ?? {}) as { Type?: string; Config?: object };
+  return { Type: Type || 'json-file', Config: Config ?? {} };
+}
+
 const NEVER = '0001-01-01T00:00:00Z';
 
 /** Answer of `GET /containers/{id}/json`. */
@@ -162,8 +169,8 @@ export function inspectContainer(container: Container) {
     RestartCount: 0,
     Driver: 'memory',
     Platform: 'linux',
-    HostConfig: container.hostConfig,
-    Config: container.config,
+    HostConfig: { ...container.hostConfig, LogConfig: logConfigOf(container) },
+    Config: { Env: [], Cmd: null, Labels: {}, ...container.config },
     NetworkSettings: {
       Ports: portsOf(container),
       IPAddress: String(container.endpoints.get('bridge')?.IPAddress ?? ''),

@@ -1,7 +1,7 @@
 // One pretended process, a container's or an exec's: input, output to whoever listens, exit code, signals.
 import { EventEmitter } from 'node:events';
 import { Input, terminalInput } from './input.ts';
-import { runCommand, type Unknown } from './shell.ts';
+import { runCommand } from './shell.ts';
 
 export interface Output {
   readonly stream: 'stdout' | 'stderr';
@@ -22,8 +22,8 @@ export interface ProcessOptions {
   readonly tty: boolean;
   /** Without it the input is at its end from the start. */
   readonly openStdin: boolean;
-  /** What becomes of a program the stand-in does not have: it ends well at once, or runs until it is told to end. Default: 127. */
-  readonly unknown?: Unknown | undefined;
+  /** A dry run: any program is there, and runs until it is released. Default: one that is not there is exit code 127. */
+  readonly pretends?: boolean | undefined;
 }
 
 /** Emits `output` ({@link Output}) and `exit` (code) once. */
@@ -35,6 +35,7 @@ export class PretendProcess extends EventEmitter {
   #logBytes = 0;
   #signal = 0;
   readonly #kill = new AbortController();
+  readonly #released = Promise.withResolvers<void>();
   readonly #input = new Input();
   readonly #typed: ((chunk: Buffer) => void) | undefined;
 
@@ -53,6 +54,11 @@ export class PretendProcess extends EventEmitter {
     }
   }
 
+  /** A client waits for the end: in a dry run it comes. */
+  release(): void {
+    this.#released.resolve();
+  }
+
   get running(): boolean {
     return this.#running;
   }
@@ -69,7 +75,7 @@ export class PretendProcess extends EventEmitter {
   }
 
   start(): void {
-    const { argv, env, hostname, tty, unknown } = this.options;
+    const { argv, env, hostname, tty, pretends } = this.options;
     this.#running = true;
     const base = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOSTNAME: hostname };
     const given = env.map((entry): [string, string] => {
@@ -81,7 +87,7 @@ export class PretendProcess extends EventEmitter {
       hostname,
       input: this.#input,
       tty,
-      unknown,
+      ...(pretends === true ? { released: this.#released.promise } : {}),
       signal: this.#kill.signal,
       write: (stream, text) => this.#write(stream, text),
     }).then(

@@ -1,9 +1,6 @@
 // A few commands and the smallest of shells: quotes, $VARIABLES, `;`, `&&`, `||`, `>&2`. Nothing here touches the machine.
 import type { Input } from './input.ts';
 
-/** What becomes of a program that is not here. `ends` ends what would wait as well: `sleep`, and a shell at a terminal. */
-export type Unknown = 'ends' | 'stays';
-
 /** What a pretended process has. */
 export interface ProcessContext {
   readonly env: Record<string, string>;
@@ -11,7 +8,8 @@ export interface ProcessContext {
   readonly input: Input;
   /** A terminal prompts. */
   readonly tty: boolean;
-  readonly unknown?: Unknown | undefined;
+  /** Of a dry run: a program that is not here, and one that would wait, runs until this resolves. */
+  readonly released?: Promise<void> | undefined;
   /** Aborted when the process is killed. */
   readonly signal: AbortSignal;
   write(stream: 'stdout' | 'stderr', text: string | Buffer): void;
@@ -38,7 +36,13 @@ const complain = (context: ProcessContext, text: string, code = 1): number => {
   return code;
 };
 
-const COMMANDS = {
+const untilReleased = (released: Promise<void>, signal: AbortSignal): Promise<number> =>
+  new Promise((resolve, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+    void released.then(() => resolve(0));
+  });
+
+const COMMANDS: Record<string, Command> = {
   true: () => 0,
   false: () => 1,
   ':': () => 0,
@@ -94,7 +98,7 @@ const COMMANDS = {
     return print(context, entries.map((entry) => `${entry}\n`).join(''));
   },
   async sleep(args, context) {
-    if (context.unknown === 'ends') return 0;
+    if (context.released !== undefined) return untilReleased(context.released, context.signal);
     const match = /^(\d+(?:\.\d+)?)([smhd]?)$/.exec(args[0] ?? '');
     if (args[0] !== 'infinity' && match === null) return complain(context, `sleep: invalid number '${args[0] ?? ''}'`);
     const unit = { '': 1, s: 1, m: 60, h: 3600, d: 86_400 }[match?.[2] ?? ''] ?? 1;
@@ -112,7 +116,7 @@ const COMMANDS = {
   async sh(args, context) {
     if (args[0] === '-c') return runScript(args[1] ?? '', context);
     if (args.length > 0) return complain(context, `sh: can't open '${args[0]}': No such file or directory`, 2);
-    if (context.tty && context.unknown === 'ends') return 0;
+    if (context.tty && context.released !== undefined) return untilReleased(context.released, context.signal);
     let code = 0;
     for (;;) {
       if (context.tty) context.write('stdout', '/ # ');
@@ -123,13 +127,13 @@ const COMMANDS = {
       code = await runScript(line, context);
     }
   },
-} satisfies Record<string, Command>;
+};
 
 /** Strips the folders a command may be called by. `/hello` is a name of its own. */
 const commandOf = (name: string): Command | undefined => {
   const plain = /^\/(?:usr\/)?s?bin\/([^/]+)$/.exec(name)?.[1] ?? name;
   const known = plain === 'ash' ? 'sh' : plain;
-  return Object.entries<Command>(COMMANDS).find(([own]) => own === known)?.[1];
+  return Object.hasOwn(COMMANDS, known) ? COMMANDS[known] : undefined;
 };
 
 /** Is there such a command? The engine asks before it starts a container. */
@@ -140,8 +144,7 @@ export async function runCommand(argv: readonly string[], context: ProcessContex
   const [name = '', ...args] = argv;
   const command = commandOf(name);
   if (command === undefined) {
-    if (context.unknown === 'ends') return 0;
-    if (context.unknown === 'stays') return COMMANDS.sleep(['infinity'], context);
+    if (context.released !== undefined) return untilReleased(context.released, context.signal);
     return complain(context, `sh: ${name}: not found`, 127);
   }
   // Ctrl-C and kill must reach even a loop of commands that never wait.

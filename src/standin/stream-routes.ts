@@ -37,7 +37,7 @@ export function startExec(call: Call) {
     return new Empty(200);
   }
   const connection = openStream(call, process);
-  if (process.options.unknown === undefined && !hasCommand(program)) {
+  if (!call.state.pretends && !hasCommand(program)) {
     process.exitCode = 127;
     const data = Buffer.from(`${notFound(program).replaceAll('create', 'exec')}\r\n`);
     connection.send({ stream: 'stdout', data, at: new Date() });
@@ -119,6 +119,7 @@ export function logs(call: Call) {
   const kept = process.log.filter(isWanted);
   for (const output of Number.isNaN(tail) || tail < 0 ? kept : kept.slice(kept.length - Math.min(tail, kept.length)))
     send(output);
+  if (isSet(query.get('follow'))) process.release();
   if (isSet(query.get('follow')) && process.running) {
     process.on('output', send);
     process.once('exit', () => connection.end());

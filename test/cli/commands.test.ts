@@ -101,27 +101,6 @@ test('policy explain takes a request from a file', async () => {
   assert.equal(result?.decision.effect, 'deny');
 });
 
-test('policy explain takes a docker command line after --', async () => {
-  assert.match(
-    await ok(
-      'policy',
-      'explain',
-      '--as',
-      'x',
-      '--',
-      'docker',
-      'run',
-      '--rm',
-      '--privileged',
-      '--name',
-      'n',
-      'alpine',
-      '--json',
-    ),
-    /^POST \/containers\/create\?name=n\nx may not .*\n\nPOST \/containers\/n\/start\nx may not/,
-  );
-});
-
 test('plugin list, status, reload', async () => {
   assert.match(
     await ok('plugin', 'list'),

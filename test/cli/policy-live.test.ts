@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { ENGINE, skipWithoutEngine } from '../support/engine.ts';
+import { apiOver } from '../support/api.ts';
+import { DOCKER_CLI, ENGINE, IMAGE, skipWithoutCli, skipWithoutEngine } from '../support/engine.ts';
 import { run, startGateway, type TestGateway } from '../support/gateway.ts';
 import { dockgateCommand } from '../support/runtime.ts';
 
@@ -83,54 +84,47 @@ describe('policies of a running gateway', { skip: skipWithoutEngine }, () => {
   const explain = async (...args: string[]): Promise<Explained[]> =>
     JSON.parse(await explainText('--json', ...args)) as Explained[];
 
-  it('a docker command line is explained: the field, the value, and the nearest change that would allow it', async () => {
-    const text = await explainText('--', 'docker', 'run', '-v', '/:/host', 'busybox:test', 'sh');
-    assert.match(text, /^POST \/containers\/create/);
-    assert.match(text, /HostConfig\.Binds\[0\] mounts host path "\/" \(allowed: none; use a named volume\)/);
-    const explained = await explain('--', 'docker', 'run', '--privileged', 'busybox:test', 'sh');
-    const create = explained.find(({ decision }) => decision.effect === 'deny');
-    assert.equal(create?.decision.reasons[0]?.field, 'HostConfig.Privileged');
-    const run = create?.steps.steps.find(({ rule }) => rule === 'run');
-    assert.deepEqual([run?.outcome, run?.field], ['not-matched', 'HostConfig.Privileged']);
-    assert.ok((create?.steps.nearest.length ?? 0) > 0);
-    const plain = await explain('--', 'docker', 'run', '-v', 'data:/data', 'busybox:test', 'sh');
-    assert.ok(plain.every(({ decision }) => decision.effect === 'allow'));
-  });
-
-  it('every request of a command is explained, the container that is yet to be made taken for granted', async () => {
-    const narrow = policy(
-      'narrow',
-      '{ name: a, effect: allow, actions: [system.ping, container.create, container.start], host: { preset: baseline } }',
-    );
-    assert.equal((await gateway.dockgate('policy', 'apply', '-f', file('narrow.yaml', narrow))).code, 0);
-    await gateway.must('identity', 'create', 'narrow', '--policy', 'narrow');
-    const deniedOf = async (...docker: string[]) => {
-      const args = ['policy', 'explain', '--as', 'narrow', '--json', '--', 'docker', ...docker];
+  it('a command is run and explained, with what the engine has, and none of it reaches the engine', {
+    skip: skipWithoutCli,
+  }, async () => {
+    const engine = apiOver(ENGINE as string);
+    const name = `explained-${process.pid}`;
+    const made = await engine('POST', `/containers/create?name=${name}`, {
+      body: { Image: IMAGE, Cmd: ['sleep', '1'] },
+    });
+    assert.equal(made.status, 201, made.text);
+    try {
+      await gateway.must('identity', 'create', 'op', '--policy', 'baseline');
+      const script = `"$0" rm ${name}; "$0" run -d --name ${name}-2 ${IMAGE} sleep 60; "$0" exec ${name}-2 true; "$0" run --privileged ${IMAGE}`;
       const [command, first] = dockgateCommand();
-      const ran = await run(command, [...first, '--config', gateway.configFile, ...args]);
+      const ran = await run(command, [
+        ...[...first, '--config', gateway.configFile, 'policy', 'explain', '--as', 'op', '--json'],
+        ...['--', 'sh', '-c', script, DOCKER_CLI as string],
+      ]);
       assert.equal(ran.code, 0, ran.stderr);
-      return (JSON.parse(ran.stdout) as Explained[])
-        .filter(({ decision }) => decision.effect === 'deny')
-        .map(({ request }) => request.target.split('?')[0]);
-    };
-    assert.deepEqual(await deniedOf('run', '--rm', 'busybox:test', 'true'), [
-      '/containers/new/attach',
-      '/containers/new/wait',
-    ]);
-    assert.deepEqual(await deniedOf('run', '-d', '--name', 'n', 'busybox:test', 'true'), []);
-    assert.deepEqual(await deniedOf('run', '-it', '--name', 'n', 'busybox:test'), [
-      '/containers/n/attach',
-      '/containers/n/wait',
-      '/containers/n/resize',
-    ]);
-    assert.deepEqual(await deniedOf('exec', 'n', 'true'), [
-      '/containers/n/exec',
-      '/containers/n/json',
-      '/exec/new/start',
-      '/exec/new/json',
-    ]);
-    const { stdout } = await gateway.dockgate('policy', 'explain', '--as', 'narrow', 'docker', 'run', 'busybox:test');
-    assert.match(stdout, /DENY {2}the whole command: 2 of 5 requests are denied/);
+      const calls = JSON.parse(ran.stdout) as (Explained & { readonly action: string })[];
+      assert.deepEqual(
+        calls
+          .filter(({ action }) => !/^system\.ping|wait$|inspect$/.test(action))
+          .map(({ action, decision }) => `${action} ${decision.effect}`),
+        [
+          'container.remove allow',
+          'container.create allow',
+          'container.start allow',
+          'container.exec.create allow',
+          'container.exec.start allow',
+          'container.create deny',
+        ],
+      );
+      const denied = calls.find(({ decision }) => decision.effect === 'deny');
+      assert.equal(denied?.decision.reasons[0]?.field, 'HostConfig.Privileged');
+      assert.ok((denied?.steps.nearest.length ?? 0) > 0);
+      assert.match(ran.stderr, /the command ended with exit code 125/);
+      assert.equal((await engine('GET', `/containers/${name}/json`)).status, 200);
+      assert.equal((await engine('GET', `/containers/${name}-2/json`)).status, 404);
+    } finally {
+      await engine('DELETE', `/containers/${name}?force=1`);
+    }
   });
 
   it('a request of a file is explained as it would be decided', async () => {

@@ -24,11 +24,15 @@ describe('dockgate plugin, for authors', () => {
   it('new makes a folder whose cases pass, try shows a denial and what changes, add pins it in the settings', async () => {
     await must('plugin', 'new', 'owner-label');
     assert.match(await must('plugin', 'test', 'owner-label'), /3 passed, 0 failed/);
-    const denied = await cli('plugin', 'try', 'owner-label', '--', 'docker', 'run', '--rm', 'busybox', 'true');
+    const request = (file: string, body: object) => {
+      writeFileSync(join(dir, file), JSON.stringify({ method: 'POST', target: '/containers/create', body }));
+      return ['plugin', 'try', 'owner-label', '--request', file] as const;
+    };
+    const denied = await cli(...request('denied.json', { Image: 'busybox' }));
     assert.equal(denied.code, 1);
     assert.match(denied.stdout, /DENIES {2}container\.create .*\n.*Labels\.owner must be set/);
     assert.match(
-      await must('plugin', 'try', 'owner-label', '--', 'docker', 'create', '--label', 'owner=me', 'busybox'),
+      await must(...request('passes.json', { Image: 'busybox', Labels: { owner: 'me' } })),
       /passes {2}container\.create/,
     );
     const settings = join(dir, 'dockgate.yaml');

@@ -1,7 +1,9 @@
 // What the client commands share: their options in one object, and a connection to the gateway they mean.
 import process from 'node:process';
 import type { Command } from 'commander';
+import { DURATION_RULE, parseDuration } from '../../admin/duration.ts';
 import type { AdminClient, GatewayOptions } from '../client.ts';
+import { usageError } from '../output.ts';
 
 /** Adds what an option gave to what it gave before: `--group a --group b`. */
 export const collect = (value: string, previous: readonly string[] | undefined): readonly string[] => [
@@ -21,6 +23,13 @@ export const optionsOf = <T extends object = object>(command: Command): T & Gate
 export const gatewayOf = async (command: Command): Promise<AdminClient> => {
   const { connect } = await import('../client.ts');
   return connect(optionsOf(command));
+};
+
+/** Milliseconds of a span. @throws {CliError} */
+export const timeoutOf = (span: string): number => {
+  const ms = parseDuration(span);
+  if (ms === undefined) throw usageError(`--timeout: ${DURATION_RULE}`);
+  return ms;
 };
 
 /** A name in a path of the admin API. */

@@ -5,9 +5,11 @@ import process from 'node:process';
 import { Command, Option } from 'commander';
 import type { Tier } from '../../admission/hosts/host.ts';
 import type { Json } from '../../engine/types.ts';
+import { endOf } from '../dry-run/command.ts';
 import { CliError, EXIT, print, printJson, table, usageError } from '../output.ts';
-import { collect, examples, optionsOf } from './common.ts';
+import { collect, examples, optionsOf, timeoutOf } from './common.ts';
 import { pluginTemplate } from './plugin-template.ts';
+import { readRequest } from './read-input.ts';
 
 const tierOption = () =>
   new Option('--tier <tier>', 'how it is contained').choices(['sandboxed', 'process', 'trusted']);
@@ -94,41 +96,37 @@ const attempt = (): Command =>
   new Command('try')
     .description('show what a plugin does to a docker command; nothing is sent')
     .argument('<plugin>', 'a file, a folder, a shipped plugin or a package')
-    .argument('<command...>', 'after --, the docker command')
+    .argument('[command...]', 'after --, a command to run against a stand-in engine: docker, compose, a program')
     .addOption(tierOption())
     .addOption(configOption())
+    .option('--timeout <duration>', 'end a command that runs longer', '60s')
+    .option(
+      '--request <file>',
+      'a request of a file in the place of a command: method, target, body as JSON; - is standard input',
+    )
     .addHelpText('after', examples('dockgate plugin try owner-label -- docker run --privileged busybox true'))
     .action(async (plugin: string, words: readonly string[], _options: object, command: Command) => {
-      const options = optionsOf<RunOptions>(command);
-      const { tryPlugin } = await import('../plugin-try.ts');
-      const tried = await tryPlugin(
-        {
-          use: useOf(plugin),
-          ...(options.tier === undefined ? {} : { tier: options.tier }),
-          needs: ['*'],
-          ...settingsOf(options),
-        },
-        words,
-      );
-      if (options.json) await printJson(tried);
+      const options = optionsOf<RunOptions & { timeout: string; request?: string }>(command);
+      const use = {
+        use: useOf(plugin),
+        ...(options.tier === undefined ? {} : { tier: options.tier }),
+        needs: ['*'],
+        config: undefined,
+        ...settingsOf(options),
+      };
+      if ((options.request === undefined) === (words.length === 0))
+        throw usageError('say what to try: -- docker run ..., or --request FILE');
+      const { dryRequest, dryRun, OPEN_BASIS } = await import('../dry-run/dry-run.ts');
+      const { calls, ended } =
+        options.request === undefined
+          ? await dryRun(words, OPEN_BASIS, timeoutOf(options.timeout), [use])
+          : await dryRequest(await readRequest(options.request), OPEN_BASIS, [use]);
+      if (options.json) await printJson(calls);
       else {
-        await print(
-          tried
-            .map(({ request, verdict, changes, warnings }) =>
-              [
-                `${verdict === undefined ? 'passes' : 'DENIES'}  ${request}`,
-                ...changes.map(
-                  ({ op, path, value }) =>
-                    `  ${op === 'remove' ? '-' : '+'} ${path}${value === undefined ? '' : ` ${JSON.stringify(value)}`}`,
-                ),
-                ...warnings.map((warning) => `  warns: ${warning}`),
-                ...(verdict === undefined ? [] : [`  ${verdict}`]),
-              ].join('\n'),
-            )
-            .join('\n'),
-        );
+        const { renderTried } = await import('../dry-run/calls.ts');
+        await print([...calls.map(renderTried), `the command ended with ${endOf(ended)}`].join('\n'));
       }
-      if (tried.some(({ verdict }) => verdict !== undefined)) process.exitCode = EXIT.failed;
+      if (calls.some(({ decision }) => decision.effect === 'deny')) process.exitCode = EXIT.failed;
     });
 
 const add = (): Command =>

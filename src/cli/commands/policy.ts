@@ -1,11 +1,12 @@
 // dockgate policy: documents in force, their history, and why a call is decided as it is.
-import { readFileSync } from 'node:fs';
-import { basename } from 'node:path';
 import { Command } from 'commander';
-import { print, printJson, shortTime, table, usageError, visibleLines } from '../output.ts';
-import { examples, gatewayOf, optionsOf, readStdin, segment } from './common.ts';
+import type { DryRunBasis } from '../../admin/dry-run.ts';
+import { type Ended, endOf } from '../dry-run/command.ts';
+import { print, printError, printJson, shortTime, table, usageError, visible, visibleLines } from '../output.ts';
+import { examples, gatewayOf, optionsOf, segment, timeoutOf } from './common.ts';
 import { checkName } from './identity.ts';
 import { offlinePolicyCommands } from './policy-offline.ts';
+import { readRequest, readSource, type WrittenRequest } from './read-input.ts';
 
 interface DocumentView {
   readonly kind: string;
@@ -17,15 +18,6 @@ interface DocumentView {
   readonly by: string;
   readonly source?: string;
 }
-
-const readSource = async (file: string): Promise<{ name: string; text: string }> => {
-  if (file === '-') return { name: 'stdin', text: await readStdin() };
-  try {
-    return { name: basename(file), text: readFileSync(file, 'utf8') };
-  } catch (error) {
-    throw usageError(`${file} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`);
-  }
-};
 
 const apply = (): Command =>
   new Command('apply')
@@ -126,84 +118,74 @@ const history = (): Command =>
       );
     });
 
-interface ExplainRequest {
-  readonly method: string;
-  readonly target: string;
-  readonly body?: unknown;
-  readonly assumes?: { readonly name: string; readonly labels: Readonly<Record<string, string>> };
-  readonly within?: string;
+interface Explained {
+  readonly decision: { readonly effect: string };
+  readonly text: string;
 }
 
-const readRequest = async (file: string): Promise<ExplainRequest> => {
-  const { name, text } = await readSource(file);
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    throw usageError(`${name} is not JSON; write { "method": "POST", "target": "/containers/create", "body": {} }`);
-  }
-  const { method, target, body } = (value ?? {}) as { method?: unknown; target?: unknown; body?: unknown };
-  if (typeof method !== 'string' || typeof target !== 'string') {
-    throw usageError(
-      `${name} needs method and target, for example { "method": "POST", "target": "/containers/create", "body": {} }`,
-    );
-  }
-  return { method, target, ...(body === undefined ? {} : { body }) };
-};
-
-const requestsOf = async (docker: readonly string[], file: string | undefined): Promise<readonly ExplainRequest[]> => {
-  if (file !== undefined) {
-    if (docker.length > 0) throw usageError('give --request or a docker command line, not both');
-    return [await readRequest(file)];
-  }
-  if (docker.length === 0) throw usageError('say what to explain: -- docker run ..., or --request FILE');
-  const { wholeDockerCommand } = await import('../docker-command.ts');
-  const parsed = wholeDockerCommand(docker);
-  if (typeof parsed === 'string') throw usageError(parsed);
-  return parsed;
-};
+interface ExplainOptions {
+  readonly as: string;
+  readonly request?: string;
+  readonly timeout: string;
+  readonly full?: boolean;
+}
 
 const explain = (): Command =>
   new Command('explain')
-    .description('tell how a call would be decided, rule by rule; nothing is sent to the engine')
+    .description('tell how each call of a command would be decided, rule by rule; none reaches an engine')
     .requiredOption('--as <identity>', 'identity to judge as')
     .option('--request <file>', 'JSON file with method, target and body of an Engine API request; - is standard input')
-    .argument('[docker...]', 'a docker command line, after --')
+    .option('--timeout <duration>', 'end a command that runs longer', '60s')
+    .option('--full', 'tell the whole way to each decision, allowed calls included')
+    .argument('[command...]', 'after --, a command to run against a stand-in engine: docker, compose, a program')
     .addHelpText(
       'after',
       examples(
         'dockgate policy explain --as ci -- docker run --privileged alpine',
+        'dockgate policy explain --as ci -- docker compose up -d',
+        'dockgate policy explain --as ci --json -- python3 deploy.py',
         'dockgate policy explain --as ci --request create.json --json',
       ),
     )
-    .action(async (docker: string[], options: { as: string; request?: string }, command: Command) => {
+    .action(async (words: string[], options: ExplainOptions, command: Command) => {
       checkName(options.as);
-      const requests = await requestsOf(docker, options.request);
-      const gateway = await gatewayOf(command);
-      const results = [];
-      for (const request of requests) {
-        results.push({
-          request,
-          ...(await gateway.call<{ decision: { effect: string }; text: string }>('POST', '/explain', {
-            as: options.as,
-            request,
-          })),
-        });
+      if (options.request !== undefined) {
+        if (words.length > 0) throw usageError('give --request or a command, not both');
+        return explainFile(options.as, await readRequest(options.request), command);
       }
-      if (optionsOf(command).json) return printJson(results);
-      const texts = results.map(({ request, text }) =>
-        visibleLines(`${request.method} ${request.target}\n${text.trimEnd()}`),
-      );
-      if (results.length > 1) texts.push(wholeOf(results));
-      return print(texts.join('\n\n'));
+      if (words.length === 0) throw usageError('say what to explain: -- docker run ..., or --request FILE');
+      return explainCommand(words, options, command);
     });
 
-/** What becomes of a command: it works when every request of it is allowed. */
-function wholeOf(results: readonly { request: ExplainRequest; decision: { effect: string } }[]): string {
-  const denied = results.filter(({ decision }) => decision.effect !== 'allow');
-  if (denied.length === 0) return `ALLOW  the whole command, ${results.length} requests`;
-  const lines = denied.map(({ request }) => visibleLines(`  ${request.method} ${request.target}`));
-  return [`DENY  the whole command: ${denied.length} of ${results.length} requests are denied`, ...lines].join('\n');
+async function explainFile(as: string, request: WrittenRequest, command: Command) {
+  const explained = await (await gatewayOf(command)).call<Explained>('POST', '/explain', { as, request });
+  if (optionsOf(command).json) return printJson([{ request, ...explained }]);
+  return print(visibleLines(`${request.method} ${request.target}\n${explained.text.trimEnd()}`));
+}
+
+async function explainCommand(words: readonly string[], options: ExplainOptions, command: Command) {
+  const timeoutMs = timeoutOf(options.timeout);
+  const gateway = await gatewayOf(command);
+  const basis = await gateway.call<DryRunBasis>('GET', `/dry-run?as=${segment(options.as)}`);
+  const { dryRun } = await import('../dry-run/dry-run.ts');
+  const { calls, ended } = await dryRun(words, basis, timeoutMs);
+  const { renderCall, wholeOf } = await import('../dry-run/calls.ts');
+  const notes = notesOf(basis, ended);
+  if (optionsOf(command).json) {
+    for (const note of notes) printError(note);
+    return printJson(calls);
+  }
+  const texts = calls.map((call) => renderCall(call, options.full === true));
+  return print([...texts, [wholeOf(calls), ...notes].join('\n')].join('\n\n'));
+}
+
+/** What the reader of a dry run must know of it. */
+function notesOf({ plugins, engine }: DryRunBasis, ended: Ended): string[] {
+  const notes = [`the command ended with ${endOf(ended)}`];
+  if (ended.isCut) notes.push('it ran longer than --timeout and was ended: it may have had more to call');
+  if (plugins.length > 0) notes.push(`plugins were not asked: ${plugins.map(visible).join(', ')}`);
+  if (engine.fault !== undefined) notes.push(`the engine's own objects are not known here: ${visible(engine.fault)}`);
+  return notes;
 }
 
 export const policyCommand = (): Command => {

@@ -49,14 +49,12 @@ export class BuildDesk implements Desk, SessionDesk {
     return this.#parts.buildkit.content;
   }
 
-  #decide(call: EngineCall): Decision {
+  #decide(call: EngineCall, trace?: Trace): Decision {
     const policies = this.#parts.policies().forPrincipal(this.#principal);
-    return decide(policies, {
-      principal: this.#principal,
-      call,
-      source: this.#connection.arrival.source,
-      at: this.#parts.now(),
-    });
+    const { source } = this.#connection.arrival;
+    const input = { principal: this.#principal, call, source, at: this.#parts.now() };
+    if (trace !== undefined) this.#parts.onDecided?.(trace.auditId, policies, input);
+    return decide(policies, input);
   }
 
   #newTrace(call: EngineCall): Trace {
@@ -171,7 +169,7 @@ export class BuildDesk implements Desk, SessionDesk {
   }
 
   #judge(trace: Trace, call: EngineCall) {
-    const decision = this.#decide(call);
+    const decision = this.#decide(call, trace);
     trace.decision = decision;
     const grant = decision.obligations.build;
     if (decision.effect === 'deny' || grant === undefined) throw denied(decision);
