@@ -13,6 +13,7 @@ import {
   signAnchor,
   signatureOf,
   signCheckpoint,
+  signKeyHistory,
 } from '../audit/seal/checkpoint.ts';
 import { GrowingTree, leafHash } from '../audit/seal/merkle.ts';
 import { encodeKey, type NoteKey, noteKeyOf } from '../audit/seal/note.ts';
@@ -37,6 +38,9 @@ const RETRY_MS = 10_000;
 
 /** Under these names the public keys that signed, one a line, stand in `audit_meta`: for a first look, not for proof. */
 export const KEYS_META = 'checkpoint-keys';
+
+/** And under this one, with the id of the key that signed it, the history each later key vouches for. */
+export const VOUCHED_META = 'checkpoint-keys-by-';
 
 export interface SealedCheckpoint extends Checkpoint {
   /** The checkpoint as it was signed. */
@@ -318,8 +322,18 @@ export class Sealer {
       sqlite
         .prepare('INSERT OR REPLACE INTO audit_meta (key, value) VALUES (?, ?)')
         .run(KEYS_META, [...lines, line].join('\n'));
+      if (lines.length > 0) this.#vouch(sqlite, lines);
       this.#events.keyMade?.(line, lines.length === 0);
     } else if (isNew) this.#events.keyMade?.(line, false);
+  }
+
+  /** The key that signed before is gone: the new one vouches for it once, as it is known now. */
+  #vouch(sqlite: Database.Database, lines: readonly string[]): void {
+    const key = this.#state?.key;
+    if (key === undefined) return;
+    sqlite
+      .prepare('INSERT OR REPLACE INTO audit_meta (key, value) VALUES (?, ?)')
+      .run(`${VOUCHED_META}${noteKeyOf(this.#origin, key).id}`, signKeyHistory(this.#origin, lines, key));
   }
 
   #fail(why: string, nowMs: number): void {

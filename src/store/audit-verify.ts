@@ -2,12 +2,21 @@
 // thread may do other things in between, and in short reads, so that no writer waits for it.
 import { hash } from 'node:crypto';
 import Database from 'better-sqlite3';
-import { originOf, readAnchor, readCheckpoint, signatureOf } from '../audit/seal/checkpoint.ts';
+import {
+  originOf,
+  readAnchor,
+  readCheckpoint,
+  readKeyHistory,
+  signatureOf,
+  signersNamed,
+} from '../audit/seal/checkpoint.ts';
+
 import { type AuditVerdict, brokenLink, type Fault, firstDifference, type Link } from '../audit/seal/faults.ts';
 import { GrowingTree, HASH_BYTES, leafHash } from '../audit/seal/merkle.ts';
 import type { NoteKey } from '../audit/seal/note.ts';
 import { GatewayError } from '../errors.ts';
 import { COLUMNS, type ColumnValue, canonicalLine, chainHash, genesis } from './audit-row.ts';
+import { VOUCHED_META } from './audit-sealer.ts';
 import { tileReader, treeFromTiles } from './audit-tiles.ts';
 
 export interface VerifyOptions {
@@ -113,6 +122,10 @@ class Verification {
   readonly #marks: Mark[] = [];
   #ownSizes: number[] = [];
   readonly #hasSeals: boolean;
+  /** Keys to believe, with those they vouch for. */
+  #believed: readonly NoteKey[] = [];
+  #vouchedThrough = 0;
+  readonly #vouchedKeys = new Set<string>();
   #first: number;
   #last = 0;
   #end = 0;
@@ -178,6 +191,9 @@ class Verification {
       ...(this.#anchor === undefined ? {} : { anchor: this.#anchor }),
       open: this.#open.size,
       keys: this.#options.keys.map(({ name, id }) => `${name}+${id}`),
+      ...(this.#vouchedThrough === 0
+        ? {}
+        : { vouchedThrough: this.#vouchedThrough, vouchedKeys: [...this.#vouchedKeys] }),
       faults,
     };
   }
@@ -202,14 +218,17 @@ class Verification {
           note: unknown;
         }[])
       : [];
+    this.#believed = this.#withVouched(keys);
     let before = 0;
     for (const { seq, note } of own) {
       const read = typeof note === 'string' ? readCheckpoint(note) : undefined;
-      const isSigned = keys.length === 0 || (typeof note === 'string' && signatureOf(note, keys) === 'signed');
+      const isSigned = keys.length === 0 || (typeof note === 'string' && this.#isSigned(note, seq));
       if (read === undefined || read.size !== seq || read.origin !== this.#origin || !isSigned) {
         const message = `the checkpoint at row ${seq} is none that the key signed for this log`;
         if (read !== undefined && read.origin !== this.#origin)
           this.#fault({ kind: 'wrong-log', seq: 1, message: `the checkpoint at row ${seq} is of ${read.origin}` });
+        else if (typeof note === 'string' && read?.size === seq && signatureOf(note, this.#believed) === 'unknown-key')
+          this.#otherKey(before + 1, seq, note);
         else if (this.#faults.length === 0)
           this.#fault({ kind: 'edited', seq: before + 1, ...(seq > before + 1 ? { through: seq } : {}), message });
         continue;
@@ -229,11 +248,45 @@ class Verification {
         });
         continue;
       }
-      if (keys.length > 0 && signatureOf(note, keys) !== 'signed')
+      if (keys.length > 0 && signatureOf(note, this.#believed) !== 'signed')
         throw new GatewayError('input-invalid', 'the checkpoint given is not signed with the public key');
       this.#marks.push({ size: read.size, root: read.root, isOwn: false });
     }
     this.#marks.sort((a, b) => a.size - b.size);
+  }
+
+  /** With the keys that were in use before one of these, where it vouches for them. */
+  #withVouched(keys: readonly NoteKey[]): readonly NoteKey[] {
+    const believed = [...keys];
+    // A key may vouch for one that vouches for another: they are looked at as they are found.
+    for (const { id } of believed) {
+      const note = this.#sqlite
+        .prepare('SELECT value FROM audit_meta WHERE key = ?')
+        .pluck()
+        .get(`${VOUCHED_META}${id}`);
+      if (typeof note !== 'string') continue;
+      const earlier = readKeyHistory(note, this.#origin, believed);
+      believed.push(...earlier.filter((one) => believed.every((known) => known.id !== one.id)));
+    }
+    return believed;
+  }
+
+  #isSigned(note: string, seq: number): boolean {
+    if (signatureOf(note, this.#options.keys) === 'signed') return true;
+    if (signatureOf(note, this.#believed) !== 'signed') return false;
+    this.#vouchedThrough = seq;
+    for (const id of signersNamed(note)) this.#vouchedKeys.add(id);
+    return true;
+  }
+
+  #otherKey(from: number, through: number, note: string): void {
+    const ids = signersNamed(note).join(', ');
+    this.#fault({
+      kind: 'other-key',
+      seq: from,
+      ...(through > from ? { through } : {}),
+      message: `the checkpoint at row ${through} is signed with another key (${ids}): give its public key too, --public-key may be repeated`,
+    });
   }
 
   /** Where the pass begins: at the first row, behind what was removed, or at a checkpoint before the row asked for. */
@@ -263,7 +316,7 @@ class Verification {
     const anchor = typeof note === 'string' ? readAnchor(note) : undefined;
     if (typeof note !== 'string' || anchor === undefined || anchor.seq < seq || anchor.origin !== this.#origin)
       return false;
-    if (this.#options.keys.length > 0 && signatureOf(note, this.#options.keys) !== 'signed') return false;
+    if (this.#options.keys.length > 0 && signatureOf(note, this.#believed) !== 'signed') return false;
     this.#anchor = anchor.seq;
     this.#startAt(anchor.seq, anchor.hash, new GrowingTree(anchor.seq, anchor.roots));
     return true;

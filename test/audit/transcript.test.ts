@@ -5,11 +5,17 @@ import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFi
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import type { AuditEvent } from '../../src/audit/event.ts';
 import { SessionEvents } from '../../src/audit/transcript/events.ts';
 import { Playable } from '../../src/audit/transcript/playable.ts';
 import type { TranscriptOf } from '../../src/audit/transcript/transcript.ts';
 import { maskText } from '../../src/engine/mask.ts';
+import { AuditLog } from '../../src/store/audit-log.ts';
+import { encodeEvent } from '../../src/store/audit-row.ts';
+import { openDatabase } from '../../src/store/database.ts';
+import { verifyTranscripts } from '../../src/store/transcript-verify.ts';
 import { TranscriptFolder, type TranscriptSetting } from '../../src/store/transcripts.ts';
+import { fullEvent } from './events.ts';
 
 const MIB = 1024 * 1024;
 const SETTING: TranscriptSetting = { ageMs: 90 * 86_400_000, bytes: 40 * MIB, sessionBytes: MIB, holds: [] };
@@ -350,5 +356,41 @@ describe('the folder of transcripts', () => {
     rmSync(join(folder, 'gone'), { recursive: true });
     await assert.rejects(transcripts.begin(session()), { code: 'transcript-unwritable' });
     await transcripts.close();
+  });
+
+  it('is compared with the log by audit verify', async () => {
+    const data = mkdtempSync(join(tmpdir(), 'dg-transcripts-'));
+    const transcripts = open({}, { folder: join(data, 'transcripts') });
+    const [kept, gone, old, torn] = [session(), session(), session(), session()];
+    const file = join(data, 'audit.db');
+    openDatabase(file, 'audit').sqlite.close();
+    const log = new AuditLog(file);
+    const row = (more: Partial<AuditEvent>) => log.write([encodeEvent(fullEvent({ stage: 'complete', ...more }))]);
+    for (const which of [kept, gone, old, torn]) {
+      const recording = await transcripts.begin(which);
+      await recording.see('out', bytes('x'));
+      const facts = await recording.end();
+      const detail = { transcript: { sha256: facts?.sha256, bytes: facts?.bytes } };
+      if (which === torn)
+        row({ stage: 'gateway', action: 'transcript.mend', detail: { ...detail, transcriptOf: torn.auditId } });
+      else row({ auditId: which.auditId, action: 'container.attach', detail });
+    }
+    row({ stage: 'gateway', action: 'transcript.remove', detail: { why: 'age', transcripts: [old.auditId] } });
+    log.close();
+    await transcripts.close();
+    const path = (of: TranscriptOf) => join(data, 'transcripts', `${of.auditId}.transcript`);
+    rmSync(path(old));
+    const found = async () => (await verifyTranscripts(data, file, true)).faults.map(({ kind, seq }) => [kind, seq]);
+    assert.deepEqual(await found(), []);
+    rmSync(path(gone));
+    appendFileSync(path(torn), 'x');
+    assert.deepEqual(await found(), [
+      ['deleted', 2],
+      ['edited', 4],
+    ]);
+    rmSync(join(data, 'transcripts'), { recursive: true });
+    assert.equal((await found()).length, 3);
+    assert.equal((await verifyTranscripts(data, file, false)).notLookedAt, 3);
+    rmSync(data, { recursive: true });
   });
 });

@@ -43,7 +43,11 @@ test('only engine is required; everything else has a default', () => {
       auditQueue: 10000,
     },
     log: { level: 'info' },
-    audit: { reads: 'written', sinks: [] },
+    audit: {
+      reads: 'written',
+      sinks: [],
+      transcripts: { ageMs: 90 * 86_400_000, bytes: 10 * 1024 ** 3, sessionBytes: 1024 ** 3 },
+    },
     issuer: 'dockgate',
     audience: 'dockgate',
     issuers: [],

@@ -2,7 +2,7 @@
 // inclusion proofs (c2sp.org/tlog-proof). Reading any of them never throws.
 import type { KeyObject } from 'node:crypto';
 import { HASH_BYTES, leafHash, rootFromProof, subtreesOf } from './merkle.ts';
-import { decodeBase64, type NoteKey, readNote, signerOf, signNote } from './note.ts';
+import { decodeBase64, decodeKey, type NoteKey, readNote, signerOf, signNote } from './note.ts';
 
 /** The log's name in what it signs, and the name of its key. @param logId the random id at the start of its chain */
 export const originOf = (logId: string): string => `dockgate/audit/${logId}`;
@@ -37,6 +37,28 @@ export function readCheckpoint(note: string): Checkpoint | undefined {
   if (!origin || size === undefined || root === undefined || rest.includes('')) return undefined;
   return { origin, size, root };
 }
+
+/** In the first line of a history of keys, behind the origin. */
+const KEYS = ' keys';
+
+/**
+ * The public keys a log was signed with before its key was lost, vouched for by the one that took over: whoever believes that one can read
+ * what the earlier ones signed. Made once, when a key is made for a log that has checkpoints already.
+ */
+export const signKeyHistory = (origin: string, lines: readonly string[], key: KeyObject): string =>
+  signNote(`${[`${origin}${KEYS}`, ...lines].join('\n')}\n`, origin, key);
+
+/** Earlier keys, where one of these keys vouches for them; none otherwise. */
+export function readKeyHistory(note: string, origin: string, keys: readonly NoteKey[]): readonly NoteKey[] {
+  const text = signatureOf(note, keys) === 'signed' ? readNote(note)?.text : undefined;
+  const [first, ...lines] = (text ?? '').slice(0, -1).split('\n');
+  if (first !== `${origin}${KEYS}`) return [];
+  return lines.map(decodeKey).filter((key) => key !== undefined && key.name === origin) as NoteKey[];
+}
+
+/** Ids of the keys a note names as its signers. */
+export const signersNamed = (note: string): string[] =>
+  (readNote(note)?.signatures ?? []).map(({ bytes }) => bytes.subarray(0, 4).toString('hex'));
 
 export type SignatureState = 'signed' | 'unknown-key' | 'forged';
 

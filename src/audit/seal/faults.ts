@@ -9,6 +9,7 @@
  * - `missing-outcome`: a call without an outcome, though a later start had closed all of them
  * - `clock-backwards`: times go back, and the gateway has not recorded that its clock was set
  * - `wrong-log`: it is another log than the checkpoint's or the key's
+ * - `other-key`: it is signed with a key that was not given, and that no given key vouches for
  * - `unsigned`: far more rows without a checkpoint than the gateway leaves
  */
 export type FaultKind =
@@ -22,6 +23,7 @@ export type FaultKind =
   | 'missing-outcome'
   | 'clock-backwards'
   | 'wrong-log'
+  | 'other-key'
   | 'unsigned';
 
 export interface Fault {
@@ -44,6 +46,10 @@ export interface AuditVerdict {
   readonly signedThrough: number;
   /** Checkpoints that hold. */
   readonly checkpoints: number;
+  /** Row up to which an earlier key signed, for which a believed one vouches: what was altered before the keys changed is seen with that key given. */
+  readonly vouchedThrough?: number;
+  /** Ids of such keys. */
+  readonly vouchedKeys?: readonly string[];
   /** Row up to which the beginning was exported and removed. */
   readonly anchor?: number;
   /** Calls without an outcome so far. */

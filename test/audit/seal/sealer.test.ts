@@ -1,6 +1,7 @@
 // The audit's writer signs what it wrote: when, with which key, and what it does not let itself be told.
 import assert from 'node:assert/strict';
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { generateKeyPairSync } from 'node:crypto';
+import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import Database from 'better-sqlite3';
@@ -9,10 +10,12 @@ import {
   readCheckpoint,
   readProofs,
   signatureOf,
+  signCheckpoint,
+  signKeyHistory,
   verifyProof,
 } from '../../../src/audit/seal/checkpoint.ts';
 import { GrowingTree, leafHash } from '../../../src/audit/seal/merkle.ts';
-import { decodeKey } from '../../../src/audit/seal/note.ts';
+import { decodeKey, encodeKey, type NoteKey, noteKeyOf } from '../../../src/audit/seal/note.ts';
 import { AuditLog } from '../../../src/store/audit-log.ts';
 import { keysOf, proofsOf } from '../../../src/store/audit-proof.ts';
 import { COLUMNS, type ColumnValue, canonicalLine, encodeEvent } from '../../../src/store/audit-row.ts';
@@ -209,6 +212,47 @@ describe('the signed log', () => {
         assert.ok(proof !== undefined && verifyProof(proof, keys).holds, id);
       }
       assert.throws(() => proofsOf(file, 'none'), { code: 'not-found' });
+    }),
+  );
+
+  it(
+    'tells a key that was lost: what the earlier one signed is vouched for by the new one, and by no other',
+    inFolder(async (file, folder) => {
+      const seen: SealedCheckpoint[] = [];
+      await append(file, 100, seen);
+      const [first] = keysOf(file).keys;
+      rmSync(join(folder, 'audit.key'));
+      await append(file, 50, seen);
+      await append(file, 10, seen);
+      const [second] = keysOf(file).keys;
+      assert.ok(first && second && first.id !== second.id);
+      const told = (...keys: NoteKey[]) => {
+        const { whole, faults, vouchedThrough, vouchedKeys } = verifyAudit({ file, keys });
+        return { whole, kinds: faults.map(({ kind, seq }) => [kind, seq]), vouchedThrough, vouchedKeys };
+      };
+      assert.deepEqual(told(second), { whole: true, kinds: [], vouchedThrough: 100, vouchedKeys: [first.id] });
+      assert.deepEqual(told(first, second), {
+        ...{ whole: true, kinds: [] },
+        ...{ vouchedThrough: undefined, vouchedKeys: undefined },
+      });
+      // The earlier key alone proves nothing of what came later.
+      assert.deepEqual(told(first).kinds, [['other-key', 101]]);
+      // A third key that somebody signs with is vouched for by none.
+      const { privateKey } = generateKeyPairSync('ed25519');
+      const raw = new Database(file);
+      const note = raw.prepare('SELECT note FROM audit_checkpoint WHERE seq = 100').pluck().get() as string;
+      const read = readCheckpoint(note);
+      assert.ok(read);
+      const forged = signCheckpoint(read, privateKey);
+      raw.prepare('UPDATE audit_checkpoint SET note = ? WHERE seq = 100').run(forged);
+      assert.deepEqual(told(second).kinds, [['other-key', 1]]);
+      // Nor where he also writes the history.
+      const own = noteKeyOf(read.origin, privateKey);
+      raw
+        .prepare('UPDATE audit_meta SET value = ? WHERE key = ?')
+        .run(signKeyHistory(read.origin, [encodeKey(own)], privateKey), `checkpoint-keys-by-${second.id}`);
+      assert.deepEqual(told(second).kinds, [['other-key', 1]]);
+      raw.close();
     }),
   );
 });

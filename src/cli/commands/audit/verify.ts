@@ -12,7 +12,7 @@ interface Options {
   readonly file?: string;
   readonly checkpoint?: readonly string[];
   readonly from?: string;
-  readonly publicKey?: string;
+  readonly publicKey?: readonly string[];
 }
 
 interface Told extends AuditVerdict {
@@ -20,6 +20,8 @@ interface Told extends AuditVerdict {
   readonly keysFrom: string;
   /** Rows of reads that lie beside the file: a gateway that was killed writes them into the log at its next start. */
   readonly waiting?: number;
+  /** Transcripts of sessions beside the file: so many are what was recorded, so many were not there to be looked at. */
+  readonly transcripts?: { readonly whole: number; readonly notLookedAt: number };
 }
 
 const FROM_WORDS: Readonly<Record<string, string>> = {
@@ -39,7 +41,7 @@ export const auditVerify = (): Command =>
     )
     .option('--checkpoint <file>', 'a checkpoint kept elsewhere: shows rows cut off the end; may be repeated', collect)
     .option('--from <seq>', 'begin at the newest checkpoint before this row')
-    .option('--public-key <file>', 'public keys to believe, from dockgate audit public-key')
+    .option('--public-key <file>', 'public keys to believe, from dockgate audit public-key; may be repeated', collect)
     .addHelpText(
       'after',
       `${examples(
@@ -48,7 +50,7 @@ export const auditVerify = (): Command =>
         'dockgate audit verify --from 120000 --json',
       )}\n
 Exit codes: 0 the log is whole, 1 it was altered, 2 wrong usage or a file that cannot be read
-Kinds: edited, deleted, inserted, reordered, gap, truncated, rolled-back, missing-outcome, clock-backwards, wrong-log, unsigned`,
+Kinds: edited, deleted, inserted, reordered, gap, truncated, rolled-back, missing-outcome, clock-backwards, wrong-log, other-key, unsigned`,
     )
     .action(async (options: Options, command: Command) => {
       const told = await verdictOf(options, command);
@@ -72,13 +74,16 @@ async function verdictOf(options: Options, command: Command): Promise<Told> {
   const { keysOf } = await import('../../../store/audit-proof.ts');
   const { verifyAudit } = await import('../../../store/audit-verify.ts');
   const { waitingReads } = await import('../../../store/read-journal.ts');
+  const { verifyTranscripts } = await import('../../../store/transcript-verify.ts');
   const { HEAD_FILE } = await import('../../../store/audit-key.ts');
   // Beside a log in its data folder lies the newest checkpoint; a copy elsewhere has none.
   const head = join(dirname(file), HEAD_FILE);
   if (existsSync(head) && options.file === undefined) outside.push(readFileSync(head, 'utf8'));
   try {
     const known =
-      options.publicKey === undefined ? keysOf(file) : { keys: readKeys(options.publicKey), from: 'option' };
+      options.publicKey === undefined
+        ? keysOf(file)
+        : { keys: options.publicKey.flatMap((one) => readKeys(one)), from: 'option' };
     const verdict = verifyAudit({
       file,
       keys: known.keys,
@@ -87,7 +92,18 @@ async function verdictOf(options: Options, command: Command): Promise<Told> {
       mustBeSigned: options.publicKey !== undefined,
     });
     const waiting = waitingReads(file);
-    return { ...verdict, keysFrom: known.from, ...(waiting > 0 ? { waiting } : {}) };
+    // Of a log that is not even one, its rows tell nothing.
+    const transcripts =
+      verdict.origin === '' ? undefined : await verifyTranscripts(dirname(file), file, options.file === undefined);
+    const faults = [...verdict.faults, ...(transcripts?.faults ?? [])];
+    return {
+      ...{ ...verdict, whole: faults.length === 0, faults },
+      keysFrom: known.from,
+      ...(waiting > 0 ? { waiting } : {}),
+      ...(transcripts === undefined || (transcripts.checked === 0 && transcripts.notLookedAt === 0)
+        ? {}
+        : { transcripts: { whole: transcripts.checked, notLookedAt: transcripts.notLookedAt } }),
+    };
   } catch (error) {
     if ((error as { code?: string }).code === 'input-invalid') throw usageError((error as Error).message);
     throw error;
@@ -95,9 +111,11 @@ async function verdictOf(options: Options, command: Command): Promise<Told> {
 }
 
 function textOf(told: Told): string {
-  const { first, last, signedThrough, checkpoints, anchor, open, faults, origin } = told;
+  const { first, last, signedThrough, checkpoints, anchor, open, faults, origin, vouchedThrough, vouchedKeys } = told;
   const lines = faults.map(({ kind, seq, through, message }) =>
-    visible(`ALTERED at row ${seq}${through === undefined ? '' : `, or at one up to ${through}`}: ${kind}: ${message}`),
+    visible(
+      `${kind === 'other-key' ? 'NOT PROVED from' : 'ALTERED at'} row ${seq}${through === undefined ? '' : `, or at one up to ${through}`}: ${kind}: ${message}`,
+    ),
   );
   if (told.whole)
     lines.push(last < first ? 'whole: the log has no rows' : `whole: rows ${first} to ${last} of ${origin}`);
@@ -107,10 +125,20 @@ function textOf(told: Told): string {
       : `signed: rows up to ${signedThrough}, ${checkpoints} checkpoints hold${last > signedThrough ? `; rows ${signedThrough + 1} to ${last} have no checkpoint yet` : ''}`,
     `public key: ${FROM_WORDS[told.keysFrom] ?? told.keysFrom}`,
   );
+  if (vouchedThrough !== undefined)
+    lines.push(
+      `rows up to ${vouchedThrough} were signed with another key (${(vouchedKeys ?? []).join(', ')}), for which the present one vouches: that one was lost; with its public key kept elsewhere and --public-key for both, those rows are proved without it`,
+    );
   if (anchor !== undefined) lines.push(`rows up to ${anchor} were exported and removed`);
   if (told.waiting !== undefined)
     lines.push(
       `rows of reads that are not in the log yet: ${told.waiting}; a running gateway writes them at once, a killed one at its next start`,
+    );
+  if (told.transcripts !== undefined && told.transcripts.whole > 0)
+    lines.push(`transcripts: ${told.transcripts.whole} are what was recorded`);
+  if (told.transcripts !== undefined && told.transcripts.notLookedAt > 0)
+    lines.push(
+      `transcripts: ${told.transcripts.notLookedAt} were not looked at, as there is no folder transcripts beside the log`,
     );
   if (open > 0) lines.push(`calls without an outcome so far: ${open}`);
   return lines.join('\n');
