@@ -61,7 +61,7 @@ export async function explainRequest({ as, request }: ExplainInput, parts: Expla
   const policies = parts.policies.forPrincipal(principal);
   const { engine, engineDefaults, apiVersions } = parts;
   const versions = { engine, engineDefaults, maxMinor: apiVersions.maxMinor };
-  const asked = await settleNames(await settleVersion(toCall(target, body), versions), engine);
+  const asked = await settleNames(await settleVersion(toCall(target, body), versions), versions);
   let call = await withImageAnnotations(await lookUp(asked, policies, parts), parts);
   let input = { principal, call, source: 'explain', at: parts.at, site: parts.site(call.action, principal, 'explain') };
   if (mayHoldDefaults(call) && decide(policies, input).effect === 'deny') {

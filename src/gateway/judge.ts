@@ -344,10 +344,11 @@ const versionsOf = (parts: GatewayParts, { engine }: Trace): Versions => ({
 
 /** What the engine alone can read in one way: its versions, and names; a tenant's part of an id is looked up with its others. */
 async function settle(call: EngineCall, parts: GatewayParts, trace: Trace): Promise<EngineCall> {
-  const { engine, tenantCall } = trace;
+  const { tenantCall } = trace;
+  const versions = versionsOf(parts, trace);
   return settleNames(
-    await settleVersion(call, versionsOf(parts, trace)),
-    engine,
+    await settleVersion(call, versions),
+    versions,
     tenantCall === undefined ? undefined : (name) => seenTagsOf(name, tenantCall),
   );
 }

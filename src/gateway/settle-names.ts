@@ -3,10 +3,12 @@
 import { toCall } from '../engine/call.ts';
 import { canonicalImage, isOne } from '../engine/canonical-names.ts';
 import { OPERATIONS } from '../engine/operations.ts';
-import type { EngineCall, Operation } from '../engine/types.ts';
+import type { EngineCall, Operation, ResourceRef } from '../engine/types.ts';
 import { GatewayError } from '../errors.ts';
 import { type Named, withId } from '../ledger/rewrite.ts';
 import type { EngineClient } from '../proxy/engine-client.ts';
+import type { EngineDefaults } from '../proxy/engine-defaults.ts';
+import type { Versions } from './settle-version.ts';
 
 const TIMEOUT_MS = 10_000;
 const MAX_BYTES = 8 * 1024 * 1024;
@@ -24,11 +26,46 @@ type TagsOf = (repository: string) => Promise<readonly string[]>;
  *   other names of such a caller
  * @throws {GatewayError} `engine-unreachable`, `query-ambiguous` for too many names
  */
-export async function settleNames(call: EngineCall, engine: EngineClient, seen?: TagsOf): Promise<EngineCall> {
+export async function settleNames(
+  call: EngineCall,
+  { engine, engineDefaults }: Pick<Versions, 'engine' | 'engineDefaults'>,
+  seen?: TagsOf,
+): Promise<EngineCall> {
   const { id } = call.operation;
   const isExport = id === 'ImageGet' || id === 'ImageGetAll';
   const whole = isExport ? await eachOfRepository(call, seen ?? ((name) => tagsOf(name, engine))) : call;
-  return seen === undefined ? settleIds(whole, engine) : whole;
+  const settled = seen === undefined ? await settleIds(whole, engine) : whole;
+  const inBody = settled.resources.filter(isImageInBody);
+  if (inBody.length === 0 || (await isDocker(engineDefaults))) return settled;
+  return inFull(settled, inBody, engine);
+}
+
+/** Whether a body names an image here. Docker reads each spelling there in one way, and clients compare it with what they wrote. */
+const isImageInBody = ({ kind, name, at, role }: ResourceRef): boolean =>
+  kind === 'image' && role === 'uses' && name !== '' && !at.startsWith('path.') && !at.startsWith('query.');
+
+const isDocker = async (engineDefaults: EngineDefaults): Promise<boolean> =>
+  (await engineDefaults.kind().catch(() => undefined)) === 'docker';
+
+/**
+ * The call with its images by their names in full. To Podman `app` may be `localhost/app`, and `sha256:3f57` is nothing; its inspect
+ * shows names in full whatever was sent.
+ */
+async function inFull(call: EngineCall, inBody: readonly ResourceRef[], engine: EngineClient): Promise<EngineCall> {
+  if (inBody.length > MAX_NAMES) throw tooMany(inBody.length);
+  let named: Named = call;
+  for (const ref of inBody)
+    named = withId(named, ref, SHORT_ID.test(ref.name) ? await wholeId(ref.name, engine) : ref.name);
+  return toCall({ ...call, path: named.path, query: named.query }, named.body);
+}
+
+/** The id that begins so, or the part where there is none. */
+async function wholeId(part: string, engine: EngineClient): Promise<string> {
+  const answer = await ask(engine, `/images/${part.replace('sha256:', '')}/json`);
+  if (answer.status !== 200) return part;
+  const { Id: id } = JSON.parse(Buffer.from(answer.body).toString('utf8')) as { Id?: unknown };
+  const whole = `sha256:${String(id).replace('sha256:', '')}`;
+  return whole.startsWith(part) && canonicalImage(whole) === whole ? whole : part;
 }
 
 /** The engine takes a name before part of an id: `cafe` is an image of that name if there is one. */

@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { type Api, apiOver } from '../support/api.ts';
 import { type EmbeddedTestGateway, openEmbedded } from '../support/embedded-gateway.ts';
-import { ENGINE, IMAGE, skipWithoutEngine } from '../support/engine.ts';
+import { ENGINE, IMAGE, LONG_LINES, skipWithoutEngine } from '../support/engine.ts';
+import { PODMAN_LINE } from '../support/host-rules.ts';
 import { IS_DENO } from '../support/runtime.ts';
 import { removeAll, startTwoTenants, type TwoTenants } from '../support/tenants.ts';
 
@@ -169,6 +170,64 @@ for (const [title, socket] of ENGINES) {
       }
       const foreign = await two.alice('GET', `/images/get?names=${PREFIX}/both:a&names=${PREFIX}/both:b`);
       assert.equal(foreign.status, 404, foreign.text.slice(0, 200));
+    });
+  });
+}
+
+for (const { line, socket, skip } of [...LONG_LINES, PODMAN_LINE]) {
+  describe(`images in bodies on ${line}`, { skip }, () => {
+    const direct = apiOver(socket as string);
+    const isPodman = line === 'Podman';
+    let gateway: EmbeddedTestGateway;
+    let create: (policy: string, image: string) => Promise<{ status: number; text: string }>;
+    before(async () => {
+      gateway = await openEmbedded(`unix://${socket}`);
+      await gateway.policy(
+        'hub',
+        'apiVersion: dockgate/v1\nkind: Policy\nmetadata: { name: hub }\nrules: [{ name: run, effect: allow, actions: [container.create], resources: ["container/*", "image/docker.io/*"], host: { preset: baseline } }]\n',
+      );
+      create = async (policy, Image) => {
+        const answer = await fetch(`http://127.0.0.1:${gateway.port}/v1.41/containers/create`, {
+          method: 'POST',
+          headers: {
+            authorization: `Bearer ${await gateway.token(policy, policy)}`,
+            'content-type': 'application/json',
+          },
+          body: JSON.stringify({ Image, Cmd: ['true'], HostConfig: { NetworkMode: 'none' } }),
+        });
+        return { status: answer.status, text: await answer.text() };
+      };
+      const tagged = await direct('POST', `/v1.41/images/${IMAGE}/tag?repo=localhost/${PREFIX}-own&tag=latest`);
+      assert.equal(tagged.status, 201, tagged.text);
+    });
+    after(async () => {
+      await direct('DELETE', `/v1.41/images/localhost/${PREFIX}-own:latest`);
+      await gateway?.close();
+    });
+    const made = async ({ status, text }: { status: number; text: string }) => {
+      assert.equal(status, 201, text);
+      const { Id } = JSON.parse(text) as { Id: string };
+      const shown = (await direct('GET', `/v1.41/containers/${Id}/json`)).json as {
+        Image: string;
+        Config: { Image: string };
+      };
+      await direct('DELETE', `/v1.41/containers/${Id}?force=1`);
+      return { id: shown.Image.replace('sha256:', ''), name: shown.Config.Image };
+    };
+
+    it('are taken as they were judged, and shown as they always were', async () => {
+      const { Id } = (await direct('GET', `/v1.41/images/docker.io/library/${IMAGE}/json`)).json as { Id: string };
+      const id = Id.replace('sha256:', '');
+      for (const spelling of [IMAGE, `library/${IMAGE}`, `docker.io/${IMAGE}`, `index.docker.io/library/${IMAGE}`]) {
+        const container = await made(await create('hub', spelling));
+        assert.deepEqual(container, { id, name: isPodman ? `docker.io/library/${IMAGE}` : spelling });
+      }
+      for (const part of [id, id.slice(0, 12)]) assert.equal((await made(await create('operator', part))).id, id);
+    });
+    it('are none of another registry that a short name might be', async () => {
+      assert.equal((await create('hub', `localhost/${PREFIX}-own`)).status, 403);
+      assert.equal((await create('hub', `${PREFIX}-own`)).status, 404);
+      await made(await create('operator', `localhost/${PREFIX}-own`));
     });
   });
 }
