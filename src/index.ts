@@ -40,7 +40,7 @@ export interface EmbeddedGateway {
   onUpgrade(
     incoming: NodeRequest,
     socket: NodeSocket,
-    readBody: (length: number, timeoutMs?: number) => Promise<{ body: Uint8Array; rest: Uint8Array }>,
+    readBody: (length: number | 'chunked', timeoutMs?: number) => Promise<{ body: Uint8Array; rest: Uint8Array }>,
     channel: Channel,
   ): void;
   /** Whether a request that asks for an upgrade is on a route that hijacks; all others stay ordinary requests. */

@@ -83,7 +83,10 @@ export interface Gateway {
 }
 
 /** Reads exactly the announced body of an upgrade request; `rest` are bytes that came behind it. */
-export type ReadUpgradeBody = (length: number, timeoutMs?: number) => Promise<{ body: Uint8Array; rest: Uint8Array }>;
+export type ReadUpgradeBody = (
+  length: number | 'chunked',
+  timeoutMs?: number,
+) => Promise<{ body: Uint8Array; rest: Uint8Array }>;
 
 /** Largest body of a request that upgrades (exec start's JSON), in bytes. */
 const UPGRADE_BODY_BYTES = 64 * 1024;
@@ -445,17 +448,19 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
         body: {
           present: true,
           async readAll(maxBytes) {
-            if (incoming.headers['transfer-encoding'] !== undefined || !Number.isSafeInteger(length)) {
-              throw new GatewayError(
-                'request-malformed',
-                'a request that upgrades must announce its body by Content-Length',
-              );
+            const codings = headerValues(incoming.rawHeaders, 'transfer-encoding');
+            const isChunked = codings.length === 1 && /^chunked$/i.test(codings[0] ?? '');
+            if (codings.length > 0 && (!isChunked || incoming.headers['content-length'] !== undefined)) {
+              const message = 'a request that upgrades announces its body by Content-Length or in chunks, not by both';
+              throw new GatewayError('request-malformed', message);
             }
+            if (!Number.isSafeInteger(length))
+              throw new GatewayError('request-malformed', 'Content-Length is no number');
             if (length > Math.min(maxBytes, UPGRADE_BODY_BYTES)) {
               throw new GatewayError('body-too-large', `the body is larger than ${UPGRADE_BODY_BYTES} bytes`);
             }
             mayStay = false;
-            const read = await readBody(length);
+            const read = await readBody(isChunked ? 'chunked' : length);
             mayStay = true;
             early = read.rest;
             return read.body;

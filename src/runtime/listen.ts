@@ -32,7 +32,7 @@ export interface Handlers {
   onUpgrade(
     incoming: IncomingMessage,
     socket: Duplex,
-    readBody: (length: number, timeoutMs?: number) => Promise<{ body: Uint8Array; rest: Uint8Array }>,
+    readBody: (length: number | 'chunked', timeoutMs?: number) => Promise<{ body: Uint8Array; rest: Uint8Array }>,
     channel: Channel,
     giveBack: (socket: Duplex) => void,
   ): void;

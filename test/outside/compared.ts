@@ -51,7 +51,8 @@ export function unpackedAt(owner: string, name: string, tag: string): string {
 /** Gives an image of the engine further names. */
 export function tagImages(engine: PrivateEngine, from: string, names: readonly string[]): void {
   for (const name of names) {
-    const [repo = '', tag = 'latest'] = name.split(':');
+    // The host of a registry has a colon, too.
+    const [, repo = '', tag = 'latest'] = /^(.+?)(?::([^:/]+))?$/.exec(name) ?? [];
     const url = `http://x/images/${from}/tag?repo=${repo}&tag=${tag}`;
     must('curl', ['-fsS', '--unix-socket', engine.socket, '-X', 'POST', url]);
   }
