@@ -82,21 +82,15 @@ export interface Relayed {
 /**
  * Relays until both connections are over.
  *
- * @param near the peer that opens streams
- * @param far the peer that serves them
- * @param callerIs which of the two is the caller, to tell who went away
+ * @param near the caller, who opens streams
+ * @param far the engine, which serves them
  * @param holder whose connection it is: half-read requests of one holder have a bound of their own
  */
 export function relay(
   near: Duplex,
   far: Duplex,
   door: Door,
-  {
-    signal,
-    callerIs,
-    holder = '',
-    limits = RELAY_LIMITS,
-  }: { signal: AbortSignal; callerIs: 'near' | 'far'; holder?: string; limits?: RelayLimits },
+  { signal, holder = '', limits = RELAY_LIMITS }: { signal: AbortSignal; holder?: string; limits?: RelayLimits },
 ): Promise<Relayed> {
   return new Promise((resolve) => {
     for (const socket of [near, far]) {
@@ -129,9 +123,8 @@ export function relay(
       far.destroy();
       if (--open > 0) return;
       signal.removeEventListener('abort', onAbort);
-      const end = isAborted || first === callerIs ? 'caller-gone' : 'engine-gone';
       // A client that is done closes its connection: that is the ordinary end.
-      resolve({ end: !isAborted && first === callerIs ? 'complete' : end });
+      resolve({ end: isAborted ? 'caller-gone' : first === 'near' ? 'complete' : 'engine-gone' });
     };
     const onAbort = () => {
       isAborted = true;

@@ -5,7 +5,7 @@ import { Refusal } from './grpc.ts';
 import type { RawHeaders } from './headers.ts';
 import type { Owner } from './owner.ts';
 import { type Message, textOf, writeMessage } from './protobuf.ts';
-import type { Door, Plan } from './relay.ts';
+import type { SessionPlan, SessionPlans } from './session-relay.ts';
 
 /** What a session may be asked for, by the rules that hold now. */
 export interface SessionDesk {
@@ -46,7 +46,7 @@ export const UUID_HEADER = 'X-Docker-Expose-Session-Uuid';
 export const isOffered = (path: string): boolean =>
   PASSING.has(path) || FOLDERS.has(path) || path === SECRET || path === CHECK_AGENT || path === FORWARD_AGENT;
 
-export class SessionDoor implements Door {
+export class SessionDoor implements SessionPlans {
   readonly #desk: SessionDesk;
   readonly #session: string;
 
@@ -56,7 +56,7 @@ export class SessionDoor implements Door {
     this.#session = session;
   }
 
-  plan(path: string, headers: RawHeaders): Plan {
+  plan(path: string, headers: RawHeaders): SessionPlan {
     if (FOLDERS.has(path)) {
       const folder = folderOf(headers);
       this.#desk.ask('contexts', folder);
@@ -73,23 +73,20 @@ export class SessionDoor implements Door {
     return { kind: 'pass', headers };
   }
 
-  #byId(kind: 'secrets' | 'ssh', request: string, headers: RawHeaders): Plan {
+  #byId(kind: 'secrets' | 'ssh', request: string, headers: RawHeaders): SessionPlan {
     return {
       kind: 'judge',
-      judge: async (bytes) => {
+      headers,
+      judge: (bytes) => {
         const message: Message = readRequest(request, bytes);
         this.#desk.ask(kind, textOf(message, 'ID') || 'default');
-        return { kind: 'send', headers, message: writeMessage(request, message) };
+        return writeMessage(request, message);
       },
     };
   }
 
   refused(path: string, refusal: Refusal): Promise<Refusal> {
     return this.#desk.refused(path, refusal);
-  }
-
-  shown(text: string): string {
-    return text;
   }
 }
 

@@ -52,7 +52,7 @@ async function asked(head: Head, trailers: Head | undefined, kind: 'pass' | 'jud
     refused: async (_path, refusal) => refusal,
   };
   const over = new AbortController();
-  const done = relay(near, far, door, { signal: over.signal, callerIs: 'near' });
+  const done = relay(near, far, door, { signal: over.signal });
   const client = http2.connect('http://caller', { createConnection: () => caller });
   client.on('error', () => {});
   const stream = client.request({ ':method': 'POST', ':path': '/a/b', 'content-type': 'application/grpc' });

@@ -42,6 +42,8 @@ export interface GatewayOptions {
   readonly env?: NodeJS.ProcessEnv;
   /** Shell commands before the program takes the shell's place: `ulimit -f 1024`. */
   readonly wrap?: string;
+  /** Program and first arguments in place of those of the test's own runtime. */
+  readonly command?: readonly [string, readonly string[]];
 }
 
 /** Runs a command to its end; never throws for an exit code. */
@@ -92,7 +94,7 @@ export async function startGateway(options: GatewayOptions): Promise<TestGateway
   let port = 0;
   let output = '';
   const launch = async () => {
-    const [command, args] = dockgateCommand();
+    const [command, args] = options.command ?? dockgateCommand();
     const serve = [command, ...args, 'serve', '--config', configFile];
     const [program = '', ...rest] =
       options.wrap === undefined ? serve : ['sh', '-c', `${options.wrap}; exec "$0" "$@"`, ...serve];

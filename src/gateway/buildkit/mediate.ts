@@ -6,6 +6,7 @@ import { ControlDoor } from '../../buildkit/control-door.ts';
 import { Refusal } from '../../buildkit/grpc.ts';
 import { relay } from '../../buildkit/relay.ts';
 import { ownAnnouncement, SessionDoor, UUID_HEADER } from '../../buildkit/session-door.ts';
+import { relaySession } from '../../buildkit/session-relay.ts';
 import { GatewayError } from '../../errors.ts';
 import type { EngineRequest, Outcome } from '../../proxy/types.ts';
 import type { Judged } from '../judge.ts';
@@ -44,8 +45,8 @@ export function mediationOf(
       const before = bytesOf(caller);
       // The caller asks the engine on /grpc; on /session it serves.
       const { end } = isSession
-        ? await relay(engine, caller, new SessionDoor(desk, session), { signal, callerIs: 'far', holder: 'the engine' })
-        : await relay(caller, engine, new ControlDoor(desk), { signal, callerIs: 'near', holder: desk.owner.mark });
+        ? await relaySession(engine, caller, new SessionDoor(desk, session), { signal })
+        : await relay(caller, engine, new ControlDoor(desk), { signal, holder: desk.owner.mark });
       const after = bytesOf(caller);
       return { bytesIn: after.read - before.read, bytesOut: after.written - before.written, end };
     },

@@ -1,0 +1,141 @@
+// What a relayed session is written and read with: its lanes, heads that come in blocks, fields that every reader reads alike, settings.
+import type { OutgoingHttpHeaders } from 'node:http2';
+import type { Duplex } from 'node:stream';
+import { FLAG, FRAME, type FrameHead, frame, MAX_READ_BYTES } from './frames.ts';
+import { Refusal, refusalHead } from './grpc.ts';
+import { headersOf, type RawHeaders } from './headers.ts';
+import { HeadReader, writeHead } from './hpack.ts';
+
+const SETTINGS = { pushIsAllowed: 2, streams: 3, streamWindow: 4, frameBytes: 5, headBytes: 6 } as const;
+/** Settings that are told on. Without the table's size both ends keep to the first one, which is the one kept here. */
+const TOLD: ReadonlySet<number> = new Set(Object.values(SETTINGS));
+/** Longest head, in bytes of its block. */
+const MAX_HEAD_BYTES = 64 * 1024;
+
+/** One direction to write to: frames of our own wait until a frame that passes is whole. */
+export class Lane {
+  readonly #socket: Duplex;
+  #isWhole = true;
+  #waiting: Buffer[] = [];
+  constructor(socket: Duplex) {
+    this.#socket = socket;
+  }
+  /** @returns whether there is room for more */
+  pass(bytes: Buffer, whole: number): boolean {
+    this.#isWhole = whole === bytes.length;
+    if (whole === 0 || this.#waiting.length === 0) return this.#socket.write(bytes);
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    return this.#socket.write(Buffer.concat([bytes.subarray(0, whole), ...waiting, bytes.subarray(whole)]));
+  }
+  own(...frames: readonly Buffer[]): void {
+    if (this.#isWhole) for (const one of frames) this.#socket.write(one);
+    else this.#waiting.push(...frames);
+  }
+}
+
+/** Blocks of a head as they come. */
+export class Heads {
+  readonly #reader = new HeadReader();
+  #parts: Buffer[] = [];
+  #bytes = 0;
+  /** The stream whose head is not whole yet: no other frame may come between. */
+  open: { readonly stream: number; readonly isLast: boolean } | undefined;
+
+  /** @returns the fields once the head is whole */
+  take(head: FrameHead, payload: Buffer): { stream: number; isLast: boolean; raw: string[] } | undefined {
+    const part = head.type === FRAME.headers ? blockOf(head, payload) : payload;
+    this.open ??= { stream: head.stream, isLast: (head.flags & FLAG.endStream) !== 0 };
+    this.#parts.push(part);
+    this.#bytes += part.length;
+    if (this.#bytes > MAX_HEAD_BYTES || this.#parts.length > 32) throw new Error('the head is too long');
+    if ((head.flags & FLAG.endHeaders) === 0) return undefined;
+    const raw = this.#reader.read(Buffer.concat(this.#parts));
+    const { stream, isLast } = this.open;
+    this.open = undefined;
+    this.#parts = [];
+    this.#bytes = 0;
+    return { stream, isLast, raw };
+  }
+}
+
+/** The block within a HEADERS frame: padding and priority aside. */
+function blockOf({ flags }: FrameHead, payload: Buffer): Buffer {
+  let from = 0;
+  let end = payload.length;
+  if ((flags & FLAG.padded) !== 0) {
+    end -= payload[0] ?? 0;
+    from += 1;
+  }
+  if ((flags & FLAG.priority) !== 0) from += 5;
+  if (from > end) throw new Error('the padding is longer than its frame');
+  return payload.subarray(from, end);
+}
+
+/** The data within a DATA frame. */
+export function dataOf({ flags }: FrameHead, payload: Buffer): Buffer {
+  if ((flags & FLAG.padded) === 0) return payload;
+  const end = payload.length - (payload[0] ?? 0);
+  if (end < 1) throw new Error('the padding is longer than its frame');
+  return payload.subarray(1, end);
+}
+
+/** A field that every reader reads alike. */
+const FIELD_NAME = /^:?[!#$%&'*+\-.^_`|~0-9a-z]+$/;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what a value may not have
+const FIELD_VALUE = /^[^\x00\r\n]*$/;
+
+export function fieldsOf(raw: readonly string[]): { headers: RawHeaders; path: string; hasStatus: boolean } {
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    if (!FIELD_NAME.test(raw[i] as string) || !FIELD_VALUE.test(raw[i + 1] as string)) {
+      throw new Refusal('invalid-argument', 'a field of the head cannot be sent on');
+    }
+  }
+  const { headers, path } = headersOf(raw);
+  return { headers, path, hasStatus: raw.includes(':status') };
+}
+
+export function requestHead(id: number, path: string, headers: RawHeaders, isLast: boolean): Buffer {
+  const fields = {
+    ':method': 'POST',
+    ':scheme': 'http',
+    ':path': path,
+    ':authority': 'localhost',
+    ...headers.forSending(),
+  };
+  return headFrame(id, fields, isLast);
+}
+
+export function answerHead(id: number, headers: RawHeaders, hasStatus: boolean, isLast: boolean): Buffer {
+  return headFrame(
+    id,
+    { ...(hasStatus ? { ':status': String(headers.status) } : {}), ...headers.forSending() },
+    isLast,
+  );
+}
+
+export const refusalFrame = (id: number, refusal: Refusal): Buffer => headFrame(id, refusalHead(refusal), true);
+
+function headFrame(id: number, fields: OutgoingHttpHeaders, isLast: boolean): Buffer {
+  const block = writeHead(fields);
+  const last = isLast ? FLAG.endStream : 0;
+  if (block.length <= MAX_READ_BYTES) return frame(FRAME.headers, FLAG.endHeaders | last, id, block);
+  const frames = [frame(FRAME.headers, last, id, block.subarray(0, MAX_READ_BYTES))];
+  for (let at = MAX_READ_BYTES; at < block.length; at += MAX_READ_BYTES) {
+    const part = block.subarray(at, at + MAX_READ_BYTES);
+    frames.push(frame(FRAME.continuation, at + part.length >= block.length ? FLAG.endHeaders : 0, id, part));
+  }
+  return Buffer.concat(frames);
+}
+
+/** Settings that are told on, each as it came; a client is never told that it may be pushed to. */
+export function told(payload: Buffer): Buffer {
+  if (payload.length % 6 !== 0 || payload.length > 6 * 32) throw new Error('no settings');
+  const kept: Buffer[] = [];
+  for (let at = 0; at < payload.length; at += 6) {
+    const id = payload.readUInt16BE(at);
+    if (!TOLD.has(id) || (id === SETTINGS.pushIsAllowed && payload.readUInt32BE(at + 2) !== 0)) continue;
+    kept.push(payload.subarray(at, at + 6));
+  }
+  return Buffer.concat(kept);
+}

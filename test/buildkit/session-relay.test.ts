@@ -1,0 +1,322 @@
+// The relay of a session, frame by frame: its heads against the examples of RFC 7541 and made-up bytes, its streams between an engine
+// and a client of node:http2. Both are stand-ins: no engine and no client sends most of this.
+import assert from 'node:assert/strict';
+import http2 from 'node:http2';
+import net from 'node:net';
+import type { Duplex } from 'node:stream';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { FLAG, FRAME, FrameCutter, frame, PREFACE } from '../../src/buildkit/frames.ts';
+import { framed, Refusal } from '../../src/buildkit/grpc.ts';
+import { RawHeaders } from '../../src/buildkit/headers.ts';
+import { HeadReader, HpackError, writeHead } from '../../src/buildkit/hpack.ts';
+import { relaySession, type SessionPlan, type SessionPlans } from '../../src/buildkit/session-relay.ts';
+
+describe('heads of a session', () => {
+  // Appendix C.4 and C.6: requests and answers in packed texts, each with the table of those before.
+  for (const [title, blocks, last] of [
+    [
+      'requests',
+      [
+        '828684418cf1e3c2e5f23a6ba0ab90f4ff',
+        '828684be5886a8eb10649cbf',
+        '828785bf408825a849e95ba97d7f8925a849e95bb8e8b4bf',
+      ],
+      [
+        ':method',
+        'GET',
+        ':scheme',
+        'https',
+        ':path',
+        '/index.html',
+        ':authority',
+        'www.example.com',
+        'custom-key',
+        'custom-value',
+      ],
+    ],
+    [
+      'answers',
+      [
+        '488264025885aec3771a4b6196d07abe941054d444a8200595040b8166e082a62d1bff6e919d29ad171863c78f0b97c8e9ae82ae43d3',
+        '4883640effc1c0bf',
+      ],
+      [
+        ':status',
+        '307',
+        'cache-control',
+        'private',
+        'date',
+        'Mon, 21 Oct 2013 20:13:21 GMT',
+        'location',
+        'https://www.example.com',
+      ],
+    ],
+  ] as const) {
+    it(`reads the ${title} of the standard`, () => {
+      const reader = new HeadReader();
+      const read = blocks.map((block) => reader.read(Buffer.from(block, 'hex')));
+      assert.deepEqual(read.at(-1), last);
+    });
+  }
+
+  it('reads what it writes, and of anything else says that it is none', () => {
+    const text = fc.string({
+      unit: fc.integer({ min: 32, max: 255 }).map((code) => String.fromCharCode(code)),
+      maxLength: 300,
+    });
+    fc.assert(
+      fc.property(text, fc.array(text, { minLength: 1, maxLength: 4 }), (name, values) => {
+        const read = new HeadReader().read(writeHead({ [`x${name}`]: values }));
+        assert.deepEqual(
+          read,
+          values.flatMap((value) => [`x${name}`, value]),
+        );
+      }),
+    );
+    fc.assert(
+      fc.property(fc.array(fc.uint8Array({ maxLength: 200 }), { maxLength: 4 }), (blocks) => {
+        const reader = new HeadReader();
+        try {
+          for (const block of blocks) reader.read(block);
+        } catch (error) {
+          assert.ok(error instanceof HpackError, String(error));
+        }
+      }),
+      { numRuns: 2000 },
+    );
+  });
+});
+
+describe('frames of a session', () => {
+  it('come out as they went in, however they are cut', () => {
+    const one = fc.record({
+      type: fc.constantFrom(0, 0, 0, 1, 4, 6, 8, 200),
+      payload: fc.uint8Array({ maxLength: 60 }),
+    });
+    fc.assert(
+      fc.property(fc.array(one, { maxLength: 12 }), fc.array(fc.integer({ min: 1, max: 40 })), (frames, cuts) => {
+        const sent = Buffer.concat(frames.map(({ type, payload }) => frame(type, 0, 1, payload)));
+        const out: Buffer[] = [];
+        const cutter = new FrameCutter({
+          passes: ({ type }) => type === FRAME.data,
+          pass: (bytes) => void out.push(bytes),
+          sees: () => {},
+          read: (head, payload) => void out.push(frame(head.type, head.flags, head.stream, payload)),
+        });
+        let at = 0;
+        for (const cut of [...cuts, sent.length]) {
+          cutter.push(sent.subarray(at, at + cut));
+          at += cut;
+        }
+        assert.deepEqual(Buffer.concat(out), sent);
+      }),
+    );
+  });
+});
+
+async function joined(): Promise<[net.Socket, net.Socket]> {
+  const server = net.createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const one = net.connect((server.address() as net.AddressInfo).port, '127.0.0.1');
+  const other = await new Promise<net.Socket>((resolve) => server.once('connection', resolve));
+  server.close();
+  for (const socket of [one, other]) socket.on('error', () => {});
+  return [one, other];
+}
+
+type Serve = (stream: http2.ServerHttp2Stream, path: string) => void;
+
+/** An engine and a client with the relay between them. */
+async function session(plan: (path: string) => SessionPlan | Refusal, serve: Serve) {
+  const [engine, near] = await joined();
+  const [far, caller] = await joined();
+  const plans: SessionPlans = {
+    plan(path) {
+      const planned = plan(path);
+      if (planned instanceof Refusal) throw planned;
+      return planned;
+    },
+    refused: async (_path, refusal) => refusal,
+  };
+  const over = new AbortController();
+  const done = relaySession(near, far, plans, { signal: over.signal });
+  const server = http2.performServerHandshake(caller);
+  server.on('error', () => {});
+  server.on('stream', (stream, headers) => {
+    stream.on('error', () => {});
+    serve(stream, String(headers[':path']));
+  });
+  const { ask, returned } = rawEngine(engine);
+  const end = async () => {
+    over.abort();
+    await done;
+    server.destroy();
+  };
+  return { ask, returned, end };
+}
+
+interface Asked {
+  status: string | undefined;
+  readonly pieces: Buffer[];
+  readonly resolve: (answer: { status: string | undefined; body: Buffer }) => void;
+}
+
+/** An engine that asks: one runtime's own client loses answers that are trailers alone. It asks for no more than the first window. */
+function rawEngine(socket: net.Socket) {
+  const heads = new HeadReader();
+  const asked = new Map<number, Asked>();
+  let last = -1;
+  let returned = 0;
+  const cutter = new FrameCutter({
+    passes: () => false,
+    pass: () => {},
+    sees: () => {},
+    read({ type, flags, stream }, payload) {
+      if (type === FRAME.windowUpdate && stream === 0) returned += payload.readUInt32BE();
+      const one = asked.get(stream);
+      if (one === undefined) return;
+      if (type === FRAME.data) one.pieces.push(payload);
+      if (type === FRAME.headers) {
+        const fields = heads.read(payload);
+        const at = fields.indexOf('grpc-status');
+        if (at >= 0) one.status = fields[at + 1];
+      }
+      if (type === FRAME.reset || (type <= FRAME.headers && (flags & FLAG.endStream) !== 0))
+        one.resolve({ status: one.status, body: Buffer.concat(one.pieces) });
+    },
+  });
+  socket.on('data', (chunk: Buffer) => cutter.push(chunk));
+  socket.write(Buffer.concat([PREFACE, frame(FRAME.settings, 0, 0, Buffer.alloc(0))]));
+  const ask = (path: string, body: Buffer): Promise<{ status: string | undefined; body: Buffer }> =>
+    new Promise((resolve) => {
+      last += 2;
+      const id = last;
+      asked.set(id, { status: undefined, pieces: [], resolve });
+      const head = { ':method': 'POST', ':scheme': 'http', ':path': path, ':authority': 'x', 'x-two': ['a', 'b'] };
+      socket.write(frame(FRAME.headers, FLAG.endHeaders, id, writeHead(head)));
+      for (let at = 0; at === 0 || at < body.length; at += 16_000) {
+        const isLast = at + 16_000 >= body.length;
+        socket.write(frame(FRAME.data, isLast ? FLAG.endStream : 0, id, body.subarray(at, at + 16_000)));
+      }
+    });
+  return { ask, returned: () => returned };
+}
+
+/** Answers with what came, between a head and trailers. */
+const echo: Serve = (stream) => {
+  stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
+  stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
+  stream.pipe(stream);
+};
+
+/** Headers of a plan: none of their own. */
+const none = new RawHeaders(new Map());
+
+describe('streams of a session', () => {
+  it('pass whole, large and small ones beside each other', async () => {
+    const { ask, end } = await session(() => ({ kind: 'pass', headers: none }), echo);
+    const large = Buffer.alloc(60_000, 'abc');
+    const [one, two] = await Promise.all([ask('/a', large), ask('/b', Buffer.from('b'))]);
+    assert.ok(one.body.equals(large));
+    assert.deepEqual([one.status, two.status, two.body.toString()], ['0', '0', 'b']);
+    await end();
+  });
+
+  it('what is judged reaches the client as it was judged, and what is refused does not', async () => {
+    const seen: string[] = [];
+    const { ask, end } = await session(
+      (path) =>
+        path === '/no'
+          ? new Refusal('permission-denied', 'not this')
+          : {
+              kind: 'judge',
+              headers: none,
+              judge: (message) => {
+                if (message[0] === 0x78) throw new Refusal('permission-denied', 'not that');
+                return Buffer.from('good');
+              },
+            },
+      (stream, path) => {
+        seen.push(path);
+        echo(stream, path);
+      },
+    );
+    assert.equal((await ask('/no', framed(Buffer.from('a')))).status, '7');
+    assert.equal((await ask('/bad', framed(Buffer.from('x')))).status, '7');
+    assert.equal((await ask('/two', Buffer.concat([framed(Buffer.from('a')), framed(Buffer.from('b'))]))).status, '3');
+    assert.equal((await ask('/none', Buffer.alloc(0))).status, '3');
+    assert.equal((await ask('/long', framed(Buffer.alloc(20_000)))).status, '8');
+    const good = await ask('/good', framed(Buffer.from('a longer one')));
+    assert.deepEqual([good.status, good.body.subarray(5).toString()], ['0', 'good']);
+    assert.deepEqual(seen, ['/good']);
+    await end();
+  });
+
+  it('an end may be said otherwise, and its word is waited for', async () => {
+    const { ask, end } = await session(
+      () => ({
+        kind: 'pass',
+        headers: none,
+        onEnd: async () => {
+          await new Promise((resolve) => setTimeout(resolve, 20));
+          return new Refusal('failed-precondition', 'not now');
+        },
+      }),
+      echo,
+    );
+    assert.equal((await ask('/a', Buffer.from('a'))).status, '9');
+    await end();
+  });
+
+  it('what refused requests sent is given back to the window of the connection', async () => {
+    const { ask, returned, end } = await session(
+      (path) => (path === '/no' ? new Refusal('permission-denied', 'no') : { kind: 'pass', headers: none }),
+      echo,
+    );
+    const before = returned();
+    for (let i = 0; i < 20; i++) assert.equal((await ask('/no', Buffer.alloc(30_000))).status, '7');
+    assert.equal((await ask('/a', Buffer.alloc(60_000))).status, '0');
+    assert.ok(returned() - before >= 600_000, String(returned()));
+    await end();
+  });
+
+  for (const [title, bytes] of [
+    ['data of a stream that was not opened', frame(FRAME.data, 0, 99, Buffer.from('a'))],
+    ['an answer to no stream', frame(FRAME.headers, FLAG.endHeaders, 5, writeHead({ ':status': 200 }))],
+    ['a pushed stream', frame(FRAME.pushPromise, FLAG.endHeaders, 1, Buffer.alloc(8))],
+    ['a head that does not end', frame(FRAME.headers, 0, 1, Buffer.alloc(1))],
+    ['a head in no table', frame(FRAME.headers, FLAG.endHeaders, 1, Buffer.from([0xff, 0xff, 0xff, 0x01]))],
+    ['settings of a stream', frame(FRAME.settings, 0, 1, Buffer.alloc(0))],
+    ['half a setting', frame(FRAME.settings, 0, 0, Buffer.alloc(5))],
+    ['padding longer than its frame', frame(FRAME.headers, FLAG.endHeaders | FLAG.padded, 1, Buffer.from([9, 0]))],
+    ['a flood of pings', Buffer.concat(Array.from({ length: 8000 }, () => frame(FRAME.ping, 0, 0, Buffer.alloc(8))))],
+    [
+      'a flood of frames of no known type',
+      Buffer.concat(Array.from({ length: 8000 }, () => frame(250, 0, 0, Buffer.alloc(0)))),
+    ],
+    ['a frame that is too long', frame(FRAME.settings, 0, 0, Buffer.alloc(20_000))],
+  ] as const) {
+    it(`${title} ends the session alone`, async () => {
+      const [engine, near] = await joined();
+      const [far, caller] = await joined();
+      const plans: SessionPlans = {
+        plan: () => ({ kind: 'pass', headers: none }),
+        refused: async (_path, said) => said,
+      };
+      const done = relaySession(near, far, plans, { signal: new AbortController().signal });
+      engine.resume();
+      caller.resume();
+      engine.write(Buffer.concat([PREFACE, frame(FRAME.settings, 0, 0, Buffer.alloc(0))]));
+      engine.write(frame(FRAME.headers, FLAG.endHeaders, 1, writeHead({ ':method': 'POST', ':path': '/a' })));
+      await onceReadable(caller);
+      caller.write(bytes);
+      // A head that does not end waits for its rest: any other frame between is one too many.
+      caller.write(frame(FRAME.ping, 0, 0, Buffer.alloc(8)));
+      assert.deepEqual(await done, { end: 'caller-gone' });
+      for (const socket of [engine, caller]) socket.destroy();
+    });
+  }
+});
+
+const onceReadable = (socket: Duplex): Promise<void> => new Promise((resolve) => socket.once('data', () => resolve()));
