@@ -177,24 +177,55 @@ export function unknownFieldsOf(call: Pick<EngineCall, 'operation' | 'body'>): r
   return found;
 }
 
+/** Where a value stands, as a way back to the top: written out for what is found alone. */
+interface Place {
+  readonly above: Place | undefined;
+  /** A field, a key of a map, or a position in a list. */
+  readonly step: string | number;
+  readonly isKey: boolean;
+}
+
+interface Waiting {
+  readonly schema: Schema;
+  readonly value: Json | undefined;
+  readonly place: Place | undefined;
+}
+
+function pathOf(place: Place | undefined): string {
+  if (place === undefined) return '';
+  const { above, step, isKey } = place;
+  const before = pathOf(above);
+  if (typeof step === 'number') return `${before}[${step}]`;
+  if (isKey) return `${before}[${JSON.stringify(step)}]`;
+  return before === '' ? step : `${before}.${step}`;
+}
+
+const isLeaf = (value: Json | undefined): boolean => typeof value !== 'object' || value === null;
+
 function findUnknown(root: Schema, body: Json): readonly UnknownField[] {
   const found: UnknownField[] = [];
-  const waiting: { schema: Schema; value: Json | undefined; path: string }[] = [
-    { schema: root, value: body, path: '' },
-  ];
+  const waiting: Waiting[] = [{ schema: root, value: body, place: undefined }];
   for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-    const { schema, value, path } = next;
+    const { schema, value, place } = next;
     if (typeof value !== 'object' || value === null) continue;
     // Pushed backwards, so that findings come in the order of the body.
     if (schema.kind === 'list' && Array.isArray(value)) {
-      for (let i = value.length - 1; i >= 0; i -= 1)
-        waiting.push({ schema: schema.of, value: value[i], path: `${path}[${i}]` });
+      const items = value as readonly Json[];
+      for (let i = items.length - 1; i >= 0; i -= 1) {
+        if (!isLeaf(items[i]))
+          waiting.push({ schema: schema.of, value: items[i], place: { above: place, step: i, isKey: false } });
+      }
     } else if (schema.kind === 'map') {
-      for (const [key, item] of Object.entries(value).reverse()) {
-        waiting.push({ schema: schema.of, value: item, path: `${path}[${JSON.stringify(key)}]` });
+      const object = value as JsonObject;
+      const keys = Object.keys(object);
+      for (let i = keys.length - 1; i >= 0; i -= 1) {
+        const key = keys[i] as string;
+        const item = object[key];
+        if (!isLeaf(item))
+          waiting.push({ schema: schema.of, value: item, place: { above: place, step: key, isKey: true } });
       }
     } else if (schema.kind === 'struct') {
-      findInStruct(schema, value as JsonObject, path, found, waiting);
+      findInStruct(schema, value as JsonObject, place, found, waiting);
     }
   }
   return Object.freeze(found);
@@ -203,16 +234,18 @@ function findUnknown(root: Schema, body: Json): readonly UnknownField[] {
 function findInStruct(
   schema: StructSchema,
   value: JsonObject,
-  path: string,
+  above: Place | undefined,
   found: UnknownField[],
-  waiting: { schema: Schema; value: Json | undefined; path: string }[],
+  waiting: Waiting[],
 ): void {
-  const at = path === '' ? '' : `${path}.`;
-  const deeper: typeof waiting = [];
-  for (const [key, item] of Object.entries(value)) {
+  const deeper: Waiting[] = [];
+  for (const key of Object.keys(value)) {
+    const item = value[key];
     const field = schema.exact.get(key);
-    if (field?.rule === 'keep') deeper.push({ schema: field.schema, value: item, path: `${at}${key}` });
-    else if (!isEmptyValue(item)) found.push({ path: `${at}${key}`, struct: schema.name, secure: schema.secure });
+    const place = { above, step: key, isKey: false };
+    if (field?.rule === 'keep') {
+      if (!isLeaf(item)) deeper.push({ schema: field.schema, value: item, place });
+    } else if (!isEmptyValue(item)) found.push({ path: pathOf(place), struct: schema.name, secure: schema.secure });
   }
-  waiting.push(...deeper.reverse());
+  for (let i = deeper.length - 1; i >= 0; i -= 1) waiting.push(deeper[i] as Waiting);
 }

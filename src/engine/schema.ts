@@ -138,6 +138,8 @@ export const list = (of: Schema, length?: number): ListSchema => ({ kind: 'list'
 export const map = (of: Schema): MapSchema => ({ kind: 'map', of });
 /** By port and protocol: every port there is, in each of three protocols. */
 export const portMap = (of: Schema): MapSchema => ({ kind: 'map', of, maxKeys: 3 * 65_536 });
+/** What ports of the host are bound to: as many as the host has. More would only keep the thread busy that reads and judges them. */
+export const boundPorts = (of: Schema): MapSchema => ({ kind: 'map', of, maxKeys: 65_536 });
 export const texts: ListSchema = list(text);
 export const textMap: MapSchema = map(text);
 

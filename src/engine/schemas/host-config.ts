@@ -5,10 +5,10 @@
 import type { Fields } from '../schema.ts';
 import {
   bool,
+  boundPorts,
   int,
   int64,
   list,
-  portMap,
   strings,
   struct,
   text,
@@ -81,7 +81,7 @@ export const hostConfigFields: Fields = {
   ContainerIDFile: text,
   LogConfig: logConfig,
   NetworkMode: text,
-  PortBindings: portMap(list(portBinding)),
+  PortBindings: boundPorts(list(portBinding)),
   RestartPolicy: restartPolicy,
   AutoRemove: bool,
   VolumeDriver: text,
