@@ -43,6 +43,8 @@ await playBothWays(({ engine }) => {
       ...(process.argv[2] === undefined ? {} : { chosen: process.argv[2] }),
       env: (_socket, home) => {
         mkdirSync(join(home, '.docker', 'cli-plugins'), { recursive: true });
+        // Its own one is copied only where it is missing.
+        writeFileSync(join(home, '.docker', 'config.json'), '{}');
         cpSync(join(plugins, 'docker-buildx'), join(home, '.docker', 'cli-plugins', 'docker-buildx'));
         return {
           PATH: `${dirname(docker)}:${process.env.PATH}`,

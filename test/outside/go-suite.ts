@@ -21,6 +21,8 @@ export interface GoSuite {
   /** What the tests need beside PATH, HOME and TMPDIR; `home` is removed after them. */
   env(socket: string, home: string): Readonly<Record<string, string>>;
   readonly meant?: Readonly<Record<string, string>>;
+  /** Puts back what tests of an earlier play took away, as images. */
+  prepare?(): void;
 }
 
 /** `-test.run` for tests by their full name, subtests included: one expression for each level. */
@@ -38,6 +40,7 @@ const WORDS: Readonly<Record<string, string>> = { PASS: 'passed', FAIL: 'failed'
 
 export function goSuite(suite: GoSuite): Suite {
   async function play(socket: string, only?: readonly string[]): Promise<Outcomes> {
+    suite.prepare?.();
     const home = mkdtempSync(join(tmpdir(), 'outside-'));
     const tests = only === undefined ? suite.chosen : expressionOf(only);
     const args = [
