@@ -215,7 +215,7 @@ const SETTING_KEYS = {
     '`{ folder }`: the sockets that containers get from the plugin [socket-substitute](shipped-plugins.md#socket-substitute), by a path that the engine sees too. Default `own-sockets` of the data folder.',
   limits: 'Bounds; see below.',
   audit:
-    '`{ reads, sinks, retention, transcripts }`. `reads`: `written` (default), a call that only reads goes on once its row is in the kernel, and a power cut may take the last 50 ms of such rows; `durable`, once it is on disk. `sinks`: where the audit is shipped to, see [audit](audit.md#shipping). `retention`: how long it is kept, see [audit](audit.md#retention). `transcripts`: how long recorded sessions are kept, see [audit](audit.md#transcripts).',
+    '`{ reads, sinks, retention, transcripts, outside }`. `reads`: `written` (default), a call that only reads goes on once its row is in the kernel, and a power cut may take the last 50 ms of such rows; `durable`, once it is on disk. `sinks`: where the audit is shipped to, see [audit](audit.md#shipping). `retention`: how long it is kept, see [audit](audit.md#retention). `transcripts`: how long recorded sessions are kept, see [audit](audit.md#transcripts). `outside`: whether what happens in the engine without a call of the gateway is recorded: `tenants` (default, while there are tenants, whose objects are followed), `always`, `never`.',
   log: '`{ level }`: `debug`, `info`, `warn` or `error`. Default `info`.',
   keySeal:
     '`{ file }`: the key that seals the private signing keys. Default: `DOCKGATE_SEAL_KEY`, or `seal.key` of the data folder.',

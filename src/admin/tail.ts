@@ -9,6 +9,8 @@ const POLL_MS = 200;
 const HEARTBEAT_MS = 15_000;
 /** Rows asked for at a time. */
 const BATCH = 500;
+/** Rows are stored so long after their time at most, in microseconds. */
+const SETTLED_US = 2_000_000;
 
 const sleep = (ms: number, signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => {
@@ -40,6 +42,8 @@ export const tailStream = (
   const ends = AbortSignal.any([signal, gone.signal]);
   let seen = from;
   let quietSince = services.now();
+  /** Nothing that is recorded from then on is asked for. */
+  const isOver = (): boolean => conditions.until !== undefined && services.now() * 1000 > conditions.until + SETTLED_US;
   let ended = false;
   const end = () => {
     if (!ended) onEnd();
@@ -59,6 +63,7 @@ export const tailStream = (
             const last = rows.at(-1);
             // Rows that did not match are not looked at again.
             if (last === undefined) seen = Math.max(seen, end);
+            if (last === undefined && isOver()) break;
             if (last) {
               seen = last.seq;
               quietSince = services.now();

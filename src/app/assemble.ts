@@ -23,6 +23,7 @@ import { explainRequest } from '../gateway/explain.ts';
 import { assembleGateway, type Gateway } from '../gateway/gateway.ts';
 import { LargeBodies } from '../gateway/large-bodies.ts';
 import { LiveCalls } from '../gateway/live-calls.ts';
+import { OutsideEvents } from '../gateway/outside-events.ts';
 import type { GatewayParts } from '../gateway/parts.ts';
 import { performFor } from '../gateway/perform.ts';
 import { SeenCalls } from '../gateway/seen-calls.ts';
@@ -332,7 +333,22 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     undo.push(() => strangers.close());
     let isShared = compileSharedImages(config.tenants.sharedImages);
     let names = tenantNames(config);
+    const outside =
+      config.audit.outside === 'never'
+        ? undefined
+        : new OutsideEvents({
+            ...{ recorder, newAuditId },
+            now: () => Date.now(),
+            tenantOf: (kind, id) =>
+              kind === 'container' || kind === 'volume' || kind === 'network'
+                ? tenancy.ledger.holders(kind, id)[0]?.tenant
+                : undefined,
+          });
+    undo.push(() => outside?.close());
+    const callRecorder = outside?.noting(recorder) ?? recorder;
     const tenancy = createTenancy({
+      followsAlways: config.audit.outside === 'always',
+      ...(outside === undefined ? {} : { onEngineEvent: (event) => outside.see(event) }),
       names: () => names,
       engine,
       entries: [...stored.entries, ...(options.rehearsal?.owned ?? [])],
@@ -565,7 +581,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
       live,
       policies: () => policies,
       plugins: () => plugins,
-      recorder,
+      recorder: callRecorder,
       engine,
       engineDefaults,
       inFlight,

@@ -112,6 +112,16 @@ const reads = {
     .default('written'),
 };
 
+/** Whether what happens in the engine without a call of the gateway's has rows: while there are tenants whose objects are followed, always, never. */
+export const AUDIT_OUTSIDE = ['tenants', 'always', 'never'] as const;
+const outside = {
+  outside: z
+    .enum(AUDIT_OUTSIDE, {
+      error: (issue) => `must be one of ${AUDIT_OUTSIDE.join(', ')}, not ${named(issue.input)}`,
+    })
+    .default('tenants'),
+};
+
 const heldName = (what: string) => text(what).max(1024, { error: 'must be at most 1024 characters' }).optional();
 const span = z.string({ error: wrong('a span such as 90d') }).refine((value) => spanMsOf(value) !== undefined, {
   error: (issue) => `must be a whole number and s, m, h or d, such as 90d, not ${named(issue.input)}`,
@@ -147,6 +157,7 @@ export const readTranscripts = (written: z.output<typeof transcripts>) => ({
 export const auditSection = strict({
   retention,
   transcripts,
+  ...outside,
   ...reads,
   sinks: z
     .array(z.unknown(), { error: wrong(`a list such as ${FORMS}`) })
@@ -159,6 +170,7 @@ export const auditSection = strict({
 export const auditSectionWritten = strict({
   retention,
   transcripts,
+  ...outside,
   ...reads,
   sinks: z.array(z.union([ENTRIES.file, ENTRIES.webhook, ENTRIES.syslog, ENTRIES.otlp])).optional(),
 });

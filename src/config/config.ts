@@ -187,6 +187,7 @@ const readSections = (value: unknown, options: ParseOptions, faults: Fault[]): C
     ...(metrics ? { metrics: { listen: metrics } } : {}),
     audit: {
       reads: audit.reads,
+      outside: audit.outside,
       sinks,
       transcripts: readTranscripts(audit.transcripts),
       ...(retention ? { retention } : {}),

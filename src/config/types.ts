@@ -6,6 +6,7 @@ import type { SpeaksFor } from '../gateway/channel.ts';
 import type { ClientCa } from '../identity/client-ca.ts';
 import type { IssuerSetting } from '../identity/external/setting.ts';
 import type { EngineAddress } from '../proxy/types.ts';
+import type { AUDIT_OUTSIDE } from './audit.ts';
 
 /** PEM files of a certificate chain and its key, absolute paths. */
 export interface TlsFiles {
@@ -124,6 +125,8 @@ export interface Config {
     readonly sinks: readonly SinkSetting[];
     /** How long it is kept. Without it: for ever. */
     readonly retention?: RetentionSetting;
+    /** What happens in the engine without a call of the gateway's is recorded: where there are tenants, always, or never. */
+    readonly outside: (typeof AUDIT_OUTSIDE)[number];
     /** Sessions that are recorded: how long they are kept, how much all of them and one of them may take. */
     readonly transcripts: { readonly ageMs: number; readonly bytes: number; readonly sessionBytes: number };
   };

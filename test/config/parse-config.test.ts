@@ -45,6 +45,7 @@ test('only engine is required; everything else has a default', () => {
     log: { level: 'info' },
     audit: {
       reads: 'written',
+      outside: 'tenants',
       sinks: [],
       transcripts: { ageMs: 90 * 86_400_000, bytes: 10 * 1024 ** 3, sessionBytes: 1024 ** 3 },
     },

@@ -4,7 +4,7 @@
 import type { Recorder } from '../../audit/event.ts';
 import { GatewayError } from '../../errors.ts';
 import type { LedgerEntry } from '../../ledger/entry.ts';
-import { readEvent } from '../../ledger/events.ts';
+import { type EngineEvent, readEvent } from '../../ledger/events.ts';
 import { JsonLines } from '../../ledger/json-items.ts';
 import { AUDIT_LABEL } from '../../ledger/labels.ts';
 import { canonicalOf } from '../../ledger/views.ts';
@@ -52,6 +52,8 @@ export interface FollowParts {
   readonly log: Logger;
   now(): number;
   newAuditId(): string;
+  /** Is shown what happens. */
+  onEngineEvent?(event: EngineEvent): void;
   /** Why objects may be missing in the ledger as it was stored. */
   readonly doubt?: string | undefined;
   /** They were looked for. */
@@ -166,6 +168,7 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
   const onEvent = (value: unknown): boolean => {
     const event = readEvent(value);
     if (event === undefined) return false;
+    parts.onEngineEvent?.(event);
     const { ledger } = state;
     const { type, action, id, attributes } = event;
     if (action === 'destroy' && (type === 'container' || type === 'volume' || type === 'network')) {

@@ -3,6 +3,7 @@
 
 import type { Operation } from '../../engine/types.ts';
 import type { LedgerEntry } from '../../ledger/entry.ts';
+import type { EngineEvent } from '../../ledger/events.ts';
 import { Holds } from '../../ledger/holds.ts';
 import { Ledger } from '../../ledger/ledger.ts';
 import type { TenantLimits } from '../../ledger/quota.ts';
@@ -57,6 +58,10 @@ export interface TenancyOptions extends FollowParts {
   names?(): TenantNames | undefined;
   readonly seal: LedgerSeal;
   /** Room for image archives, and the largest one, in bytes. */
+  /** Is shown what happens in the engine, while its events are followed. */
+  onEngineEvent?(event: EngineEvent): void;
+  /** Its events are followed from the start, also without a tenant. */
+  readonly followsAlways?: boolean;
   readonly spool: Spool;
   maxLoadBytes(): number;
   /** What a tenant may have. Default: no limits. */
@@ -104,7 +109,7 @@ export function createTenancy(options: TenancyOptions): Tenancy {
     follower.start();
     return follower.reconcile();
   };
-  if (state.ledger.size > 0 || options.doubt !== undefined) void start();
+  if (state.ledger.size > 0 || options.doubt !== undefined || options.followsAlways === true) void start();
   return {
     ledger: state.ledger,
     state,

@@ -4,7 +4,7 @@ import { Command } from 'commander';
 import { EXIT, jsonText, print, shortTime, visible } from '../../output.ts';
 import { fit, paint, type Screen, screenOf } from '../../screen.ts';
 import { examples, gatewayOf, optionsOf } from '../common.ts';
-import { type FilterOptions, filtered, numberOf, paramsOf } from './filter.ts';
+import { type FilterOptions, filtered, numberOf, paramsOf, timed } from './filter.ts';
 import { decisionColour, type EventView, outcomeText, resourceText } from './rows.ts';
 
 /** Widths that fit most rows; a longer cell moves the rest of its line. */
@@ -27,12 +27,21 @@ const lineOf = (event: EventView, screen: Screen): string => {
 };
 
 export const auditTail = (): Command =>
-  filtered(new Command('tail').description('print rows as they are recorded, until interrupted'))
-    .option('--last <number>', 'begin with this many earlier rows', '10')
-    .addHelpText('after', examples('dockgate audit tail', 'dockgate audit tail --decision deny --json'))
+  timed(filtered(new Command('tail').description('print rows as they are recorded, until interrupted')))
+    .option('--last <number>', 'begin with this many earlier rows; with --since, all of them up to 999', '10')
+    .addHelpText(
+      'after',
+      examples(
+        'dockgate audit tail',
+        'dockgate audit tail --since 10m --until 14:05',
+        'dockgate audit tail --decision deny --json',
+      ),
+    )
     .action(async (options: FilterOptions & { last: string }, command: Command) => {
       const query = paramsOf(options);
-      query.set('last', String(numberOf('last', options.last, 0, 999)));
+      const isAsked = command.getOptionValueSource('last') !== 'default';
+      const last = options.since === undefined || isAsked ? options.last : '999';
+      query.set('last', String(numberOf('last', last, 0, 999)));
       const { json } = optionsOf(command);
       const client = await gatewayOf(command);
       process.on('SIGINT', () => process.exit(EXIT.ok));
