@@ -82,7 +82,7 @@ const RULE_KEYS = {
 } satisfies Record<Exclude<keyof Rule, 'line' | 'leaseMs'> | 'lease', string>;
 
 const HOST_KEYS: Readonly<Record<string, string>> = {
-  binds: `Folders of the host that may be mounted: \`/srv/ci\`, \`{ path: /srv/ci, readOnly: true }\`, \`{ path: /srv/x, subpaths: true }\`. A read-only folder opens what is below it; a writable one opens itself alone, since a link that a container makes below it may lead anywhere. \`subpaths: true\` opens what is below a writable one, for callers that are trusted with the host. Templates such as \`\${principal.tenant}\` are filled in.`,
+  binds: `Folders of the host that may be mounted: \`/srv/ci\`, \`{ path: /srv/ci, readOnly: true }\`, \`{ path: /srv/x, subpaths: true }\`. A read-only folder opens what is below it, and is mounted only where the engine makes mounts below it read-only too (Docker 25 or newer, a kernel from 5.12 on, a runtime that knows \`rro\`; \`dockgate doctor\` tells); a writable one opens itself alone, since a link that a container makes below it may lead anywhere. \`subpaths: true\` opens what is below a writable one, for callers that are trusted with the host. Templates such as \`\${principal.tenant}\` are filled in.`,
   devices: '`/dev/fuse`, `{ path, permissions: rw }`, `{ gpu: 1 }`, `{ gpu: all }` or `{ cdi: vendor/class=name }`.',
   capabilities: 'Capabilities beyond those of the preset.',
   sysctls: 'Sysctls beyond those of the preset; a name may end in `*`.',
