@@ -201,6 +201,23 @@ describe('the sandbox', () => {
   });
 });
 
+for (const tier of ['process', 'trusted'] as const) {
+  it(`a caller whose hooks of tier ${tier} wait for something slow keeps no other caller's waiting`, async () => {
+    const host = await one(
+      'validate: ({ body }) => (body.slow ? new Promise(() => {}) : { kind: "pass" }),',
+      { tier },
+      { times: { cpuMs: 50, wallMs: 5000 } },
+    );
+    const slow = Array.from({ length: 100 }, () => host.ask('validate', request({ slow: true }), 'mallory'));
+    const ended = Promise.allSettled(slow);
+    const startedMs = performance.now();
+    for (let i = 0; i < 5; i++) await host.ask('validate', request(), 'alice');
+    assert.ok(performance.now() - startedMs < 2500, 'it waited for another caller');
+    await host.close();
+    assert.ok((await ended).every(({ status }) => status === 'rejected'));
+  });
+}
+
 describe('the tier process', () => {
   it('may reach what was granted and nothing else', async () => {
     const secret = file('secret', 'secret.txt');

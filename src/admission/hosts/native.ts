@@ -14,6 +14,9 @@ const PING_MS = 100;
 const MESSAGES_PER_ASK = 100;
 /** Hooks under way at once. */
 const MAX_AT_ONCE = 16;
+/** Of one caller's: hooks that wait for a slow service keep no other caller's from being asked. */
+const MAX_OF_HOLDER = MAX_AT_ONCE / 2;
+const QUEUE_OF_HOLDER = HOOK_LIMITS.queue / 2;
 /** Wait before a side that ended is started again, in ms; doubled each time up to a minute. */
 const RESTART_MS = 50;
 const MAX_RESTART_MS = 60_000;
@@ -143,6 +146,9 @@ class NativeHost implements PluginHost {
     if (this.#waiting.length >= HOOK_LIMITS.queue) {
       return Promise.reject(new HookFault(`${HOOK_LIMITS.queue} calls wait for it already`, false));
     }
+    if (this.#waiting.filter((one) => one.holder === holder).length >= QUEUE_OF_HOLDER) {
+      return Promise.reject(new HookFault(`${QUEUE_OF_HOLDER} calls of this caller wait for it already`, false));
+    }
     const job = new Job(++this.#ids, hook, input, holder);
     this.#wait(job);
     this.#waiting.push(job);
@@ -177,7 +183,7 @@ class NativeHost implements PluginHost {
   #dispatch(): void {
     const wire = this.#wire;
     while (wire !== undefined && this.#jobs.size < MAX_AT_ONCE) {
-      const job = this.#waiting.shift();
+      const job = this.#next();
       if (job === undefined) return;
       if (job.isOver) continue;
       this.#jobs.set(job.id, job);
@@ -189,6 +195,14 @@ class NativeHost implements PluginHost {
       });
       wire.post({ kind: 'ask', id: job.id, hook: job.hook, input: job.input });
     }
+  }
+
+  /** The job that waits longest, of a caller that has places left. */
+  #next(): Job | undefined {
+    const running = new Map<string, number>();
+    for (const { holder } of this.#jobs.values()) running.set(holder, (running.get(holder) ?? 0) + 1);
+    const at = this.#waiting.findIndex(({ holder }) => (running.get(holder) ?? 0) < MAX_OF_HOLDER);
+    return at < 0 ? undefined : this.#waiting.splice(at, 1)[0];
   }
 
   /** Asks a side that was late whether it is there at all. */
