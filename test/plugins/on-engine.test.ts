@@ -6,6 +6,7 @@ import { HOST_LINES, type HostRulesGateway, sleeper, startHostRules } from '../s
 import { IS_DENO } from '../support/runtime.ts';
 
 const P = `dg-plug-${IS_DENO ? 'd' : 'n'}-`;
+const N = `dg-net-${IS_DENO ? 'd' : 'n'}-`;
 
 for (const { line, socket, skip } of HOST_LINES) {
   describe(`the shipped plugins before ${line}`, { skip }, () => {
@@ -79,6 +80,54 @@ for (const { line, socket, skip } of HOST_LINES) {
       }
       const made = await volume('ok', {});
       assert.equal(made.status, 201, made.text);
+    });
+  });
+}
+
+for (const { line, socket, skip } of HOST_LINES) {
+  describe(`network-guard before ${line}`, { skip }, () => {
+    let gateway: HostRulesGateway;
+    let hostNetwork = '';
+    before(async () => {
+      const plugins = [{ use: 'network-guard', config: { addresses: ['127.0.0.1'] } }];
+      gateway = await startHostRules(socket as string, { operator: '' }, { plugins });
+      await gateway.clean(N);
+      const make = async (name: string, body: unknown) => {
+        const { status, text } = await gateway.engine('POST', `/v1.41/containers/create?name=${N}${name}`, { body });
+        assert.equal(status, 201, text);
+      };
+      await make('host', sleeper({ NetworkMode: 'host' }));
+      await make('shares', sleeper({ NetworkMode: `container:${N}host` }));
+      await make('plain', sleeper());
+      const { json } = await gateway.engine('GET', '/v1.41/networks/host');
+      hostNetwork = (json as { Id?: string; id?: string } | undefined)?.Id ?? '';
+    });
+    after(async () => {
+      await gateway?.clean(N);
+      await gateway?.remove();
+    });
+
+    it('no container gets onto the network of the host, by whichever way; its neighbour of one without gets there', async () => {
+      const create = (name: string, body: object) =>
+        gateway.as('operator')('POST', `/v1.41/containers/create?name=${N}${name}`, { body });
+      const ways: Readonly<Record<string, object>> = {
+        host: sleeper({ NetworkMode: 'host' }),
+        join: sleeper({ NetworkMode: `container:${N}host` }),
+        'join-join': sleeper({ NetworkMode: `container:${N}shares` }),
+        ...(hostNetwork === '' ? {} : { id: sleeper({ NetworkMode: hostNetwork }) }),
+        publish: sleeper({ NetworkMode: 'default', PortBindings: { '80/tcp': [{ HostPort: '8080' }] } }),
+      };
+      for (const [name, body] of Object.entries(ways)) {
+        const { status, text } = await create(`no-${name}`, body);
+        assert.equal(status, 403, `${name}: ${text}`);
+        assert.match(text, /denied by plugin network-guard/, name);
+      }
+      const joined = await create('yes', sleeper({ NetworkMode: `container:${N}plain` }));
+      assert.equal(joined.status, 201, joined.text);
+      const connect = await gateway.as('operator')('POST', '/v1.41/networks/host/connect', {
+        body: { Container: `${N}plain` },
+      });
+      assert.equal(connect.status, 403, connect.text);
     });
   });
 }
