@@ -13,8 +13,8 @@ import { classify } from '../../src/engine/classify.ts';
 import { decodeBody } from '../../src/engine/decode.ts';
 import { silentLogger } from '../../src/log.ts';
 
-const CALLS = 500;
-const ROUNDS = 7;
+const CALLS = 100;
+const ROUNDS = 5;
 
 const dir = mkdtempSync(join(tmpdir(), 'dg-bench-'));
 const file = join(dir, 'owner.ts');

@@ -1,8 +1,13 @@
 // Plugins that do all they can to hurt, in every tier, while a second client measures how long its own small calls take: beside a
-// plugin that does nothing, in alternating rounds. By hand, some three minutes for a runtime; only ratios within one run mean something:
+// plugin that does nothing, in alternating rounds; and before it how much of the gateway's own thread one hostile hook takes at a stretch,
+// in processor time, which no load beside it changes (Node alone tells it). By hand, some three minutes for a runtime; only ratios within one run mean something:
 //   DOCKGATE_TEST_DOCKER_HOST=unix://... node test/outside/hostile-plugins.ts [TIER]     deno run -A test/outside/hostile-plugins.ts
-import { writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Tier } from '../../src/admission/hosts/host.ts';
+import { loadPlugins } from '../../src/admission/load.ts';
+import { silentLogger } from '../../src/log.ts';
 import { type Api, apiOver } from '../support/api.ts';
 import { ENGINE } from '../support/engine.ts';
 import { startGateway } from '../support/gateway.ts';
@@ -119,5 +124,46 @@ async function play(tier: string): Promise<void> {
   }
 }
 
-for (const tier of process.argv[2] === undefined ? ['sandboxed', 'process', 'trusted'] : [process.argv[2]])
-  await play(tier);
+/** Processor time of this thread in ms; undefined where the runtime does not tell it. */
+function threadMs(): number | undefined {
+  const { threadCpuUsage } = process as { threadCpuUsage?: () => { user: number; system: number } };
+  const used = threadCpuUsage?.call(process);
+  return used === undefined ? undefined : (used.user + used.system) / 1000;
+}
+
+/** How long one hook keeps the gateway's thread from everything else: the longest turn of its event loop, and all of them. */
+async function turns(tier: Tier): Promise<void> {
+  console.log(
+    `\n## ${tier}: the gateway's thread\n\nway | longest turn | in all (cpu ms) | answer\n--- | --- | --- | ---`,
+  );
+  const dir = mkdtempSync(join(tmpdir(), 'dg-hostile-'));
+  const file = join(dir, 'hostile.ts');
+  writeFileSync(file, plugin(tier));
+  for (const how of Object.keys(WAYS)) {
+    const [host] = await loadPlugins([{ use: file, tier, needs: ['*'] }], { baseDir: dir, log: silentLogger });
+    const firstMs = threadMs() ?? 0;
+    let [lastMs, longestMs] = [firstMs, 0];
+    const timer = setInterval(() => {
+      const nowMs = threadMs() ?? 0;
+      longestMs = Math.max(longestMs, nowMs - lastMs);
+      lastMs = nowMs;
+    }, 0);
+    const input = JSON.stringify({ body: { Labels: { how } }, query: {}, path: {}, resources: [] });
+    const answer = await host?.ask('validate', input, 'mallory').then(
+      ({ value }) => JSON.stringify(value),
+      (error: Error) => error.message,
+    );
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    clearInterval(timer);
+    console.log(
+      [how, longestMs.toFixed(1), ((threadMs() ?? 0) - firstMs).toFixed(1), answer?.slice(0, 80)].join(' | '),
+    );
+    await host?.close();
+  }
+  rmSync(dir, { recursive: true, force: true });
+}
+
+const tiers: readonly Tier[] = ['sandboxed', 'process', 'trusted'];
+if (threadMs() !== undefined) for (const tier of tiers) if ((process.argv[2] ?? tier) === tier) await turns(tier);
+for (const tier of tiers) if ((process.argv[2] ?? tier) === tier) await play(tier);
+process.exit(0);
