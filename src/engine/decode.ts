@@ -92,8 +92,20 @@ function readJsonBody(bytes: Uint8Array, schema: Schema, limits: Partial<JsonLim
     return readAlong(bytes, schema, limits, leftOut);
   } catch (error) {
     if (!(error instanceof GatewayError) || error.code !== 'body-malformed') throw error;
-    throw new GatewayError('body-malformed', `invalid JSON: ${error.message}`, { cause: error });
+    // The engine reads a body to its end as JSON before it looks at the types in it.
+    const cause = syntaxFault(bytes, limits) ?? error;
+    throw new GatewayError('body-malformed', `invalid JSON: ${cause.message}`, { cause });
   }
+}
+
+/** What keeps bytes from being JSON of any type; undefined where nothing does. */
+function syntaxFault(bytes: Uint8Array, limits: Partial<JsonLimits>): GatewayError | undefined {
+  try {
+    readJson(bytes, limits);
+  } catch (error) {
+    if (error instanceof GatewayError && error.code === 'body-malformed') return error;
+  }
+  return undefined;
 }
 
 function requireJson(contentType: readonly string[]): void {
