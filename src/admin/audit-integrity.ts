@@ -16,7 +16,9 @@ export interface IntegrityServices {
   verify(from?: number): Promise<AuditVerdict>;
 }
 
-const verifyQuery = z.strictObject({ from: z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER).optional() });
+export const verifyQuery = z.strictObject({
+  from: z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER).optional(),
+});
 
 export function mountIntegrityRoutes(app: Hono<AdminEnv>, services: AdminServices): void {
   let isVerifying = false;

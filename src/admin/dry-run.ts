@@ -44,7 +44,7 @@ export const dryRunBasis = z.object({
 });
 export type DryRunBasis = z.infer<typeof dryRunBasis>;
 
-const dryRunQuery = z.strictObject({ as: input.identityName });
+export const dryRunQuery = z.strictObject({ as: input.identityName });
 
 export function mountDryRunRoute(app: Hono<AdminEnv>, services: AdminServices): void {
   app.get('/dry-run', async (c) => c.json(await services.dryRun(input.parseQuery(dryRunQuery, c.req.url).as)));

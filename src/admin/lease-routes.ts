@@ -25,19 +25,23 @@ const leaseView = ({ kind, name, id, tenant: whose, owner, tokenId, createdAt, l
   endsAt: new Date(leaseUntil).toISOString(),
 });
 
+export const leaseQuery = z.strictObject({ tenant });
+export const leaseExtension = z.strictObject({ object, by: span, tenant });
+export const leaseEnd = z.strictObject({ object, tenant });
+
 export function mountLeaseRoutes(app: Hono<AdminEnv>, services: AdminServices): void {
   app.get('/leases', (c) => {
-    const asked = input.parseQuery(z.strictObject({ tenant }), c.req.url);
+    const asked = input.parseQuery(leaseQuery, c.req.url);
     const leases = services.listLeases(asked.tenant === undefined ? {} : { tenant: asked.tenant });
     return c.json({ leases: leases.map(leaseView) });
   });
   app.post('/leases/extend', async (c) => {
-    const asked = await input.parseBody(z.strictObject({ object, by: span, tenant }), c.req.raw);
+    const asked = await input.parseBody(leaseExtension, c.req.raw);
     const byMs = parseDuration(asked.by) ?? 0;
     return c.json(leaseView(await services.extendLease(asked.object, byMs, asked.tenant, c.get('context'))));
   });
   app.post('/leases/end', async (c) => {
-    const asked = await input.parseBody(z.strictObject({ object, tenant }), c.req.raw);
+    const asked = await input.parseBody(leaseEnd, c.req.raw);
     return c.json(leaseView(await services.endLease(asked.object, asked.tenant, c.get('context'))));
   });
 }

@@ -1,17 +1,19 @@
-// The gateway's OpenAPI 3.1 document, of the routes that readers of the audit use: made from the schemas the routes judge their
-// queries by, so that the two cannot differ.
+// The gateway's OpenAPI 3.1 document: made from the schemas the routes judge their queries and bodies by, so that the two cannot differ.
+// The routes of the audit stand here, all others in openapi-routes.ts.
 import * as z from 'zod';
 import { VERSION } from '../version.ts';
-import { auditQuery, countQuery, sessionQuery, timelineQuery, tokensQuery, unusedQuery } from './audit-input.ts';
-
-interface Route {
-  readonly path: string;
-  readonly summary: string;
-  readonly query?: z.ZodType;
-  readonly params?: Readonly<Record<string, string>>;
-  readonly answer: object;
-  readonly type?: string;
-}
+import {
+  auditQuery,
+  countQuery,
+  exportQuery,
+  secretQuestion,
+  sessionQuery,
+  timelineQuery,
+  tokensQuery,
+  unusedQuery,
+} from './audit-input.ts';
+import { verifyQuery } from './audit-integrity.ts';
+import { ADMIN_ROUTES, type Route } from './openapi-routes.ts';
 
 /** What parameters mean that their schema does not say. */
 const MEANING: Readonly<Record<string, string>> = {
@@ -43,7 +45,8 @@ const count = { type: ['integer', 'null'] };
 const EVENT = { $ref: '#/components/schemas/Event' };
 const NEXT = { type: ['integer', 'null'], description: 'give it as `before` for the next page' };
 
-const ROUTES: readonly Route[] = [
+/** Of the audit: `method` is GET where none is given. */
+const AUDIT_ROUTES: readonly (Omit<Route, 'method'> & Partial<Pick<Route, 'method'>>)[] = [
   {
     path: '/audit',
     summary: 'Calls or rows by filter, newest first, in pages',
@@ -60,7 +63,6 @@ const ROUTES: readonly Route[] = [
   {
     path: '/audit/{id}',
     summary: 'All of one call, by its audit id or the beginning of it',
-    params: { id: 'audit id or its beginning' },
     answer: object({ auditId: { type: 'string' }, call: EVENT, events: list(EVENT) }),
   },
   {
@@ -95,7 +97,6 @@ const ROUTES: readonly Route[] = [
   {
     path: '/audit/transcripts/{id}',
     summary: 'The transcript of a recorded session, an asciicast v2',
-    params: { id: 'audit id of the session' },
     answer: { type: 'string' },
     type: 'application/x-asciicast',
   },
@@ -118,6 +119,37 @@ const ROUTES: readonly Route[] = [
       grants: list({ type: 'object' }),
     }),
   },
+  {
+    path: '/audit/export',
+    summary: 'A stretch as NDJSON: a segment with its proof, or events',
+    query: exportQuery(0),
+    answer: { type: 'object' },
+    type: 'application/x-ndjson',
+  },
+  {
+    method: 'POST',
+    path: '/audit/find-secret',
+    summary: 'Calls that carried the secret in the body',
+    body: secretQuestion,
+    answer: object({ events: list(EVENT), hash: { type: 'string' }, next: NEXT }),
+  },
+  {
+    path: '/audit/integrity',
+    summary: 'Whether the log is whole, and how far it is signed',
+    answer: { type: 'object' },
+  },
+  { path: '/audit/verify', summary: 'Verify it', query: verifyQuery, answer: { type: 'object' } },
+  {
+    path: '/audit/checkpoint',
+    summary: 'Sign it as it is now',
+    answer: object({ checkpoint: { type: 'string' }, publicKey: { type: 'string' } }),
+  },
+  {
+    path: '/audit/public-key',
+    summary: 'Public keys it was signed with',
+    answer: object({ publicKey: { type: 'string' } }),
+  },
+  { path: '/audit/proof/{id}', summary: 'Proof of a call', answer: object({ proof: { type: 'string' } }) },
 ];
 
 const EVENT_SCHEMA = object({
@@ -156,15 +188,21 @@ interface JsonSchema {
   readonly required?: readonly string[];
 }
 
-function parametersOf({ query, params = {} }: Route): object[] {
-  const schema =
-    query === undefined ? {} : (z.toJSONSchema(query, { io: 'input', unrepresentable: 'any' }) as JsonSchema);
+/** @param io whether the schema is of what is taken or of what is given */
+const jsonSchema = (schema: z.ZodType | object, io: 'input' | 'output'): object => {
+  if (!(schema instanceof z.ZodType)) return schema;
+  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io, unrepresentable: 'any' });
+  return rest;
+};
+
+function parametersOf({ path, query }: Pick<Route, 'path' | 'query'>): object[] {
+  const schema: JsonSchema = query === undefined ? {} : jsonSchema(query, 'input');
   return [
-    ...Object.entries(params).map(([name, description]) => ({
+    ...[...path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => ({
       name,
       in: 'path',
       required: true,
-      description,
+      ...(path.startsWith('/audit/') ? { description: 'audit id or its beginning' } : {}),
       schema: { type: 'string' },
     })),
     ...Object.entries(schema.properties ?? {}).map(([name, inner]) => ({
@@ -177,40 +215,47 @@ function parametersOf({ query, params = {} }: Route): object[] {
   ];
 }
 
+function operationOf(route: Route): object {
+  const { summary, body, answer, type = 'application/json' } = route;
+  const status = route.status ?? (answer === undefined ? 204 : 200);
+  return {
+    summary,
+    parameters: parametersOf(route),
+    ...(body === undefined
+      ? {}
+      : { requestBody: { required: true, content: { 'application/json': { schema: jsonSchema(body, 'input') } } } }),
+    responses: {
+      [status]: {
+        description: summary,
+        ...(answer === undefined ? {} : { content: { [type]: { schema: jsonSchema(answer, 'output') } } }),
+      },
+      default: {
+        description: 'what was refused, and why',
+        content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
+      },
+    },
+  };
+}
+
 let made: object | undefined;
 
 /** The document. Its paths are below `/dockgate/v1`. */
 export function openApiDocument(): object {
-  made ??= {
+  if (made !== undefined) return made;
+  const paths: Record<string, Record<string, object>> = {};
+  for (const route of [...ADMIN_ROUTES, ...AUDIT_ROUTES.map((one): Route => ({ method: 'GET', ...one }))]) {
+    paths[route.path] = { ...paths[route.path], [route.method.toLowerCase()]: operationOf(route) };
+  }
+  made = {
     openapi: '3.1.0',
     info: {
       title: 'dockgate',
       version: VERSION,
-      summary: 'Reading the audit: what operators, reviewers and callers may ask',
+      summary: 'The admin API: for operators, and what of the audit reviewers and callers may ask',
     },
     servers: [{ url: '/dockgate/v1' }],
     security: [{ token: [] }],
-    paths: Object.fromEntries(
-      ROUTES.map((route) => [
-        route.path,
-        {
-          get: {
-            summary: route.summary,
-            parameters: parametersOf(route),
-            responses: {
-              200: {
-                description: route.summary,
-                content: { [route.type ?? 'application/json']: { schema: route.answer } },
-              },
-              default: {
-                description: 'what was refused, and why',
-                content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } },
-              },
-            },
-          },
-        },
-      ]),
-    ),
+    paths,
     components: {
       securitySchemes: { token: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } },
       schemas: { Event: EVENT_SCHEMA, Counts: COUNTS_SCHEMA, Problem: PROBLEM_SCHEMA },

@@ -31,12 +31,12 @@ const changes = {
 const name = z
   .string({ error: 'must be a name' })
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, { error: 'is no name of a tenant: 1 to 63 letters, digits, . _ -' });
-const newTenant = z.strictObject({ name, ...changes });
-const changedTenant = z.strictObject(changes);
+export const newTenant = z.strictObject({ name, ...changes });
+export const changedTenant = z.strictObject(changes);
 const span = z
   .string({ error: DURATION_RULE })
   .refine((value) => parseDuration(value) !== undefined, { error: DURATION_RULE });
-const historyQuery = z.strictObject({ since: span.default('24h'), step: span.default('1h') });
+export const historyQuery = z.strictObject({ since: span.default('24h'), step: span.default('1h') });
 
 const inputOf = (given: z.infer<typeof changedTenant>): TenantInput =>
   Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));

@@ -12,7 +12,7 @@ interface Parameter {
 }
 interface Document {
   readonly openapi: string;
-  readonly paths: Readonly<Record<string, { readonly get: { readonly parameters: readonly Parameter[] } }>>;
+  readonly paths: Readonly<Record<string, { readonly get?: { readonly parameters: readonly Parameter[] } }>>;
 }
 
 /** A value that the parameter takes. */
@@ -35,6 +35,9 @@ const VALUES: Readonly<Record<string, string>> = {
   days: '3',
 };
 
+/** Of a log that signs itself: openapi-live.test.ts asks them. */
+const NEEDS_LOG = /^\/audit\/(?:export|integrity|verify|checkpoint|public-key)$/;
+
 test('the document describes the routes as they are', async () => {
   const stopping = AbortSignal.abort();
   const reports = {
@@ -49,7 +52,7 @@ test('the document describes the routes as they are', async () => {
   const paths = Object.entries(document.paths);
   assert.ok(paths.length >= 9);
   for (const [path, { get: route }] of paths) {
-    if (path.includes('{')) continue;
+    if (route === undefined || path.includes('{') || !path.startsWith('/audit') || NEEDS_LOG.test(path)) continue;
     const needed = route.parameters.filter(({ required }) => required).map(({ name }) => `${name}=x`);
     for (const { name, in: place } of route.parameters) {
       assert.equal(place, 'query');

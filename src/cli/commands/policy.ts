@@ -1,5 +1,6 @@
 // dockgate policy: documents in force, their history, and why a call is decided as it is.
 import { Command } from 'commander';
+import type { AppliedAnswer, PolicyDocumentAnswer } from '../../admin/answers.ts';
 import type { DryRunBasis } from '../../admin/dry-run.ts';
 import { type Ended, endOf } from '../dry-run/command.ts';
 import { print, printError, printJson, shortTime, table, usageError, visible, visibleLines } from '../output.ts';
@@ -7,17 +8,6 @@ import { examples, gatewayOf, optionsOf, segment, timeoutOf } from './common.ts'
 import { checkName } from './identity.ts';
 import { offlinePolicyCommands } from './policy-offline.ts';
 import { readRequest, readSource, type WrittenRequest } from './read-input.ts';
-
-interface DocumentView {
-  readonly kind: string;
-  readonly name: string;
-  readonly revision: number;
-  readonly builtIn: boolean;
-  readonly deleted: boolean;
-  readonly at: string | null;
-  readonly by: string;
-  readonly source?: string;
-}
 
 const apply = (): Command =>
   new Command('apply')
@@ -31,10 +21,7 @@ const apply = (): Command =>
       const sources = [];
       for (const file of options.file) sources.push(await readSource(file));
       const gateway = await gatewayOf(command);
-      const applied = await gateway.call<{
-        revision: number;
-        documents: { kind: string; name: string; change: string }[];
-      }>('POST', '/policies', { sources });
+      const applied = await gateway.call<AppliedAnswer>('POST', '/policies', { sources });
       if (optionsOf(command).json) return printJson(applied);
       const lines = applied.documents.map(({ kind, name, change }) => `${kind}/${name} ${change}`);
       const { policies } = await gateway.call<{ policies: string[] }>('GET', '/unbound-policies');
@@ -52,7 +39,10 @@ const list = (): Command =>
     .description('list the documents in force, built-in ones included')
     .addHelpText('after', examples('dockgate policy list', 'dockgate policy list --json'))
     .action(async (_options: object, command: Command) => {
-      const { documents } = await (await gatewayOf(command)).call<{ documents: DocumentView[] }>('GET', '/policies');
+      const { documents } = await (await gatewayOf(command)).call<{ documents: PolicyDocumentAnswer[] }>(
+        'GET',
+        '/policies',
+      );
       if (optionsOf(command).json) return printJson(documents);
       return print(
         table(
@@ -74,7 +64,7 @@ const show = (): Command =>
     .argument('<name>', 'name of the policy or binding')
     .addHelpText('after', examples('dockgate policy show baseline', 'dockgate policy show ci > ci.yaml'))
     .action(async (name: string, _options: object, command: Command) => {
-      const document = await (await gatewayOf(command)).call<DocumentView>('GET', `/policies/${segment(name)}`);
+      const document = await (await gatewayOf(command)).call<PolicyDocumentAnswer>('GET', `/policies/${segment(name)}`);
       if (optionsOf(command).json) await printJson(document);
       else await print(visibleLines(document.source ?? ''));
     });
@@ -100,7 +90,7 @@ const history = (): Command =>
     .argument('<name>', 'name of the policy or binding')
     .addHelpText('after', examples('dockgate policy history ci', 'dockgate policy history ci --json'))
     .action(async (name: string, _options: object, command: Command) => {
-      const answer = await (await gatewayOf(command)).call<{ history: DocumentView[] }>(
+      const answer = await (await gatewayOf(command)).call<{ history: PolicyDocumentAnswer[] }>(
         'GET',
         `/policies/${segment(name)}/history`,
       );
