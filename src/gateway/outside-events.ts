@@ -48,6 +48,7 @@ export class OutsideEvents {
   readonly #held: { readonly event: EngineEvent; readonly seenMs: number }[] = [];
   /** Containers that ended, when, and whether they were told to. */
   readonly #ended = new Map<string, { readonly atMs: number; readonly isOutside: boolean }>();
+  #forgotMs = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #rows = { left: ROWS_PER_MINUTE, sinceMs: 0 };
   #counted = new Map<string, number>();
@@ -103,6 +104,9 @@ export class OutsideEvents {
       if (stage !== 'intent') return;
       call = { ids: new Set(), action, untilMs: Number.POSITIVE_INFINITY };
       this.#calls.set(auditId, call);
+      // Also where no event comes for a long time.
+      const now = this.#parts.now();
+      if (now - this.#forgotMs > HOLD_MS) this.#forget(now);
       if (this.#calls.size > MAX_CALLS) for (const oldest of this.#calls.keys()) return void this.#calls.delete(oldest);
     }
     const [, ...name] = (resource ?? '').split('/');
@@ -111,10 +115,16 @@ export class OutsideEvents {
     if (stage === 'complete') call.untilMs = this.#parts.now() + GRACE_MS;
   }
 
+  /** Calls that were over before any event that is held. */
+  #forget(now: number): void {
+    this.#forgotMs = now;
+    for (const [id, { untilMs }] of this.#calls) if (untilMs < now - HOLD_MS) this.#calls.delete(id);
+  }
+
   #judge(): void {
     this.#timer = undefined;
     const now = this.#parts.now();
-    for (const [id, { untilMs }] of this.#calls) if (untilMs < now - HOLD_MS) this.#calls.delete(id);
+    this.#forget(now);
     while (this.#held[0] !== undefined && this.#held[0].seenMs <= now - HOLD_MS) {
       const next = this.#held.shift();
       if (next !== undefined) this.#judgeOne(next.event);
