@@ -54,7 +54,7 @@ const MAX_LAG_MS = 50;
  * A read's row waits for the outcome of its call for so long, in ms; then it goes without. Together with LAZY_MS and a slow commit it
  * stays below MAX_LAG_MS.
  */
-const HOLD_MS = 20;
+const HOLD_MS = 10;
 /** Outcomes that could not be written are tried again after this long, in ms, if no call comes earlier. */
 const RETRY_MS = 1000;
 /** A disk that has not answered for this long counts as one that does not: whoever waits is refused. */
@@ -488,9 +488,9 @@ class GroupRecorder implements SealingRecorder {
   }
 
   #oldestKept(): number | undefined {
-    const queued = this.#queue.find(({ kept }) => kept !== undefined)?.kept?.since ?? Number.POSITIVE_INFINITY;
-    const held = this.#held.values().next().value?.kept.since ?? Number.POSITIVE_INFINITY;
-    const oldest = Math.min(queued, held);
+    // Held ones are in order; a row that waited for its outcome may stand behind younger ones.
+    let oldest = this.#held.values().next().value?.kept.since ?? Number.POSITIVE_INFINITY;
+    for (const { kept } of this.#queue) if (kept !== undefined && kept.since < oldest) oldest = kept.since;
     return oldest === Number.POSITIVE_INFINITY ? undefined : oldest;
   }
 

@@ -1,5 +1,6 @@
 // Records calls until it is killed or refused, and prints the id of each one that was acknowledged:
-// record-forever.ts AUDIT_DB CALLERS [mixed]. With `mixed` every other call only reads, and a line is `ID KIND MILLISECONDS`.
+// record-forever.ts AUDIT_DB CALLERS [mixed]. With `mixed` every other call only reads, and a line is `ID KIND MILLISECONDS`: when it was
+// recorded. Acknowledging it takes as long as the reader of the lines lets it, which is no time of the log's.
 import { writeSync } from 'node:fs';
 import { v7 as uuidv7 } from 'uuid';
 import { openRecorder } from '../../src/store/recorder.ts';
@@ -29,6 +30,7 @@ async function call(): Promise<void> {
     const kind = reads ? ({ action: 'container.list', class: 'read' } as const) : { action: 'container.create' };
     const event = { at: Date.now() * 1000, auditId, decision: 'allow', ...kind } as const;
     const text = 'x'.repeat(Math.random() * (reads ? 100 : 2000));
+    const atMs = performance.now();
     try {
       await recorder.record({ ...event, stage: 'intent', detail: { text } }, reads ? 'by-kernel' : 'on-disk');
     } catch (error) {
@@ -37,7 +39,7 @@ async function call(): Promise<void> {
       return;
     }
     // Synchronous: what is not printed was not acknowledged to anybody.
-    tell(mode === 'mixed' ? `${auditId} ${reads ? 'read' : 'change'} ${performance.now()}\n` : `${auditId}\n`);
+    tell(mode === 'mixed' ? `${auditId} ${reads ? 'read' : 'change'} ${atMs}\n` : `${auditId}\n`);
     recorder.append({ ...event, stage: 'complete', status: 201 });
     // As a call does that waits for its engine.
     if (reads) await new Promise((resolve) => setImmediate(resolve));
