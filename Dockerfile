@@ -8,7 +8,7 @@ COPY . .
 RUN npm run build
 
 FROM node:24-slim
-ENV NODE_ENV=production DOCKGATE_CONFIG=/etc/dockgate/dockgate.yaml
+ENV NODE_ENV=production DOCKGATE_CONFIG=/etc/dockgate/dockgate.yaml NODE_OPTIONS=--max-semi-space-size=2
 RUN mkdir -p /app /data /etc/dockgate && chown -R node:node /data
 WORKDIR /app
 COPY --from=build /src/dist ./dist

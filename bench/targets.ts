@@ -155,6 +155,8 @@ export async function dockgate(
     }),
   );
   const main = (args: readonly string[]): string[] => [
+    // As `npm start` and the image have it.
+    '--max-semi-space-size=2',
     '--eval',
     `import('${ROOT}dist/cli.js').then((c) => c.main(${JSON.stringify([...args, '--config', config])}))`,
   ];
