@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import { framed } from '../../src/buildkit/grpc.ts';
 import { type Message, messageOf, readMessage, textOf, writeMessage } from '../../src/buildkit/protobuf.ts';
 import { clientEnv } from '../clients/channels.ts';
@@ -365,6 +366,16 @@ describe('tenants attack each other through BuildKit', { skip }, () => {
     const zipped = framed(new Uint8Array(3));
     zipped[0] = 1;
     assert.equal((await bob.send(`${CONTROL}Solve`, zipped)).status, 12);
+    // 64 MiB of zeros in 64 KiB.
+    const bomb = framed(gzipSync(Buffer.alloc(64 * 1024 * 1024)));
+    bomb[0] = 1;
+    for (let i = 0; i < 20; i++)
+      assert.equal((await bob.send(`${CONTROL}Solve`, bomb, { 'grpc-encoding': 'gzip' })).status, 12);
+    // The word alone, of a message that is not, does not reach the engine.
+    const plain = await bob.send('/moby.buildkit.v1.Control/Info', framed(new Uint8Array(0)), {
+      'grpc-encoding': 'gzip',
+    });
+    assert.equal(plain.status, 0, plain.message);
     const huge = Buffer.alloc(5);
     huge.writeUInt32BE(17 * 1024 * 1024, 1);
     assert.equal((await bob.send(`${CONTROL}Solve`, huge)).status, 8);
