@@ -104,7 +104,11 @@ export async function startGateway(options: GatewayOptions): Promise<TestGateway
     });
     output = '';
     port = await new Promise<number>((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`the gateway was not ready in time:\n${output}`)), 30_000);
+      const timer = setTimeout(() => {
+        // No test has a handle on it, so it would run on.
+        if (child.pid !== undefined) process.kill(child.pid, 'SIGKILL');
+        reject(new Error(`the gateway was not ready in time:\n${output}`));
+      }, 30_000);
       const onData = (data: Buffer) => {
         output += data.toString();
         const ready = /"port":(\d+).*"msg":"listening"/.exec(output);
