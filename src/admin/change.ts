@@ -106,7 +106,7 @@ export function createChanges(parts: ChangeParts): {
     }
   };
 
-  /** Changes run one after the other: between check and change nobody else changes anything. */
+  /** Changes run one after the other: between check and change there is no other change. */
   let last: Promise<unknown> = Promise.resolve();
   const change: PerformChange = <T>(context: ChangeContext, what: Change<T>): Promise<T> => {
     const { action, resource, detail } = what;

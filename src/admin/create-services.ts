@@ -123,7 +123,7 @@ export interface AdminParts {
   newAuditId(): string;
 }
 
-/** A limit beyond what any token may live promises what nobody keeps. @throws {GatewayError} `input-invalid` */
+/** No token lives longer than the gateway's own limit: a longer one would be an empty promise. @throws {GatewayError} `input-invalid` */
 function checkMaxTtl(maxTtlMs: number, policies: readonly string[]): void {
   const longest = policies.includes('operator') ? MAX_OPERATOR_TTL_MS : MAX_TTL_MS;
   if (maxTtlMs <= longest) return;
@@ -153,7 +153,7 @@ export const createAdminServices = (parts: AdminParts): AdminServices => {
 
   const { record, change } = createChanges(parts);
 
-  /** Policies nobody is bound to: they are in force and seem to do nothing. */
+  /** Policies without a bound caller: they are in force and seem to do nothing. */
   function unboundPolicies(): readonly string[] {
     const bound = new Set(parts.issuerPolicies?.() ?? []);
     for (const identity of identities.list()) for (const name of identity.policies) bound.add(name);

@@ -241,7 +241,7 @@ export const parseQuery = <T>(type: z.ZodType<T>, url: string): T => {
 };
 
 /**
- * Reads a JSON body. The content type must be JSON: a page in somebody's browser cannot send that across sites unasked.
+ * Reads a JSON body. The content type must be JSON: a page in a browser cannot send that across sites unasked.
  *
  * @throws {GatewayError} `media-type-unsupported`, `body-too-large`, `body-malformed`; {InputError}
  */

@@ -1,4 +1,4 @@
-// Ownership behind the admin API: what each tenant owns, and giving a tenant what was made elsewhere and belongs to nobody.
+// Ownership behind the admin API: what each tenant owns, and giving a tenant what was made elsewhere and has no owner.
 import { GatewayError } from '../errors.ts';
 import type { LedgerEntry } from '../ledger/entry.ts';
 import type { PerformChange } from './change.ts';

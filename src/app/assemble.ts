@@ -112,7 +112,7 @@ export interface OpenGateway {
 
 /** What main does when an operator asks for a reload. */
 export interface OpenOptions {
-  /** Addresses listened on, `https://127.0.0.1:2376` and `unix:///run/ci.sock`, for whoever asks for the status. */
+  /** Addresses listened on, `https://127.0.0.1:2376` and `unix:///run/ci.sock`, for the status. */
   readonly listeners?: () => readonly string[];
   /** Connections of the listeners, for the metrics. */
   readonly connections?: () => readonly ConnectionCounts[];

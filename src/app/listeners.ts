@@ -86,7 +86,7 @@ const keyOf = (listener: Listener): string =>
     ? `unix:${listener.path}:${listener.mode}:${listener.group ?? ''}:${listener.identity ?? ''}`
     : `${listener.kind}:${listener.host}:${listener.port}`;
 
-/** Socket paths that the settings give to somebody, and to whom. */
+/** Socket paths that the settings use, and for what. */
 export function socketsOf(config: Config): ReadonlyMap<string, string> {
   const taken = new Map([[adminSocketPath(config.data), 'is the admin socket of the data folder']]);
   if (config.engine.kind === 'unix' && config.engine.path !== undefined)

@@ -27,7 +27,7 @@ import { peerOf } from '../runtime/peer.ts';
 const OPERATOR_POLICY = 'operator';
 /** The one that lets an identity read the audit: all of it, or its tenant's. */
 const REVIEWER_POLICY = 'reviewer';
-/** Keys may be kept this long by whoever verifies our tokens, in seconds. */
+/** Verifiers of our tokens may keep keys this long, in seconds. */
 const JWKS_MAX_AGE_S = 300;
 /** Prometheus text exposition format. */
 const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
@@ -77,7 +77,7 @@ export function mountOwnRoutes(app: Hono<GatewayEnv>, own: OwnRoutes): void {
     return c.json(own.issuer.jwks());
   });
   app.post(TOKEN_PATH, (c, next) => {
-    // On a unix socket nobody needs a token; the path belongs to the engine there, which knows none of that name.
+    // Calls on a unix socket need no token; the path belongs to the engine there, which knows none of that name.
     if (c.env?.channel?.kind === 'unix') return next();
     sayContinue(c);
     const socket = c.env?.incoming?.socket;

@@ -90,7 +90,7 @@ export type ReadUpgradeBody = (
 
 /** Largest body of a request that upgrades (exec start's JSON), in bytes. */
 const UPGRADE_BODY_BYTES = 64 * 1024;
-/** A body nobody will judge is not waited for longer than this, in ms; then the answer closes the connection. */
+/** The body of a refused call is not waited for longer than this, in ms; then the answer closes the connection. */
 const UNWANTED_BODY_MS = 100;
 
 /** Joins the rooms into the gateway. `own` is mounted beside the Engine API: health, keys, admin. */

@@ -164,7 +164,7 @@ const BUILT_IN_NAMES: ReadonlySet<string> = new Set(BUILT_IN_DOCUMENTS.map(({ na
 
 const readBuiltIns = new Map<string, BuiltIn>();
 
-/** A built-in document, read when somebody first has it and kept: there are many, and most gateways use two or three. */
+/** A built-in document, read at its first use and kept: there are many, and most gateways use two or three. */
 function builtIn(name: string): BuiltIn | undefined {
   const known = readBuiltIns.get(name);
   if (known !== undefined) return known;

@@ -152,7 +152,7 @@ function close(conn: NativeConn | undefined): void {
   }
 }
 
-/** A connection of the runtime as a node stream. It reads one piece at a time, and only when somebody wants it. */
+/** A connection of the runtime as a node stream. It reads one piece at a time, and only when a reader wants it. */
 class NativeStream extends Duplex {
   readonly #conn: NativeConn;
   #reading = false;

@@ -1,4 +1,4 @@
-// dockgate cert: client certificates of identities, for whoever cannot send a header. The key is made here and stays here.
+// dockgate cert: client certificates of identities, for clients that cannot send a header. The key is made here and stays here.
 import { existsSync, mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { Command } from 'commander';
