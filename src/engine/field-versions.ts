@@ -44,6 +44,9 @@ const FIRST_MINOR: Readonly<Record<string, readonly (readonly [path: string, min
   ServiceUpdate: SERVICE,
 };
 
+/** No version reads it: a swarm takes the field and forgets it. */
+const NEVER = Number.POSITIVE_INFINITY;
+
 /**
  * Fields an engine reads from a version on and ignores below, which no policy demands: below, they are left out before a call is judged,
  * so that a call that is raised to a newer version does not come to mean more. By operation id; `*` is every member of a list or map.
@@ -57,6 +60,8 @@ const IGNORED_BELOW: Readonly<Record<string, readonly (readonly [path: string, m
     ['NetworkingConfig.EndpointsConfig.*.MacAddress', 44],
     ['NetworkingConfig.EndpointsConfig.*.GwPriority', 48],
   ],
+  ServiceCreate: [[`${CONTAINER_SPEC}.Mounts.*.BindOptions.ReadOnlyForceRecursive`, NEVER]],
+  ServiceUpdate: [[`${CONTAINER_SPEC}.Mounts.*.BindOptions.ReadOnlyForceRecursive`, NEVER]],
   NetworkCreate: [['EnableIPv4', 48]],
   NetworkConnect: [
     ['EndpointConfig.MacAddress', 44],

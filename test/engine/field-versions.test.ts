@@ -66,6 +66,12 @@ test('withoutIgnored() leaves out what a version does not read, and tells where'
     const done = withoutIgnored({ operation, body: body as Json }, minor);
     return [plain(done.body), done.places];
   };
+  const mount = { Type: 'bind', Source: '/a', Target: '/a', ReadOnly: true };
+  const swarm = (BindOptions: object) => ({ TaskTemplate: { ContainerSpec: { Mounts: [{ ...mount, BindOptions }] } } });
+  assert.deepEqual(of('ServiceCreate', swarm({ ReadOnlyForceRecursive: true, NonRecursive: true }), 56), [
+    swarm({ NonRecursive: true }),
+    ['TaskTemplate.ContainerSpec.Mounts[0].BindOptions.ReadOnlyForceRecursive'],
+  ]);
   const create = {
     Image: 'a',
     Healthcheck: { Test: ['NONE'], StartInterval: 1 },
