@@ -178,26 +178,15 @@ describe('the documentation', () => {
     for (const promise of promises) assert.match(promise, /`test\/[\w/-]+\.test\.ts`/, promise.slice(0, 60));
   });
 
-  it('ARCHITECTURE.md walks through the steps of a call in the order judge.ts has', () => {
+  it("the steps of ARCHITECTURE.md's picture are those of pipeline.ts, in their order", () => {
     const picture = /```\n(.*?)```/s.exec(textOf('ARCHITECTURE.md'))?.[1] ?? '';
-    const steps = [...picture.matchAll(/^ +\d+ (\w+)/gm)].map((match) => match[1]);
-    const source = textOf('src/gateway/judge.ts');
-    const judge = source.slice(source.indexOf('export async function judge('));
-    const calls: Readonly<Record<string, string>> = {
-      authenticate: 'authenticator.authenticate(',
-      classify: 'parts.seen.read(',
-      decode: 'decodeCall(',
-      mutate: 'plugins.mutate(',
-      decide: 'await allowed(',
-      validate: 'plugins.validate(',
-      reserve: '.reserve(call)',
-    };
-    const places = Object.entries(calls).map(([step, call]) => [step, judge.indexOf(call)] as const);
+    const [first, ...drawn] = [...picture.matchAll(/^ +\d+ (\w+)/gm)].map(([, step]) => step);
+    const source = textOf('src/gateway/pipeline.ts');
+    const steps = [...source.matchAll(/^import \{ (\w+) \} from '\.\/steps\/[\w-]+\.ts';/gm)].map(([, step]) => step);
+    const places = steps.map((step) => [step, source.search(new RegExp(`[ (]${step}\\(`))] as const);
+    const inCode = places.sort((a, b) => a[1] - b[1]).map(([step]) => step);
+    assert.equal(first, 'listen', 'what comes before the chain');
     assert.ok(places.every(([, at]) => at > 0));
-    const inCode = [...places].sort((a, b) => a[1] - b[1]).map(([step]) => step);
-    assert.deepEqual(
-      steps.filter((step) => step !== undefined && step in calls),
-      inCode,
-    );
+    assert.deepEqual(drawn, [...inCode, 'send']);
   });
 });

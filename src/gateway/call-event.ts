@@ -1,22 +1,24 @@
-// Makes the audit events of a call from what its trace holds. The first row tells what was asked, what was decided and why, and what
+// Makes the audit events of a call from the furthest value its steps reached. The first row tells what was asked, what was decided and why, and what
 // will be sent; the outcome's row what came of it. Masking happens here, once, before anything is handed to the recorder.
 import type { AuditDecision, AuditEvent, AuditResource, AuditStage } from '../audit/event.ts';
 import { outcomeOf } from '../audit/outcome.ts';
 import type { TranscriptFacts } from '../audit/transcript/transcript.ts';
 import type { EngineCall, Json, ResourceRef } from '../engine/types.ts';
+import type { LedgerEntry } from '../ledger/entry.ts';
 import { BUILD_OPAQUE } from '../policy/actions.ts';
 import { isBuildKitBuild } from '../policy/buildkit.ts';
 import type { AuditLevel, Decision } from '../policy/types.ts';
 import type { GatewayParts } from './parts.ts';
-import type { ToldFacts } from './told.ts';
-import type { Trace } from './trace.ts';
+import { sha256Hex } from './steps/read-body.ts';
+import { type Reached, sinceUs } from './steps/values.ts';
+import type { Told, ToldFacts } from './told.ts';
 
 /** Longest path of an unknown operation that is kept, in characters. */
 const MAX_PATH = 512;
 /** Reasons of a denial that are kept. */
 const MAX_REASONS = 8;
 
-/** What an event says beside what the trace knows. */
+/** What an event says beside what is known of the call. */
 export interface EventOutcome {
   readonly code?: string | undefined;
   readonly message?: string | undefined;
@@ -31,6 +33,10 @@ export interface EventOutcome {
   readonly transcript?: TranscriptFacts | undefined;
   /** Of an exec instance that ended: what the engine shows of it. */
   readonly exec?: ExecFacts | undefined;
+  /** Changes of the ledger that go with the row. */
+  readonly ledger?: readonly LedgerEntry[] | undefined;
+  /** The engine's answer, where the audit needs something of it. */
+  readonly told?: Told | undefined;
 }
 
 /** What ran in a container, for whom, and how it ended. */
@@ -48,29 +54,30 @@ type Parts = Pick<GatewayParts, 'masking'>;
 
 /** The event for a stage. `decision` is what was decided, not how the engine answered. */
 export function callEvent(
-  trace: Trace,
+  at: Reached,
   stage: AuditStage,
   decision: AuditDecision,
   outcome: EventOutcome,
   parts: Parts,
 ): AuditEvent {
-  const { principal, target, call, arrival, ledger } = trace;
+  const { principal, target, call, arrival } = at;
+  const { ledger } = outcome;
   const main = call?.resources[0];
-  const durationUs = stage === 'intent' ? undefined : trace.durationUs();
+  const durationUs = stage === 'intent' ? undefined : sinceUs(at);
   // The request is kept once: with the intent of a call that was allowed, or with the one row of a refused one.
   const isFirst = stage === 'intent' || (stage === 'complete' && decision !== 'allow');
-  const told = stage === 'complete' && decision === 'allow' ? trace.told?.facts() : undefined;
+  const told = stage === 'complete' && decision === 'allow' ? outcome.told?.facts() : undefined;
   const isCut = outcome.end !== undefined && outcome.end !== 'complete';
   return {
-    at: trace.startedAtUs + (durationUs ?? 0),
+    at: at.startedAtUs + (durationUs ?? 0),
     stage,
-    auditId: trace.auditId,
+    auditId: at.auditId,
     subject: principal?.subject,
     issuer: principal?.issuer,
     tenant: principal?.tenant,
     tokenId: principal?.tokenId,
     source: arrival.source,
-    client: clientOf(trace, parts),
+    client: clientOf(at, parts),
     action: target?.action ?? 'unknown',
     operationId: target?.operation.id,
     class: target?.operation.class,
@@ -79,41 +86,42 @@ export function callEvent(
     resourceId: told?.madeId ?? (main === undefined ? undefined : idOf(main)) ?? ledger?.[0]?.id,
     decision,
     code: outcome.code,
-    rule: trace.decision?.rule,
-    policyRev: trace.policyRevision,
+    rule: at.decision?.rule,
+    policyRev: at.policyRevision,
     status: outcome.status,
     durationUs,
     bytesIn: outcome.bytesIn,
     bytesOut: outcome.bytesOut,
     detail: isFirst
-      ? firstDetail(trace, decision, outcome, parts)
+      ? firstDetail(at, decision, outcome, parts)
       : stage === 'complete'
-        ? lastDetail(trace, outcome, told, parts)
+        ? lastDetail(at, outcome, told, parts)
         : undefined,
     actor: isFirst ? principal?.actor : undefined,
-    pluginGeneration: isFirst ? trace.pluginGeneration : undefined,
-    bodySha256: isFirst ? trace.bodySha256 : stage === 'complete' ? trace.uploads?.received() : undefined,
-    sentSha256: stage === 'intent' ? trace.sentSha256() : stage === 'complete' ? trace.uploads?.sent() : undefined,
+    pluginGeneration: isFirst ? at.seenBy?.plugins.generation : undefined,
+    bodySha256: isFirst ? at.bodySha256 : stage === 'complete' ? at.uploads?.received() : undefined,
+    sentSha256: stage === 'intent' ? sentSha256(at) : stage === 'complete' ? at.uploads?.sent() : undefined,
     outcome:
       stage !== 'complete'
         ? undefined
         : told?.isFailure === true && !isCut
           ? 'failed'
           : outcomeOf(decision, outcome.status, outcome.code, isCut),
-    session: sessionOf(trace, told?.madeId),
+    session: sessionOf(at, told?.madeId),
     resources: isFirst ? otherResources(call, parts) : toldResources(told, outcome.exec),
     ledger,
   };
 }
 
-function clientOf(trace: Trace, { masking }: Parts): string | undefined {
-  const client = trace.clientName();
-  return client === undefined ? undefined : masking.client(client);
-}
+const clientOf = ({ client }: Reached, { masking }: Parts): string | undefined =>
+  client === undefined ? undefined : masking.client(client);
+
+const sentSha256 = ({ rendered }: Reached): string | undefined =>
+  rendered === undefined ? undefined : sha256Hex(rendered);
 
 /** Sentences about the call, without what they quote of its secrets: made when there is one to keep. */
-function quotingOf(trace: Trace, { masking }: Parts): (sentence: string) => string {
-  const { call, arrival } = trace;
+function quotingOf(at: Reached, { masking }: Parts): (sentence: string) => string {
+  const { call, arrival } = at;
   let hide: ((sentence: string) => string) | undefined;
   return (sentence) => {
     hide ??= masking.quoting(call, arrival.target, arrival.rawHeaders);
@@ -122,7 +130,7 @@ function quotingOf(trace: Trace, { masking }: Parts): (sentence: string) => stri
 }
 
 /** Attach and exec are sessions: an exec by its own id, from its making to its end, an attach by the id of its call. */
-function sessionOf({ call, auditId }: Trace, madeId: string | undefined): string | undefined {
+function sessionOf({ call, auditId }: Reached, madeId: string | undefined): string | undefined {
   switch (call?.operation.id) {
     case 'ContainerAttach':
       return auditId;
@@ -137,27 +145,27 @@ function sessionOf({ call, auditId }: Trace, madeId: string | undefined): string
 }
 
 function firstDetail(
-  trace: Trace,
+  at: Reached,
   decision: AuditDecision,
   outcome: EventOutcome,
   { masking }: Parts,
 ): Readonly<Record<string, unknown>> | undefined {
   const detail: Record<string, unknown> = {};
-  const { call, target, arrival, principal } = trace;
-  const quoting = quotingOf(trace, { masking });
-  if (outcome.message !== undefined) detail.message = messageOf(trace, outcome.message, quoting);
+  const { call, target, arrival, principal } = at;
+  const quoting = quotingOf(at, { masking });
+  if (outcome.message !== undefined) detail.message = messageOf(at, outcome.message, quoting);
   if (outcome.field !== undefined) detail.field = quoting(outcome.field);
   if (outcome.build !== undefined) detail.build = outcome.build;
   // Whose word it is that the caller is this principal; of a refused one what its issuer said, for operators alone.
   const origin = principal?.origin ?? outcome.origin;
   if (origin !== undefined) detail.origin = origin;
-  if (call !== undefined && (decision !== 'allow' || levelOf(trace, call) !== 'metadata')) {
+  if (call !== undefined && (decision !== 'allow' || levelOf(at, call) !== 'metadata')) {
     const kept = masking.call(call);
     if (kept.body !== undefined) detail.body = kept.body;
     if (Object.keys(kept.query).length > 0) detail.query = kept.query;
   }
   if (call !== undefined && (decision !== 'allow' || call.operation.class !== 'read')) {
-    const path = trace.decision === undefined ? undefined : decisionPath(trace.decision, quoting);
+    const path = at.decision === undefined ? undefined : decisionPath(at.decision, quoting);
     if (path !== undefined) detail.decided = path;
   }
   const leftOut = call?.leftOut ?? target?.leftOut;
@@ -168,18 +176,19 @@ function firstDetail(
     detail.path = masking.path((arrival.target.split('?', 1)[0] ?? '').slice(0, MAX_PATH)).slice(0, MAX_PATH);
   }
   // What follows was let through unread: a reviewer must see that the log cannot tell what was built.
-  const isUnread = trace.decision?.isUnread === true || (call !== undefined && isBuildKitBuild(call));
+  const isUnread = at.decision?.isUnread === true || (call !== undefined && isBuildKitBuild(call));
   if (isUnread && decision === 'allow') detail.unread = BUILD_OPAQUE;
   if (arrival.channel.identity !== undefined || arrival.channel.speaksFor !== undefined)
     detail.listener = arrival.channel.name;
-  if (trace.recording !== undefined) detail.recorded = trace.decision?.obligations.record;
-  if (trace.foreignToken !== undefined) detail.ignoredToken = trace.foreignToken;
+  if (at.recording !== undefined) detail.recorded = at.decision?.obligations.record;
+  if (at.foreignToken !== undefined) detail.ignoredToken = at.foreignToken;
   if (principal?.certificateSerial !== undefined) detail.certificate = principal.certificateSerial;
-  if (trace.changes.length > 0) {
+  const changes = at.seenBy?.changes ?? [];
+  if (changes.length > 0) {
     const action = target?.action ?? '';
-    detail.changes = trace.changes.map(({ plugin, changes }) => ({
+    detail.changes = changes.map(({ plugin, changes: made }) => ({
       plugin,
-      changes: changes.map(({ op, path, value, before }) => ({
+      changes: made.map(({ op, path, value, before }) => ({
         op,
         path,
         ...(before === undefined ? {} : { before: masking.at(action, path, before) }),
@@ -187,19 +196,19 @@ function firstDetail(
       })),
     }));
   }
-  addAnswerHooks(detail, trace, quoting);
-  if (Object.keys(trace.annotations).length > 0) {
+  addAnswerHooks(detail, at, quoting);
+  if (at.annotations !== undefined && Object.keys(at.annotations).length > 0) {
     detail.annotations = {
-      ...maskedTexts(trace.annotations, quoting),
+      ...maskedTexts(at.annotations, quoting),
       ...(detail.annotations as Record<string, string> | undefined),
     };
   }
-  if (trace.warnings.length > 0) detail.warnings = trace.warnings.map(quoting);
+  if (at.warnings !== undefined && at.warnings.length > 0) detail.warnings = at.warnings.map(quoting);
   return Object.keys(detail).length === 0 ? undefined : detail;
 }
 
 /** Reads are kept without their parameters, all else with what was asked, unless a rule says otherwise. */
-const levelOf = ({ decision }: Trace, { operation }: EngineCall): AuditLevel =>
+const levelOf = ({ decision }: Reached, { operation }: EngineCall): AuditLevel =>
   decision?.obligations.audit ?? (operation.class === 'read' ? 'metadata' : 'request');
 
 const jsonOf = (value: Json | undefined): string =>
@@ -229,21 +238,21 @@ function decisionPath(
 }
 
 function lastDetail(
-  trace: Trace,
+  at: Reached,
   outcome: EventOutcome,
   told: ToldFacts | undefined,
   { masking }: Parts,
 ): Readonly<Record<string, unknown>> | undefined {
   const detail: Record<string, unknown> = {};
-  const quoting = quotingOf(trace, { masking });
-  if (outcome.message !== undefined) detail.message = messageOf(trace, outcome.message, quoting);
-  else if (told?.message !== undefined) detail.message = messageOf(trace, told.message, quoting);
+  const quoting = quotingOf(at, { masking });
+  if (outcome.message !== undefined) detail.message = messageOf(at, outcome.message, quoting);
+  else if (told?.message !== undefined) detail.message = messageOf(at, told.message, quoting);
   if (outcome.build !== undefined) detail.build = outcome.build;
   if (outcome.end !== undefined && outcome.end !== 'complete') detail.end = outcome.end;
-  if (told?.answer !== undefined && trace.call !== undefined) {
-    const kept = masking.call({ action: trace.call.action, body: told.answer, query: {} }).body;
+  if (told?.answer !== undefined && at.call !== undefined) {
+    const kept = masking.call({ action: at.call.action, body: told.answer, query: {} }).body;
     // An answer may repeat what it was asked.
-    detail.answer = JSON.parse(masking.hiding(trace.call, trace.arrival.rawHeaders)(jsonOf(kept)));
+    detail.answer = JSON.parse(masking.hiding(at.call, at.arrival.rawHeaders)(jsonOf(kept)));
   }
   if (told?.exitCode !== undefined) detail.exitCode = told.exitCode;
   if (outcome.exec !== undefined) {
@@ -256,7 +265,7 @@ function lastDetail(
     if (commands.length > 0) detail.commands = commands;
     if (more) detail.moreCommands = true;
   }
-  addAnswerHooks(detail, trace, quoting);
+  addAnswerHooks(detail, at, quoting);
   for (const _key in detail) return detail;
   return undefined;
 }
@@ -264,7 +273,7 @@ function lastDetail(
 /** What plugins said of the answer and the stream, and took out of it: places and not values, which are in no log either. */
 function addAnswerHooks(
   detail: Record<string, unknown>,
-  { responses, watch }: Trace,
+  { responses, watch }: Reached,
   quoting: (sentence: string) => string,
 ): void {
   if (responses === undefined && watch === undefined) return;
@@ -280,7 +289,7 @@ const maskedTexts = (
 ): Record<string, string> => Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, quoting(text)]));
 
 /** A message quotes names as the caller sent them. */
-function messageOf({ call }: Trace, message: string, quoting: (sentence: string) => string): string {
+function messageOf({ call }: Reached, message: string, quoting: (sentence: string) => string): string {
   let shown = message;
   for (const reference of call?.resources ?? []) {
     const name = shownName(reference);

@@ -1,24 +1,23 @@
 // Answers `policy explain`: an Engine API request judged as an identity, without sending it.
-// The same steps as a live call, up to the decision; plugins are not asked.
+// The steps of a live call up to the decision, and no end; plugins are not asked, and a tenant's names are the engine's.
 import type { ExplainInput, Explanation } from '../admin/services.ts';
 import { buildCall, writtenFacts } from '../engine/build-call.ts';
 import { toCall } from '../engine/call.ts';
 import { classify } from '../engine/classify.ts';
 import { bodyKindOfTarget, decodeBody } from '../engine/decode.ts';
-import { RECURSIVE_READ_ONLY_MINOR } from '../engine/field-versions.ts';
+import type { EngineCall } from '../engine/types.ts';
 import { GatewayError } from '../errors.ts';
 import type { Authenticator } from '../identity/authenticate.ts';
 import type { PolicySet } from '../policy/compile.ts';
 import { decide } from '../policy/evaluate.ts';
 import { explain, renderExplanation } from '../policy/explain.ts';
 import type { HostSite } from '../policy/host/index.ts';
-import type { Principal } from '../policy/types.ts';
+import type { DecisionInput, Principal } from '../policy/types.ts';
 import type { EngineClient } from '../proxy/engine-client.ts';
-import { type EngineDefaults, mayHoldDefaults, withDefaults } from '../proxy/engine-defaults.ts';
-import { withImageAnnotations } from '../proxy/image-annotations.ts';
-import { lookUp } from '../proxy/remake.ts';
-import { settleNames } from './settle-names.ts';
-import { raisedTo, settleVersion } from './settle-version.ts';
+import type { EngineDefaults } from '../proxy/engine-defaults.ts';
+import { versionsOf } from './settle-version.ts';
+import { onceMore } from './steps/decide.ts';
+import { known, settled } from './steps/resolve.ts';
 
 interface ExplainParts {
   readonly policies: PolicySet;
@@ -58,21 +57,20 @@ export async function explainRequest({ as, request }: ExplainInput, parts: Expla
     bodyKindOfTarget(target) === 'opaque'
       ? undefined
       : decodeBody(target, bytes.length === 0 ? [] : ['application/json'], bytes);
+  const { engine } = parts;
   const policies = parts.policies.forPrincipal(principal);
-  const { engine, engineDefaults, apiVersions } = parts;
-  const versions = { engine, engineDefaults, maxMinor: apiVersions.maxMinor };
-  const asked = await settleNames(await settleVersion(toCall(target, body), versions), versions);
-  let call = await withImageAnnotations(await lookUp(asked, policies, parts), parts);
-  let input = { principal, call, source: 'explain', at: parts.at, site: parts.site(call.action, principal, 'explain') };
-  if (mayHoldDefaults(call) && decide(policies, input).effect === 'deny') {
-    call = await withDefaults(call, parts);
-    input = { ...input, call };
-  }
-  if (decide(policies, input).effect === 'deny') {
-    const raised = await raisedTo(RECURSIVE_READ_ONLY_MINOR, call, versions);
-    if (raised !== undefined && decide(policies, { ...input, call: raised }).effect !== 'deny')
-      input = { ...input, call: raised };
-  }
-  const explanation = explain(policies, input);
-  return { decision: decide(policies, input), text: renderExplanation(explanation), steps: explanation };
+  const at = { engine, policies, tenantCall: undefined };
+  const source = 'explain';
+  const inputOf = (call: EngineCall): DecisionInput => {
+    return { principal, call, source, at: parts.at, site: parts.site(call.action, principal, source) };
+  };
+  const meant = await known(await settled({ ...at, call: toCall(target, body) }, parts), at, parts);
+  const judged = (call: EngineCall) => decide(policies, inputOf(call));
+  const first = judged(meant);
+  const { call, decision } =
+    first.effect === 'deny'
+      ? await onceMore(meant, first, judged, versionsOf(engine, parts))
+      : { call: meant, decision: first };
+  const steps = explain(policies, inputOf(call));
+  return { decision, text: renderExplanation(steps), steps };
 }

@@ -47,9 +47,20 @@ export class LiveCalls {
   /** When the timer fires, in ms since the epoch. */
   #timerAt = Number.POSITIVE_INFINITY;
   #onIdle: (() => void) | undefined;
+  #isClosing = false;
 
   constructor(parts: LiveCallsParts) {
     this.#parts = parts;
+  }
+
+  /** No call is judged any more: the gateway stops. */
+  get isClosing(): boolean {
+    return this.#isClosing;
+  }
+
+  /** From here on new calls are refused. */
+  close(): void {
+    this.#isClosing = true;
   }
 
   get size(): number {

@@ -3,32 +3,34 @@ import type { CallerEnd } from '../proxy/types.ts';
 import { AUDIT_ID_HEADER } from './answer.ts';
 import { leftOutWarning } from './left-out.ts';
 import { narrowHeaders } from './respond.ts';
+import type { Sent } from './steps/values.ts';
 import { Told } from './told.ts';
-import type { Trace } from './trace.ts';
 
 export class MarkedCaller implements CallerEnd {
   readonly #caller: CallerEnd;
-  readonly #trace: Trace;
+  readonly #sent: Sent;
   readonly #maxMinor: number;
-  /** The audit listens to what the answer tells. */
   #told: Told | undefined;
 
-  constructor(caller: CallerEnd, trace: Trace, maxMinor: number) {
+  constructor(caller: CallerEnd, sent: Sent, maxMinor: number) {
     this.#caller = caller;
-    this.#trace = trace;
+    this.#sent = sent;
     this.#maxMinor = maxMinor;
   }
+
+  /** What the answer tells the audit; undefined before it begins, and where the audit needs nothing of it. */
+  get told(): Told | undefined {
+    return this.#told;
+  }
+
   head(status: number, reason: string, headers: readonly string[]): void {
-    const { call } = this.#trace;
-    if (call !== undefined) {
-      this.#told = Told.of(call, status, this.#trace.decision?.obligations.audit);
-      this.#trace.told = this.#told;
-    }
-    const marked = [...narrowHeaders(headers, this.#maxMinor), AUDIT_ID_HEADER, this.#trace.auditId];
-    const leftOut = leftOutWarning(this.#trace.call?.leftOut);
-    for (const warning of leftOut === undefined ? this.#trace.warnings : [...this.#trace.warnings, leftOut]) {
-      marked.push('Dockgate-Warning', warning.replace(/[^\x20-\x7e]/g, '?'));
-    }
+    const { call, decision, warnings, auditId } = this.#sent;
+    this.#told = Told.of(call, status, decision.obligations.audit);
+    const marked = [...narrowHeaders(headers, this.#maxMinor), AUDIT_ID_HEADER, auditId];
+    const warn = (warning: string) => marked.push('Dockgate-Warning', warning.replace(/[^\x20-\x7e]/g, '?'));
+    warnings?.forEach(warn);
+    const leftOut = leftOutWarning(call.leftOut);
+    if (leftOut !== undefined) warn(leftOut);
     this.#caller.head(status, reason, marked);
   }
   write(chunk: Uint8Array): boolean {

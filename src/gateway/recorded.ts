@@ -4,7 +4,7 @@ import type { Recording, TranscriptFacts } from '../audit/transcript/transcript.
 import type { EngineCall } from '../engine/types.ts';
 import { GatewayError } from '../errors.ts';
 import type { GatewayParts } from './parts.ts';
-import type { Trace } from './trace.ts';
+import { atMsOf, type Reserved } from './steps/values.ts';
 
 /**
  * Begins the transcript of a call that a rule has recorded.
@@ -13,11 +13,11 @@ import type { Trace } from './trace.ts';
  * @throws {GatewayError} `transcript-unwritable`
  */
 export async function recordingOf(
-  trace: Trace,
-  call: EngineCall,
+  reserved: Reserved,
   { transcripts }: Pick<GatewayParts, 'transcripts'>,
 ): Promise<Recording | undefined> {
-  const keeps = trace.decision?.obligations.record;
+  const { call, principal, auditId, decision } = reserved;
+  const keeps = decision.obligations.record;
   if (keeps === undefined) return undefined;
   const { operation, path, resources, body } = call;
   const asked = (body ?? {}) as { readonly Detach?: unknown; readonly Tty?: unknown };
@@ -39,12 +39,12 @@ export async function recordingOf(
     ...new Set(texts.filter((text) => text !== undefined && text !== '') as string[]),
   ];
   return transcripts.begin({
-    auditId: trace.auditId,
-    subject: trace.principal?.subject ?? '',
-    tenant: trace.principal?.tenant,
+    auditId,
+    subject: principal.subject,
+    tenant: principal.tenant,
     session: isExec ? named([path.id]) : named([path.id, main?.name, main?.id]),
     container: named([main?.resolvedName, main?.id, isExec ? undefined : main?.name]),
-    at: trace.atMs,
+    at: atMsOf(reserved),
     keeps,
     // The engine frames the stream by what the start of an exec says; of an attach its answer, or its first bytes, tell.
     tty: isExec ? asked.Tty === true : undefined,

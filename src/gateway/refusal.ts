@@ -1,7 +1,40 @@
-// Which decision a refusal is: who is not known, what is not allowed, what is not there, what could not be done.
+// Refusals: which decision one is (who is not known, what is not allowed, what is not there, what could not be done), and how far
+// the call had come.
 import type { AuditDecision } from '../audit/event.ts';
 import { GatewayError } from '../errors.ts';
-import type { Trace } from './trace.ts';
+import { sentenceOf } from '../policy/evaluate.ts';
+import type { Decision } from '../policy/types.ts';
+import type { Reached } from './steps/values.ts';
+
+/** A refusal with the value it was made on, where that is larger than the value of the last step. */
+export class RefusedAt extends GatewayError {
+  readonly at: Reached;
+  constructor(at: Reached, { code, message, audit, retryAfterS }: GatewayError, cause: unknown) {
+    super(code, message, { cause, audit, ...(retryAfterS === undefined ? {} : { retryAfterS }) });
+    this.at = at;
+  }
+}
+
+/** What was thrown, as the refusal of a value; one that has its value keeps it. */
+export const refusedAt = (at: Reached, thrown: unknown): RefusedAt =>
+  thrown instanceof RefusedAt ? thrown : new RefusedAt(at, asGatewayError(thrown), thrown);
+
+/** Policy's denial of a call. */
+export function denialOf(at: Reached & { readonly decision: Decision }): RefusedAt {
+  const { decision, target } = at;
+  const code = decision.reasons[0]?.code ?? 'operation-not-allowed';
+  const message = sentenceOf(decision);
+  if (code === 'operation-not-allowed' && target?.action.endsWith('.inspect') && target.operation.class === 'read') {
+    // `docker inspect` asks kind after kind until one answers something else than 404: a 403 would end its search, and
+    // would tell that the object is there.
+    const name = target.path.id ?? target.path.name ?? '';
+    return refusedAt(
+      at,
+      new GatewayError('object-not-found', `No such ${target.operation.resource}: ${name} (${message})`),
+    );
+  }
+  return refusedAt(at, new GatewayError(code, message));
+}
 
 /** Decision word of a refusal: who is not known, what is not allowed, what could not be done. */
 export function decisionOf(error: GatewayError): AuditDecision {
@@ -12,11 +45,11 @@ export function decisionOf(error: GatewayError): AuditDecision {
 }
 
 /** The same of a call: that an object is not there is no denial, that it is another's is one. */
-export function refusalDecision(error: GatewayError, trace: Trace): AuditDecision {
-  return error.code === 'object-not-found' && isMissing(trace) ? 'error' : decisionOf(error);
+export function refusalDecision(error: GatewayError, at: Reached): AuditDecision {
+  return error.code === 'object-not-found' && isMissing(at) ? 'error' : decisionOf(error);
 }
 
-function isMissing({ decision, call, tenantCall }: Trace): boolean {
+function isMissing({ decision, call, tenantCall }: Reached): boolean {
   if (decision?.effect === 'deny') {
     // Told as missing by a rule: because it is, or because it carries other labels.
     const reason = decision.reasons[0];

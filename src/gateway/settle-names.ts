@@ -26,13 +26,25 @@ type TagsOf = (repository: string) => Promise<readonly string[]>;
  *   other names of such a caller
  * @throws {GatewayError} `engine-unreachable`, `query-ambiguous` for too many names
  */
-export async function settleNames(
+export function settleNames(
   call: EngineCall,
   { engine, engineDefaults }: Pick<Versions, 'engine' | 'engineDefaults'>,
   seen?: TagsOf,
-): Promise<EngineCall> {
+): EngineCall | Promise<EngineCall> {
   const { id } = call.operation;
   const isExport = id === 'ImageGet' || id === 'ImageGetAll';
+  if (!isExport && !call.resources.some(isImage)) return call;
+  return named(call, isExport, { engine, engineDefaults }, seen);
+}
+
+const isImage = ({ kind }: ResourceRef): boolean => kind === 'image';
+
+async function named(
+  call: EngineCall,
+  isExport: boolean,
+  { engine, engineDefaults }: Pick<Versions, 'engine' | 'engineDefaults'>,
+  seen?: TagsOf,
+): Promise<EngineCall> {
   const whole = isExport ? await eachOfRepository(call, seen ?? ((name) => tagsOf(name, engine))) : call;
   const settled = seen === undefined ? await settleIds(whole, engine) : whole;
   const inBody = settled.resources.filter(isImageInBody);
@@ -69,11 +81,14 @@ async function wholeId(part: string, engine: EngineClient): Promise<string> {
 }
 
 /** The engine takes a name before part of an id: `cafe` is an image of that name if there is one. */
-async function settleIds(call: EngineCall, engine: EngineClient): Promise<EngineCall> {
+function settleIds(call: EngineCall, engine: EngineClient): EngineCall | Promise<EngineCall> {
   const open = call.resources.filter(
     ({ kind, name, role }) => kind === 'image' && role !== 'creates' && SHORT_ID.test(name),
   );
-  if (open.length === 0) return call;
+  return open.length === 0 ? call : withWholeIds(call, open, engine);
+}
+
+async function withWholeIds(call: EngineCall, open: readonly ResourceRef[], engine: EngineClient): Promise<EngineCall> {
   if (open.length > MAX_NAMES) throw tooMany(open.length);
   let named: Named = call;
   for (const ref of open) {

@@ -14,6 +14,7 @@ import { minorOf } from '../engine/versions.ts';
 import { GatewayError } from '../errors.ts';
 import type { EngineClient } from '../proxy/engine-client.ts';
 import type { EngineDefaults } from '../proxy/engine-defaults.ts';
+import type { GatewayParts } from './parts.ts';
 
 export interface Versions {
   readonly engine: EngineClient;
@@ -22,14 +23,26 @@ export interface Versions {
   readonly maxMinor: number;
 }
 
+/** What of the gateway's parts tells an engine's versions. */
+export type AskParts = Pick<GatewayParts, 'engineDefaults' | 'apiVersions'>;
+
+export const versionsOf = (engine: EngineClient, { engineDefaults, apiVersions }: AskParts): Versions => ({
+  engine,
+  engineDefaults,
+  maxMinor: apiVersions.maxMinor,
+});
+
 /**
  * Raises the version of a call that changes something to one that honours all of it.
  *
  * @throws {GatewayError} `version-unsupported` when the engine has none that does, or does not serve the version asked for, then
  *   in its own words
  */
-export async function settleVersion(given: EngineCall, versions: Versions): Promise<EngineCall> {
-  if (given.operation.class === 'read') return given;
+export function settleVersion(given: EngineCall, versions: Versions): EngineCall | Promise<EngineCall> {
+  return given.operation.class === 'read' ? given : settled(given, versions);
+}
+
+async function settled(given: EngineCall, versions: Versions): Promise<EngineCall> {
   const call = hasIgnorable(given) ? await asItsVersionReads(given, versions) : given;
   const asked = minorOf(call.apiVersion);
   const field = newestField(call);

@@ -10,11 +10,16 @@ const TIMEOUT_MS = 10_000;
 const MAX_BYTES = 4 * 1024 * 1024;
 
 /** A creation with the names of its image's annotations, where the engine is Podman. @throws {GatewayError} `engine-unreachable` */
-export async function withImageAnnotations(
-  call: EngineCall,
-  { engine, engineDefaults }: { readonly engine: EngineClient; readonly engineDefaults: EngineDefaults },
-): Promise<EngineCall> {
-  if (call.action !== 'container.create') return call;
+export function withImageAnnotations(call: EngineCall, parts: Parts): EngineCall | Promise<EngineCall> {
+  return call.action === 'container.create' ? annotated(call, parts) : call;
+}
+
+interface Parts {
+  readonly engine: EngineClient;
+  readonly engineDefaults: EngineDefaults;
+}
+
+async function annotated(call: EngineCall, { engine, engineDefaults }: Parts): Promise<EngineCall> {
   const kind = await engineDefaults.kind().catch(() => undefined);
   if (kind !== 'podman') return call;
   const written = (call.body as JsonObject | undefined)?.Image;

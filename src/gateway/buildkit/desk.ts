@@ -1,6 +1,7 @@
 // What the doors of BuildKit ask of the gateway, for the caller of one connection: policy, ledger, audit and the engine. A build is
 // a call of its own, with an audit id of its own, judged by the same rules as a classic one.
 import type { PluginChain } from '../../admission/chain.ts';
+import type { AuditDecision, AuditStage } from '../../audit/event.ts';
 import type { Desk, Granted, RunningBuild } from '../../buildkit/control-door.ts';
 import { Refusal } from '../../buildkit/grpc.ts';
 import type { Owner } from '../../buildkit/owner.ts';
@@ -13,15 +14,18 @@ import { toCall } from '../../engine/call.ts';
 import { classify } from '../../engine/classify.ts';
 import type { EngineCall } from '../../engine/types.ts';
 import { GatewayError } from '../../errors.ts';
+import type { LedgerEntry } from '../../ledger/entry.ts';
 import { labelsOf, OWNER_LABEL, TENANT_LABEL } from '../../ledger/labels.ts';
 import { matchesGlob } from '../../policy/build/index.ts';
 import { decide } from '../../policy/evaluate.ts';
 import type { Decision, Principal } from '../../policy/types.ts';
-import { checkLabels } from '../judge.ts';
+import { callEvent, type EventOutcome } from '../call-event.ts';
 import type { GatewayParts } from '../parts.ts';
+import { Passage } from '../passage.ts';
 import { asGatewayError, decisionOf } from '../refusal.ts';
+import { checkLabels } from '../steps/resolve.ts';
+import { arrivedOf, atMsOf, type Reached, type Sent, sinceUs } from '../steps/values.ts';
 import { learnBrought, learnImages } from '../tenancy/learn.ts';
-import { Trace } from '../trace.ts';
 import { Build } from './build.ts';
 import { explained } from './explain.ts';
 import { removeOverlabelled } from './made-image.ts';
@@ -33,58 +37,51 @@ export class BuildDesk implements Desk, SessionDesk {
   readonly owner: Owner;
   readonly #parts: GatewayParts;
   /** Of the connection: who called, from where and how. */
-  readonly #connection: Trace;
+  readonly #connection: Sent;
   readonly #principal: Principal;
   /** The last build that had anything to explain. */
   #latest: Build | undefined;
 
-  constructor(connection: Trace, principal: Principal, parts: GatewayParts) {
+  constructor(connection: Sent, parts: GatewayParts) {
     this.#connection = connection;
-    this.#principal = principal;
+    this.#principal = connection.principal;
     this.#parts = parts;
-    this.owner = parts.buildkit.ownerOf(principal);
+    this.owner = parts.buildkit.ownerOf(connection.principal);
   }
 
   get content() {
     return this.#parts.buildkit.content;
   }
 
-  #decide(call: EngineCall, trace?: Trace): Decision {
+  #decide(call: EngineCall, passage?: Passage): Decision {
     const policies = this.#parts.policies().forPrincipal(this.#principal);
     const { source } = this.#connection.arrival;
     const input = { principal: this.#principal, call, source, at: this.#parts.now() };
-    if (trace !== undefined) this.#parts.onDecided?.(trace.auditId, policies, input);
+    if (passage !== undefined) this.#parts.onDecided?.(passage.arrived.auditId, policies, input);
     return decide(policies, input);
   }
 
-  #newTrace(call: EngineCall): Trace {
-    const trace = new Trace(this.#connection.arrival, this.#parts);
-    trace.principal = this.#principal;
-    trace.target = call;
-    trace.call = call;
-    trace.policyRevision = this.#parts.policies().revision;
-    return trace;
+  /** A build is a call of its own. */
+  #begin(call: EngineCall): Passage {
+    const passage = new Passage(arrivedOf(this.#connection.arrival, this.#parts));
+    const { revision: policyRevision } = this.#parts.policies();
+    passage.to({ ...passage.arrived, principal: this.#principal, target: call, call, policyRevision });
+    return passage;
   }
 
   /** Records a refusal, then says it with its audit id. */
-  async #refused(trace: Trace, thrown: unknown, build?: Build): Promise<Refusal> {
-    trace.tenantCall?.abandon();
-    trace.tenantCall?.release();
-    trace.ledger = undefined;
+  async #refused(passage: Passage, thrown: unknown, build?: Build): Promise<Refusal> {
+    const at = passage.reached;
+    at.tenantCall?.abandon();
+    passage.end();
     let error =
       thrown instanceof Refusal ? new GatewayError('build-denied', asDenial(thrown.message)) : asGatewayError(thrown);
     if (error.code === 'internal')
-      this.#parts.log.error({ err: thrown, auditId: trace.auditId }, 'a build could not be judged');
+      this.#parts.log.error({ err: thrown, auditId: at.auditId }, 'a build could not be judged');
     try {
       const { code, message, status } = error;
-      await this.#parts.recorder.record(
-        trace.event('complete', decisionOf(error), {
-          code,
-          message,
-          status,
-          ...(build === undefined ? {} : { build: build.asked() }),
-        }),
-      );
+      const asked = build === undefined ? {} : { build: build.asked() };
+      await this.#record(at, 'complete', decisionOf(error), { code, message, status, ...asked });
     } catch (unwritable) {
       error = asGatewayError(unwritable);
     }
@@ -93,7 +90,7 @@ export class BuildDesk implements Desk, SessionDesk {
       action: 'build.run',
       decision: decisionOf(error),
       status: error.status,
-      durationUs: trace.durationUs(),
+      durationUs: sinceUs(at),
     });
     const word =
       thrown instanceof Refusal
@@ -104,7 +101,7 @@ export class BuildDesk implements Desk, SessionDesk {
             ? 'resource-exhausted'
             : 'permission-denied';
     const isLast = !this.#parts.buildkit.mayRefuse(this.owner.mark, performance.now());
-    return new Refusal(word, `${error.message} [audit ${trace.auditId}]`, true, isLast);
+    return new Refusal(word, `${error.message} [audit ${at.auditId}]`, true, isLast);
   }
 
   /** What is refused before it is a build: a method that is closed, a request that cannot be judged. */
@@ -114,63 +111,61 @@ export class BuildDesk implements Desk, SessionDesk {
       ? `denied: more than ${MAX_REFUSED} requests to BuildKit were refused, and ${REFUSED_A_SECOND} more each second may be; the connection is closed`
       : asDenial(why);
     const { arrival, target, call } = this.#connection;
-    const trace = new Trace(arrival, this.#parts);
-    trace.principal = this.#principal;
-    trace.target = target;
-    trace.call = call;
-    await this.#parts.recorder.record(
-      trace.event('complete', 'deny', {
-        code: 'build-denied',
-        message,
-        status: 403,
-        build: { method: path.slice(0, 200) },
-      }),
-    );
-    return new Refusal(isLast ? 'resource-exhausted' : word, `${message} [audit ${trace.auditId}]`, true, isLast);
+    const at = { ...arrivedOf(arrival, this.#parts), principal: this.#principal, target, call };
+    const build = { method: path.slice(0, 200) };
+    await this.#record(at, 'complete', 'deny', { code: 'build-denied', message, status: 403, build });
+    return new Refusal(isLast ? 'resource-exhausted' : word, `${message} [audit ${at.auditId}]`, true, isLast);
+  }
+
+  #record(at: Reached, stage: AuditStage, decision: AuditDecision, outcome: EventOutcome): Promise<void> {
+    return this.#parts.recorder.record(callEvent(at, stage, decision, outcome, this.#parts));
   }
 
   async start(read: ReadSolve, ended: AbortSignal): Promise<RunningBuild> {
     const call = buildCall(read.facts, queryOf(read.options));
-    const trace = this.#newTrace(call);
+    const passage = this.#begin(call);
+    const { auditId } = passage.arrived;
     let build: Build | undefined;
     try {
       this.#parts.authenticator.recheck(this.#principal);
-      const grant = this.#judge(trace, call);
-      build = new Build({
-        auditId: trace.auditId,
-        policy: policyOf(trace.decision),
+      const grant = this.#judge(passage, call);
+      const started = new Build({
+        auditId,
+        policy: policyOf(passage.reached.decision),
         facts: read.facts,
         masked: read.masked,
         grant,
         atMs: performance.now(),
       });
+      build = started;
       checkLabels(call, this.#parts.limits().labelBytes);
       for (const push of read.pushes) this.#judgePush(push.value);
       const plugins = this.#parts.plugins();
       if (plugins.concerns(call.action)) {
-        trace.enterPlugins(plugins);
-        await this.#askPlugins(trace, call, plugins).finally(() => trace.leavePlugins());
+        passage.enter(plugins);
+        await this.#askPlugins(passage, call, plugins).finally(() => passage.leavePlugins());
       }
-      const stored = await this.#admitTenant(trace, call, build);
+      const stored = await this.#admitTenant(passage, call, started);
       refuseHidden(read.facts.sources, stored);
       const { isProbe } = read;
       const begin = async (): Promise<void> => {
         this.#parts.authenticator.recheck(this.#principal);
-        await this.#parts.recorder.record(trace.event('intent', 'allow', { build: (build as Build).asked() }));
+        const at = passage.reached;
+        await this.#record(at, 'intent', 'allow', { build: started.asked(), ledger: at.reserved });
         this.#parts.meter.started();
       };
-      if (isProbe) build.onFirstPart = begin;
+      if (isProbe) started.onFirstPart = begin;
       else await begin();
       if (ended.aborted) throw new Refusal('cancelled', 'the client went away');
-      return this.#run(read, trace, build, stored, isProbe);
+      return this.#run(read, passage, started, stored, isProbe);
     } catch (error) {
-      throw await this.#refused(trace, error, build);
+      throw await this.#refused(passage, error, build);
     }
   }
 
-  #judge(trace: Trace, call: EngineCall) {
-    const decision = this.#decide(call, trace);
-    trace.decision = decision;
+  #judge(passage: Passage, call: EngineCall) {
+    const decision = this.#decide(call, passage);
+    passage.to({ ...passage.reached, decision });
     const grant = decision.obligations.build;
     if (decision.effect === 'deny' || grant === undefined) throw denied(decision);
     return grant;
@@ -184,43 +179,51 @@ export class BuildDesk implements Desk, SessionDesk {
     if (decision.effect === 'deny') throw denied(decision);
   }
 
-  async #askPlugins(trace: Trace, call: EngineCall, plugins: PluginChain): Promise<void> {
+  async #askPlugins(passage: Passage, call: EngineCall, plugins: PluginChain): Promise<void> {
     const admission = {
-      auditId: trace.auditId,
+      auditId: passage.arrived.auditId,
       principal: this.#principal,
       source: this.#connection.arrival.source,
-      at: trace.atMs,
+      at: atMsOf(passage.arrived),
     };
+    passage.to({ ...passage.reached, seenBy: { plugins, admission, changes: [] } });
     const { annotations: first } = await plugins.mutate(call, admission, () => {
       throw new GatewayError('plugin-failed', 'a plugin would change a build with BuildKit, which it may only deny');
     });
     const { annotations, warnings } = await plugins.validate(call, admission);
-    trace.annotations = { ...first, ...annotations };
-    trace.warnings = warnings;
+    passage.to({ ...passage.reached, annotations: { ...first, ...annotations }, warnings });
     // What flows inside is BuildKit's own protocol: a plugin may refuse the stream, and cannot watch it.
     await plugins.stream({ ...call, operation: { ...call.operation, stream: 'h2c' } }, admission);
   }
 
   /** Names are taken and quotas are asked, and what the tenant must not build from is found. */
-  async #admitTenant(trace: Trace, call: EngineCall, build: Build): Promise<StoredImages | undefined> {
+  async #admitTenant(passage: Passage, call: EngineCall, build: Build): Promise<StoredImages | undefined> {
     const { tenant } = this.#principal;
     if (tenant === undefined) return undefined;
     const { tenancy, engine, buildkit } = this.#parts;
     if (buildkit.isDistrusting()) throw distrusted();
-    const tenantCall = await tenancy.begin({ ...this.#principal, tenant }, trace.auditId, trace.atMs);
-    trace.tenantCall = tenantCall;
-    const leases = [this.#principal.leaseMs, trace.decision?.obligations.leaseMs].filter((ms) => ms !== undefined);
+    const { arrived } = passage;
+    const tenantCall = await tenancy.begin({ ...this.#principal, tenant }, arrived.auditId, atMsOf(arrived));
+    passage.keep(tenantCall);
+    const { decision } = passage.to({ ...passage.reached, tenantCall });
+    const leases = [this.#principal.leaseMs, decision?.obligations.leaseMs].filter((ms) => ms !== undefined);
     if (leases.length > 0) tenantCall.lease(Math.min(...leases));
     await tenantCall.resolve(call);
     await tenantCall.reserve(call);
-    trace.ledger = tenantCall.reserved;
+    passage.to({ ...passage.reached, reserved: tenantCall.reserved });
     const { [TENANT_LABEL]: of, [OWNER_LABEL]: by } = labelsOf(tenantCall.owner);
     // Not the audit id: equal builds give equal images, and nothing that runs them is made anew.
     build.labels = { [TENANT_LABEL]: of ?? '', [OWNER_LABEL]: by ?? '' };
     return storedImages(tenantCall, engine);
   }
 
-  #run(read: ReadSolve, trace: Trace, build: Build, stored: StoredImages | undefined, isProbe: boolean): RunningBuild {
+  #run(
+    read: ReadSolve,
+    passage: Passage,
+    build: Build,
+    stored: StoredImages | undefined,
+    isProbe: boolean,
+  ): RunningBuild {
     const ref = this.owner.own(read.ref, 'Ref');
     build.stored = stored;
     this.#latest = build;
@@ -239,14 +242,16 @@ export class BuildDesk implements Desk, SessionDesk {
         isOver = true;
         this.#parts.buildkit.remove(ref, build);
         let refusal: Refusal | undefined;
+        let ledger: readonly LedgerEntry[] | undefined;
         try {
           if (status === '0') refusal = await removeOverlabelled(build, read.facts, this.#parts);
-          await this.#learn(trace, build);
+          ledger = await this.#learn(passage.reached, build);
         } finally {
-          trace.tenantCall?.release();
+          passage.end();
           // A probe of which no part came has no intent either.
           if (!isProbe || build.onFirstPart === undefined) {
-            this.#complete(trace, build, refusal === undefined ? status : '8', refusal?.message);
+            const { message } = refusal ?? {};
+            this.#complete(passage.reached, build, refusal === undefined ? status : '8', { message, ledger });
           }
         }
         return refusal;
@@ -254,32 +259,33 @@ export class BuildDesk implements Desk, SessionDesk {
     };
   }
 
-  async #learn(trace: Trace, build: Build): Promise<void> {
-    const { tenantCall } = trace;
-    if (tenantCall === undefined) return;
+  async #learn({ tenantCall }: Reached, build: Build): Promise<readonly LedgerEntry[] | undefined> {
+    if (tenantCall === undefined) return undefined;
     const changes = [
       ...(await learnImages(build.imageId ?? build.imageDigest, tenantCall)),
       ...(await learnBrought(tenantCall)),
     ];
     for (const entry of changes) tenantCall.ledger.apply(entry);
-    trace.ledger = changes;
+    return changes;
   }
 
-  #complete(trace: Trace, build: Build, status: string | undefined, message?: string): void {
+  #complete(at: Reached, build: Build, status: string | undefined, learned: EventOutcome): void {
     const isDone = status === '0';
     const outcome = isDone ? 'done' : status === undefined ? 'broken-off' : status === '1' ? 'cancelled' : 'failed';
     this.#parts.recorder.append(
-      trace.event('complete', 'allow', {
-        status: isDone ? 200 : 500,
-        ...(message === undefined ? {} : { message }),
-        build: { result: outcome, ...build.done() },
-      }),
+      callEvent(
+        at,
+        'complete',
+        'allow',
+        { status: isDone ? 200 : 500, ...learned, build: { result: outcome, ...build.done() } },
+        this.#parts,
+      ),
     );
     this.#parts.meter.finished({
       action: 'build.run',
       decision: 'allow',
       status: isDone ? 200 : 500,
-      durationUs: trace.durationUs(),
+      durationUs: sinceUs(at),
     });
   }
 
@@ -288,11 +294,11 @@ export class BuildDesk implements Desk, SessionDesk {
     if (build === undefined)
       throw new Refusal('not-found', `no build ${this.owner.original(id)?.slice(0, 80)} of yours is under way`);
     const call = buildCall(read.facts, queryOf(read.options));
-    const trace = this.#newTrace({ ...call, resources: [] });
+    const passage = this.#begin({ ...call, resources: [] });
     try {
       this.#parts.authenticator.recheck(this.#principal);
       const { tenant } = this.#principal;
-      const grant = this.#judge(trace, { ...call, resources: [] });
+      const grant = this.#judge(passage, { ...call, resources: [] });
       for (const push of read.pushes) this.#judgePush(push.value);
       const begin = build.onFirstPart;
       build.onFirstPart = undefined;
@@ -319,7 +325,7 @@ export class BuildDesk implements Desk, SessionDesk {
         readsCaches: this.#readsCaches,
       };
     } catch (error) {
-      throw await this.#refused(trace, error);
+      throw await this.#refused(passage, error);
     }
   }
 

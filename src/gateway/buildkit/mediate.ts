@@ -9,9 +9,8 @@ import { ownAnnouncement, SessionDoor, UUID_HEADER } from '../../buildkit/sessio
 import { relaySession } from '../../buildkit/session-relay.ts';
 import { GatewayError } from '../../errors.ts';
 import type { EngineRequest, Outcome } from '../../proxy/types.ts';
-import type { Judged } from '../judge.ts';
 import type { GatewayParts } from '../parts.ts';
-import type { Trace } from '../trace.ts';
+import type { Known, Sent } from '../steps/values.ts';
 import { BuildDesk } from './desk.ts';
 import { distrusted } from './state.ts';
 
@@ -27,17 +26,13 @@ export interface Mediation {
  *
  * @throws {GatewayError} for an announcement of a session that is not one, and for tenants that must not meet
  */
-export function mediationOf(
-  { call, principal }: Judged,
-  request: EngineRequest,
-  trace: Trace,
-  parts: GatewayParts,
-): Mediation | undefined {
-  if (trace.decision?.isUnread !== false) return undefined;
+export function mediationOf(sent: Sent, parts: GatewayParts): Mediation | undefined {
+  const { call, principal, request } = sent;
+  if (sent.decision.isUnread !== false) return undefined;
   if (principal.tenant !== undefined && parts.buildkit.isDistrusting()) throw distrusted();
-  const desk = new BuildDesk(trace, principal, parts);
+  const desk = new BuildDesk(sent, parts);
   const isSession = call.action === 'build.session';
-  const headers = isSession ? announced(request.headers, trace, desk) : request.headers;
+  const headers = isSession ? announced(request.headers, sent, desk) : request.headers;
   const session = isSession ? (headers[headers.indexOf(UUID_HEADER) + 1] ?? '') : '';
   return {
     request: { ...request, headers },
@@ -58,14 +53,14 @@ const bytesOf = (socket: Duplex) => ({
   written: (socket as Partial<Socket>).bytesWritten ?? 0,
 });
 
-function announced(headers: readonly string[], trace: Trace, desk: BuildDesk): string[] {
+function announced(headers: readonly string[], { arrival }: Known, desk: BuildDesk): string[] {
   const others: string[] = [];
   for (let i = 0; i + 1 < headers.length; i += 2) {
     if (/^x-docker-expose-session-/i.test(headers[i] as string)) continue;
     others.push(headers[i] as string, headers[i + 1] as string);
   }
   try {
-    return [...others, ...ownAnnouncement(trace.arrival.rawHeaders, desk.owner).headers];
+    return [...others, ...ownAnnouncement(arrival.rawHeaders, desk.owner).headers];
   } catch (error) {
     if (error instanceof Refusal) throw new GatewayError('request-malformed', `denied: ${error.message}`);
     throw error;

@@ -3,7 +3,7 @@
 import type { LedgerEntry, OwnedKind } from '../../ledger/entry.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
 import type { Logger } from '../../log.ts';
-import type { InNameOf, Performed } from '../perform.ts';
+import type { InNameOf, Performed } from '../own-call.ts';
 
 /** Between two looks at the leases, in ms. */
 const LOOK_MS = 5_000;
