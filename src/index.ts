@@ -1,5 +1,5 @@
 // What the package exports: the gateway for embedding in a server of one's own, and the types around it.
-// Importing this starts nothing. Its declarations name no other package and none of Node's modules: whoever imports them needs none.
+// Importing this starts nothing. Its declarations name neither other packages nor Node's modules: its users need no further types.
 
 import { embedGateway } from './app/embed.ts';
 import type { Config } from './config/types.ts';

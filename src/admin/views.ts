@@ -96,7 +96,7 @@ export const issuerView = (state: IssuerState) => ({
   error: state.error ?? null,
 });
 
-/** Never the hash: it is of no use to anybody but this gateway. */
+/** Without the hash of the secret, which only this gateway uses. */
 export const credentialView = (record: CredentialRecord, now: number) => ({
   id: record.id,
   identity: record.identity,

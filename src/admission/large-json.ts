@@ -1,5 +1,5 @@
-// Writes a large request as JSON in slices: a body of some MiB would keep the thread from everybody else's calls for as long as it
-// takes to be masked and written.
+// Writes a large request as JSON in slices: masking and writing a body of some MiB at once would
+// keep the thread from all other calls.
 import type { Json } from '../engine/types.ts';
 import { isHiddenField, maskedItem, toJson } from './request.ts';
 

@@ -154,7 +154,7 @@ export type Verdict =
  * (`/body/Labels/team`, `/body/HostConfig/Memory`) makes the parent; the engine's schema must know it.
  *
  * `own-socket`, with `needs.sockets`, stands for no patch: the bind at this place (`/body/HostConfig/Binds/0`,
- * `/body/HostConfig/Mounts/0`) gets a socket of the gateway's as its source, which speaks for the caller and for nobody else.
+ * `/body/HostConfig/Mounts/0`) gets a socket of the gateway's as its source, which speaks for this caller only.
  */
 export interface Change {
   readonly op: 'add' | 'replace' | 'remove' | 'own-socket';

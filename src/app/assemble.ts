@@ -639,7 +639,7 @@ export async function openGateway(config: Config, log: Logger, options: OpenOpti
     reaper.start();
     undo.push(() => reaper.stop());
 
-    // Serving waits for no sink, and not for anybody's keys: a token that needs them waits for this very fetch.
+    // Serving waits neither for sinks nor for the issuers' keys: a token that needs a key waits for this very fetch.
     void externals.refresh();
     void sinks.apply(config.audit.sinks, config.audit.retention);
 

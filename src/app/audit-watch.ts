@@ -16,8 +16,8 @@ export interface AuditWatch {
 /**
  * Watches a recorder.
  *
- * @param resumed the row a log that could not be written is tried with again, so that a gateway nobody asks anything any more
- *   notices that there is room
+ * @param resumed the row with which a log that could not be written is tried again, so that a gateway without calls notices that
+ *   there is room
  */
 export function watchAudit(
   recorder: Pick<Recorder, 'healthy' | 'append'>,

@@ -1,5 +1,5 @@
 // Unix sockets bound to an identity that operators make and remove while the gateway runs. Their records are in the store,
-// so that the next start opens them again; one that cannot be opened is told and keeps nobody else waiting.
+// so that the next start opens them again; a socket that cannot be opened is logged and does not delay the others.
 import { realpathSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { SocketHost } from '../admin/socket-services.ts';

@@ -1,5 +1,5 @@
 // What the audit keeps of each field of a body, by the field's name in lower case. A field that is in no table is masked.
-// A test walks every schema of the engine room and fails for a field that nobody has decided on.
+// A test walks every schema of the engine room and fails for a field that stands in no table.
 
 /**
  * - `keep`: names, paths, words of the Engine; patterns that look like secrets are masked in it all the same
@@ -26,7 +26,7 @@ export const FIELD_RULES: ReadonlyMap<string, FieldRule> = new Map([
   ...of('values', 'Labels Annotations DriverOpts Options Config StorageOpt Sysctls Tmpfs AuxiliaryAddresses Segments'),
   ...of('profile', 'SecurityOpt'),
   ...of('map', 'ExposedPorts Volumes PortBindings EndpointsConfig'),
-  // Profiles are long and nobody reads them in a log; the hash tells which one it was.
+  // Profiles are too long to read in a log; the hash tells which one it was.
   ...of('mask', 'Profile'),
   // Containers and what they are made of.
   ...of(

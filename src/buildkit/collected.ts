@@ -12,7 +12,7 @@ export class Collected {
   readonly #seen = new Set<string>();
   /** Images that go to their registry, in full. */
   readonly pushes: BuildFact[] = [];
-  /** Values nobody may read in the audit: those of build arguments. */
+  /** Values the audit masks: those of build arguments. */
   readonly masked = new Set<string>();
 
   add(kind: keyof BuildFacts, at: string, value: string): void {

@@ -1,5 +1,5 @@
 // The door of /grpc: what a client may ask of BuildKit, method by method. What is not named here is refused, so that a method
-// added to BuildKit is closed until somebody has thought about it. Ids of builds become the caller's own on the way in and lose
+// added to BuildKit stays closed until it is listed here. Ids of builds become the caller's own on the way in and lose
 // their mark on the way out. api/services/control, frontend/gateway/pb.
 import { randomUUID } from 'node:crypto';
 import type { BuildGrant } from '../policy/build/index.ts';
@@ -426,7 +426,7 @@ function updateHistory(request: Message, headers: RawHeaders, { owner }: Desk): 
   return send('moby.buildkit.v1.UpdateBuildHistoryRequest', own, headers);
 }
 
-/** The cache belongs to all and has no owners: whoever may not see all of it sees none. */
+/** All builds share the cache and its records have no owner: a caller who may not see all of it sees none of it. */
 function ofWholeEngine(action: 'system.df' | 'build.prune', request: string, none: readonly Uint8Array[]): Judge {
   const name = `moby.buildkit.v1.${request}`;
   return (message, headers, desk) =>

@@ -227,7 +227,7 @@ export function ownCache(
   return new Map([...attrs, ['ref', reference]]);
 }
 
-/** A registry that is spoken to without TLS may be anybody. */
+/** Without TLS any host on the way can answer as the registry. */
 export function refuseInsecure(attrs: ReadonlyMap<string, string>, at: string): void {
   const value = attrs.get('registry.insecure');
   if (value === undefined || /^(0|f|false)$/i.test(value)) return;

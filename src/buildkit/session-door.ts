@@ -108,8 +108,8 @@ const METHOD = 'x-docker-expose-session-grpc-method';
 const NAME = 'x-docker-expose-session-name';
 
 /**
- * The announcement of a session as the engine gets it: its id and its shared key are the owner's, so that nobody attaches to
- * another's session and no build gets the files of another's context.
+ * The announcement of a session as the engine gets it: its id and its shared key are the owner's, so that no caller attaches
+ * to another's session and no build gets the files of another's context.
  *
  * @param raw flat list of the request's headers
  * @throws {Refusal}

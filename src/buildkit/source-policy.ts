@@ -50,8 +50,8 @@ export interface SourcePolicy {
 /**
  * The policy. The last rule that matches counts; one that changes a source begins anew.
  *
- * @param nonce a word nobody can guess: the engine keeps compiled rules by their text, and takes one of another meaning that
- *   has the same text for ours
+ * @param nonce a random word: the engine keeps compiled rules by their text alone, and would take another caller's rule of the
+ *   same text and another meaning for ours
  */
 export function sourcePolicy({ allowed, frontends, stored, mark }: SourceRules, nonce: string): SourcePolicy {
   let number = 0;

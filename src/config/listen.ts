@@ -8,7 +8,7 @@ import type { HttpListener, HttpsListener, Listener, TlsFiles, UnixListener } fr
 interface ListenContext {
   /** Certificate for HTTPS listeners that name none of their own. */
   readonly tls: TlsFiles | undefined;
-  /** Socket paths that belong to somebody else, and to whom. */
+  /** Socket paths that are taken already, each with its owner. */
   readonly reserved: ReadonlyMap<string, string>;
   readonly resolve: (path: string) => string;
   readonly existing: (path: string, at: Path) => string;

@@ -1,4 +1,4 @@
-// Finds what somebody probably meant: the known word nearest to a misspelt one.
+// Finds the word that was probably meant: the known word nearest to a misspelt one.
 
 /** Edit distance with swaps of neighbours counted once; both words are short. */
 const distance = (a: string, b: string): number => {

@@ -309,7 +309,7 @@ export const KEYS = [
   'metrics',
 ] as const;
 
-/** One fault for a key nobody knows, with the one that was probably meant. */
+/** One fault for an unknown key, with the one that was probably meant. */
 export const unknownKey = (at: Path, key: string, known: readonly string[]): Fault => {
   const meant = nearest(key, known);
   return {

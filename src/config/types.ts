@@ -143,16 +143,16 @@ export interface Config {
   /** Engine API versions served, `1.N`. Without `max`: the newest one the operation table knows. */
   readonly apiVersions: { readonly min: string; readonly max?: string };
   readonly tenants: {
-    /** Images that belong to nobody and may be used by every tenant: references, in which `*` stands for anything. */
+    /** Images without an owner that every tenant may use: references, in which `*` stands for anything. */
     readonly sharedImages: readonly string[];
     /** Names that tenants may give images: references, in which `*` stands for anything and `${tenant}` for the tenant. Default: any. */
     readonly names?: readonly string[] | undefined;
     /** A tenant's pull may move such a name to what its registry has now. */
     readonly refreshShared: boolean;
-    /** The tenants must not meet: BuildKit, whose cache is everybody's, is not served to them. Default false. */
+    /** The tenants must not meet: BuildKit, whose cache all builds share, is not served to them. Default false. */
     readonly distrust: boolean;
   };
-  /** A listener of its own for `/metrics`, open to whoever reaches it; without it only operators can read them. */
+  /** A listener of its own for `/metrics`, open to every client that reaches it; without it only operators can read them. */
   readonly metrics?: { readonly listen: HttpListener | HttpsListener };
 }
 

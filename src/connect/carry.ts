@@ -248,7 +248,7 @@ class Call {
     this.#copied += part.length;
     if (this.#copied > REPLAY_BYTES && this.#upstream !== undefined) this.#copy = undefined;
     this.#copy?.push(part);
-    // Nobody to send it to yet: what was read is kept, and no more is read.
+    // There is no upstream yet: the part is kept, and no more is read.
     if (this.#upstream === undefined) this.#client.pause();
     else this.#pass(part);
     if (this.#body.done && this.#mayUpgrade) this.#client.pause();
@@ -381,7 +381,7 @@ class Call {
     if (this.#head.method === 'HEAD' || status === 204 || status === 304) this.#framing = 'none';
     else if (has('transfer-encoding')) this.#framing = minor === 1 ? 'chunked' : 'close';
     else this.#framing = has('content-length') ? 'length' : 'close';
-    // An answer to an unfinished upload ends the connection: nobody can tell where the next request would begin.
+    // An answer to an unfinished upload ends the connection: where the next request would begin is unknown.
     this.#close = this.#head.close || this.#framing === 'close' || !this.#body.done;
     if (this.#framing === 'chunked') kept.push('Transfer-Encoding', 'chunked');
     if (this.#close) kept.push('Connection', 'close');

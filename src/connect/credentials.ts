@@ -1,6 +1,6 @@
-// Where the token comes from, and when it is read again: a file that somebody renews, a command that prints one, or a
-// refresh credential that is exchanged for short ones.
-// The token is not verified here, only its `exp` is read; whether it is good is for the gateway to say.
+// Where the token comes from, and when it is read again: a file that another program renews, a command that prints a
+// token, or a refresh credential that is exchanged for short-lived tokens.
+// Only the token's `exp` is read here; the gateway verifies the token.
 import { spawn } from 'node:child_process';
 import { type BigIntStats, readFileSync, statSync } from 'node:fs';
 import { GatewayError } from '../errors.ts';

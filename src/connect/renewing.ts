@@ -74,7 +74,7 @@ export function renewing(
         throw failure;
       }
       const fetched = run();
-      // The old one is still good: nobody waits for the new one.
+      // The old one is still good: callers need not wait for the new one.
       if (current !== undefined && !isOutdated && at < current.expiresAt) {
         fetched.catch(() => {});
         return current.value;

@@ -77,7 +77,7 @@ export class Upstream {
 
   readonly #onData = (data: Buffer): void => {
     if (this.#exchange === undefined) {
-      // Bytes nobody asked for: the connection cannot be trusted with another request.
+      // Bytes without a request: the connection cannot be trusted with another one.
       this.socket.destroy();
       return;
     }
@@ -108,7 +108,7 @@ export class Upstream {
     exchange?.onBroken(error ?? Object.assign(new Error('closed'), { code: 'ECONNRESET' }), untouched);
   }
 
-  /** Ends it at once; nobody is told. */
+  /** Ends the connection at once, without calling a handler. */
   drop(): void {
     this.#exchange = undefined;
     this.reusable = false;
@@ -116,7 +116,7 @@ export class Upstream {
     this.socket.destroy();
   }
 
-  /** The answer is complete: nobody listens until the next request. */
+  /** The answer is complete: the connection has no listener until the next request. */
   rest(): void {
     this.#exchange = undefined;
     this.used = true;

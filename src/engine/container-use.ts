@@ -1,5 +1,5 @@
-// Which calls use a container as it was made: what it may reach was said when it was made, perhaps by somebody else.
-// Facts of the Engine API; who may use what is policy's business.
+// Which calls use a container as it was made: its maker, perhaps another caller, chose what it may reach.
+// Facts of the Engine API; policy says who may use which container.
 import type { EngineCall, ResourceRef } from './types.ts';
 
 /** Actions that run something in a container, run it again, or read and write what it sees. */

@@ -1,5 +1,5 @@
 // Masks secrets in texts that are otherwise kept: credentials in addresses, what follows a telling word, and tokens known
-// by their shape. Each becomes a keyed hash, so that equal secrets can be recognised with the key and read by nobody.
+// by their shape. Each becomes a keyed hash, so that the key's holder can recognise equal secrets but read none.
 import { createHmac } from 'node:crypto';
 
 /** Characters of the keyed hash that are kept: enough to recognise, too few to attack. */
@@ -7,7 +7,7 @@ const HASH_CHARACTERS = 16;
 /** Stands for a secret in a message. */
 const HIDDEN = '***';
 
-/** Key of a log, by which equal secrets can be recognised; undefined where nobody is to recognise any: in messages. */
+/** Key of a log, by which equal secrets can be recognised; undefined in messages, where secrets are not to be recognised. */
 export type MaskKey = Uint8Array | Secrets | undefined;
 
 /** Shorter ones would hide half of every sentence. */

@@ -1,5 +1,5 @@
 // Whether a call brings its caller's own credentials for a registry: X-Registry-Auth, as the Engine API reference describes it.
-// The docker CLI always sends the header, empty where nobody has logged in.
+// The docker CLI always sends the header, empty where its user has not logged in.
 
 /** Fields of AuthConfig that are a credential. */
 const SECRETS = ['password', 'auth', 'identitytoken', 'registrytoken'];
@@ -19,7 +19,7 @@ export function hasRegistryCredentials(values: readonly string[]): boolean {
   }
 }
 
-/** Whether an AuthConfig names somebody. */
+/** Whether an AuthConfig holds a credential. */
 export function isCredential(config: unknown): boolean {
   if (typeof config !== 'object' || config === null || Array.isArray(config)) return false;
   return SECRETS.some((name) => {

@@ -1,5 +1,5 @@
-// Reads a large JSON text in steps, so that whoever reads it can let others have their turn in between. Pure: a generator; the
-// pauses are the reader's. The value is the one JSON.parse gives, or `parseExact` where numbers are to stay as written.
+// Reads a large JSON text in steps, so that its caller can let other calls have their turn in between. Pure: a generator;
+// the caller makes the pauses. The value is the one JSON.parse gives, or `parseExact` where numbers are to stay as written.
 
 /** A part up to this size is read in one step, in bytes: some half a millisecond. */
 const STEP_BYTES = 64 * 1024;

@@ -25,7 +25,7 @@ const wayOut = (minor: number): string => `(or have it speak that version: DOCKE
 
 /**
  * Reads a version prefix. The engine accepts `[0-9.]+`, compared number by number; only the one spelling `v1.N` is served,
- * so that nobody reads another version out of it than we do.
+ * so that engine and gateway read the same version.
  *
  * @param segment first path segment, `v1.43`
  * @throws {GatewayError} `version-unsupported`, in words Docker clients know

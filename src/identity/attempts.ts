@@ -28,7 +28,7 @@ export function createAttemptLimit(most: number, maxNames: number = MAX_NAMES): 
   let old = new Map<string, Window>();
   const current = (name: string, at: number): Window | undefined => {
     const window = young.get(name) ?? old.get(name);
-    // A clock set back must not lock anybody out until it has caught up.
+    // A clock set back must not lock callers out until it has caught up.
     return window === undefined || at >= window.from + WINDOW_MS || at < window.from ? undefined : window;
   };
   return {

@@ -1,5 +1,5 @@
 // Reads a configured certificate and its key and tells whether they are a pair, before a listener is given them: a listener
-// that takes a broken one serves nobody. PEM, RFC 7468.
+// that takes a broken pair refuses every client. PEM, RFC 7468.
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';

@@ -37,7 +37,7 @@ export interface Granted {
   readonly record: TokenRecord;
   /** Id of the token or credential it was made from. */
   readonly parent: string;
-  /** Who acted, when that is somebody else. */
+  /** The party that acted, when it is not the subject. */
   readonly actor?: string;
   /** Whose word the parent was, when it is another issuer's. */
   readonly origin?: PrincipalOrigin;

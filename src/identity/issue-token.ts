@@ -62,7 +62,7 @@ export interface TokenRequest {
   readonly authorizationDetails?: readonly DockerAuthorization[];
   /** How long what is made with it may stay, in ms; left out means no end. */
   readonly leaseMs?: number;
-  /** What it is made from: whoever holds that may have no more than it, and no longer. */
+  /** The token or credential it is made from: the new token grants no more than that, and for no longer. */
   readonly parent?: ParentGrant;
   /** Who asks: subject of the operator, for the record. */
   readonly by: string;

@@ -85,7 +85,7 @@ function matches(certificate: ReadCertificate, { by, pattern, identity }: Certif
 function namesBy(certificate: ReadCertificate, by: MappedBy): readonly string[] {
   switch (by) {
     case 'spiffe': {
-      // X.509-SVID section 2: exactly one URI. Two ids in one certificate name nobody.
+      // X.509-SVID section 2: exactly one URI. Two of them are ambiguous.
       const { uris } = certificate;
       return uris.length === 1 ? uris : [];
     }

@@ -43,7 +43,7 @@ export interface ReadCertificate {
   readonly canSign: boolean;
   /** May its key sign certificates? */
   readonly canCertify: boolean;
-  /** Its signature is over a hash that can be collided: whoever gets one certificate may make another. */
+  /** Its signature is over a hash with known collisions: the holder of one certificate may be able to forge another. */
   readonly isWeaklySigned: boolean;
   /** OIDs of critical extensions whose meaning is not known here. */
   readonly unknownCritical: readonly string[];
@@ -59,7 +59,7 @@ export interface ReadCertificate {
 /** `x5t#S256` of a DER certificate. */
 export const thumbprintOf = (der: Uint8Array): string => createHash('sha256').update(der).digest('base64url');
 
-/** One spelling of a serial number, whoever wrote it: lower-case hex without colons and leading zeros. */
+/** One spelling of a serial number for all sources: lower-case hex without colons and leading zeros. */
 export const canonicalSerial = (serial: string): string =>
   serial
     .replaceAll(':', '')

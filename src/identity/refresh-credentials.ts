@@ -33,12 +33,12 @@ export interface NewCredential {
 
 export interface RefreshCredentials {
   /**
-   * Makes a credential; the secret is in nobody's hands but the caller's afterwards.
+   * Makes a credential. Only the caller gets the secret; the gateway keeps its hash.
    *
    * @throws {GatewayError} `not-found`, `conflict` for a disabled identity, `input-invalid`
    */
   create(input: NewCredential): { secret: string; record: CredentialRecord };
-  /** The credential of a secret. @throws {GatewayError} `client-invalid`: unknown, expired, revoked, or of nobody */
+  /** The credential of a secret. @throws {GatewayError} `client-invalid`: unknown, expired, revoked, or its identity is gone */
   find(secret: string): CredentialRecord;
 }
 

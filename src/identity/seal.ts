@@ -87,7 +87,7 @@ function readIfThere(path: string): string | undefined {
   }
 }
 
-/** 32 bytes as hex, base64 or base64url. Nothing is stretched: a word somebody remembers is no key. */
+/** 32 bytes as hex, base64 or base64url. No key is derived from a password: a word a person remembers is not accepted. */
 function readKey(text: string, source: string): Buffer {
   const trimmed = text.trim();
   const isHex = /^[0-9a-fA-F]{64}$/.test(trimmed);

@@ -91,7 +91,7 @@ export function createKeyRing(parts: KeyRingParts): KeyRing {
     ...record,
     state: 'retiring',
     stateAt: at,
-    // It signs no more: nobody needs its private part, least of all whoever steals a backup.
+    // It signs no more: its private part would only serve a thief of a backup.
     privateJwk: '',
   });
 

@@ -5,7 +5,7 @@ import type { Principal } from '../policy/types.ts';
 import type { CertificateCallers } from './certificate-callers.ts';
 import type { Presented } from './trust.ts';
 
-/** Of these refusals a binding makes up: its thumbprint says which certificate is meant, whoever signed it. */
+/** Refusals a binding outweighs: its thumbprint says which certificate is meant, whichever CA signed it. */
 const MADE_UP_FOR: ReadonlySet<string> = new Set(['certificate-untrusted', 'identity-not-mapped']);
 
 /**

@@ -12,7 +12,7 @@ export function loadX509(): Promise<X509> {
   return loaded;
 }
 
-/** The library when it has been loaded: whoever holds a certificate that was read finds it here. */
+/** The library once it is loaded; it is there wherever a certificate has been read. */
 export const loadedX509 = (): X509 | undefined => library;
 
 /**

@@ -1,5 +1,5 @@
-// How each action is served to a tenant. What is not in this table concerns the whole engine and is refused, so that an
-// operation added to the engine is closed to tenants until somebody has thought about it.
+// How each action is served to a tenant. An action that is not in this table concerns the whole engine and is refused, so
+// that an operation added to the engine stays closed to tenants until it is listed here.
 
 /**
  * - `plain`: sent with the full ids of the tenant's own objects, answered as the engine answers

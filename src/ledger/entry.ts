@@ -46,7 +46,7 @@ export interface LedgerEntry {
   readonly engineCreatedAt?: string | undefined;
   /** A reference pulled from its registry: other tenants may pull it as well. */
   readonly isPulled?: boolean | undefined;
-  /** The image was everybody's to use when this name of it was given or pulled: it stays so. */
+  /** All tenants could use the image when this name of it was given or pulled: they still can. */
   readonly isCommon?: boolean | undefined;
   /** What a container takes of its tenant's share. */
   readonly share?: Share | undefined;

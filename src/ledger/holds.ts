@@ -1,5 +1,5 @@
 // Names in use by calls under way. A volume or an image is known to the engine by a name alone, so while a call that was judged
-// by such a name is on its way, nobody else may take the name: what was judged would not be what is reached.
+// by such a name is on its way, no other call may take the name: the call would reach another object than the judged one.
 
 interface Held {
   readonly tenant: string;

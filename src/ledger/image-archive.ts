@@ -1,5 +1,5 @@
 // What a tar of images says it holds, as `docker save` writes it: which names its images take, and whether each layer is what its
-// configuration says. The engine gets an archive written anew from what was read here, so that nobody reads it in another way.
+// configuration says. The engine gets an archive written anew from what was read here, so that it cannot read another meaning out of it.
 // https://github.com/moby/docker-image-spec
 import { canonicalImageReference } from '../engine/image-reference.ts';
 import { readAlong } from '../engine/json.ts';
@@ -87,7 +87,7 @@ export async function readImageArchive(
     const ids = listOf(diffIds);
     if (type !== 'layers' || ids.length !== layers.length) throw refuse(`image ${i} does not have the layers it names`);
     for (const [k, layer] of layers.entries()) {
-      // The engine takes a layer it has for one that is named, unread: whoever names it must have it.
+      // Where the engine has a layer of this name it takes its own, unread: the caller must prove to have the content.
       if (ids[k] !== `sha256:${layer.sha256}`)
         throw refuse(
           `layer ${k} of image ${i} is not what its configuration names; layers are sent without compression`,

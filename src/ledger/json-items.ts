@@ -179,7 +179,7 @@ export class JsonLines {
     try {
       value = parseExact(text);
     } catch {
-      // A line nobody can read may be anybody's.
+      // An unreadable line may be about another tenant's object.
       return undefined;
     }
     const kept = this.#filter(value);

@@ -23,7 +23,7 @@ export class Ledger {
   readonly #names = new Map<string, LedgerEntry[]>();
   /** Live entries of images by the image's own id, whatever name they are of. */
   readonly #images = new Map<string, LedgerEntry[]>();
-  /** As `#images`, with names given to images that were everybody's. */
+  /** As `#images`, with names given to images that all tenants could use. */
   readonly #namesOf = new Map<string, LedgerEntry[]>();
   readonly #shelves = new Map<string, Shelf>();
   readonly #removed = new Map<string, LedgerEntry[]>();
@@ -165,31 +165,31 @@ export class Ledger {
     return this.#shelves.get(`${tenant}/${kind}`)?.byId.get(id);
   }
 
-  /** What a tenant pulled under an image name that means another image to somebody else: known by its digest, sent as such. */
+  /** What a tenant pulled under an image name that means another image to others: known by its digest, sent as the digest. */
   aliased(tenant: string, name: string): LedgerEntry | undefined {
     const entry = this.#shelves.get(`${tenant}/image`)?.byName.get(name);
     return entry !== undefined && entry.id !== name && entry.id.includes('@') ? entry : undefined;
   }
 
-  /** Live and pending entries of anybody's for a full id. */
+  /** Live and pending entries of all tenants for a full id. */
   holders(kind: OwnedKind, id: string): readonly LedgerEntry[] {
     return this.#holders.get(`${kind}/${id}`) ?? NONE;
   }
 
   /**
-   * Live entries of anybody's for an image, by its id: of whatever name, and those that withhold it. Names given to an image that
-   * was everybody's are left out: it stays everybody's.
+   * Live entries of all tenants for an image, by its id: of every name, and those that withhold it. Names given to an image that
+   * all tenants could use are left out: they still can.
    */
   imageHolders(imageId: string): readonly LedgerEntry[] {
     return this.#images.get(imageId) ?? NONE;
   }
 
-  /** Live entries of anybody's for an image, by its id, of whatever name: also of one that was everybody's. */
+  /** Live entries of all tenants for an image, by its id, of every name: also names given to an image that all could use. */
   namesOfImage(imageId: string): readonly LedgerEntry[] {
     return this.#namesOf.get(imageId) ?? NONE;
   }
 
-  /** Live and pending entries of anybody's for a name. */
+  /** Live and pending entries of all tenants for a name. */
   named(kind: OwnedKind, name: string): readonly LedgerEntry[] {
     return this.#names.get(`${kind}/${name}`) ?? NONE;
   }
@@ -292,7 +292,7 @@ function imageBehind(entry: LedgerEntry): string | undefined {
 
 const NONE: readonly LedgerEntry[] = Object.freeze([]);
 
-/** Kinds whose id is a name that somebody may take again. */
+/** Kinds whose id is a name that can be taken again. */
 const isReused = (kind: OwnedKind): boolean => kind === 'volume' || kind === 'image';
 
 function add(map: Map<string, LedgerEntry[]>, key: string, entry: LedgerEntry): void {

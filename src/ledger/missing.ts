@@ -30,7 +30,7 @@ function wordsFor(kind: ResourceKind, name: string): string {
   }
 }
 
-/** The answer for a name that is taken, by whomever. */
+/** The answer for a name that is taken; it does not tell by which tenant. */
 export function taken(kind: ResourceKind, name: string): GatewayError {
   return new GatewayError('conflict', takenWords(kind, name.slice(0, 512)));
 }

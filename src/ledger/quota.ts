@@ -110,8 +110,8 @@ export function overQuota(quota: Quota, used: Usage, wanted: Partial<Usage>, who
 }
 
 /**
- * The first thing the quota allows of which all is in use; undefined when there is room in each. For what is made before anybody
- * knows how large it becomes.
+ * The first amount of the quota that is used up; undefined when there is room in each. For objects whose size is not known before
+ * they are made.
  */
 export function fullQuota(
   quota: Quota,

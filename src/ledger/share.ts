@@ -19,7 +19,7 @@ export interface Share {
   readonly ports: number;
   /** Bytes on disk: of an image, or of what a container wrote, when it was last measured. */
   readonly bytes: number;
-  /** A change of it is under way, or nobody knows how one ended: to be compared with the engine. */
+  /** A change of it is under way, or its outcome is unknown: to be compared with the engine. */
   readonly isOpen?: true;
 }
 

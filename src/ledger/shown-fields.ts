@@ -1,5 +1,5 @@
-// The fields of the engine's answers a tenant sees, by name: what a newer engine adds is not shown until it is named here, since nobody
-// has judged yet whose it tells of. Engine API 1.24 to 1.56: the schemas of list and inspect.
+// The fields of the engine's answers a tenant sees, by name: a field of a newer engine stays hidden until it is named here, since
+// it may tell of other tenants. Engine API 1.24 to 1.56: the schemas of list and inspect.
 type Fields = Record<string, unknown>;
 
 const words = (text: string): ReadonlySet<string> => new Set(text.trim().split(/\s+/));

@@ -41,7 +41,7 @@ interface Extended {
 
 export class TarReader {
   readonly #bytes: Pieces;
-  /** Content and padding of the entry at hand that nobody has read. */
+  /** Unread bytes of the entry at hand: its content and padding. */
   #left = 0;
   #padding = 0;
 

@@ -13,7 +13,7 @@ export type Fields = Record<string, unknown>;
 /** Networks every engine has: shared by nature, without what others plug into them. */
 export const PREDEFINED_NETWORKS: ReadonlySet<string> = new Set(['bridge', 'host', 'none']);
 
-/** Whether references nobody owns may be used and seen. */
+/** Whether all tenants may use and see a reference that has no owner. */
 export type IsShared = (reference: string) => boolean;
 
 /** One tenant's view. */
@@ -66,12 +66,12 @@ const repositoryOf = (reference: string): string => {
 };
 
 /**
- * Whether an image is everybody's. That is a question about its id: an image somebody made, pulled or loaded is theirs under every
- * name, digest and manifest of it. Of the others one is everybody's by a name that belongs to nobody and that the settings share.
+ * Whether all tenants may use an image. The answer is about its id: an image a tenant made, pulled or loaded is that tenant's under
+ * every name, digest and manifest. Any other image is free by a name that has no owner and that the settings share.
  */
 export function isFreeImage({ ledger, isShared }: Pick<View, 'ledger' | 'isShared'>, image: ShownImage): boolean {
   if (ledger.imageHolders(image.id).length > 0) return false;
-  // A label of the gateway's says that somebody made it, also where the ledger knows nothing of it.
+  // The gateway's label says that a tenant made it, also where the ledger knows nothing of it.
   if (text(fields(image.labels)[TENANT_LABEL]) !== '') return false;
   const isNobodys = (name: string): boolean => ledger.holders('image', name).length === 0 && isShared(name);
   const tags = image.tags.map(canonicalOf).filter((name) => name !== undefined);
@@ -135,7 +135,7 @@ export function imageView(view: View, image: unknown): Fields | undefined {
   if (aliases.length > 0) changed.RepoTags = [...tags, ...aliases];
   else if (tags.length !== list(from.RepoTags).length) changed.RepoTags = tags;
   if (digests.length !== list(from.RepoDigests).length) changed.RepoDigests = digests;
-  // How many containers use it, which, and when somebody last named it: of others as well.
+  // How many containers use it, which, and when it was last named: also by other tenants.
   if ('Containers' in given && given.Containers !== -1) changed.Containers = -1;
   if (Array.isArray(given.Manifests)) changed.Manifests = given.Manifests.map(manifestView(view));
   if ('Metadata' in given && !isMineAlone(view, shown)) changed.Metadata = { LastTagTime: NO_TIME };
@@ -146,7 +146,7 @@ export function imageView(view: View, image: unknown): Fields | undefined {
 /** As Go writes a time that is none. */
 const NO_TIME = '0001-01-01T00:00:00Z';
 
-/** Whether nobody else can have given the image a name. */
+/** Whether no other tenant can have given the image a name. */
 const isMineAlone = ({ tenant, ledger }: View, { id, tags }: ShownImage): boolean =>
   ledger.imageHolders(id).length > 0 &&
   ledger.imageHolders(id).every((entry) => entry.tenant === tenant) &&
@@ -166,8 +166,8 @@ const manifestView =
   };
 
 /**
- * A line of a push's progress. The engine remembers of each layer where it was pushed to, whoever did it, and names that repository
- * where the registry can take the layer from there.
+ * A line of a push's progress. The engine remembers for each layer where any tenant pushed it, and names that repository where the
+ * registry can take the layer from there.
  */
 export const pushView = (line: unknown): boolean | object => {
   const { status } = fields(line);

@@ -1,5 +1,5 @@
-// Images nobody is known to own, after the ledger was lost: they are withheld from every tenant until an operator says whose they are,
-// or that they are everybody's. They stand in the ledger under an owner that no tenant can be called.
+// Images without a known owner, after the ledger was lost: they are withheld from every tenant until an operator gives them to one or
+// to all. In the ledger they have an owner whose name no tenant can have.
 import type { LedgerEntry } from './entry.ts';
 
 /** No tenant's name begins with a bracket. */

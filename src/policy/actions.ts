@@ -14,7 +14,7 @@ const CLASSES: readonly OperationClass[] = ['read', 'write', 'admin'];
 
 /**
  * Lets BuildKit's own protocol through unread. Only an allow rule or a scope that names it in full grants it: no pattern, no
- * class and no preset does, for whoever may use it can build with host access, read other callers' caches and push anywhere.
+ * class and no preset does, for a caller who may use it can build with host access, read other callers' caches and push anywhere.
  */
 export const BUILD_OPAQUE = 'build.opaque';
 
@@ -22,7 +22,7 @@ export const BUILD_OPAQUE = 'build.opaque';
 export const BUILD_RUN = 'build.run';
 
 /**
- * The two doors of that protocol. They open to whoever may build, and then what comes through is read and judged; to
+ * The two doors of that protocol. They open to callers who may build, and what comes through is read and judged; to callers with
  * `build.opaque` they open unread. They close to any deny rule that speaks of them or of `build.opaque`.
  */
 const BUILDKIT_DOORS: readonly string[] = ['build.session', 'build.control'];

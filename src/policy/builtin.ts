@@ -1,4 +1,4 @@
-// The policies that come with the program, as documents in the same form as everybody's.
+// The policies that come with the program, as documents in the same form as an operator's.
 // Roles for people and tenants are in builtin/roles.ts, presets for widespread tools in builtin/tools.ts.
 import { ROLES } from './builtin/roles.ts';
 import { TOOLS } from './builtin/tools.ts';

@@ -29,7 +29,7 @@ export type ReadDetails =
   | { readonly details: readonly DockerAuthorization[]; readonly problems?: undefined }
   | { readonly details?: undefined; readonly problems: readonly string[] };
 
-/** Reads `authorization_details` from JSON of anybody. A key that would not be enforced is refused. */
+/** Reads `authorization_details` from untrusted JSON. A key that would not be enforced is refused. */
 export function readAuthorizationDetails(value: unknown): ReadDetails {
   const problems: string[] = [];
   if (!Array.isArray(value) || value.length === 0 || value.length > MAX_DETAILS) {

@@ -1,4 +1,4 @@
-// Compiles documents into a set that answers fast: once per revision for everybody, then once per principal, indexed by
+// Compiles documents into a set that answers fast: once per revision for all principals, then once for each, indexed by
 // action. Names that are bound but do not exist, and places that cannot be filled, become rules that deny.
 import type { EngineCall, ResourceRef } from '../engine/types.ts';
 import { GatewayError } from '../errors.ts';
@@ -93,7 +93,7 @@ interface CompiledRule {
   readonly acknowledged: boolean;
   readonly build: BuildCheck | undefined;
   readonly when: readonly Condition[] | undefined;
-  /** The rule as it is for everybody, when nothing in it is to be filled. */
+  /** The rule as it holds for all principals, when nothing in it is to be filled. */
   readonly ready: ReadyRule | undefined;
 }
 
@@ -108,7 +108,7 @@ export interface CompileOptions {
   readonly issuer?: string;
 }
 
-/** Most problems told of one set: more do not help anybody. */
+/** Most problems told of one set: a longer list does not help its author. */
 const MAX_PROBLEMS_TOLD = 50;
 
 /**

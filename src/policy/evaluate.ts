@@ -260,8 +260,8 @@ function failure(policies: PrincipalPolicies, rule: ReadyRule, why: string, fiel
 const nameOf = (rule: ReadyRule): string => (rule.builtIn ? rule.policy : `${rule.policy}, rule ${rule.name}`);
 
 /**
- * The later a rule was left the nearer it is. Of two left at the host block, the one with fewer fields in the way, then the one
- * that allows the value in another way, then one somebody wrote for here before one of the program's own.
+ * The later the stage at which a rule failed, the nearer the rule. Of two that failed at the host block, the one with fewer fields in
+ * the way comes first, then the one that allows the value in another way, then an operator's rule before one of the program's own.
  */
 function byNearness(
   { rule: a, miss: left }: { readonly rule: ReadyRule; readonly miss: Miss },

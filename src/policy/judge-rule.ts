@@ -20,7 +20,7 @@ export interface Miss {
   readonly field?: string;
   /** One sentence for the caller. */
   readonly message: string;
-  /** What would make the rule match, for whoever may change it. */
+  /** The change that would make the rule match, for an operator who may make it. */
   readonly change: string;
   /** Further sentences, where several fields stand in the way. */
   readonly more?: readonly { readonly field: string; readonly message: string }[];
@@ -216,7 +216,7 @@ const clock = (minutes: number): string =>
 function outOfSource(rule: ReadyRule, source: string): Miss | undefined {
   if (rule.source === undefined) return undefined;
   const verdict = rule.source(source);
-  // An address nobody can read is inside what is denied and outside what is allowed.
+  // An unreadable address is inside what is denied and outside what is allowed.
   if (verdict === 'inside' || (verdict === 'unknown' && rule.effect === 'deny')) return undefined;
   const wanted = (rule.rule.source ?? []).join(', ');
   return {

@@ -1,5 +1,5 @@
-// Looks over documents for what is valid but probably not meant: rules that can never match, grave grants, names nobody
-// knows. Faults of form are told by `parseDocuments`; this reads what it gave.
+// Looks over documents for what is valid but probably not meant: rules that can never match, grave grants, unknown
+// names. `parseDocuments` tells faults of form; this reads its result.
 
 import { OPERATIONS } from '../engine/operations.ts';
 import type { ResourceKind } from '../engine/types.ts';

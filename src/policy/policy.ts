@@ -205,7 +205,7 @@ function readDocument(root: Located, faults: Faults): PolicyDocument | BindingDo
   return { kind, ...common, acknowledges, rules, tests };
 }
 
-/** A container without a seccomp profile reaches all of the kernel: whoever writes that down says that it is meant. */
+/** A container without a seccomp profile reaches all of the kernel: the policy's author must acknowledge that. */
 function refuseUnconfined(rules: readonly Rule[], acknowledges: readonly Acknowledgement[], faults: Faults): void {
   if (acknowledges.includes('seccomp-unconfined')) return;
   for (const { name, line, host } of rules) {

@@ -1,4 +1,4 @@
-// Finds the known word somebody probably meant by a misspelt one.
+// Finds the known word that was probably meant by a misspelt one.
 
 /** Edits between two short words, a swap of neighbours counted once. */
 function edits(a: string, b: string): number {

@@ -59,7 +59,7 @@ export class Connection {
 
   readonly onData = (data: Buffer): void => {
     if (this.exchange === undefined) {
-      // Bytes nobody asked for: the connection cannot be trusted with another call.
+      // Bytes without a call: the connection cannot be trusted with another one.
       this.reusable = false;
       this.socket.destroy();
       return;

@@ -77,7 +77,7 @@ function isKept(lower: string, { action, operation }: Pick<EngineCall, 'operatio
 
 /** The engine's headers without those that belong to its own connection; spelling, order and duplicates kept. */
 export function answerHeaders(raw: readonly string[], untilClose = false): string[] {
-  // A raw stream ends with its connection: whoever reads it as such must not find chunks in it.
+  // A raw stream ends with its connection: a client that reads it as such must not find chunks in it.
   const kept: string[] = untilClose ? ['Connection', 'close'] : [];
   for (let i = 0; i + 1 < raw.length; i += 2) {
     const name = raw[i] as string;

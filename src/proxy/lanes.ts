@@ -1,5 +1,5 @@
-// Who may be on the engine at once: lanes of places, shared between identities. Nobody holds more than a share of what is
-// free to all, those who wait are served in turn by identity, and nobody waits for ever. No I/O; the clock is setTimeout.
+// Which calls may be on the engine at once: lanes of places, shared between identities. An identity holds at most a share of the
+// free places, waiting calls are served in turn by identity, and every wait has an end. No I/O; the clock is setTimeout.
 import { GatewayError } from '../errors.ts';
 
 /** Settings of the lanes; read at each call, so that a reload counts at once. */
@@ -23,7 +23,7 @@ export const DEFAULT_BOUNDS: LaneBounds = {
 
 /** What the gateway asks in order to serve an identity: at once, for all identities together. */
 const QUESTIONS = 64;
-/** What it asks for itself (readiness, the event stream, leases): kept apart, so that nobody's calls are in their way. */
+/** What it asks for itself (readiness, the event stream, leases): kept apart, so that callers' calls are not in their way. */
 const OWN = 16;
 /** Calls of one lane that may wait for a place. */
 const MAX_WAITING = 4096;

@@ -27,7 +27,7 @@ for (const [network, prefix] of [
 ] as const)
   NEVER.addSubnet(network, prefix, 'ipv6');
 
-/** What a host is here and now; empty for a name nobody knows. */
+/** The addresses a host has here and now; empty for an unknown name. */
 export async function addressesOf(host: string): Promise<readonly string[]> {
   if (isIP(host) !== 0) return [host];
   if (host === 'localhost' || host.endsWith('.localhost')) return ['127.0.0.1'];

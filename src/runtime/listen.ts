@@ -170,7 +170,7 @@ export async function listen(
   const refused = new WeakSet<Duplex>();
   server.on('clientError', (error: Error & { code?: string; rawPacket?: Buffer }, socket: Duplex) => {
     const raw = socket as Socket;
-    // Whoever keeps sending is read past, or the answer would be lost with the connection.
+    // Bytes of a client that keeps sending are dropped, or the answer would be lost with the connection.
     if (refused.has(raw) && !raw.destroyed && error.code !== 'ECONNRESET') return;
     if (error.code === 'ECONNRESET' || raw.destroyed || !raw.writable) {
       raw.destroy();

@@ -1,5 +1,5 @@
-// A unix socket as a file: made with no more rights than it ends up with, never over somebody else's, in a folder where
-// nobody else can put another in its place, removed at the end.
+// A unix socket as a file: made with no more rights than it ends up with, never over another owner's, in a folder where
+// only its owner and root can replace it, removed at the end.
 import { execFile } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, lstatSync, mkdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import net from 'node:net';
@@ -74,7 +74,7 @@ function giveTo(path: string, gid: number, group: string): void {
  * Number of a group.
  *
  * @param group name as the machine knows it, or a number
- * @throws {GatewayError} `config-invalid` for a name nobody knows
+ * @throws {GatewayError} `config-invalid` for an unknown name
  */
 export async function groupId(group: string): Promise<number> {
   if (/^[0-9]{1,10}$/.test(group)) return Number(group);
@@ -100,7 +100,7 @@ const askNameService = (group: string): Promise<string> =>
   });
 
 /**
- * Refuses a place where somebody else could replace the socket: whoever may write to a folder above it can.
+ * Refuses a place where another user could replace the socket: every user who may write to a folder above it can.
  *
  * @throws {GatewayError} `config-invalid`
  */
@@ -130,7 +130,7 @@ function statOf(folder: string): { mode: number; uid: number; isFolder: boolean 
   return { mode: stat.mode, uid: stat.uid, isFolder: stat.isDirectory() };
 }
 
-/** Removes a socket file nobody listens on; one that answers belongs to somebody else and is left alone. */
+/** Removes a socket file without a listener; one that answers belongs to another process and is left alone. */
 async function removeStaleSocket(path: string): Promise<void> {
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat === undefined) return;

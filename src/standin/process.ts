@@ -1,4 +1,4 @@
-// One pretended process, a container's or an exec's: input, output to whoever listens, exit code, signals.
+// One pretended process, a container's or an exec's: input, output to its listeners, exit code, signals.
 import { EventEmitter } from 'node:events';
 import { Input, terminalInput } from './input.ts';
 import { runCommand } from './shell.ts';

@@ -30,7 +30,7 @@ export interface StandinOptions extends StandinState {
 }
 
 /**
- * Serves the stand-in on a unix socket of mode 0600, taking the place of one that nobody serves any more.
+ * Serves the stand-in on a unix socket of mode 0600, taking the place of one that is no longer served.
  *
  * @param socketPath at most 107 bytes
  * @throws {GatewayError} `conflict` when the socket is served already, `config-invalid` when the path is too long

@@ -1,5 +1,5 @@
 // The audit log's one writer: groups of rows in one durable transaction, chained by hash. Synchronous; runs in the
-// recorder's worker thread, where waiting for the disk stops nobody.
+// recorder's worker thread, where waiting for the disk delays no call.
 import { randomUUID } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -285,7 +285,7 @@ export class AuditLog {
     return removal.some(sqlite);
   }
 
-  /** Moves the write-ahead logs into the databases while nobody waits: a copy of the file alone is then whole. */
+  /** Moves the write-ahead logs into the databases while no row waits: a copy of the file alone is then whole. */
   checkpoint(): void {
     this.#ledger.checkpoint();
     if (this.#sinceCheckpoint === 0) return;

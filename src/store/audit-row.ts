@@ -198,7 +198,7 @@ function detailText(detail: AuditEvent['detail']): string {
   try {
     all = jsonText(detail);
   } catch (error) {
-    // A detail nobody can write down must not keep the call itself from being recorded.
+    // A detail that cannot be written as JSON must not keep the call itself from being recorded.
     return JSON.stringify({ unreadable: String(error).slice(0, 200).toWellFormed() });
   }
   if (all.length <= MAX_DETAIL) return all;

@@ -36,7 +36,7 @@ export interface Answer {
   readonly number: number;
   /** What was asked for, where it is a text. */
   readonly text: string;
-  /** The thread is gone; nobody knows whether it did what it was asked. */
+  /** The thread is gone; whether it did what it was asked is unknown. */
   readonly died: boolean;
 }
 

@@ -24,9 +24,9 @@ import type { SealerEvents } from './audit-sealer.ts';
 
 /** Longest text of a failure, in bytes. */
 const MAX_FAILURE = 1000;
-/** Nobody asked for this long: time to tidy up. */
+/** After this long without a question, in ms, the worker tidies up. */
 const IDLE_MS = 500;
-/** No question for this long: time to read rows that an earlier process did not sign, in ms. */
+/** After this long without a question, in ms, it reads rows that an earlier process did not sign. */
 const PAUSE_MS = 2;
 /** While they are asked without a pause, rows of an earlier process are read again between two of so many questions. */
 const QUESTIONS = 50;

@@ -53,7 +53,7 @@ export interface BegunBackup {
  * Begins a backup of a data folder: it holds what is there now, whatever is written while it is copied.
  *
  * @param into a folder that is not there yet
- * @param atRest runs its work, which does not wait, at a moment when no row is being written; left out where nobody writes
+ * @param atRest runs its work, which does not wait, at a moment when no row is being written; left out where there is no writer
  * @throws {GatewayError} `conflict` when the folder is there, `storage-full`
  */
 export async function beginBackup(

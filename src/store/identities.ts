@@ -63,7 +63,7 @@ export function identityStore(db: BetterSQLite3Database, now: () => number = Dat
     delete(name) {
       db.transaction((tx) => {
         if (tx.delete(identity).where(eq(identity.name, name)).run().changes === 0) throw missing(name);
-        // The name may be given to somebody else: what was issued to this one must not come back to life with it.
+        // The name may be given to another identity: tokens of this one must not come back to life with it.
         tx.update(token)
           .set({ revokedAt: now() })
           .where(and(eq(token.identity, name), isNull(token.revokedAt)))

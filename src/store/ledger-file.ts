@@ -23,7 +23,7 @@ const DOUBT = 'doubt';
 export interface LedgerPairing {
   get(key: string): string | undefined;
   set(key: string, value: string): void;
-  /** Somebody was let in before: this is no new installation. */
+  /** There is an identity already: this is no new installation. */
   readonly isUsed: boolean;
 }
 
@@ -186,7 +186,7 @@ export class LedgerWriter {
     }
   }
 
-  /** Moves the write-ahead log into the database while nobody waits: the file alone is then whole. */
+  /** Moves the write-ahead log into the database while no row waits: the file alone is then whole. */
   checkpoint(): void {
     if (!this.#isDirty) return;
     this.#isDirty = false;

@@ -1,5 +1,5 @@
 // Table of the ledger (ledger.db): who owns what. Apart from the audit log, so that a log that is lost, replaced or kept elsewhere
-// takes nobody's ownership with it; apart from state, as it has the audit's writer. Times are milliseconds since the epoch.
+// takes no ownership with it; apart from state, as it has the audit's writer. Times are milliseconds since the epoch.
 import { index, integer, sqliteTable, text } from 'drizzle-orm/sqlite-core';
 
 /** The engine's own state decides what is alive. */

@@ -6,7 +6,7 @@ import Database from 'better-sqlite3';
 import { GatewayError } from '../errors.ts';
 import { makeDataDir } from './database.ts';
 
-/** Held locks: a connection nobody refers to any more would be collected, and its lock with it. */
+/** Held locks: a connection without a reference would be garbage-collected, and its lock with it. */
 const locks = new Set<Database.Database>();
 
 /**

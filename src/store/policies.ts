@@ -31,7 +31,7 @@ export function policyStore(db: BetterSQLite3Database): PolicyStore {
     current: () => db.transaction(() => ({ revision: revision(), documents: inForce() })),
     apply: (documents, by, at) =>
       db.transaction((tx) => {
-        // A revision nobody can tell from the one before is none.
+        // Without a change there is no new revision.
         if (documents.length === 0) return revision();
         const next = revision() + 1;
         for (const { kind, name, source } of documents) {

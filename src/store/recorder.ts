@@ -38,7 +38,7 @@ const DEFAULT_MAX_QUEUE = 10_000;
 /** Rows in one transaction: more make the wait of the first one longer without making rows cheaper. */
 const MAX_GROUP = 512;
 /**
- * Rows nobody waits for leave with the next group somebody waits for, or after this long, in ms: a commit costs a wait for
+ * Rows without a waiting call leave with the next group that has one, or after this long, in ms: a commit costs a wait for
  * the disk, and a caller's next intent must not queue behind the outcome of the call before. A crash in between leaves the
  * call without an outcome, which the next start tells.
  */
@@ -57,13 +57,13 @@ const MAX_LAG_MS = 50;
 const HOLD_MS = 10;
 /** Outcomes that could not be written are tried again after this long, in ms, if no call comes earlier. */
 const RETRY_MS = 1000;
-/** A disk that has not answered for this long counts as one that does not: whoever waits is refused. */
+/** A disk that has not answered for this long counts as one that does not: waiting calls are refused. */
 const STUCK_MS = 15_000;
 const LOOK_MS = 1000;
 
 interface Waiting {
   readonly line: string;
-  /** Both undefined for rows nobody waits for. */
+  /** Both undefined for rows without a waiting call. */
   readonly resolve?: () => void;
   readonly reject?: (error: GatewayError) => void;
   /** Acknowledged already: where it is until it is on disk. */
@@ -115,7 +115,7 @@ export async function openRecorder(file: string, options: RecorderOptions = {}):
   const recorder = new GroupRecorder(open, options.maxQueue ?? DEFAULT_MAX_QUEUE, journal, options);
   try {
     const left = readLeftBehind(file, logId);
-    // Before anybody reads the log, and before calls without an outcome are looked for: they may be among these.
+    // Before readers open the log, and before calls without an outcome are looked for: they may be among these.
     await recorder.takeOver(left.lines);
     left.taken();
     if (left.foreign.length > 0) options.onForeign?.(left.foreign);
@@ -160,10 +160,10 @@ class GroupRecorder implements SealingRecorder {
   #group: readonly Waiting[] | undefined;
   #writingSince = 0;
   #scheduled = false;
-  /** Somebody waits for a row in the queue. */
+  /** A call waits for a row in the queue. */
   #urgent = false;
   #lazy: NodeJS.Timeout | undefined;
-  /** The last group had one row somebody waited for. */
+  /** The last group had one row that a call waited for. */
   #isAlone = true;
   #healthy = true;
   #closing: Promise<void> | undefined;
@@ -553,7 +553,7 @@ class GroupRecorder implements SealingRecorder {
     });
   }
 
-  /** The writer waits for the disk and cannot be hurried: whoever waits for the writer is let go. */
+  /** The writer waits for the disk and cannot be hurried: calls that wait for the writer are let go. */
   #refuseIfStuck(): void {
     if (this.#group === undefined || performance.now() - this.#writingSince < STUCK_MS) return;
     this.#healthy = false;

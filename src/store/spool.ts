@@ -87,7 +87,7 @@ class SpoolFile {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    // It has no name and nobody reads it: how closing went changes nothing.
+    // The file has no name and no reader left: a failed close changes nothing.
     await this.#handle.close().catch(() => {});
   }
 }

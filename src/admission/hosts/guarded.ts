@@ -43,7 +43,7 @@ export class GuardedHost {
   #denials = 0;
   readonly #durations: number[] = [];
 
-  /** @param onBreak told when a breaker opens, and for whom: undefined for everybody */
+  /** @param onBreak told when a breaker opens, and for which holder: undefined for all callers */
   constructor(host: PluginHost, onBreak: (host: PluginHost, holder: string | undefined) => void) {
     this.host = host;
     this.#onBreak = onBreak;

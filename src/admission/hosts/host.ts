@@ -20,7 +20,7 @@ export interface PluginDescription {
   readonly examples: readonly PluginExample[];
 }
 
-/** What one hook answered. `value` is JSON as the plugin gave it: nobody has looked at it yet. */
+/** What one hook answered. `value` is JSON as the plugin gave it, not checked yet. */
 export interface HookAnswer {
   readonly value: Json | undefined;
   readonly annotations: Readonly<Record<string, string>>;

@@ -45,7 +45,7 @@ export const envOf = (grants: Grants): Record<string, string> => {
   return env;
 };
 
-/** Lines a plugin may write at once, and each second: the log is everybody's. */
+/** Lines a plugin may write at once, and each second: all plugins share the log. */
 const LOG_BURST = 50;
 const LOG_PER_S = 5;
 

@@ -42,8 +42,8 @@ export function readCheckpoint(note: string): Checkpoint | undefined {
 const KEYS = ' keys';
 
 /**
- * The public keys a log was signed with before its key was lost, vouched for by the one that took over: whoever believes that one can read
- * what the earlier ones signed. Made once, when a key is made for a log that has checkpoints already.
+ * The public keys a log was signed with before its key was lost, vouched for by its successor: a reader who trusts the successor can
+ * verify what the earlier keys signed. Made once, when a key is made for a log that has checkpoints already.
  */
 export const signKeyHistory = (origin: string, lines: readonly string[], key: KeyObject): string =>
   signNote(`${[`${origin}${KEYS}`, ...lines].join('\n')}\n`, origin, key);

@@ -1,4 +1,4 @@
-// dockgate socket: unix sockets bound to an identity, for clients on the gateway's machine. Whoever may open one is that identity.
+// dockgate socket: unix sockets bound to an identity, for clients on the gateway's machine. A process that may open one is that identity.
 import { resolve } from 'node:path';
 import { Command } from 'commander';
 import { shellWord } from '../../words/shell-word.ts';

@@ -147,7 +147,7 @@ const show = (): Command =>
       );
     });
 
-/** Of these nobody keeps how much it was. */
+/** Quotas whose use over time is not recorded. */
 const UNKEPT: ReadonlySet<QuotaKey> = new Set(['running', 'builds', 'streams', 'rate']);
 
 const usage = (): Command =>

@@ -1,4 +1,4 @@
-// Addresses of an ADD, read so that nobody reads them otherwise.
+// Addresses of an ADD, read so that the engine cannot read them otherwise.
 import { isIP, isIPv6 } from 'node:net';
 
 export interface FetchedAddress {

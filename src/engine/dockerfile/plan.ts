@@ -1,5 +1,5 @@
 // What a Dockerfile builds from and fetches, and the Dockerfile that is sent in its place: parsed instructions written again, the
-// images of FROM and COPY --from named as they were judged. Whoever drives the plan answers its questions. See
+// images of FROM and COPY --from named as they were judged. The caller of the plan answers its questions. See
 // https://docs.docker.com/reference/dockerfile/ and moby, builder/dockerfile.
 import { GatewayError } from '../../errors.ts';
 import { canonicalImage } from '../canonical-names.ts';

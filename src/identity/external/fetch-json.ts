@@ -71,7 +71,7 @@ function fetchText(url: URL, options: FetchOptions, maxBytes: number, timeoutMs:
     const onResponse = (response: IncomingMessage) => {
       const status = response.statusCode ?? 0;
       if (status >= 300 && status < 400) {
-        // A redirect would let the issuer's host, or whoever speaks for it, name another one for our keys.
+        // A redirect would let the issuer's host, or an attacker in its place, name another host for the keys.
         end(failed(`${url.href} redirects, which is not followed; give the address of the keys itself`));
         return;
       }

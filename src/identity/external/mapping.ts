@@ -1,5 +1,5 @@
-// The mapping: from the claims of a verified token to who that is, or why nobody. Pure.
-// Exactly one rule must match: none and several are both refusals, whatever the several would say.
+// The mapping: from the claims of a verified token to its identity, or to the reason why it has none. Pure.
+// Exactly one rule must match. None is a refusal, and so are several, even where they name the same identity.
 import { compileGlob, type NameTest } from '../../policy/match.ts';
 import { IDENTITY_NAME, LABEL, LABEL_RULE } from '../names.ts';
 import { type Claims, type ConditionTest, claimAt, compileCondition, textOf, textsOf, whyNot } from './claims.ts';
@@ -25,7 +25,7 @@ export type Mapped =
       readonly policies: readonly string[];
     };
 
-/** Why a token is nobody. `notes` are for the audit alone. */
+/** Why a token has no identity. `notes` are for the audit alone. */
 export interface Unmapped {
   readonly kind: 'none';
   readonly code: 'identity-not-mapped' | 'identity-ambiguous';

@@ -27,7 +27,7 @@ export interface Preset {
   readonly replay: 'any' | 'one-source';
   readonly require: readonly ClaimCondition[];
   readonly mustPin: readonly MustPin[];
-  /** Claims that whoever holds them may change, or that pass to others: never to be relied on. */
+  /** Claims that their holder may change, or that pass to others: never to be relied on. */
   readonly never: readonly string[];
   /** Subject of rules that name none. */
   readonly subject: string;

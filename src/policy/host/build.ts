@@ -38,7 +38,7 @@ const isolation: QueryCheck = (_rules, value, at, report) => {
   if (value !== 'default') report.deny(at, value, `is ${quote(value)} (allowed: empty or default)`);
 };
 
-/** BuildKit keeps cache mounts that every build of the engine can write to, whoever asked for it. */
+/** BuildKit keeps cache mounts that every caller's builds can write to. */
 const version: QueryCheck = (_rules, value, at, report) => {
   if (value !== '1') report.deny(at, value, `is ${quote(value)}, BuildKit (allowed: 1, the classic builder)`);
 };

@@ -151,7 +151,7 @@ const processList: CallCheck = (call, report) => {
   }
 };
 
-/** A checkpoint is a folder of the host's, and brings back a process nobody judged. */
+/** A checkpoint is a folder of the host's, and brings back a process that was not judged. */
 const containerStart: CallCheck = (call, report) => {
   for (const name of ['checkpoint', 'checkpoint-dir']) {
     const value = call.query[name]?.find((item) => item !== '');

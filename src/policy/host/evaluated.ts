@@ -1,5 +1,5 @@
-// Judges the values an engine makes something else of, by the table beside the schemas: what it would compute from them after the
-// check is what nobody has seen.
+// Judges the values an engine turns into others, by the table beside the schemas: the engine computes them after the check, so
+// policy cannot judge the result.
 import type { EvaluatedValue, ValueForm } from '../../engine/evaluated.ts';
 import { EVALUATED, PODMAN_NETWORK_MODES } from '../../engine/evaluated.ts';
 import type { EngineCall, Json, JsonObject } from '../../engine/types.ts';
@@ -85,7 +85,7 @@ function byBody(table: readonly EvaluatedValue[]): Map<string, Row[]> {
   return bodies;
 }
 
-/** Refuses values of a call's body from which an engine would make what nobody judged. */
+/** Refuses values of a call's body that an engine would turn into values policy has not judged. */
 export function checkEvaluated(call: EngineCall, report: Report): void {
   const rows = ROWS.get(call.operation.body ?? '');
   if (rows === undefined || typeof call.body !== 'object' || call.body === null) return;

@@ -17,8 +17,8 @@ export const mustBeFalse: Check = (value, at, report) => deny(report, at, value,
 const joinsContainer = (mode: string): boolean => mode.startsWith('container:') && mode.length > 'container:'.length;
 
 /**
- * NetworkMode. A name without a colon is a network, judged as an object. The engine knows `host` in lower case only,
- * but nobody means a network of that name.
+ * NetworkMode. A name without a colon is a network, judged as an object. The engine knows `host` in lower case only;
+ * other cases count as `host` too, since a network of that name is never meant.
  */
 export const networkMode: Check = (value, at, report) => {
   if (typeof value === 'string') {

@@ -97,7 +97,7 @@ function checkHostPath(
     if (folder === undefined || !isBelow(path, folder)) continue;
     const found = { root, length: folder.length };
     if (found.length > (best?.length ?? -1)) best = found;
-    // Whoever writes to a folder above can put a link in this one's place.
+    // A caller who writes to a folder above can put a link in this one's place.
     if (path !== folder && !root.subpaths) linked = found;
   }
   if (best === undefined) {

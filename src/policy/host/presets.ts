@@ -122,8 +122,8 @@ export const SAFE_ENDPOINT_OPTIONS: readonly string[] = ['com.docker.network.end
 
 /**
  * Ranges a new bridge may use. The host gets a route for it, so any other range would draw the host's own traffic to those
- * addresses into a container: public ones, and private ones the host reaches elsewhere. These are what the engine itself picks
- * from, and those nobody uses but documentation.
+ * addresses into a container: public ones, and private ones the host reaches elsewhere. These are the ranges the engine itself picks
+ * from, and the ranges reserved for documentation.
  */
 export const SAFE_SUBNETS: readonly string[] = [
   '172.17.0.0/16',

@@ -77,7 +77,7 @@ export class Report {
     return report;
   }
 
-  /** An empty report for a container that is there, whose API version nobody knows any more. */
+  /** An empty report for a container that is there: the API version it was made with is unknown. */
   ofMade(runtime: string): Report {
     const report = new Report(this.principal, new Set(), undefined, this.site);
     report.depth = this.depth;
@@ -159,8 +159,8 @@ export interface CheckedRows {
 }
 
 /**
- * For large structs that the decoder has gone through anyway: what it knows and `rows` does not is refused like a
- * field nobody knows, and what it does not know is in its list of unknown fields, see `refuseUnknown`.
+ * For large structs that the decoder has gone through anyway: a field it knows and `rows` does not is refused like an
+ * unknown one, and a field it does not know is in its list of unknown fields, see `refuseUnknown`.
  *
  * @param decoded fields the decoder knows
  */

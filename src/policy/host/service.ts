@@ -100,7 +100,7 @@ export function serviceSpec(rules: HostRules): CallCheck {
   };
 }
 
-/** The body is then ignored for an older one, which nobody judged now. */
+/** The engine then ignores the body for an older spec, which this call's policy has not judged. */
 function checkRollback(value: string | undefined, report: Report): void {
   if (value === undefined || value === '' || report.isLetThrough('query.rollback')) return;
   report.deny('query.rollback', value, `is ${quote(value)}, which restores a spec unseen (allowed: none)`);

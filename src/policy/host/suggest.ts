@@ -1,4 +1,4 @@
-// Finds the word somebody probably meant.
+// Finds the word that was probably meant.
 
 /** Number of single-character edits between two short words. */
 function edits(a: string, b: string): number {
