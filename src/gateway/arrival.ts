@@ -102,7 +102,7 @@ async function* chunksOf(incoming: IncomingMessage): AsyncGenerator<Uint8Array> 
     // Stopping early must not end the connection: the engine's answer is still to be delivered on it.
     for await (const chunk of incoming.iterator({ destroyOnReturn: false })) yield chunk as Buffer;
   } finally {
-    // The rest of an upload nobody wants any more is read past, so that the next request can be read.
+    // The rest of an upload that is no longer wanted is dropped, so that the next request can be read.
     incoming.resume();
   }
 }

@@ -91,8 +91,8 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
   app.all('*', engineRoute);
 
   /**
-   * Whether the app's only route for a request is the Engine API's. Such a call goes straight to its steps: a web-standard
-   * Request made of it would be looked at by nobody, and costs as much as all steps together.
+   * Whether the app's only route for a request is the Engine API's. Such a call goes straight to its steps: no step
+   * reads a web-standard Request, and making one costs as much as all steps together.
    */
   const isEngineCall = ({ method, url }: IncomingMessage): boolean => {
     const target = url ?? '';
@@ -123,7 +123,7 @@ export function assembleGateway(parts: GatewayParts, own: (app: Hono<GatewayEnv>
       try {
         arrival = nodeArrival(incoming, channel, onContinue);
       } catch (fault) {
-        // Nothing is known of the call and nothing was done: its connection ends, and nobody else's.
+        // Nothing is known of the call and nothing was done: only its own connection ends.
         parts.log.error({ err: fault }, 'a request could not be taken');
         outgoing.destroy();
         return;

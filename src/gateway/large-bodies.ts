@@ -1,5 +1,5 @@
 // Reading a large body keeps the thread busy for as long as it is large. One is read at a time, in turn by identity, and after
-// each the thread belongs to everybody else for as long as it took: a flood of them leaves half of the time to small calls.
+// each the thread is free for other calls for as long as it took: a flood of them leaves half of the time to small calls.
 
 /** Smaller bodies take a few ms at most; those of real clients are smaller. */
 const LARGE_BYTES = 256 * 1024;

@@ -126,7 +126,7 @@ export class LiveCalls {
       this.#parts.recheck(principal);
       return undefined;
     } catch (error) {
-      // Whoever cannot be asked for is not let go on.
+      // A call whose caller cannot be checked again is ended.
       return error instanceof GatewayError ? error.code : 'internal';
     }
   }

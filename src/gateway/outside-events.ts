@@ -1,5 +1,5 @@
-// What happens in the engine without a call of the gateway's: somebody uses the engine's own socket, or the engine does it by itself. From
-// the engine's event stream, held against the calls the gateway records. Each has a row, up to a rate; beyond it they are counted.
+// Changes in the engine without a call of the gateway's: through the engine's own socket, or by the engine itself. They are read from
+// the engine's event stream and compared with the calls the gateway records. Each has a row, up to a rate; beyond it they are counted.
 import type { AuditEvent, Recorder } from '../audit/event.ts';
 import type { EngineEvent } from '../ledger/events.ts';
 

@@ -1,5 +1,5 @@
-// Refusals of callers nobody vouches for, in the audit: each with a row of its own up to a rate, and past it counted, address
-// by address, in two rows a minute. Whoever is known by name never comes here. So a flood of 401s fills neither the disk nor the
+// Refusals of unauthenticated callers, in the audit: each with a row of its own up to a rate, and past it counted, address
+// by address, in two rows a minute. Calls of known identities never come here. So a flood of 401s fills neither the disk nor the
 // queue that calls need for their intents.
 import type { Recorder } from '../audit/event.ts';
 import { networkOf } from '../runtime/connections.ts';

@@ -73,14 +73,14 @@ export function isFreeImage({ ledger, isShared }: Pick<View, 'ledger' | 'isShare
   if (ledger.imageHolders(image.id).length > 0) return false;
   // The gateway's label says that a tenant made it, also where the ledger knows nothing of it.
   if (text(fields(image.labels)[TENANT_LABEL]) !== '') return false;
-  const isNobodys = (name: string): boolean => ledger.holders('image', name).length === 0 && isShared(name);
+  const isFreeName = (name: string): boolean => ledger.holders('image', name).length === 0 && isShared(name);
   const tags = image.tags.map(canonicalOf).filter((name) => name !== undefined);
-  if (tags.some(isNobodys)) return true;
+  if (tags.some(isFreeName)) return true;
   // The digest comes with a tag of its repository, and belongs to who has that tag.
   const held = new Set(tags.filter((name) => ledger.holders('image', name).length > 0).map(repositoryOf));
   return image.digests.some((shown) => {
     const name = canonicalOf(shown);
-    return name !== undefined && isNobodys(name) && !held.has(repositoryOf(name));
+    return name !== undefined && isFreeName(name) && !held.has(repositoryOf(name));
   });
 }
 

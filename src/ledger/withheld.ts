@@ -3,9 +3,9 @@
 import type { LedgerEntry } from './entry.ts';
 
 /** No tenant's name begins with a bracket. */
-export const NOBODY = '(nobody)';
+export const NO_OWNER = '(nobody)';
 
-export const isWithheld = ({ tenant }: Pick<LedgerEntry, 'tenant'>): boolean => tenant === NOBODY;
+export const isWithheld = ({ tenant }: Pick<LedgerEntry, 'tenant'>): boolean => tenant === NO_OWNER;
 
 /** The entry that withholds an image under one of its names, or under its id. */
 export const withheldEntry = (
@@ -19,7 +19,7 @@ export const withheldEntry = (
   kind: 'image',
   id,
   name: id,
-  tenant: NOBODY,
+  tenant: NO_OWNER,
   owner: '',
   auditId,
   state: 'live',

@@ -156,7 +156,7 @@ function withObjects(
 }
 
 /** A caller with something in every place a template may fill. */
-const ANYBODY: Principal = Object.freeze({
+const HOSTILE: Principal = Object.freeze({
   subject: 'hostile',
   issuer: 'https://issuer.test',
   tenant: 'hostile',
@@ -181,11 +181,11 @@ function readHostileCalls() {
  */
 function loses(set: PolicySet, document: PolicyDocument): HostileFinding[] {
   if (document.acknowledges.includes('host-access')) return [];
-  const policies = set.forPolicies(ANYBODY, [document.name]);
+  const policies = set.forPolicies(HOSTILE, [document.name]);
   const findings: HostileFinding[] = [];
   for (const { hostile, call } of readHostileCalls()) {
     if (hostile.acknowledgedBy !== undefined && document.acknowledges.includes(hostile.acknowledgedBy)) continue;
-    const input: DecisionInput = { principal: ANYBODY, call, source: 'unix', at: DEFAULT_AT };
+    const input: DecisionInput = { principal: HOSTILE, call, source: 'unix', at: DEFAULT_AT };
     // Of BuildKit's doors only the unread ones hand over anything.
     const { allows, denies } = policies.rulesFor(isBuildKitDoor(call.action) ? BUILD_OPAQUE : call.action);
     const isDenied = denies.some(

@@ -1,5 +1,5 @@
 // Which connections a listener keeps. Before credentials are accepted on it a connection counts for its address, afterwards for its
-// identity too. Where there is no room, the client with most connections loses its oldest silent one: a flood closes its own.
+// identity too. Where there is no room, the address or identity with most loses its oldest silent one: a flood closes its own.
 import type { Duplex } from 'node:stream';
 import { GatewayError } from '../errors.ts';
 

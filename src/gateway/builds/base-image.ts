@@ -72,7 +72,7 @@ async function present(question: ImageQuestion, source: ImageSource): Promise<un
     const auth = authHeader(name, source.registryConfig);
     const plan = await planPull(name, tenantCall, auth);
     if (plan.kind === 'by-digest') {
-      // A name of another tenant's, or one that is everybody's and the same as the registry has.
+      // Another tenant's name, or a shared one with the same image as the registry has.
       if (plan.isAlias) throw taken('image', name);
       if (isOfPlatform(before, platform)) return before;
       throw taken('image', name);

@@ -42,7 +42,7 @@ export const tenantCallOf = (of: Known, parts: GatewayParts): TenantCall | undef
   return tenant === undefined ? undefined : parts.tenancy.begin({ ...principal, tenant }, auditId, atMsOf(of), engine);
 };
 
-/** Every list shows them: a few objects with large ones would keep whoever lists, and what filters lists, busy. */
+/** Every list shows them: a few objects with large ones would keep every lister, and the gateway's filter, busy. */
 export function checkLabels(call: EngineCall, maxBytes: number): void {
   const bytes = call.operation.class === 'read' ? 0 : labelBytes(call);
   if (bytes <= maxBytes) return;

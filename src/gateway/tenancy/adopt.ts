@@ -155,7 +155,7 @@ export const withheldImages = ({ ledger }: TenancyState): readonly LedgerEntry[]
   [...ledger.entries()].filter(isWithheld);
 
 /**
- * Gives withheld images to all, as if they had always been nobody's: whole images, whichever of their names is given.
+ * Gives withheld images to all, as if they had never had an owner: whole images, whichever of their names is given.
  *
  * @param images names or ids; undefined for all that are withheld
  * @throws {GatewayError} `not-found` for one that is not withheld, `audit-unwritable`

@@ -41,7 +41,7 @@ export interface BodyFilter {
 /**
  * Forwards a call whose answer is filtered while it streams by. Answers other than 200 pass as they are.
  *
- * @param waits the head is sent with the first filtered bytes, so that an answer nobody can read is a refusal and not a torn list
+ * @param waits the head is sent with the first filtered bytes, so that an unreadable answer becomes a refusal and not a torn list
  * @throws {GatewayError} `engine-answer-malformed` when nothing was sent yet
  */
 export async function forwardFiltered(

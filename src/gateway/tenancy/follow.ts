@@ -73,7 +73,7 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
 
   const voided = new Voided(parts.now);
 
-  /** Applies changes nobody asked the gateway for, and writes them down. */
+  /** Applies changes that no call of the gateway's made, and writes them down. */
   const learn = (changes: readonly LedgerEntry[], why: string): void => {
     for (const entry of changes) {
       state.ledger.apply(entry);
@@ -122,7 +122,7 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
     }
   }
 
-  /** Somebody changed what a container takes. */
+  /** A call changed the share of a container. */
   async function learnUpdate(id: string): Promise<void> {
     try {
       for (const entry of state.ledger.holders('container', id)) await learnShare(entry, state, learn);

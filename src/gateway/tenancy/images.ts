@@ -1,5 +1,5 @@
-// Images are content, and content is shared: what belongs to a tenant is a reference it made, and what it may use is what it
-// made, what it pulled, and what belongs to nobody and is shared.
+// Images are content, and content is shared: a tenant owns the references it made, and it may use images it
+// made, images it pulled, and shared images without an owner.
 import { isOne } from '../../engine/canonical-names.ts';
 import type { ResourceRef } from '../../engine/types.ts';
 import { GatewayError } from '../../errors.ts';
@@ -94,7 +94,7 @@ export const seenTagsOf = async (repository: string, tenantCall: TenantCall): Pr
 const familiarRepository = (repository: string): string => repository.replace(/^docker\.io\/(library\/)?/, '');
 
 /**
- * Whether a tenant may give an image this name: nobody else has it, in the ledger or in the engine.
+ * Whether a tenant may give an image this name: no other tenant has it, in the ledger or in the engine.
  *
  * @throws {GatewayError} `conflict`, `tenant-not-served` for a name the settings keep from tenants
  */
@@ -172,7 +172,7 @@ export async function removable(reference: string, tenantCall: TenantCall): Prom
 
 /**
  * Whether the images without a name that the engine removes along with one are the tenant's alone: with its last name go those it was
- * built from, up to the next that has a name. What bears no label of a call of the tenant's own may be anybody's.
+ * built from, up to the next that has a name. A layer without the label of a call of this tenant may be another's.
  */
 export async function prunesOwnAlone(reference: string, { ledger, tenant, state }: TenantCall): Promise<boolean> {
   const [, ...layers] = items(
@@ -190,8 +190,8 @@ export async function prunesOwnAlone(reference: string, { ledger, tenant, state 
 }
 
 /**
- * Whether a tenant may pull a name, and whether it has a claim to it afterwards. A name that somebody made here is not replaced
- * by what a registry has under it.
+ * Whether a tenant may pull a name, and whether it has a claim to it afterwards. A name that a tenant made here is not replaced
+ * by the registry's image of that name.
  *
  * @throws {GatewayError} `conflict`
  */
@@ -239,8 +239,8 @@ export function repositoryOf(reference: string): string {
 }
 
 /**
- * Whether an image is of others, and none of them has it from this repository. A registry may answer with the digest of anybody's
- * image, and the engine fetches nothing of what it has: such a pull proves nothing.
+ * Whether an image is of others, and none of them has it from this repository. A registry may answer with the digest of any tenant's
+ * image, and the engine does not fetch content it has: such a pull proves nothing.
  */
 export function isOthersAlone(reference: string, imageId: string, tenant: string, ledger: Ledger): boolean {
   const holders = ledger.imageHolders(imageId);
@@ -250,7 +250,7 @@ export function isOthersAlone(reference: string, imageId: string, tenant: string
   );
 }
 
-/** An entry for a name as it stands for an image that was found: what was everybody's before stays so. */
+/** An entry for a name as it stands for an image that was found: an image that all tenants could use stays so. */
 export const ofImage = (
   entry: LedgerEntry,
   found: FoundImage,

@@ -61,7 +61,7 @@ export async function learnRefusal(tenantCall: TenantCall): Promise<LedgerEntry[
 }
 
 /**
- * A volume as the engine answered it. The engine answers with the volume that is there already, whoever made it.
+ * A volume as the engine answered it. The engine answers with a volume that is there already, also with another tenant's.
  *
  * @returns undefined when it is not the one this call made
  */
@@ -137,7 +137,7 @@ function takingOver(entry: LedgerEntry, { ledger, tenant, owner }: TenantCall): 
   return changes;
 }
 
-/** A pull that ended well. What was shared before stays everybody's. */
+/** A pull that ended well. An image that was shared before stays so. */
 export async function learnPull(
   reference: string,
   tenantCall: TenantCall,
@@ -182,7 +182,7 @@ async function pulled(entry: LedgerEntry, { state, ledger }: TenantCall): Promis
       ? { ...entry, share: found.share }
       : ofImage(entry, found, { ledger, isShared: state.isShared });
   const kept = entry.state === 'live' ? keptImage(entry, found.id, ledger) : undefined;
-  // Withheld since nobody knew whether a pull was allowed: now one was.
+  // Withheld because the outcome of an earlier pull was unknown: this pull settles it.
   const freed = ledger.holders('image', entry.id).filter(isWithheld).map(voided);
   return kept === undefined ? [now, ...freed] : [now, kept, ...freed];
 }

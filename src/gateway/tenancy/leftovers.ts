@@ -17,7 +17,7 @@ export interface LeftContainer {
   readonly tenant: string;
 }
 
-/** Containers of steps that nobody owns, of one tenant or of all. */
+/** Containers of build steps that have no owner, of one tenant or of all. */
 export async function leftContainers(
   { engine, ledger }: Pick<TenancyState, 'engine' | 'ledger'>,
   tenant?: string,
@@ -83,7 +83,7 @@ async function leftImage(start: string, tenantCall: TenantCall): Promise<LedgerE
   return tenantCall.make({ kind: 'image', id, name: id, state: 'live', parent: id, share: image?.share });
 }
 
-/** Entries for what builds left whose end nobody saw: of who built last in the tenant, where that is known. */
+/** Entries for what builds of unknown outcome left: owned by the identity that built last in the tenant, where it is known. */
 export async function leftUnseen(state: TenancyState, nowMs: number): Promise<LedgerEntry[]> {
   const changes: LedgerEntry[] = [];
   for (const { id, tenant } of await leftContainers(state)) {

@@ -1,5 +1,5 @@
 // How much containers wrote into their own layer. The engine walks through a container's files to tell, so it is asked in the
-// background alone, about one container at a time, and no longer than a part of each minute. What nobody limits is not measured.
+// background alone, about one container at a time, and no longer than a part of each minute. Without a limit it is not asked.
 import type { LedgerEntry } from '../../ledger/entry.ts';
 import { NO_SHARE } from '../../ledger/share.ts';
 import type { Logger } from '../../log.ts';

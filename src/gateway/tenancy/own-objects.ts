@@ -7,7 +7,7 @@ import type { TenantCall } from './tenant-call.ts';
 
 /** Ids given to the engine as a filter, some 75 bytes of a request line each; above, it lists all and the gateway picks. */
 const MAX_FILTER_IDS = 2000;
-/** No object has it: whoever owns nothing is listed nothing. */
+/** No object has it: a tenant that owns nothing gets an empty list. */
 const NO_ID = '0'.repeat(64);
 
 /** Own containers, running or not, with the engine's filters applied. */

@@ -1,10 +1,10 @@
 // What a tenant's pull may do to a name that is there already. The engine has one tag for all tenants, so a pull by tag would replace
-// what others know under it, with content the puller may have put into the registry itself:
-//  - a name somebody made here (built, tagged, loaded) is not touched. The registry is asked what it has under the name, with the
+// the image others know under it with content the puller may have put into the registry itself:
+//  - a name that was made here (built, tagged, loaded) is not touched. The registry is asked what it has under the name, with the
 //    caller's own credentials, and that is pulled by its digest, which moves no tag. The ledger then knows the name for this tenant as
 //    that digest (an alias): calls of the tenant's that name it are sent the digest, while the tag, and what it means to its maker,
 //    stay. Neither reads or replaces the other's image, and neither can keep the other from the registry's.
-//  - a name that is nobody's and everybody's stands as it is, unless the settings let tenants refresh it: a pull passes when the
+//  - a shared name without an owner stands as it is, unless the settings let tenants refresh it: a pull passes when the
 //    registry has the same digest, which again is what is pulled, so that nothing moves in between.
 //  - a name that only pulls gave is the registry's: the last pull wins, as it would without tenants.
 import { GatewayError } from '../../errors.ts';
@@ -48,8 +48,8 @@ export async function planPull(
   if (entries.length > 0) return { kind: 'by-name', claims: await takePull(reference, tenantCall) };
   const found = await findImage(state.engine, reference);
   if (found === undefined) return { kind: 'by-name', claims: true };
-  const isEverybodys = isFreeImage(tenantCall, found) && seesName(tenantCall, reference, found);
-  if (!isEverybodys) {
+  const isForAll = isFreeImage(tenantCall, found) && seesName(tenantCall, reference, found);
+  if (!isForAll) {
     if (isFromRegistry(found, reference)) return { kind: 'by-name', claims: true };
     return { kind: 'by-digest', digest: await digestAtRegistry(reference, tenantCall, registryAuth), isAlias: true };
   }

@@ -1,6 +1,6 @@
-// Makes a ledger whole that was lost or is an older copy: what the labels of the engine's objects prove is given back to its tenant,
-// and images nobody is known to own are withheld from all until an operator decides. Objects of other kinds that prove nothing are
-// out of every tenant's reach as it is.
+// Makes a ledger whole that was lost or is an older copy: objects whose labels prove their tenant are given back to it, and images
+// without a known owner are withheld from all until an operator decides. Objects of other kinds without such labels are out of every
+// tenant's reach anyway.
 import type { Recorder } from '../../audit/event.ts';
 import { derivedKey, type LedgerEntry } from '../../ledger/entry.ts';
 import { SEAL_LABEL } from '../../ledger/labels.ts';
@@ -196,7 +196,7 @@ async function labelledObjects({ engine }: TenancyState): Promise<Labelled[]> {
   return all;
 }
 
-/** Every name of every image, and its id, that is nobody's in the ledger. */
+/** Every image without an owner in the ledger, under each of its names and its id. */
 async function unknownImages({ engine, ledger }: TenancyState, auditId: string, atMs: number): Promise<LedgerEntry[]> {
   const entries: LedgerEntry[] = [];
   for (const { Id, RepoTags, RepoDigests } of items(await ask(engine, '/images/json', MAX_LIST_BYTES))) {
@@ -207,7 +207,7 @@ async function unknownImages({ engine, ledger }: TenancyState, auditId: string, 
       .filter((name) => name !== undefined);
     const isKnown =
       [id, ...names].some((name) => ledger.holders('image', name).length > 0) || ledger.imageHolders(id).length > 0;
-    // Another name of an image that somebody has is no way to it, and nobody's image to give away.
+    // An image with an owner stays that owner's under all its names: no other name of it is withheld or given away.
     if (isKnown) continue;
     for (const name of [id, ...names]) entries.push(withheldEntry(auditId, entries.length, name, id, atMs));
   }

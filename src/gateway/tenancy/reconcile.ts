@@ -33,7 +33,7 @@ const LOOKS_AT_ONCE = 8;
 const LOOKS_AT_A_STRETCH = 2000;
 
 /**
- * @param isFirst what containers take may have changed while nobody followed the engine: each is looked at by itself
+ * @param isFirst the shares of containers may have changed while the gateway did not follow the engine: each is looked at
  * @throws {GatewayError} `engine-unreachable`: nothing was learned then
  */
 export async function reconcile(state: TenancyState, learn: Learn, isFirst = false): Promise<void> {
@@ -105,7 +105,7 @@ function learnBytes(entry: LedgerEntry, found: Fields, state: TenancyState, lear
   learn(kept === undefined ? [changed] : [changed, kept], 'its size was looked at');
 }
 
-/** What is not known for sure: of a container made elsewhere, or after a change whose outcome nobody saw. */
+/** Shares that are not known for sure: of a container made elsewhere, or after a change of unknown outcome. */
 async function learnShares(state: TenancyState, learn: Learn, isFirst: boolean): Promise<void> {
   const open = [...state.ledger.entries()].filter(
     ({ kind, state: now, share, tenant }) =>
@@ -185,7 +185,7 @@ async function presentObjects(
 
 /**
  * Volumes go by name: one made at another time is another one, unless it carries the label of the call that made this one. A name
- * of an image somebody made here means that image.
+ * of an image that was made here means that image.
  */
 function isSame(entry: LedgerEntry, found: Fields): boolean {
   if (entry.kind === 'image') return entry.parent === undefined || entry.isPulled === true || found.id === entry.parent;
@@ -277,14 +277,14 @@ async function settle(entry: LedgerEntry, state: TenancyState): Promise<LedgerEn
       return made === undefined ? voided : [{ ...entry, id: text(made.ID), state: 'live' }];
     }
     case 'exec':
-      // Its id was told to nobody.
+      // No caller was told its id.
       return voided;
   }
 }
 
 /**
- * A pull whose end nobody saw. Whether the registry let the tenant have the image is not known: where the name meant the same before
- * it is no claim, and else no tenant has one until it pulls again.
+ * A pull of unknown outcome: the registry may have refused the tenant the image. Where the name meant the same image before, the
+ * pull is no claim; otherwise no tenant has a claim until it pulls again.
  */
 function settlePull(entry: LedgerEntry, found: FoundImage, state: TenancyState): LedgerEntry[] {
   const voided: LedgerEntry = { ...entry, state: 'void' };
@@ -294,7 +294,7 @@ function settlePull(entry: LedgerEntry, found: FoundImage, state: TenancyState):
   return [voided, { ...withheld(entry, found, state), isPulled: true }];
 }
 
-/** A name that is closed to all tenants: an image that was everybody's before stays so under its other names. */
+/** A name that is closed to all tenants: an image that all could use stays so under its other names. */
 const withheld = (entry: LedgerEntry, found: FoundImage, state: TenancyState): LedgerEntry => ({
   ...withheldEntry(entry.auditId, 0, entry.id, found.id, entry.createdAt),
   isCommon: isFreeImage(state, found),

@@ -103,13 +103,13 @@ export async function reserve(call: EngineCall, tenantCall: TenantCall): Promise
       const plan = await planPull(reference, tenantCall);
       if (plan.kind === 'by-digest') {
         const canonical = `${repositoryOf(reference)}@${plan.digest}`;
-        // Nobody owns it by a name: an entry for what is there already is put in the place of the old one when the pull is over.
+        // No tenant owns a digest as a name: an entry that is there already is replaced when the pull is over.
         if (plan.isAlias) add('image', canonical, reference, { isPulled: true });
         return { call: withDigest(call, plan.digest, reference), pending };
       }
       tenantCall.claimsPull = plan.claims;
       tenantCall.pulls = reference;
-      // The name is the tenant's from now on, so that it is nobody else's whatever becomes of the call.
+      // The name is the tenant's from now on, so that no other tenant can take it, whatever becomes of the call.
       if (
         tenantCall.claimsPull &&
         isOne(reference) &&
@@ -126,8 +126,8 @@ export async function reserve(call: EngineCall, tenantCall: TenantCall): Promise
 }
 
 /**
- * An engine takes a name before the start of an id: an object named like the start of another's id would be what is reached by
- * whoever writes that id. Names that merely read like an id are in use: testcontainers gives such to its networks.
+ * An engine takes a name before the start of an id: an object named like the start of another's id would be reached by a
+ * caller who writes that id. Names that merely read like an id are in use: testcontainers gives such names to its networks.
  *
  * @throws {GatewayError} `conflict`
  */
@@ -167,7 +167,7 @@ async function taggedImage(call: EngineCall, { state }: TenantCall): Promise<Par
   return found === undefined ? {} : { parent: found.id, share: found.share };
 }
 
-/** A context the engine fetches for itself holds a Dockerfile nobody has judged. */
+/** A context the engine fetches for itself holds a Dockerfile that policy cannot judge. */
 function refuseRemote(call: EngineCall): void {
   const remote = call.action === 'build.run' ? (call.query.remote?.[0] ?? '') : '';
   // A session's context passes through BuildKit, which policy opens by a name of its own.
@@ -178,7 +178,7 @@ function refuseRemote(call: EngineCall): void {
   );
 }
 
-/** Volumes a new container names that nobody has: the engine makes them, so they are the tenant's. */
+/** Volumes a new container names that do not exist yet: the engine makes them, so they are the tenant's. */
 async function newVolumes(call: EngineCall, tenantCall: TenantCall): Promise<readonly string[]> {
   const names = new Set<string>();
   for (const { kind, name, role } of call.resources) {

@@ -234,7 +234,7 @@ async function respondChange(
   if (isDone) {
     changes = await learn(call, answer.body, tenantCall, parts.now());
     if (changes === undefined) {
-      // The engine gave what somebody else had made a moment before.
+      // The engine gave a volume that another call had made a moment before.
       conflict = taken('volume', call.resources[0]?.name ?? '');
       changes = tenantCall.pending.map((entry) => ({ ...entry, state: 'void' }));
     }
@@ -308,7 +308,7 @@ async function respondImageStream(
     // With half an upload the engine made nothing.
     const undone = outcome.end === 'complete' ? undefined : tenantCall.withdraw();
     if (undone !== undefined) return { outcome, changes: undone };
-    // Where nobody saw the end, what was reserved stays so until the engine is looked at.
+    // Where the gateway did not see the end, the reservation stays until the engine is looked at.
     const isSeen = outcome.end === 'complete';
     if (!isSeen) tenantCall.onRelease(() => tenantCall.state.lookSoon());
     const changes = isSeen ? await learnStream(call, words, tenantCall) : [];

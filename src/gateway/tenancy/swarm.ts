@@ -35,7 +35,7 @@ export function withOwnTaskFilters(call: EngineCall, { ledger, tenant }: TenantC
   return { path: call.path, query: { ...call.query, filters: [JSON.stringify(parsed)] }, body: call.body };
 }
 
-/** A volume by this name may be somebody else's by the time a task starts. */
+/** A volume by this name may be another tenant's by the time a task starts. */
 export const refuseVolume = (reference: ResourceRef): GatewayError =>
   new GatewayError(
     'tenant-not-served',

@@ -68,7 +68,7 @@ export function takeShare(
         entry.owner,
       );
       const reserved: LedgerEntry = { ...entry, share: largerShare(before, after) };
-      // With another update on its way nobody knows which one the engine does last: the larger share stays then.
+      // With another update on its way it is unknown which one the engine does last: the larger share stays then.
       const { holds } = tenantCall.state;
       const isAlone = !isUpdating(entry, holds);
       tenantCall.hold(UPDATE, entry.key);
@@ -128,7 +128,7 @@ const UPDATE = 'update';
 export const isUpdating = (entry: LedgerEntry, holds: Holds): boolean => holds.isHeld(UPDATE, entry.key);
 
 /**
- * @param subject whose use it adds to: what is there counts for who made it, whoever starts or changes it
+ * @param subject whose use it adds to: an object counts for the identity that made it, also when another starts or changes it
  * @throws {GatewayError} `quota-exceeded`
  */
 function fit(wanted: Partial<Usage>, tenantCall: TenantCall, subject?: string): void {
@@ -221,7 +221,7 @@ function quotasOf({ limits, ledger, owner }: TenantCall, subject = owner.subject
   if (limits === undefined) return [];
   const { tenant } = owner;
   const { usages } = ledger;
-  // Where memory counts and nobody said how much swap there is, there is none.
+  // Where memory has a quota and swap has none, no swap is allowed.
   const isSwapSaid = limits.quota.swap !== undefined || limits.identityQuota.swap !== undefined;
   const withSwap = (quota: Quota): Quota => (quota.memory === undefined || isSwapSaid ? quota : { ...quota, swap: 0 });
   return [

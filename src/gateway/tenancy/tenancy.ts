@@ -1,5 +1,5 @@
-// Tenancy as the gateway sees it: one call at a time for principals with a tenant, and a ledger that follows the engine. Whoever
-// has no tenant is judged by policy alone and never comes here.
+// Tenancy as the gateway sees it: one call at a time for principals with a tenant, and a ledger that follows the engine. Calls of
+// principals without a tenant are judged by policy alone and never come here.
 
 import type { Operation } from '../../engine/types.ts';
 import type { LedgerEntry } from '../../ledger/entry.ts';
@@ -52,7 +52,7 @@ export interface TenancyOptions extends FollowParts {
   /** The ledger as it was stored. */
   readonly entries: Iterable<LedgerEntry>;
   readonly isShared: IsShared;
-  /** Default: a tenant's pull moves no name that is everybody's. */
+  /** Default: a tenant's pull moves no shared name. */
   refreshesShared?(): boolean;
   /** Names tenants may give images. Default: any. */
   names?(): TenantNames | undefined;

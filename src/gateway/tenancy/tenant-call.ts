@@ -26,7 +26,7 @@ export interface TenancyState {
   readonly holds: Holds;
   readonly engine: EngineClient;
   readonly isShared: IsShared;
-  /** Whether a tenant's pull may move a name that is everybody's to what its registry has. */
+  /** Whether a tenant's pull may move a shared name to the image its registry has. */
   refreshesShared(): boolean;
   /** Names tenants may give images; undefined for any. */
   names(): TenantNames | undefined;
@@ -61,9 +61,9 @@ export class TenantCall implements View {
   limit: number | undefined;
   /** The caller asked `system/df` for the objects themselves; the gateway always does, to leave out what is not the tenant's. */
   isVerbose = true;
-  /** Names of images and volumes this call makes that were nobody's before; see reserve.ts. */
+  /** Names of images and volumes this call makes that had no owner before; see reserve.ts. */
   pending: LedgerEntry[] = [];
-  /** A pull of what was there before and is everybody's gives no claim. */
+  /** A pull of a shared image that was there before gives no claim. */
   claimsPull = false;
   /** What a pull moves: a name, or every tag of a repository. */
   pulls: string | undefined;
@@ -134,7 +134,7 @@ export class TenantCall implements View {
   async reserve(call: EngineCall): Promise<EngineCall> {
     this.#enter(call);
     const { call: stamped, pending } = await reserve(call, this);
-    // Between the questions to the engine and this line another call may have taken a name; from here on nobody can.
+    // Between the questions to the engine and this line another call may have taken a name; from here on none can.
     if (this.pulls !== undefined && givesOthersName(this.pulls, this.tenant, this.ledger))
       throw taken('image', this.pulls);
     for (const { kind, id, isPulled } of pending) {
@@ -157,7 +157,7 @@ export class TenantCall implements View {
     return this.#change === undefined ? this.pending : [...this.pending, this.#change.reserved];
   }
 
-  /** A container was started or changed, it was not, or nobody knows: gives what holds now, applied already. */
+  /** A container was started or changed, or was not, or the outcome is unknown: gives the entries that hold now, applied already. */
   settleShare(end: 'done' | 'undone' | 'unknown'): readonly LedgerEntry[] {
     const change = this.#change;
     if (change === undefined) return [];
