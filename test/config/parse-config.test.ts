@@ -370,7 +370,7 @@ const FAULTS: [name: string, source: string, at: string, message: RegExp][] = [
     'a plugin as word',
     `${ENGINE}plugins: [no-privileged]`,
     '2:11 plugins[0]',
-    /must be a map with use, name, tier, sha256, needs, config/,
+    /must be a map with use, name, tier, sha256, needs, timeoutMs, config/,
   ],
   ['plugins as map', `${ENGINE}plugins: { use: a }`, '2:10 plugins', /must be a list/],
   [
