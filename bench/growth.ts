@@ -290,7 +290,7 @@ const axes: Record<string, () => Promise<void>> = {
   },
 };
 
-/** Copies of the rows that are there, so many more. The chain is not continued: nobody verifies it here. */
+/** Copies of the rows that are there, so many more. The chain is not continued: no run verifies it here. */
 function fillAudit(file: string, count: number): void {
   if (count === 0) return;
   const sqlite = new Database(file);

@@ -5,7 +5,7 @@ import net from 'node:net';
 import tls from 'node:tls';
 
 export interface LoadJob {
-  /** `isTls`: over TLS, whoever the certificate is of. */
+  /** `isTls`: over TLS, any certificate accepted. */
   readonly to: { path: string } | { host: string; port: number; isTls?: boolean };
   /** The whole request, head and body. */
   readonly request: string;

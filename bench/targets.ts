@@ -56,7 +56,7 @@ const pathRule = (path: string, variable: string): string =>
 
 /**
  * HAProxy as the widespread socket proxy has it: a rule with a test of the environment for each section, a line of log for each
- * call (here to nobody), a new connection to the engine each time. Beside the plain listener one with TLS.
+ * call (here to no log server), a new connection to the engine each time. Beside the plain listener one with TLS.
  */
 export async function haproxy(engine: string): Promise<readonly Target[]> {
   if (spawnSync('sh', ['-c', 'command -v haproxy && command -v openssl']).status !== 0) return [];

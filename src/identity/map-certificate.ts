@@ -31,7 +31,7 @@ export function mappingFault({
   }
   // A pattern without a fixed part would map whatever the CA signs.
   if (pattern === '*' && !identity.includes('*')) {
-    return ofPattern('a * alone would make everybody of this CA one identity');
+    return ofPattern('a * alone would make every client of this CA one identity');
   }
   return FORMS[by].test(pattern) ? undefined : ofPattern(`must be ${FORM_WORDS[by]}`);
 }

@@ -49,7 +49,7 @@ const LEFT_OUT: Readonly<Record<string, string>> = {
   'build.control': 'what passes through BuildKit is not seen',
   'build.session': 'what passes through BuildKit is not seen',
   'image.load': 'the names of the images are inside the archive and not known beforehand',
-  'image.import': 'the engine would fetch any address, or take a file system nobody has read',
+  'image.import': 'the engine would fetch any address, or take a file system unread',
 };
 /** Reads of the old proxy that carry more than a look. */
 const MORE_THAN_A_LOOK: Readonly<Record<string, string>> = {

@@ -99,7 +99,7 @@ export function lintDocuments(
           level: 'error',
           code: 'policy-unknown',
           line,
-          message: `policy ${policy} does not exist, so whoever is bound to it is denied everything${didYouMean(policy, known)}`,
+          message: `policy ${policy} does not exist, so every principal bound to it is denied everything${didYouMean(policy, known)}`,
         });
       }
     } else {
@@ -234,7 +234,7 @@ function lintReach(rule: Rule, actions: readonly string[], isAcknowledged: boole
     tell(
       'warning',
       'never-matches',
-      `can never allow ${some(waiting)}, for BuildKit opens to whoever may build, and is read then; name build.run, or name ${BUILD_OPAQUE} to let it through unread`,
+      `can never allow ${some(waiting)}, for BuildKit opens to every caller who may build, and is read then; name build.run, or name ${BUILD_OPAQUE} to let it through unread`,
     );
   }
   if (rule.resources !== undefined && !rule.resources.includes('*')) {

@@ -276,7 +276,7 @@ function readSubject(node: Located, where: string, faults: Faults): SubjectMatch
   if (Object.keys(match).length === 0) {
     return faults.add(
       node.at,
-      `${where} names nobody; write one or more of ${keys.join(', ')}; for everybody, subject: "*"`,
+      `${where} names no principal; write one or more of ${keys.join(', ')}; for all principals, subject: "*"`,
     );
   }
   return match;

@@ -112,7 +112,7 @@ export function checkSocketFolder(path: string): void {
     const { mode, uid, isFolder } = statOf(at);
     if (!isFolder) throw new GatewayError('config-invalid', `${at} is no folder`);
     if (uid !== 0 && uid !== own) {
-      throw new GatewayError('config-invalid', `${at} belongs to somebody else, who could put another socket there`);
+      throw new GatewayError('config-invalid', `${at} belongs to another user, who could put another socket there`);
     }
     const isSticky = (mode & 0o1000) !== 0;
     if ((mode & 0o022) !== 0 && !isSticky) {

@@ -95,7 +95,7 @@ function damaged(file: string, which: Which, reason: string): string {
     case 'state':
       return `the database ${file} is damaged (${reason}): restore it from a backup (dockgate restore); without one move ${name}* to another place, and the gateway begins without identities, tokens and policies`;
     case 'ledger':
-      return `the ledger ${file} is damaged (${reason}): restore it from a backup (dockgate restore); without one move ${name}* to another place, and what can be proved is given back to its tenants at the next start, while images nobody is known to own stay closed to all of them`;
+      return `the ledger ${file} is damaged (${reason}): restore it from a backup (dockgate restore); without one move ${name}* to another place, and the next start gives objects with a proved owner back to their tenants, while images without a known owner stay closed to all of them`;
     case 'audit':
       return `the audit log ${file} is damaged (${reason}): keep ${name}* as they are in another place, and a new log begins; who owns what stands in ledger.db and does not change`;
   }

@@ -111,7 +111,7 @@ function ledgerOfAudit(auditFile: string): readonly LedgerEntry[] | undefined {
     throw new GatewayError(
       'store-corrupt',
       `the audit log ${auditFile} is damaged, and it holds the ledger of an earlier version: restore it from a backup; ` +
-        'or move audit.db* to another place, then a new log begins, and images nobody is known to own stay closed to tenants',
+        'or move audit.db* to another place, then a new log begins, and images without a known owner stay closed to tenants',
       { cause },
     );
   }

@@ -299,10 +299,10 @@ const FAULTS: [name: string, source: string, at: string, message: RegExp][] = [
     /needs one of spiffe, dns, email, cn/,
   ],
   [
-    'a mapping of everybody to one',
+    'a mapping of every client to one identity',
     `${ENGINE}clientCas: [{ ca: a, map: [{ cn: "*", identity: ci }] }]`,
     '2:34 clientCas[0].map[0].cn',
-    /everybody of this CA one identity/,
+    /every client of this CA one identity/,
   ],
   [
     'a mapping to no identity name',

@@ -415,7 +415,7 @@ describe('a gateway that goes', () => {
     const { port } = gateway;
     await gateway.close();
     client.send('GET /a HTTP/1.1\r\n\r\n');
-    assert.match(await client.untilEnd(), /^HTTP\/1\.1 502 [\s\S]*\{"message":"nobody listens at http:\/\/gw; start/);
+    assert.match(await client.untilEnd(), /^HTTP\/1\.1 502 [\s\S]*\{"message":"nothing listens at http:\/\/gw; start/);
     gateway = new ScriptedServer();
     await gateway.listen(port);
     const other = await dialPeer(join(dir, 's'));
@@ -440,13 +440,13 @@ describe('a connect that starts', () => {
 
   it('while the gateway is away serves, says so, and tells clients why', async () => {
     const lines: string[] = [];
-    const other = await start(new GatewayError('gateway-unreachable', 'nobody listens at gw'), (line) =>
+    const other = await start(new GatewayError('gateway-unreachable', 'nothing listens at gw'), (line) =>
       lines.push(line),
     );
     const peer = await dialPeer(join(dir, 'other'));
     peer.send('GET /a HTTP/1.1\r\n\r\n');
-    assert.match(await peer.untilEnd(), /^HTTP\/1\.1 502 [\s\S]*nobody listens at gw/);
-    assert.deepEqual(lines, ['nobody listens at gw']);
+    assert.match(await peer.untilEnd(), /^HTTP\/1\.1 502 [\s\S]*nothing listens at gw/);
+    assert.deepEqual(lines, ['nothing listens at gw']);
     peer.socket.destroy();
     await other.stop();
   });

@@ -213,7 +213,7 @@ describe('a credential file', () => {
     for (let i = 0; i < 5; i++) await assert.rejects(credentials.authorization(), unavailable(/it was revoked/));
     assert.equal(state.asked.length, 1);
     state.now += 30_001;
-    state.fault = new GatewayError('gateway-unreachable', 'nobody listens');
+    state.fault = new GatewayError('gateway-unreachable', 'nothing listens');
     await assert.rejects(credentials.authorization(), { code: 'gateway-unreachable' });
     state.fault = undefined;
     state.now += 1_001;
@@ -223,7 +223,7 @@ describe('a credential file', () => {
   it('that cannot be exchanged just now leaves the token in force, also past its end', async () => {
     const { state, credentials, settled } = set('away');
     await credentials.authorization();
-    state.fault = new GatewayError('gateway-unreachable', 'nobody listens');
+    state.fault = new GatewayError('gateway-unreachable', 'nothing listens');
     state.now += HOUR - 1_000;
     assert.equal(await credentials.authorization(), 'Bearer one-1');
     await settled();

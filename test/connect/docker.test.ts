@@ -281,7 +281,7 @@ describe('the docker CLI through connect', { skip: skipWithoutCli }, () => {
     await gateway.stop();
     assert.deepEqual(await get('/version'), [
       502,
-      `{"message":"nobody listens at https://127.0.0.1:${gateway.port}; start the gateway, or correct host and port"}`,
+      `{"message":"nothing listens at https://127.0.0.1:${gateway.port}; start the gateway, or correct host and port"}`,
     ]);
     await gateway.restart();
     assert.equal((await docker(environments.socket as NodeJS.ProcessEnv, ['ps'])).code, 0);
@@ -376,7 +376,7 @@ async function until(what: string, isSo: () => Promise<boolean>): Promise<void> 
   }
 }
 
-/** A port nobody listens on just now. */
+/** A port without a listener just now. */
 async function freePort(): Promise<number> {
   const server = net.createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -106,7 +106,7 @@ const faults: [title: string, source: string, token: string, message: RegExp][] 
     'apiVersion: dock',
     /needs subjects/,
   ],
-  ['a subject without anything', `${HEAD}subjects: [{}]\nrules: [${RULE}]\n`, '{}]', /names nobody/],
+  ['a subject without anything', `${HEAD}subjects: [{}]\nrules: [${RULE}]\n`, '{}]', /names no principal/],
   [
     'a star in a tenant',
     `${HEAD}subjects: [{ tenant: "*" }]\nrules: [${RULE}]\n`,

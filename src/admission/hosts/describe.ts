@@ -87,7 +87,7 @@ function needsOf(value: Json | undefined): PluginDescription['needs'] {
   const needs: JsonObject = isObject(value) ? value : no('needs must be an object');
   for (const key of Object.keys(needs)) {
     if (!['bodies', 'responses', 'streams', 'env', 'net', 'engineRead', 'sockets'].includes(key))
-      no(`needs has ${key}, which nobody can grant`);
+      no(`needs has ${key}, which is no permission`);
   }
   for (const key of ['env', 'net', 'engineRead'] as const) {
     if (needs[key] !== undefined && !isTexts(needs[key])) no(`needs.${key} must be a list of texts`);

@@ -271,7 +271,7 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
     doubt = undefined;
     parts.log.warn(
       { reason: why, returned, withheld },
-      'the ledger was made whole from what the engine has: images nobody is known to own are closed to tenants until ' +
+      "the ledger was rebuilt from the engine's objects: images without a known owner are closed to tenants until " +
         'dockgate tenant adopt gives them to one, or dockgate tenant release to all',
     );
   }

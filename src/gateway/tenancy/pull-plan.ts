@@ -38,7 +38,7 @@ export async function planPull(
     if (claims || reference.includes('@') || state.refreshesShared()) return { kind: 'by-name', claims };
     throw new GatewayError(
       'conflict',
-      `conflict: a tag of ${familiarImage(reference)} is everybody's here and stands as it is; pull the tags you need one by one`,
+      `conflict: a tag of ${familiarImage(reference)} is shared here and stands as it is; pull the tags you need one by one`,
     );
   }
   const entries = ledger.holders('image', reference);
@@ -55,7 +55,7 @@ export async function planPull(
   }
   if (state.refreshesShared() && isFromRegistry(found, reference)) return { kind: 'by-name', claims: false };
   const name = familiarImage(reference);
-  const stands = `conflict: the image name ${name} is everybody's here and stands as it is`;
+  const stands = `conflict: the image name ${name} is shared here and stands as it is`;
   const who = `an operator can change it (docker pull without a tenant), or let tenants do so (tenants.refreshShared); to use what is here, run it without --pull always`;
   let digest: string;
   try {

@@ -56,7 +56,7 @@ export async function rebuild(state: TenancyState, parts: RebuildParts, why: str
     }
   };
   await write(proved, 'ledger.return', `${why}: its labels prove whose it is`);
-  await write(withheld, 'ledger.withhold', `${why}: nobody is known to own it`);
+  await write(withheld, 'ledger.withhold', `${why}: its owner is unknown`);
   return { returned: proved.filter(({ state: now }) => now === 'live').length, withheld: withheld.length };
 }
 

@@ -40,7 +40,7 @@ export const refuseVolume = (reference: ResourceRef): GatewayError =>
   new GatewayError(
     'tenant-not-served',
     `denied: ${reference.at}.Source: a service looks the volume ${reference.name.slice(0, 256)} up by its name whenever it starts ` +
-      'a task, whoever has the name then; leave Source out for a volume of each task, or run a container',
+      'a task, and another tenant may have the name then; leave Source out for a volume of each task, or run a container',
   );
 
 /** The spec with images by id and the labels of tasks: neither changes when the same spec comes again, so no task is restarted. */

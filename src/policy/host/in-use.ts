@@ -128,7 +128,7 @@ export function containersInUseCheck(rules: HostRules): CallCheck {
         report.deny(
           `${prefix}HostConfig.${at}`,
           '',
-          'is that of a container nobody can look up (allowed: an existing one)',
+          'is that of a container that cannot be looked up (allowed: an existing one)',
         );
       else judge(other, `${prefix}${at} `, report);
     }

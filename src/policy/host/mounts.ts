@@ -227,7 +227,8 @@ export function madeMountCheck(rules: HostRules): (mount: MadeMount, at: string,
         if (!PRIVATE.has(mount.propagation)) denyPropagation(mount.propagation, at, report);
         return;
       case 'volume':
-        if (mount.driver === undefined) report.deny(at, '', 'mounts a volume nobody can look up (allowed: local)');
+        if (mount.driver === undefined)
+          report.deny(at, '', 'mounts a volume that cannot be looked up (allowed: local)');
         else checkDriver(rules, checkOptions, mount.driver, '', at, report);
         return;
       case 'image':
