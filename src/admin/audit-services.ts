@@ -1,4 +1,4 @@
-// Reading the audit: who may read how much of it, and that each reading is itself recorded.
+// Reading the audit: how much of it each caller may read. Each reading is itself recorded.
 import type { AuditReader, AuditRow, Recorder } from '../audit/event.ts';
 import type { AuditExporter, ExportPiece, ExportQuestion } from '../audit/export.ts';
 import type { AuditPage, AuditScope, PageQuestion } from '../audit/filter.ts';

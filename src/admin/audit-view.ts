@@ -43,7 +43,7 @@ export function outcomeOf(row: AuditRow): string {
   return row.decision === 'error' ? 'failed' : 'ok';
 }
 
-/** A row or call as JSON. @param scope of who reads */
+/** A row or call as JSON. @param scope of the reader */
 export function callView(row: AuditCall, scope: AuditScope) {
   const view = { ...row, at: microTime(row.at), outcome: outcomeOf(row) };
   if (scope.kind === 'all') return view;

@@ -8,7 +8,7 @@ export interface Change<T> {
   readonly action: string;
   readonly resource: string;
   readonly detail?: Readonly<Record<string, unknown>>;
-  /** Refuses what cannot be done, before anything is recorded as allowed. */
+  /** Refuses an impossible change before it is recorded as allowed. */
   check(): void;
   /** Done again after a failure where it ends rights: doing so twice is as once. */
   perform(): T | Promise<T>;

@@ -1,4 +1,4 @@
-// Ownership behind the admin API: what each tenant owns, and giving a tenant what was made elsewhere and has no owner.
+// Ownership behind the admin API: what each tenant owns, and giving a tenant objects that were made elsewhere and have no owner.
 import { GatewayError } from '../errors.ts';
 import type { LedgerEntry } from '../ledger/entry.ts';
 import type { PerformChange } from './change.ts';
@@ -22,7 +22,7 @@ export interface OwnershipLedger {
   objects(tenant: string): readonly LedgerEntry[];
   /**
    * Looks the objects up at the engine. Nothing is changed.
-   * @throws {GatewayError} `not-found` for a name that names nothing, `conflict` for what another tenant owns
+   * @throws {GatewayError} `not-found` for a name without an object, `conflict` for an object of another tenant
    */
   find(tenant: string, adoption: Adoption): Promise<readonly LedgerEntry[]>;
   /** Writes found objects down as the tenant's. */

@@ -35,7 +35,7 @@ export class InputError extends GatewayError {
 /** `type` of a code's problems: a name, not an address to fetch. */
 export const problemType = (code: ErrorCode): string => `urn:dockgate:problem:${code}`;
 
-/** The problem an error is told as. What is not a GatewayError shows nothing of its insides. */
+/** The problem an error is told as. An error that is no GatewayError shows nothing of its insides. */
 export const problemOf = (error: unknown, instance: string, auditId: string): Problem => {
   const known = error instanceof GatewayError && error.code in ERROR_CODES ? error : undefined;
   const code = known?.code ?? 'internal';

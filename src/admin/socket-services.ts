@@ -20,7 +20,7 @@ export type SocketState = SocketRecord & { readonly fault?: string };
 export interface SocketHost {
   /** @throws {GatewayError} `input-invalid` when the place cannot be used */
   open(record: SocketRecord): Promise<void>;
-  /** Also ends what is open on it, and removes the file. */
+  /** Also ends its open connections and removes the file. */
   close(path: string): Promise<void>;
   /** Why it does not listen, undefined when it does. */
   faultOf(path: string): string | undefined;

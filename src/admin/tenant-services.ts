@@ -5,7 +5,7 @@ import type { Usage } from '../ledger/usage.ts';
 import type { PerformChange } from './change.ts';
 import type { ChangeContext } from './services.ts';
 
-/** `null` takes a limit away; what is left out stays. */
+/** `null` takes a limit away; a limit that is left out stays. */
 type Amounts = Readonly<Record<string, number | null>>;
 
 export interface TenantInput {

@@ -69,7 +69,7 @@ export interface PluginChain {
   /**
    * Lets plugins change the call, before anything was decided about it.
    *
-   * @param reread reads the changed body and query as the engine would; throws GatewayError for what is no call any more
+   * @param reread reads the changed body and query as the engine would; throws GatewayError when they no longer make a valid call
    * @throws {GatewayError} `plugin-failed`, `mutation-not-stable`, or what `reread` throws
    */
   mutate(

@@ -176,7 +176,7 @@ export class AuditIntegrity {
       verifiedAt: new Date(this.#parts.now()).toISOString(),
       verifiedFrom: verdict.first,
       verifiedThrough: verdict.last,
-      // Once altered it stays so, whatever part is looked at next.
+      // Once found altered it stays so, whichever part is verified next.
       ...((fault ?? this.#verified.fault) === undefined ? {} : { fault: fault ?? this.#verified.fault }),
     } as Omit<IntegrityState, 'log'>;
     if (fault === undefined) return;
@@ -221,7 +221,7 @@ export class AuditIntegrity {
         }
       }
     };
-    // One behind the other: each writes what is newest by its turn.
+    // One after the other: each writes the newest state when its turn comes.
     this.#writing = this.#writing.then(write);
     return this.#writing;
   }

@@ -1,4 +1,4 @@
-// The listeners of a configuration: which there are, with which certificates, and who takes what comes in on each.
+// The listeners of a configuration: which there are, with which certificates, and which handler takes the requests of each.
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
@@ -27,7 +27,7 @@ export class Listeners {
     return [...this.#running.values()];
   }
 
-  /** Opens what is new, closes what is gone, and gives the others their new certificate. */
+  /** Opens new listeners, closes removed ones, and gives the others their new certificate. */
   async apply(config: Config): Promise<void> {
     const wanted = new Map<string, Listener>(config.listen.map((l) => [keyOf(l), l]));
     wanted.set('admin', { kind: 'unix', path: adminSocketPath(config.data), mode: 0o600 });
@@ -101,7 +101,7 @@ export function socketsOf(config: Config): ReadonlyMap<string, string> {
 export const callerSockets = (config: Config, remembered: readonly { readonly path: string }[]): readonly string[] =>
   [...config.listen.filter((one) => one.kind === 'unix'), ...remembered].map(({ path }) => path);
 
-/** PEM of what a client must trust to reach the HTTPS listeners: the private CA, or what stands above a configured certificate. */
+/** PEM of the CAs a client must trust to reach the HTTPS listeners: the private CA, or those above a configured certificate. */
 export function serverCaOf(config: Config): string {
   const texts = new Set<string>();
   for (const listener of config.listen) {

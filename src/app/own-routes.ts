@@ -182,7 +182,7 @@ function adminCallerOf(principal: Principal, c: Context<GatewayEnv>, signal: Abo
   };
 }
 
-/** A token for less than its identity may reads of its own calls alone, whatever the identity may. */
+/** A token that is narrower than its identity reads only its own calls, also where the identity may read more. */
 function auditScopeOf(principal: Principal): AuditScope {
   const { subject, issuer, tenant, tokenId, policies } = principal;
   if (ceilingOf(principal) !== undefined) return { kind: 'own', subject, issuer, tokenId };

@@ -195,7 +195,7 @@ export class KeptOwnSockets implements OwnSockets {
 
   #hasWay = (via: string): boolean => this.#parts.boundSockets().some((path) => via === `unix:${path}`);
 
-  /** Opens the sockets of an earlier run, and removes what is left of others. */
+  /** Opens the sockets of an earlier run, and removes the remains of others. */
   async openRemembered(): Promise<void> {
     for (const name of this.#files()) {
       const path = join(this.#parts.folder, name);
@@ -229,7 +229,7 @@ export class KeptOwnSockets implements OwnSockets {
     }
   }
 
-  /** Ends what came by a bound socket that is there no more. */
+  /** Removes sockets whose maker called through a bound socket that was removed since. */
   review(): void {
     for (const held of this.#held.values()) {
       const { via } = held.delegation;

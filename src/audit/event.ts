@@ -15,11 +15,11 @@ export type AuditStage = 'intent' | 'stream-open' | 'complete' | 'gateway';
 export type AuditDecision = 'allow' | 'deny' | 'error' | 'unauthenticated';
 
 /**
- * What came of a call, apart from what was decided of it:
+ * The outcome of a call, apart from the decision on it:
  *
  * - `ok`: the engine did it, or showed it
  * - `not-found`: there is no such object; no denial, also where the gateway itself looked for it
- * - `conflict`: the engine refused it because of what is there already (409, 304)
+ * - `conflict`: the engine refused it because of existing objects or their state (409, 304)
  * - `invalid`: what was asked for cannot be read or makes no sense (400)
  * - `failed`: the engine or the gateway failed, or cannot do it
  * - `cut`: it was under way when the caller, the engine or the gateway ended it
@@ -60,7 +60,7 @@ export interface AuditEvent {
   readonly apiVersion?: string | undefined;
   /** The main object, `kind/name` as asked; the kind alone where a call is about all of them. */
   readonly resource?: string | undefined;
-  /** The engine's full id of the main object; in the outcome of a call that made one, the id of what was made. */
+  /** The engine's full id of the main object; in the outcome of a call that made an object, the new id. */
   readonly resourceId?: string | undefined;
   readonly decision: AuditDecision;
   readonly code?: string | undefined;

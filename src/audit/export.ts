@@ -1,4 +1,4 @@
-// A stretch of the audit for others: what is asked for, and the pieces it comes in.
+// A stretch of the audit for export: the question, and the pieces of the answer.
 
 /** `segment`: rows as they are stored, with what proves them, to be verified and read back. The others: events for other programs. */
 export const EXPORT_FORMATS = ['segment', 'native', 'ocsf', 'ecs'] as const;

@@ -69,7 +69,7 @@ export interface AuditCall extends AuditRow {
 export interface PageQuestion {
   readonly conditions: AuditConditions;
   readonly scope: AuditScope;
-  /** Only what has a lower number than this: where the page before ended. */
+  /** Only rows with a lower number than this: where the page before ended. */
   readonly before?: number | undefined;
   readonly limit: number;
   /** One entry for each call rather than for each row. */

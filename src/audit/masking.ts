@@ -120,11 +120,11 @@ export class Masking {
   }
 }
 
-/** Kinds whose names are references of images: what stands behind a colon there is a tag or a port, whatever word is before it. */
+/** Kinds whose names are references of images: the text after a colon is a tag or a port, whichever word stands before it. */
 const REFERENCES: ReadonlySet<ResourceKind> = new Set<ResourceKind>(['image', 'distribution', 'plugin']);
 const REFERENCE = /^[\w.-]+(?:[/:@][\w.-]+)*$/;
 
-/** `app-secret:1` is an image with a tag; `token=x` and `https://ci:x@host` hold what is masked. */
+/** `app-secret:1` is an image with a tag; `token=x` and `https://ci:x@host` hold a secret. */
 const maskName = (kind: ResourceKind, name: string, key: MaskKey): string =>
   REFERENCES.has(kind) && name.length <= 1024 && REFERENCE.test(name)
     ? name

@@ -3,10 +3,10 @@
 
 /**
  * - `keep`: names, paths, words of the Engine; patterns that look like secrets are masked in it all the same
- * - `argv`: a command line, kept but for what follows a telling word
+ * - `argv`: a command line, kept except for the values after a telling word
  * - `assign`: `NAME=value` texts, the name is kept
  * - `values`: a map of the caller's own keys: values of telling keys are masked
- * - `map`: the caller's own keys over what has fields again
+ * - `map`: keys the caller chose, each with an object of known fields
  * - `profile`: texts that may hold a whole document, `seccomp={...}`: kept but for that
  * - `mask`: a keyed hash
  * - `remove`: never kept in any form

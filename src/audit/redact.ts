@@ -88,7 +88,7 @@ export function redactAt(action: string, pointer: string, value: Json, key: Mask
   return new Redaction(key).value(value, ruleAt(steps, action === 'plugin.set' ? 'assign' : 'mask'), 0);
 }
 
-/** The rule of what stands at a place. Elements of a list have the rule of the list. */
+/** The rule for the value at a place. Elements of a list have the rule of the list. */
 function ruleAt(steps: readonly string[], root: FieldRule): FieldRule {
   let rule = root;
   let isNamed = true;
@@ -164,7 +164,7 @@ function* textsIn(value: Json): Generator<string> {
 }
 
 /**
- * Adds what is masked or removed of a call to its secrets.
+ * Adds the masked and removed values of a call to its secrets.
  *
  * @param secrets made with the key of the log
  */

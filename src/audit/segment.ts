@@ -1,5 +1,5 @@
 // A segment: rows of the log in a file of their own, one JSON object a line, so that they can be kept, read and verified without the gateway.
-// The first line names the log and what came before, then come the rows with their columns as they are stored (nulls left out), and the
+// The first line names the log and the row before, then come the rows with their columns as they are stored (nulls left out), and the
 // last line says where the segment ends and how that is signed.
 
 export const SEGMENT_FORMAT = 1;

@@ -38,7 +38,7 @@ export class Collected {
   }
 }
 
-/** @throws {Refusal} for what is no reference of an image */
+/** @throws {Refusal} for a text that is no image reference */
 export function canonicalImage(reference: string, at: string): string {
   try {
     const name = canonicalImageReference(reference);

@@ -1,4 +1,4 @@
-// The door of /grpc: what a client may ask of BuildKit, method by method. What is not named here is refused, so that a method
+// The door of /grpc: what a client may ask of BuildKit, method by method. A method that is not named here is refused, so that one
 // added to BuildKit stays closed until it is listed here. Ids of builds become the caller's own on the way in and lose
 // their mark on the way out. api/services/control, frontend/gateway/pb.
 import { randomUUID } from 'node:crypto';
@@ -35,9 +35,9 @@ export interface Granted {
 
 /** A build that was let through. */
 export interface RunningBuild extends Granted {
-  /** The engine's answer: names of what was made. */
+  /** The engine's answer: names of the objects that were made. */
   result(response: ReadonlyMap<string, string>): void;
-  /** It is over; resolves once that is known to ledger and audit, to what is said in place of a good end. */
+  /** It is over; resolves once ledger and audit know it, to the error that takes the place of a good end, if any. */
   end(status: string | undefined): Promise<Refusal | undefined>;
 }
 

@@ -58,7 +58,7 @@ export interface FrameTaker {
   read(head: FrameHead, payload: Buffer): void;
 }
 
-/** Cuts what comes on a connection into frames. */
+/** Cuts the bytes of a connection into frames. */
 export class FrameCutter {
   readonly #taker: FrameTaker;
   #partial: Buffer = Buffer.alloc(0);

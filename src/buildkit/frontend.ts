@@ -234,7 +234,7 @@ export function refuseInsecure(attrs: ReadonlyMap<string, string>, at: string): 
   throw new Refusal('permission-denied', `${at} has registry.insecure (allowed: false)`);
 }
 
-/** Caches in JSON, written anew: Go reads keys in any case, and joins what comes twice. */
+/** Caches in JSON, written anew: Go reads keys in any case, and merges a repeated key. */
 function ownImports(value: string, at: string, collected: Collected): string {
   if (value === '') return '';
   let list: unknown;

@@ -55,7 +55,7 @@ export const encodeMessage = (message: string): string =>
     )
     .join('');
 
-/** Reads what `encodeMessage` wrote; what is no such text stays as it is. */
+/** Reads the output of `encodeMessage`; any other text stays as it is. */
 export function decodeMessage(text: string): string {
   try {
     return decodeURIComponent(text);
@@ -75,7 +75,7 @@ export function framed(message: Uint8Array): Buffer {
 
 const FIRST_ROOM = 1024;
 
-/** Cuts a stream into messages. Memory grows with what came, not with what was announced, nor with the number of pieces. */
+/** Cuts a stream into messages. Memory grows with the bytes received, not with the announced length or the number of pieces. */
 export class FrameReader {
   #room: Buffer = Buffer.alloc(0);
   #size = 0;

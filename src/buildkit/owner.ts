@@ -17,7 +17,7 @@ export class Owner {
   readonly space: string;
   /**
    * Name of a host every step of the same name space knows. BuildKit's key of a step holds the names of its extra hosts, but not
-   * their addresses, proxies or secrets: so no step is found, or joined while it runs, by what is not of this name space.
+   * their addresses, proxies or secrets: so a build of another name space neither finds a step nor joins it while it runs.
    */
   readonly cacheHost: string;
 
@@ -36,7 +36,7 @@ export class Owner {
   /**
    * The id the engine hears in place of a caller's.
    *
-   * @throws {Refusal} for what is no id
+   * @throws {Refusal} for a text that is no id
    */
   own(id: string, what: string): string {
     if (!ID.test(id)) {

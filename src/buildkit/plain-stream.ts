@@ -36,7 +36,7 @@ export class PlainStream extends Duplex {
     this.#took(hasRoom, done);
   }
 
-  /** The socket itself holds what is on its way; only when it is full must the next wait. */
+  /** The socket buffers the bytes on their way; the next write waits only when it is full. */
   #took(hasRoom: boolean, done: (error?: Error | null) => void): void {
     if (hasRoom) done();
     else this.#socket.once('drain', done);

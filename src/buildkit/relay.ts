@@ -46,7 +46,7 @@ export interface Door {
   plan(path: string, headers: RawHeaders): Plan;
   /** A text of the far side that the near side will see: messages of errors. */
   shown(text: string): string;
-  /** Records what is refused here; gives what is said. */
+  /** Records a refusal of this room; gives the words of the answer. */
   refused(path: string, refusal: Refusal): Promise<Refusal>;
 }
 
@@ -199,7 +199,7 @@ function pathOf(raw: readonly string[]): string {
   return '';
 }
 
-/** Records and answers a refusal; what is not one tells nothing of itself. */
+/** Records and answers a refusal; any other error tells the client nothing of itself. */
 async function refuseBy(stream: Http2.ServerHttp2Stream, path: string, error: unknown, door: Door): Promise<void> {
   const refusal =
     error instanceof Refusal ? error : new Refusal('internal', 'the gateway failed while judging a build');

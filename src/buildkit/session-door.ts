@@ -12,7 +12,7 @@ export interface SessionDesk {
   readonly owner: Owner;
   /** @throws {Refusal} */
   ask(kind: 'secrets' | 'ssh' | 'contexts', name: string): void;
-  /** A folder came whole; gives what is said in place of that where the build must not go on. */
+  /** A folder came whole; gives the error to answer with instead where the build must not go on. */
   sent(folder: string, session: string): Promise<Refusal | undefined>;
   /** Records a refusal; gives it with its audit id. */
   refused(path: string, refusal: Refusal): Promise<Refusal>;

@@ -36,7 +36,7 @@ export type SessionPlan =
 export interface SessionPlans {
   /** @throws {Refusal} */
   plan(path: string, headers: RawHeaders): SessionPlan;
-  /** Records what is refused here; gives what is said. */
+  /** Records a refusal of this room; gives the words of the answer. */
   refused(path: string, refusal: Refusal): Promise<Refusal>;
 }
 
@@ -285,7 +285,7 @@ class Joined {
       case FRAME.pushPromise:
         throw new Error('nothing is pushed');
       default:
-      // Priorities, and what is not known, have no meaning here.
+      // Priorities and unknown frames have no meaning here.
     }
   }
 

@@ -134,7 +134,7 @@ const sessionsIn = (options: Message[string] | undefined): readonly string[] =>
     ? [...(options as Map<string, string>)].filter(([key]) => key.startsWith('local-sessionid:')).map(([, id]) => id)
     : [];
 
-/** Fields of a cache that name what is read. */
+/** Fields of a cache that name the content to read. */
 const IMPORTS: readonly string[] = ['Imports', 'ImportRefsDeprecated'];
 const CACHE_OPTIONS: readonly string[] = ['cache-from', 'cache-imports'];
 

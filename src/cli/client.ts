@@ -153,7 +153,7 @@ export class AdminClient {
     return address.kind === 'https' ? `tcp://${address.url.hostname}:${address.url.port || 443}` : undefined;
   }
 
-  /** PEM of the CA given with --ca, which is what others must trust too to reach the gateway the same way. */
+  /** PEM of the CA given with --ca: other clients must trust it too to reach the gateway the same way. */
   get ca(): string | undefined {
     return this.#address.kind === 'https' ? this.#address.ca : undefined;
   }

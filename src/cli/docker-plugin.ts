@@ -1,5 +1,5 @@
 // `docker gate ...`: a plugin of the docker CLI that runs this very dockgate. It is a small script in the CLI's own folder; a file
-// of another origin, or a folder that is only linked there, is left alone. See docker/cli's cli-plugins for what is asked of it.
+// of another origin, or a folder that is only linked there, is left alone. See docker/cli's cli-plugins for the protocol.
 import { lstatSync, mkdirSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -19,7 +19,7 @@ const METADATA = {
   ShortDescription: 'Identity-aware gateway for the Docker Engine API',
 };
 
-/** In single quotes, whatever it holds. */
+/** In single quotes, with quotes inside it escaped. */
 const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
 
 function script(program: readonly string[], main: string): string {

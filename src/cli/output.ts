@@ -21,7 +21,7 @@ export class CliError extends Error {
 /** A command called wrongly, or a configuration at fault. */
 export const usageError = (message: string): CliError => new CliError(message, EXIT.usage);
 
-/** Control characters, C1 included, what changes the direction of text, and what is not seen at all. */
+/** Control characters, C1 included, characters that change the direction of text, and invisible ones. */
 const STEERING =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
   /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]/gu;

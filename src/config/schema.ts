@@ -208,7 +208,7 @@ export const limitsSection = strict(
   { ...limitShape, connectionsPerIp: connections, connectionsUnproven: connections },
   'a map of limits',
 ).transform((given) => {
-  // Left out, they follow from what there is in all: a quarter of it, and a quarter of that.
+  // Left out, they follow from `connections`: a quarter of it for an address, and a quarter of that without credentials.
   const connectionsPerIp = given.connectionsPerIp ?? Math.ceil(given.connections / 4);
   const connectionsUnproven = given.connectionsUnproven ?? Math.ceil(connectionsPerIp / 4);
   return { ...given, connectionsPerIp, connectionsUnproven };

@@ -19,7 +19,7 @@ export interface Question {
   readonly authorization?: string | undefined;
   /** Makes it a POST. */
   readonly form?: URLSearchParams;
-  /** Name of who asks, for the gateway's audit. */
+  /** Name of the asking program, for the gateway's audit. */
   readonly userAgent: string;
 }
 

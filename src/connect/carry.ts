@@ -127,7 +127,7 @@ class Carrier {
     if (this.#clientEnded) call.clientEnded();
   }
 
-  /** Says in Docker's words why there is no answer, and closes: what follows on the connection may be a body. */
+  /** Says in Docker's words why there is no answer, and closes: the next bytes on the connection may be a body. */
   #refuse(error: GatewayError, method = 'GET', isUploaded = true): void {
     const body = Buffer.from(JSON.stringify({ message: error.message }));
     const head =
@@ -207,7 +207,7 @@ class Call {
   #isUpgraded = false;
   /** The client's bytes belong to the answer's raw stream. */
   #isRaw = false;
-  /** The client may be about to leave HTTP: what comes behind the request, its end too, is for the upgraded stream. */
+  /** The client may be about to leave HTTP: bytes behind the request, and the end, belong to the upgraded stream. */
   #mayUpgrade: boolean;
 
   constructor(client: Duplex, head: RequestHead, options: CarryOptions, events: CallEvents) {
@@ -368,7 +368,7 @@ class Call {
     const minor = this.#head.minor;
     this.#headed = true;
     this.#copy = undefined;
-    // The head and what came with it leave as one write.
+    // The head and the bytes that came with it leave as one write.
     this.#client.cork();
     process.nextTick(() => this.#client.uncork());
     if (status === 101) {

@@ -70,7 +70,7 @@ export function troubleOf(error: unknown): Trouble {
 }
 
 /**
- * One sentence: what is wrong with the way to `at`, and what to do.
+ * One sentence: why `at` cannot be reached, and what to do.
  *
  * @param at the address as the user wrote it
  */

@@ -30,7 +30,7 @@ export interface Exchange {
   onInterim(status: number): void;
   onHead(head: AnswerHead): void;
   onBody(chunk: Buffer): void;
-  /** `rest` is what came behind the answer: after a 101 the upgraded stream. */
+  /** `rest` holds the bytes behind the answer: after a 101 the upgraded stream. */
   onEnd(rest: Buffer): void;
   /** It ended before the answer was whole; `untouched` when no byte of the answer had come. */
   onBroken(error: unknown, untouched: boolean): void;

@@ -77,7 +77,7 @@ export interface PingFacts {
   readonly isGateway: boolean;
 }
 
-/** From `GET /version`, `GET /info` and the bridge network; what was not told is left out. */
+/** From `GET /version`, `GET /info` and the bridge network; facts that were not told are left out. */
 export interface EngineFacts {
   readonly engineVersion?: string;
   readonly apiVersion?: string;

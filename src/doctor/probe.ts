@@ -1,4 +1,4 @@
-// Gathers the facts: tries the way a client would go, asks what any client asks, and reads what stands on this machine.
+// Gathers the facts: connects as a client would, asks what any client asks, and reads the files of this machine.
 // It changes nothing, and asks an endpoint five short questions at most.
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { existsSync, lstatSync, readFileSync, type Stats, statSync } from 'node:fs';

@@ -17,7 +17,7 @@ const KINDS: Readonly<Record<keyof BuildFacts, true>> = {
   contexts: true,
 };
 
-/** Parts of a build's facts; what is left out is empty. */
+/** Parts of a build's facts; a part that is left out is empty. */
 export const factsOf = (parts: Partial<BuildFacts>): BuildFacts => {
   const facts = Object.fromEntries(
     (Object.keys(KINDS) as (keyof BuildFacts)[]).map((kind) => [kind, Object.freeze([...(parts[kind] ?? [])])]),
@@ -43,7 +43,7 @@ export function buildCall(facts: BuildFacts, query: Readonly<Record<string, stri
 /**
  * The facts as people write them in tests of a policy: lists of texts under the names of the `build:` block.
  *
- * @returns undefined for what is no such map
+ * @returns undefined for a text that is no such map
  */
 export function writtenFacts(body: unknown): BuildFacts | undefined {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) return undefined;

@@ -127,7 +127,7 @@ export function cacheSources(cacheFrom: string): readonly string[] {
   });
 }
 
-/** The same target with its names in canonical form. @throws {GatewayError} `query-ambiguous` for what is no reference */
+/** The same target with its names in canonical form. @throws {GatewayError} `query-ambiguous` for a text that is no reference */
 export function canonicalNames<T extends Pick<Target, 'operation' | 'path' | 'query'>>(target: T): T {
   const { id } = target.operation;
   const inPath = Object.hasOwn(IN_PATH, id) ? IN_PATH[id] : undefined;

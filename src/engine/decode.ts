@@ -128,7 +128,7 @@ function requireJson(contentType: readonly string[]): void {
 
 const printable = (line: string): string => line.slice(0, 100).replace(/[^\x20-\x7e]/g, '?');
 
-/** The engine merges forms into the query, behind whatever was judged. */
+/** The engine merges forms into the query, behind the judged values. */
 function refuseForm(contentType: readonly string[]): void {
   for (const line of contentType) {
     if (FORM_TYPE.test(line)) {

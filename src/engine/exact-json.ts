@@ -32,6 +32,6 @@ export const parseExact = (text: string): unknown =>
 /** Whether a value is a number that was kept as it was written. */
 export const isExactNumber = (value: unknown): boolean => Raw.isRawJSON(value);
 
-/** A number however it was kept; undefined for what is none. */
+/** A number however it was kept; undefined for other values. */
 export const numberIn = (value: unknown): number | undefined =>
   typeof value === 'number' ? value : isExactNumber(value) ? Number(JSON.stringify(value)) : undefined;

@@ -17,7 +17,7 @@ export interface JsonLimits {
   readonly maxElements: number;
   /** Keys of one object, but for maps that say more. */
   readonly maxKeys: number;
-  /** Keys and elements of the whole text together; a port of a map of ports brings room for what it is bound to. */
+  /** Keys and elements of the whole text together; a port of a map of ports brings room for its bindings. */
   readonly maxValues: number;
 }
 

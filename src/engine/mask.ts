@@ -1,4 +1,4 @@
-// Masks secrets in texts that are otherwise kept: credentials in addresses, what follows a telling word, and tokens known
+// Masks secrets in texts that are otherwise kept: credentials in addresses, values after a telling word, and tokens known
 // by their shape. Each becomes a keyed hash, so that the key's holder can recognise equal secrets but read none.
 import { createHmac } from 'node:crypto';
 
@@ -47,7 +47,7 @@ export class Secrets {
       .sort((a, b) => b.length - a.length);
     let looked = 0;
     for (const value of this.#sorted) {
-      // No form is shorter than the value: what is longer than the text is not in it.
+      // No form is shorter than the value: a value longer than the text is not in it.
       if (value.length > text.length) continue;
       for (const form of looked++ < MAX_FORMS ? this.#formsOf(value) : [value]) {
         if (!shown.includes(form)) continue;
@@ -236,7 +236,7 @@ export const maskOptions = (text: string, key: MaskKey): string =>
     })
     .join(',');
 
-/** A command line stays, but for what follows a telling word: `--password x`, `--token=x`, `-e SECRET=x`. */
+/** A command line stays, except for the values after a telling word: `--password x`, `--token=x`, `-e SECRET=x`. */
 export function maskArguments(list: readonly string[], key: MaskKey): string[] {
   let hideNext = false;
   let flags: PasswordFlags | undefined;
@@ -281,7 +281,7 @@ const PASSWORD_FLAGS: ReadonlyMap<string, PasswordFlags> = new Map([
   ['7z', { apart: [], joined: ['-p'] }],
 ]);
 
-/** Longest word of a User-Agent that may hold digits without saying what it is, in characters. */
+/** Longest word with digits that stays in a User-Agent beside products and their versions, in characters. */
 const MAX_WORD = 11;
 const MAX_VERSION = 40;
 

@@ -1,4 +1,4 @@
-// Reads a query as Go's net/url and the engine's handlers do, and refuses what could be read in a second way.
+// Reads a query as Go's net/url and the engine's handlers do, and refuses a query that could be read in a second way.
 // The result is rendered again: parameters in their one spelling, booleans as 1 and 0, filters as a map of maps.
 import { GatewayError } from '../errors.ts';
 import { readJson, stringifyJson } from './json.ts';

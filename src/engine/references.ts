@@ -59,7 +59,7 @@ interface Asked {
   readonly one: (name: string) => string;
 }
 
-/** Operations that name objects elsewhere than in their path, by operation id. All others name what is in the path. */
+/** Operations that name objects elsewhere than in their path, by operation id. All others name the objects of their path. */
 const NAMERS: Readonly<Record<string, (refs: References, asked: Asked) => void>> = {
   ContainerCreate: (refs, { one, body }) => {
     refs.container(one('name'), 'query.name', 'creates');
@@ -143,7 +143,7 @@ function addPath(refs: References, target: Target): void {
   const parameter = path.id !== undefined ? 'id' : 'name';
   const name = path[parameter];
   if (name === undefined) return;
-  // Under /exec stands an exec id whatever the table groups it with.
+  // Under /exec stands an exec id, whichever kind the table groups it with.
   const kind = operation.path.startsWith('/exec/') ? 'exec' : operation.resource;
   const at = `path.${parameter}`;
   if (kind === 'container') refs.container(name, at, 'target');

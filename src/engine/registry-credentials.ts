@@ -3,7 +3,7 @@
 
 /** Fields of AuthConfig that are a credential. */
 const SECRETS = ['password', 'auth', 'identitytoken', 'registrytoken'];
-/** A header is limited anyway; what is longer is no credential. */
+/** Headers are limited anyway; a longer value is no credential. */
 const MAX_LENGTH = 64 * 1024;
 /** The alphabet for addresses, padded: the engine reads no other and takes the rest for no credentials (RFC 4648 section 5). */
 const BASE64URL = /^(?:[A-Za-z0-9_-]{4})*(?:[A-Za-z0-9_-]{2}==|[A-Za-z0-9_-]{3}=)?$/;

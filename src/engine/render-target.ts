@@ -1,4 +1,4 @@
-// Renders path and query again from their judged parameters: what leaves is never what came in.
+// Renders path and query again from their judged parameters: the text the caller sent never leaves the gateway.
 import type { Target } from './types.ts';
 
 /** Path and query for the request line; `classify` reads the same target from it. */

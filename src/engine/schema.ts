@@ -147,7 +147,7 @@ export const textMap: MapSchema = map(text);
 export type Fields = Readonly<Record<string, Schema>>;
 
 export interface StructOptions {
-  /** Default false: unknown fields are left out of what is sent. True: they are kept, and host presets refuse them. */
+  /** Default false: unknown fields are not sent to the engine. True: they are kept, and host presets refuse them. */
   readonly secure?: boolean;
   /** Names that are read and dropped. */
   readonly ignored?: readonly string[];

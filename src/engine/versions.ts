@@ -14,7 +14,7 @@ export interface VersionLimits {
   readonly maxMinor?: number;
 }
 
-/** The minor number of `1.43`; undefined for what is no version of the Engine API. */
+/** The minor number of `1.43`; undefined for a text that is no version of the Engine API. */
 export function minorOf(version: unknown): number | undefined {
   const found = typeof version === 'string' ? /^1\.(\d{1,4})$/.exec(version) : null;
   return found === null ? undefined : Number(found[1]);

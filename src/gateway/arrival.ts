@@ -165,7 +165,7 @@ export function webArrival(request: Request, channel: Channel, source: string): 
         try {
           for (;;) {
             const { done, value } = await reader.read();
-            // Cancelling looks like the end: what came so far must not be taken for the body.
+            // Cancelling looks like the end: the part received so far must not be taken for the body.
             if (late) throw new GatewayError('request-timeout', `the body did not arrive within ${timeoutMs} ms`);
             if (done) break;
             size += value.length;

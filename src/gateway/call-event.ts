@@ -343,7 +343,7 @@ const nameOf = (ref: ResourceRef, { masking }: Parts): string => {
 };
 const HEX_ID = /^(?:sha256:)?[0-9a-f]{64}$/;
 
-/** The engine's id of an object. What is known of an exec instance is the container it runs in. */
+/** The engine's id of an object; undefined for an exec instance, whose reference holds the id of its container. */
 const idOf = ({ kind, id }: ResourceRef): string | undefined => (kind === 'exec' ? undefined : id);
 
 /** Kinds whose names are addresses of registries, where a user and a password may stand in front of the host. */

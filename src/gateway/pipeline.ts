@@ -22,7 +22,7 @@ import { arrivedOf, type Recorded, type Sent } from './steps/values.ts';
 import type { Told } from './told.ts';
 
 /**
- * Judges a call: what comes out may be sent, and its intent is kept.
+ * Judges a call: the result may be sent, and its intent is recorded.
  *
  * @throws {GatewayError} the refusal, with the code of the step that refused; `passage` has the furthest value
  */

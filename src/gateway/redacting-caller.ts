@@ -32,7 +32,7 @@ export interface RedactingCaller extends CallerEnd {
 }
 
 /**
- * Stands before a caller. What is no JSON read (logs, archives, answers to changes) passes as it is, and so does what is not a 200.
+ * Stands before a caller. Only a 200 with the JSON of a read is masked; logs, archives and answers to changes pass as they are.
  *
  * @param names parts to take out, as `answerRedactor` knows them
  */

@@ -1,4 +1,4 @@
-// Refusals: which decision one is (who is not known, what is not allowed, what is not there, what could not be done), and how far
+// Refusals: the decision of each (caller unknown, call not allowed, object not there, call not possible), and how far
 // the call had come.
 import type { AuditDecision } from '../audit/event.ts';
 import { GatewayError } from '../errors.ts';
@@ -36,7 +36,7 @@ export function denialOf(at: Reached & { readonly decision: Decision }): Refused
   return refusedAt(at, new GatewayError(code, message));
 }
 
-/** Decision word of a refusal: who is not known, what is not allowed, what could not be done. */
+/** Decision word of a refusal: caller unknown, call not allowed, or call not possible. */
 export function decisionOf(error: GatewayError): AuditDecision {
   if (error.status === 401) return 'unauthenticated';
   if (error.status >= 500 || error.code === 'request-malformed' || error.code === 'request-timeout') return 'error';
@@ -67,7 +67,7 @@ function isMissing({ decision, call, tenantCall }: Reached): boolean {
   });
 }
 
-/** Anything thrown as a GatewayError; what is not one is our own fault and says nothing about itself to the caller. */
+/** Anything thrown as a GatewayError; any other error is a fault of the gateway, and the caller learns nothing of it. */
 export const asGatewayError = (error: unknown): GatewayError =>
   error instanceof GatewayError
     ? error

@@ -12,7 +12,7 @@ const HALF = 512;
 /** Longest request target kept, in characters. */
 const MAX_TARGET = 512;
 
-/** A request line as it was read, and what was made of it since. */
+/** A request line as it was read, with the values derived from it since. */
 export class SeenCall {
   readonly target: Target;
   readonly takesBody: boolean;

@@ -1,5 +1,5 @@
 // Names of images that only the engine can tell the meaning of, put into a form with one meaning before they are judged: part of
-// an id that may be a name as well, and a repository that stands for each of its images. What is judged is then what is sent.
+// an id that may be a name as well, and a repository that stands for each of its images. The judged names are then the sent ones.
 import { toCall } from '../engine/call.ts';
 import { canonicalImage, isOne } from '../engine/canonical-names.ts';
 import { OPERATIONS } from '../engine/operations.ts';
@@ -61,7 +61,7 @@ const isDocker = async (engineDefaults: EngineDefaults): Promise<boolean> =>
 
 /**
  * The call with its images by their names in full. To Podman `app` may be `localhost/app`, and `sha256:3f57` is nothing; its inspect
- * shows names in full whatever was sent.
+ * always shows names in full.
  */
 async function inFull(call: EngineCall, inBody: readonly ResourceRef[], engine: EngineClient): Promise<EngineCall> {
   if (inBody.length > MAX_NAMES) throw tooMany(inBody.length);

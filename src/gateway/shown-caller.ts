@@ -77,7 +77,7 @@ const asCut = (fault: unknown): GatewayError =>
         cause: fault,
       });
 
-/** JSON by its header; an answer without one is read as JSON, which fails for what is none. */
+/** JSON by its header; an answer without one is read as JSON, and fails if it is none. */
 function hasJson(status: number, headers: readonly string[], { operation }: EngineCall): boolean {
   if (status === 204 || status === 304 || operation.method === 'HEAD') return false;
   for (let i = 0; i + 1 < headers.length; i += 2) {

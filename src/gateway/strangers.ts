@@ -114,7 +114,7 @@ export class Strangers {
       codes: new Map(),
     };
     this.#folds.set(source, fold);
-    // Now, so that the id a caller is given is in the audit whatever happens before the count is.
+    // Now, so that the id a caller is given is in the audit even if the gateway ends before the count is written.
     this.#append(fold, { message: 'further refusals of callers without credentials are counted from here on' });
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;

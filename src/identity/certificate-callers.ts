@@ -90,7 +90,7 @@ export function createCertificateCallers(
       known.clear();
       knownBy = trust;
     }
-    // One object for one certificate, whatever the connection: policy is compiled once for it.
+    // One object for one certificate, shared by its connections: policy is compiled once for it.
     const answer = known.get(fresh.thumbprint) ?? fresh;
     if (answer === fresh && fresh.refusal === undefined) {
       if (known.size >= MAX_KNOWN) known.delete(known.keys().next().value as string);

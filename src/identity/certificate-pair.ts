@@ -7,7 +7,7 @@ import { GatewayError } from '../errors.ts';
 
 /**
  * @param files paths of a PEM chain, leaf first, and of its private key
- * @throws {GatewayError} `config-invalid` naming the file, never what is in it
+ * @throws {GatewayError} `config-invalid` naming the file, never its contents
  */
 export function readCertificatePair(files: { readonly cert: string; readonly key: string }): {
   cert: string;

@@ -47,7 +47,7 @@ export interface Grants {
   /**
    * A token for no more than what the subject token is for.
    *
-   * @param input.actorToken token of who is to act with it; RFC 8693 `act`
+   * @param input.actorToken token of the party that will act with it; RFC 8693 `act`
    * @param input.peer whose connection it is, for bound tokens: the actor's when there is one, else the subject's
    * @param input.source address of the caller, without port
    * @throws {GatewayError} the 401 code of a token that is not good, `grant-too-wide`, `grant-invalid`, `rate-limited`,

@@ -46,7 +46,7 @@ export interface IssuerParts {
   readonly operatorMaxTtlMs?: number;
   /** Seals the private signing keys. Default: they are stored as they are, for stores in memory. */
   readonly seal?: Seal;
-  /** Says what is wrong with a scope pattern, undefined when nothing is. Default: only its characters are checked. */
+  /** The fault of a scope pattern, undefined when it has none. Default: only its characters are checked. */
   readonly checkScope?: (pattern: string) => string | undefined;
 }
 
@@ -224,7 +224,7 @@ const claimsOfCeiling = ({ scope, authorizationDetails }: Ceiling) => ({
 });
 
 /**
- * A token carries the ceilings above it itself: it stays as narrow as it was made, whatever becomes of a record. All of them
+ * A token carries the ceilings above it itself: it stays as narrow as it was made, also when records change. All of them
  * must cover a call, so one that stands below already need not be said again.
  */
 function parentClaims(parent: ParentGrant, own: { readonly [K in keyof Ceiling]: Ceiling[K] | undefined }) {

@@ -29,7 +29,7 @@ export function mappingFault({
   if (!IDENTITY_NAME.test(identity.replace('*', 'x'))) {
     return ofIdentity(`${JSON.stringify(identity)} is no identity name`);
   }
-  // A pattern without a fixed part would map whatever the CA signs.
+  // A pattern without a fixed part would map every certificate the CA signs.
   if (pattern === '*' && !identity.includes('*')) {
     return ofPattern('a * alone would make every client of this CA one identity');
   }

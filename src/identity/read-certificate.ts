@@ -1,4 +1,4 @@
-// Reads an X.509 certificate as far as this gateway judges it: its times, what it is for, and the names it carries.
+// Reads an X.509 certificate as far as this gateway judges it: its validity, its purposes, and the names it carries.
 // Says nothing about whether it is to be believed: that is trust.ts. RFC 5280.
 import { createHash, X509Certificate } from 'node:crypto';
 import type { X509 } from './x509.ts';
@@ -66,7 +66,7 @@ export const canonicalSerial = (serial: string): string =>
     .toLowerCase()
     .replace(/^0+(?=.)/, '');
 
-/** @throws {Error} of whatever kind when it is no certificate */
+/** @throws {Error} of any kind when it is no certificate */
 export function readCertificate(der: Uint8Array, x509: X509): ReadCertificate {
   if (der.length > MAX_CERTIFICATE_BYTES) throw new Error('the certificate is too large');
   const parsed = new x509.X509Certificate(new Uint8Array(der));

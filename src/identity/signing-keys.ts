@@ -33,7 +33,7 @@ export type PublicKeyRecord = Omit<SigningKeyRecord, 'privateJwk'> & {
 
 export interface KeyRing {
   /**
-   * Loads the keys. Makes the missing ones, turns an active one of 30 days, drops retired ones, seals what is not sealed.
+   * Loads the keys. Makes the missing ones, turns an active one of 30 days, drops retired ones, seals those in plain text.
    *
    * @returns whether the active key was turned
    * @throws {GatewayError} `config-invalid` when the seal key is not the right one

@@ -69,7 +69,7 @@ export interface TokenStore {
   forget(before: number): void;
 }
 
-/** A client certificate issued here: what it is known by, never its key. */
+/** A client certificate issued here: its identifying fields, never its key. */
 export interface CertificateRecord {
   /** Lower-case hex, as in the certificate. */
   readonly serial: string;
@@ -162,9 +162,9 @@ export interface TokenUseStore {
   get(tokenId: string): TokenUse | undefined;
   /** Sequence number of the last audit row that is counted. */
   countedTo(): number;
-  /** Adds to what is known, all or nothing, and moves `countedTo`. */
+  /** Adds to the stored uses, all or none, and moves `countedTo`. */
   add(uses: ReadonlyMap<string, TokenUse>, countedTo: number): void;
-  /** Removes what was not used since a moment. */
+  /** Removes the uses of tokens that were last used before a moment. */
   forget(before: number): void;
 }
 

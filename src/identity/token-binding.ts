@@ -35,7 +35,7 @@ export function checkUnbound(principal: Principal): Principal {
  * For a connection with one.
  *
  * @returns the token's principal, which from here on ends with the certificate too
- * @throws {GatewayError} `certificate-mismatch`, `credentials-conflict`, or what is wrong with the certificate
+ * @throws {GatewayError} `certificate-mismatch`, `credentials-conflict`, or the code of the certificate's own fault
  */
 export function checkAgreement(principal: Principal, presented: Presented, callers: CertificateCallers): Principal {
   const bound = bindingOf(principal);

@@ -53,11 +53,11 @@ export interface Presented {
   readonly identity?: string;
   /** When it was issued here; undefined for one of an outside CA. */
   readonly issuedAt?: number;
-  /** Last instant at which what is known of its revocation is good; ms since the epoch. */
+  /** Last instant at which its known revocation status is valid; ms since the epoch. */
   readonly knownUntil?: number;
   /** Of an outside CA: the certificate itself and what it was believed by, to be judged anew when the settings change. */
   readonly outside?: { readonly der: Uint8Array; readonly under: Trust };
-  /** Why it is not accepted, whatever the time. */
+  /** Why it is refused at all times. */
   readonly refusal?: { readonly code: ErrorCode; readonly message: string };
 }
 
@@ -145,7 +145,7 @@ export interface TrustParts {
   readonly at: number;
 }
 
-/** Judges a certificate a caller has proved to hold the key of. What is wrong with it is part of the answer. */
+/** Judges a certificate a caller has proved to hold the key of. Its fault is part of the answer. */
 export async function judgeCertificate(der: Uint8Array, parts: TrustParts): Promise<Presented> {
   return judgeNow(der, parts, await loadX509());
 }

@@ -41,7 +41,7 @@ export interface VerifiedToken {
 }
 
 /**
- * Refuses what cannot be a token of ours by its form and protected header, in microseconds.
+ * Refuses texts that cannot be a token of this gateway, by form and protected header, in microseconds.
  *
  * @returns the key its `kid` names
  * @throws {GatewayError} `token-malformed`, `token-invalid`

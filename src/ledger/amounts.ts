@@ -32,7 +32,7 @@ const RIGHT: Partial<Record<QuotaKey, string>> = {
  * Reads a map of amounts. `null` stands for taking a limit away and is kept.
  *
  * @param keys that may stand in it
- * @returns the amounts, or what is wrong with each
+ * @returns the amounts, or the faults of those that are wrong
  */
 export function readAmounts(
   given: Readonly<Record<string, unknown>>,

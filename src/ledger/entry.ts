@@ -50,7 +50,7 @@ export interface LedgerEntry {
   readonly isCommon?: boolean | undefined;
   /** What a container takes of its tenant's share. */
   readonly share?: Share | undefined;
-  /** When what was made under a lease is removed, in milliseconds since the epoch. */
+  /** When the lease of an object ends and it is removed, in milliseconds since the epoch. */
   readonly leaseUntil?: number | undefined;
   /** The container runs, or is about to. */
   readonly isRunning?: boolean | undefined;

@@ -4,7 +4,7 @@ import type { EngineCall, Json } from '../engine/types.ts';
 import type { Ledger } from './ledger.ts';
 import type { View } from './views.ts';
 
-/** Stands in the place of what is not the caller's. */
+/** Stands in the place of names that are not the caller's. */
 const HIDDEN = '…';
 const KINDS = ['container', 'network', 'volume', 'service', 'secret', 'config', 'exec'] as const;
 const NAMED = ['container', 'network', 'volume', 'image', 'service', 'secret', 'config'] as const;
@@ -12,11 +12,11 @@ const NAMED = ['container', 'network', 'volume', 'image', 'service', 'secret', '
 const ID = /(?<![0-9a-zA-Z])(?:[0-9a-f]{12,64}|[0-9a-z]{25})(?![0-9a-zA-Z])/g;
 /** A word that can be a name of an object. */
 const WORD = /[a-zA-Z0-9][a-zA-Z0-9_.-]+/g;
-/** Words that introduce a name of whatever is in the way. */
+/** Words that introduce the name of an object that is in the way. */
 const INTRODUCED =
   /((?:\bname|\bby container|\bby service|\bcontainer|\bservice|\bnetwork|\bvolume|\bsecret|\bconfig)(?:s|\(s\))?:? ?\\?["'])\/?([^"'\\]{1,256})(?=\\?["'])/g;
 
-/** The text of a refusal with what is not the caller's left out. */
+/** The text of a refusal without the names that are not the caller's. */
 export function withoutForeignWords(message: string, call: EngineCall, view: View): string {
   const own = ownWords(call);
   const isOwnId = (id: string): boolean => own.has(id) || isOwn(id, view);

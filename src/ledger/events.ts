@@ -13,7 +13,7 @@ export interface EngineEvent {
   readonly atMs: number;
 }
 
-/** Reads one line of `GET /events`; undefined for what is none. */
+/** Reads one line of `GET /events`; undefined for other lines. */
 export function readEvent(value: unknown): EngineEvent | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
   const { Type, Action, Actor, timeNano, time } = value as Fields;

@@ -29,7 +29,7 @@ export class JsonItems {
   #inText = false;
   #escaped = false;
   #kept = 0;
-  /** Everything, when what came is no list: `null`. */
+  /** The whole text, when it is no list: `null`. */
   #whole: Buffer[] = [];
 
   /** @param byId leaves out elements that begin with their full id, as containers do, without reading the rest of them */

@@ -55,7 +55,7 @@ const reserved = (key: string, at: string): GatewayError =>
   );
 
 /**
- * The body with the owner's labels in `field`, whatever it held under their names.
+ * The body with the owner's labels in `field`; values the caller set under their names are replaced.
  *
  * @param seal of an object that carries one; left out, one that was given is taken off
  */

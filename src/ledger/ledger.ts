@@ -21,7 +21,7 @@ export class Ledger {
   readonly #holders = new Map<string, LedgerEntry[]>();
   /** Live and pending entries by name, over all tenants. */
   readonly #names = new Map<string, LedgerEntry[]>();
-  /** Live entries of images by the image's own id, whatever name they are of. */
+  /** Live entries of images by the image's own id, one for each name. */
   readonly #images = new Map<string, LedgerEntry[]>();
   /** As `#images`, with names given to images that all tenants could use. */
   readonly #namesOf = new Map<string, LedgerEntry[]>();
@@ -199,7 +199,7 @@ export class Ledger {
   }
 
   /**
-   * Whether an object was the tenant's at a time: for events, which come late and speak of what is gone.
+   * Whether an object was the tenant's at a time: for events, which come late and speak of removed objects.
    *
    * @param atMs milliseconds since the epoch
    */

@@ -23,7 +23,7 @@ export const QUOTA_KEYS = [
 export type QuotaKey = (typeof QUOTA_KEYS)[number];
 
 /**
- * What is left out is not limited, but for swap where memory is: then there is none. Memory, swap and disk in bytes,
+ * An amount that is left out is not limited, except for swap where memory is: then no swap is allowed. Memory, swap and disk in bytes,
  * cpus in billionths, rate in cost per second.
  */
 export type Quota = { readonly [K in QuotaKey]?: number };

@@ -88,7 +88,7 @@ function renamed(map: JsonObject, from: string, to: string): JsonObject {
   return copy as JsonObject;
 }
 
-/** The text a field holds for an object, with what stands around the name kept. */
+/** The text a field holds for an object, with the text around the name kept. */
 function carried(kind: ResourceRef['kind'], value: string, field: string, id: string): string {
   if (kind !== 'container') return id;
   if (value.startsWith('container:')) return `container:${id}`;

@@ -43,7 +43,7 @@ export class TenantNames {
   }
 }
 
-/** @throws {GatewayError} `query-ambiguous` for what is no image reference */
+/** @throws {GatewayError} `query-ambiguous` for a text that is no image reference */
 export function compileSharedImages(patterns: readonly string[]): IsShared {
   const tests = patterns.map((text) => {
     const pieces = patternOf(text).split('*');

@@ -1,5 +1,5 @@
 // Reads a tar archive of plain files and folders, such as `docker save` writes, and gives the files one by one. Narrower than
-// tar-reader.ts: nothing of the archive is passed on, so what is not needed is refused. POSIX.1-2001 pax, with GNU long names.
+// tar-reader.ts: nothing of the archive is passed on, so entries that are not needed are refused. POSIX.1-2001 pax, with GNU long names.
 import { Pieces } from './pieces.ts';
 import { cleanPath, readExtended, readHeader, refuseArchive as refuse } from './tar-reader.ts';
 

@@ -1,4 +1,4 @@
-// Reads a tar archive entry by entry: ustar, POSIX.1-2001 pax and the GNU names in use. What is read is written anew before the
+// Reads a tar archive entry by entry: ustar, POSIX.1-2001 pax and the GNU names in use. Each entry is written anew before the
 // engine has it, so this reader need not agree with the engine's; what it cannot read for certain it refuses.
 import { GatewayError } from '../errors.ts';
 import { Pieces } from './pieces.ts';
@@ -281,7 +281,7 @@ function readPax(content: Buffer): Map<string, Buffer> {
   return records;
 }
 
-/** Keys that say nothing of what is sent, and those of other vendors but GNU's, which make a file sparse. */
+/** Keys without effect on the content that is sent, and those of other vendors but GNU's, which make a file sparse. */
 const PAX_LEFT_OUT = /^(?:atime|ctime|uid|gid|uname|gname|comment|hdrcharset|(?!GNU\.)[A-Z]+\..*)$/;
 
 /** @throws {GatewayError} `archive-unreadable` for a key that changes how an entry is read */

@@ -1,4 +1,4 @@
-// Requests per second, as token buckets: what was not used in the last two seconds may be used at once. Pure; the clock is
+// Requests per second, as token buckets: requests not made in the last two seconds may be made at once. Pure; the clock is
 // passed in.
 
 /** Seconds of the rate that may be saved up. */

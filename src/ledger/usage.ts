@@ -136,7 +136,7 @@ export class Usages {
     return this.#owners.get(`${tenant}\n${owner}`)?.usage ?? NO_USAGE;
   }
 
-  /** Whether an image is counted already, under whatever name; of one identity where an owner is named. */
+  /** Whether an image is counted already, under any name; of one identity where an owner is named. */
   hasImage(id: string, tenant: string, owner?: string): boolean {
     const account = owner === undefined ? this.#tenants.get(tenant) : this.#owners.get(`${tenant}\n${owner}`);
     return account?.hasImage(id) ?? false;

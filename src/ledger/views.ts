@@ -10,7 +10,7 @@ import { onlyShown } from './shown-fields.ts';
 
 export type Fields = Record<string, unknown>;
 
-/** Networks every engine has: shared by nature, without what others plug into them. */
+/** Networks every engine has: shared by nature, without the containers others attach to them. */
 export const PREDEFINED_NETWORKS: ReadonlySet<string> = new Set(['bridge', 'host', 'none']);
 
 /** Whether all tenants may use and see a reference that has no owner. */
@@ -38,7 +38,7 @@ export function canonicalOf(shown: string): string | undefined {
   }
 }
 
-/** An image by what the engine shows of it: its id decides, its names say who may know it. */
+/** An image as the engine shows it: its id decides, its names say which tenants may know it. */
 export interface ShownImage {
   readonly id: string;
   readonly tags: readonly string[];
@@ -76,7 +76,7 @@ export function isFreeImage({ ledger, isShared }: Pick<View, 'ledger' | 'isShare
   const isFreeName = (name: string): boolean => ledger.holders('image', name).length === 0 && isShared(name);
   const tags = image.tags.map(canonicalOf).filter((name) => name !== undefined);
   if (tags.some(isFreeName)) return true;
-  // The digest comes with a tag of its repository, and belongs to who has that tag.
+  // The digest comes with a tag of its repository, and belongs to the tenant that has that tag.
   const held = new Set(tags.filter((name) => ledger.holders('image', name).length > 0).map(repositoryOf));
   return image.digests.some((shown) => {
     const name = canonicalOf(shown);
@@ -175,7 +175,7 @@ export const pushView = (line: unknown): boolean | object => {
   return { ...fields(line), status: 'Mounted from another repository' };
 };
 
-/** A network of a list or of `inspect`: what others plugged into a shared one is left out. */
+/** A network of a list or of `inspect`: containers others attached to a shared one are left out. */
 export function networkView({ tenant, ledger }: View, network: unknown): Fields | undefined {
   const from = onlyShown('network', network);
   const isPredefined = PREDEFINED_NETWORKS.has(text(from.Name)) && from.Scope !== 'swarm';

@@ -236,7 +236,7 @@ function ruleOf(detail: DockerAuthorization, index: number): ReadyRule {
 }
 
 /**
- * What makes one ceiling reach beyond another; undefined when it surely does not. Patterns are compared as they stand, so
+ * The reason why one ceiling reaches beyond another; undefined when it surely does not. Patterns are compared as they stand, so
  * a narrower one may be refused that is written in another way; the wider one is a ceiling at use in any case.
  */
 export function exceeds(narrow: Ceiling, wide: Ceiling): string | undefined {

@@ -232,7 +232,7 @@ export class PolicySet {
     return known;
   }
 
-  /** Exactly the policies named, whatever the bindings say: for tests of one policy and for previews. */
+  /** Exactly the policies named, without regard to bindings: for tests of one policy and for previews. */
   forPolicies(principal: Principal, names: readonly string[]): PrincipalPolicies {
     return this.#collect(principal, new Map(names.map((name) => [name, 'the test'])));
   }
@@ -342,7 +342,7 @@ export class PrincipalPolicies {
     return known;
   }
 
-  /** Every bound rule, whatever its actions, in the order of the documents. */
+  /** Every bound rule, for all actions, in the order of the documents. */
   allRules(): readonly ReadyRule[] {
     return this.#rules.map((rule) => this.#fill(rule));
   }

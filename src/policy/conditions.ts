@@ -39,7 +39,7 @@ const REFUSED_CALLS: Readonly<Record<string, string>> = {
 const VARIABLES = 'principal, call, query, resources, body, host, source';
 
 /**
- * What is wrong with a condition; undefined when nothing is.
+ * The fault of a condition; undefined when it has none.
  *
  * @param actions patterns of the rule: they say what `body` holds
  */
@@ -98,7 +98,7 @@ function namesIn(node: unknown, names: Set<string>): Set<string> {
   return names;
 }
 
-/** Whether `host.binds` is among what is read: volumes and containers then have to be looked up. */
+/** Whether a condition reads `host.binds`: volumes and containers then have to be looked up. */
 function readsBinds(node: unknown): boolean {
   if (Array.isArray(node)) return node.some(readsBinds) || node.includes('binds');
   return isNode(node) && (node.args === 'binds' || readsBinds(node.args));
@@ -207,7 +207,7 @@ function makeEnvironment(body: StructSchema | undefined): Environment {
 /**
  * Whether an absolute path is a folder or lies below it, after both have been cleaned.
  *
- * @throws {TypeError} for what is no path: an entry of Binds cleaned as one would lead elsewhere than the engine goes
+ * @throws {TypeError} for a text that is no path: an entry of Binds cleaned as one would lead elsewhere than the engine goes
  */
 function isUnder(path: string, base: string): boolean {
   for (const text of [path, base]) {

@@ -163,7 +163,7 @@ function withGrant(
   return { ...obligations, build: policies.ceiling?.narrowed(grant, input) ?? grant };
 }
 
-/** A door of BuildKit: what comes through is judged by itself, unless a rule opens the door unread. */
+/** A door of BuildKit: each request that comes through is judged by itself, unless a rule opens the door unread. */
 function decideDoor(policies: PrincipalPolicies, input: DecisionInput): Decision {
   const door = openDoor(policies, input);
   if ('code' in door) return denial(policies, [door], undefined);
@@ -178,7 +178,7 @@ function decideDoor(policies: PrincipalPolicies, input: DecisionInput): Decision
   };
 }
 
-/** A build by BuildKit is allowed by what opens BuildKit, to callers who may build; what denies either denies it. */
+/** A build by BuildKit is allowed by the rules that open BuildKit, to callers who may build; a rule that denies either denies it. */
 function rulesOf(policies: PrincipalPolicies, call: DecisionInput['call']): ActionRules {
   const own = policies.rulesFor(call.action);
   if (!isBuildKitBuild(call) || own.allows.length === 0) return own;
@@ -285,7 +285,7 @@ export function deniedBuilder(policies: PrincipalPolicies, input: DecisionInput)
 }
 
 /**
- * The denial of a call whose host fields no rule lets pass, whatever the objects it names turn out to be: told before they are
+ * The denial of a call whose host fields no rule lets pass, regardless of the objects it names: told before they are
  * looked up, so that a missing image hides no denial. Undefined where that cannot be said yet.
  */
 export function deniedByHost(policies: PrincipalPolicies, input: DecisionInput): Decision | undefined {

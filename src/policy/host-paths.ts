@@ -5,7 +5,7 @@ import { cleanPath, isAbsolutePath, parseBind } from '../engine/mounts.ts';
 import type { EngineCall, Json, JsonObject } from '../engine/types.ts';
 
 export interface HostPath {
-  /** Path on the host in clean form; for what is no path (a device, a share, a volume of a plugin) the text that says what it is. */
+  /** Path on the host in clean form; for other sources (a device, a share, a volume of a plugin) a text that describes them. */
   readonly source: string;
   /** Path in the container, empty where the call has none. */
   readonly target: string;

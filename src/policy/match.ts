@@ -50,7 +50,7 @@ export const PATTERN_KINDS: readonly (ResourceKind | '*')[] = [
 export interface ResourcePattern {
   readonly text: string;
   readonly kind: ResourceKind | '*';
-  /** Stands for every object of its kind, whatever its name. */
+  /** Stands for every object of its kind, of any name. */
   readonly any: boolean;
   readonly test: NameTest;
   /** Of an image's pattern with a tag or digest: whether a repository may hold what it stands for. */

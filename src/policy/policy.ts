@@ -1,4 +1,4 @@
-// The policy documents: Policy (rules, and who they are for) and Binding (who gets which policies), read from YAML or JSON.
+// The policy documents: Policy (rules and their principals) and Binding (principals and their policies), read from YAML or JSON.
 // Every fault is told at once, with its place and what would be right. A key that would not be enforced is refused.
 import type { BuildSpec } from './build/index.ts';
 import type { HostSpec } from './host/index.ts';
@@ -31,7 +31,7 @@ export interface Rule {
   readonly description?: string;
   readonly effect: 'allow' | 'deny';
   readonly actions: readonly string[];
-  /** Absent: whatever the call touches. */
+  /** Absent: all objects of the call. */
   readonly resources?: readonly string[];
   readonly labels?: Readonly<Record<string, string>>;
   readonly host?: HostSpec;

@@ -1,4 +1,4 @@
-// The words of the decision: who asks, what is asked, what was decided and why.
+// The words of the decision: the principal, the call, the decision and its reasons.
 // Pure data. The document forms (Policy, Binding) live in policy.ts.
 
 import type { EngineCall } from '../engine/types.ts';
@@ -7,7 +7,7 @@ import type { BuildGrant } from './build/index.ts';
 import type { HostSite } from './host/site.ts';
 import type { HostPreset } from './host/spec.ts';
 
-/** One RFC 9396 authorization details object of ours. What is left out is not narrowed. */
+/** One RFC 9396 authorization details object of ours. A field that is left out does not narrow. */
 export interface DockerAuthorization {
   readonly type: 'docker';
   /** Action patterns, as in a rule. */

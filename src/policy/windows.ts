@@ -79,7 +79,7 @@ export function faultOfSource(pattern: string): string | undefined {
 
 /**
  * An address in its one form: an IPv4 caller of a listener for both families as IPv4, without the zone of a link-local address,
- * IPv6 short and in lower case. What is no address stays as it is.
+ * IPv6 short and in lower case. Other texts stay as they are.
  */
 export function normalSource(source: string): string {
   const address = source.replace(/%.*$/s, '');

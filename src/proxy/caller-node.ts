@@ -104,7 +104,7 @@ export function nodeCaller(response: ServerResponse): CallerEnd {
   };
 }
 
-/** Reads past what is left of a request, for LINGER_MS at most. */
+/** Drops the rest of a request, for LINGER_MS at most. */
 function afterRequest(request: IncomingMessage, then: () => void): void {
   const done = () => {
     clearTimeout(timer);

@@ -22,7 +22,7 @@ export function socketCaller(socket: Duplex, giveBack?: () => void): CallerEnd {
   };
   socket.on('error', onError);
   socket.once('close', onClose);
-  // Where the connection will close, whatever still comes is dropped so that the answer can be delivered.
+  // Where the connection will close, further bytes are dropped so that the answer can be delivered.
   if (!stays) socket.resume();
   return {
     head(status, reason, headers) {

@@ -1,4 +1,4 @@
-// One connection to the engine: what is read on it goes to the call that is on it.
+// One connection to the engine: bytes read on it go to its present call.
 import type { Duplex } from 'node:stream';
 import { GatewayError } from '../errors.ts';
 import { type AnswerHead, AnswerReader } from './answer-reader.ts';

@@ -42,7 +42,7 @@ const FACTS = [
 export interface EngineDefaults {
   /**
    * HostConfig as the engine fills it in, in canonical form: learned of an image no caller chose, and kept while the engine is the
-   * same one, so that no caller's images decide what others may send.
+   * same one, so that one caller's images do not decide which calls of others pass.
    *
    * @returns undefined when the engine does not say: then nothing counts as its default
    */
@@ -96,7 +96,7 @@ export function createEngineDefaults(engine: EngineClient, options: EngineDefaul
     } catch (error) {
       why = error instanceof Error ? error.message : 'unknown fault';
     }
-    // Of the same engine what was learned before holds, whatever has become of its images.
+    // For the same engine the earlier finding holds, even if its images have changed.
     const before = known?.facts === facts ? known.defaults : undefined;
     known = { facts, defaults: defaults ?? before, until: now() + (defaults === undefined ? FAILED_MS : LEARNED_MS) };
     options.onLearned?.(known.defaults === undefined ? { learned: false, why } : { learned: true });
@@ -174,7 +174,7 @@ const depthOf = async ({ kind, newest }: Told, engine: EngineClient): Promise<Re
 
 /** Whether a value of the call means something else on another kind of engine. */
 export function dependsOnKind({ action, body }: EngineCall): boolean {
-  // Podman's builds have the network of the host, whatever they ask for.
+  // Podman's builds always have the network of the host.
   if (action === 'build.run') return true;
   if (action !== 'container.create' && action !== 'container.exec.create') return false;
   const { Env: env, HostConfig: host } = typeof body === 'object' && body !== null ? (body as JsonObject) : {};

@@ -93,7 +93,7 @@ async function inheritedMounts(host: Answer, ask: Ask, depth: number): Promise<r
   return lists.flat();
 }
 
-/** Stands for what was not looked at. No rule allows it. */
+/** Stands for a value that was not looked at. No rule allows it. */
 const UNKNOWN_MOUNT: MadeMount = { type: 'unknown', source: '', target: '', readOnly: false, propagation: '' };
 
 const unknown: Ask = async () => undefined;

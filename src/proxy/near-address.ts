@@ -1,6 +1,6 @@
-// Hosts that are the engine's own machine or its neighbours on the link, however they are written and whatever name stands for them
-// when it is looked up here. What listens there trusts its neighbours, and engines speak to a registry at 127.0.0.0/8 in clear,
-// by whatever name they found it.
+// Hosts that are the engine's own machine or its neighbours on the link, in any spelling and by any name that resolves to them
+// when it is looked up here. Services there trust their neighbours, and engines speak to a registry at 127.0.0.0/8 in clear,
+// by any name that leads to it.
 import { lookup } from 'node:dns/promises';
 import { BlockList, isIP } from 'node:net';
 import type { EngineCall, JsonObject } from '../engine/types.ts';

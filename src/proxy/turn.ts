@@ -7,7 +7,7 @@ import type { CallerEnd } from './types.ts';
 
 /** Whose calls they are. */
 export interface Holder {
-  /** Tells identities apart; they share what there is. */
+  /** Tells identities apart; they share the places. */
   readonly name: string;
   /** Asked after a wait for a place. @throws {GatewayError} when the call must not be made any more */
   recheck?(): void;

@@ -29,7 +29,7 @@ export const readsInto = (address: EngineAddress): boolean =>
  * Connects, and shakes hands where TLS is spoken.
  *
  * @param timeoutMs for all of it; a name that resolves slowly counts
- * @param onread takes what is read in the place of `data` events; only where `readsInto` says so
+ * @param onread takes the bytes read in the place of `data` events; only where `readsInto` says so
  * @returns a half-open stream: its end and the peer's are told apart
  * @throws the system's or the TLS library's own error; `ETIMEDOUT` when it took too long
  */

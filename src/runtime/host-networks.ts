@@ -1,5 +1,5 @@
 // Networks this machine reaches by itself: of its interfaces, and of its routes but the default one. A route less than a whole network
-// is one too. Linux tells routes; elsewhere the interfaces are what is known.
+// is one too. Linux tells routes; elsewhere only the interfaces are known.
 import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 

@@ -102,7 +102,7 @@ export async function listen(
           ALPNProtocols: ['http/1.1'],
           handshakeTimeout: limits.headTimeoutMs,
           // Asked for, never required: whether a certificate is good is judged per request, with a reason to tell. No CA
-          // is named in the question, or Go clients would keep back a wrong certificate and never learn what is wrong.
+          // is named in the question, or Go clients would keep back a wrong certificate and never learn its fault.
           requestCert: true,
           rejectUnauthorized: false,
           ...(tls ?? {}),

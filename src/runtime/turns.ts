@@ -1,5 +1,5 @@
-// Requests of one connection are begun one after the other, whatever the caller sent ahead (RFC 9112 section 9.3.2): who
-// pipelines gets no more done at once than who does not.
+// Requests of one connection are begun one after the other, however many the caller sent ahead (RFC 9112 section 9.3.2): a caller
+// that pipelines gets no more done at once than one that does not.
 import type { ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Logger } from '../log.ts';
@@ -62,8 +62,8 @@ export class Turns {
   }
 
   /**
-   * The connection ends behind the requests that wait. It is not ended at once: who had to come again for more would cost more than
-   * who waits for its answers.
+   * The connection ends behind the requests that wait. It is not ended at once: a caller that had to connect again would cost more than
+   * one that waits for its answers.
    */
   #leaveOut(socket: Duplex, last: ServerResponse): void {
     const leftOut = (this.#leftOut.get(socket) ?? 0) + 1;

@@ -49,7 +49,7 @@ function unchunked(bytes: Buffer): { readonly body: Buffer; readonly used: numbe
  * @param head bytes the server had read beyond the request's head
  * @param length announced length in bytes, or `chunked`
  * @param timeoutMs longest wait. Default 10 000
- * @returns the body, and what came behind it
+ * @returns the body, and the bytes behind it
  * @throws {GatewayError} `request-timeout`, `request-malformed`
  */
 export function readUpgradeBody(
@@ -110,7 +110,7 @@ export function readUpgradeBody(
     };
     if (mayBeDecoded) {
       incoming.once('end', onRequestEnd);
-      // Kept for good: what cannot be decoded must not end the process.
+      // Kept for good: a body that cannot be decoded must not end the process.
       incoming.on('error', () => settle(undefined, notChunked()));
     }
     const fail = (code: 'request-malformed' | 'request-timeout', message: string) =>

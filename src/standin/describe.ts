@@ -1,4 +1,4 @@
-// How the stand-in shows itself, its images and its containers in the Engine API's JSON. It says everywhere what it is.
+// How the stand-in shows itself, its images and its containers in the Engine API's JSON. It says everywhere that it is a stand-in.
 import { type Container, type Containers, type Exec, mountsOf } from './containers.ts';
 import { STANDIN_NAME } from './fault.ts';
 import type { Image } from './images.ts';

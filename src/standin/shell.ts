@@ -181,7 +181,7 @@ async function runScript(script: string, context: ProcessContext): Promise<numbe
 
 type Word = { readonly text: string } | { readonly operator: string };
 
-/** Words and operators of a line, or what is wrong with it. */
+/** Words and operators of a line, or its fault. */
 function split(script: string, env: Record<string, string>): Word[] | string {
   const words: Word[] = [];
   let text: string | undefined;

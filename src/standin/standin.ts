@@ -1,5 +1,5 @@
 // A small stand-in for a Docker Engine, for machines without one: in memory, a subset good enough for
-// `docker version|info|ps|run|logs|exec|stop|rm`. It starts no process and says in `version` and `info` what it is.
+// `docker version|info|ps|run|logs|exec|stop|rm`. It starts no process and says in `version` and `info` that it is a stand-in.
 import { chmodSync, lstatSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { connect, type Socket } from 'node:net';
@@ -153,7 +153,7 @@ async function readBody(request: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** The body of a request that upgrades, and what came behind it. */
+/** The body of a request that upgrades, and the bytes behind it. */
 async function readUpgradedBody(request: IncomingMessage, { socket, head }: Upgraded): Promise<[Buffer, Upgraded]> {
   const length = Number(request.headers['content-length'] ?? 0);
   if (!(length <= MAX_BODY_BYTES)) throw new EngineFault(400, 'the body is too large for the stand-in engine');

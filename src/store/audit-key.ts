@@ -1,5 +1,5 @@
-// The key the audit's checkpoints are signed with: a file of its own beside the database, so that who can write the database alone
-// cannot sign what was changed in it.
+// The key the audit's checkpoints are signed with: a file of its own beside the database, so that an attacker who can only write the
+// database cannot sign changes to it.
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { closeSync, fsyncSync, linkSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';

@@ -1,4 +1,4 @@
-// The shared memory between the recorder and the audit writer's thread: where what stands. Only one question is under way.
+// The shared memory between the recorder and the audit writer's thread: its layout. Only one question is under way.
 import type { SealedCheckpoint } from './audit-sealer.ts';
 
 /** Cells of the shared memory, 32 bits each. */

@@ -25,7 +25,7 @@ export class AuditRemoval {
     return this.#through > 0;
   }
 
-  /** @param seq of a row an anchor stands at; the last row of the log stays whatever is asked */
+  /** @param seq of a row an anchor stands at; the last row of the log always stays */
   begin(sqlite: Database.Database, seq: number): void {
     const anchor = sqlite.prepare('SELECT coalesce(max(seq), 0) FROM audit_anchor').pluck().get() as number;
     const last = sqlite.prepare('SELECT coalesce(max(seq), 0) FROM audit_event').pluck().get() as number;

@@ -124,8 +124,8 @@ export function encodeEvent(event: AuditEvent, place?: Place): string {
 }
 
 /**
- * The first row of a call and its outcome as one: what was asked stands in it, and what came of it. Told apart from the outcome of a
- * call with a first row of its own by nothing but what it holds.
+ * The first row of a call and its outcome as one: it holds the request and its outcome. Only its content tells it from
+ * the outcome of a call with a first row of its own.
  *
  * @returns undefined where both say something in the same place, or change the ledger
  */

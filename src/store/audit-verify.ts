@@ -65,7 +65,7 @@ interface Row extends Link {
 /** A row as SQLite makes its line: links in hexadecimal. */
 type QuickRow = readonly [seq: number, prev: string, hash: string, line: string];
 
-/** Room for the line and what stands before it in the two hashes over it. */
+/** Room for the line and the bytes before it in the two hashes over it. */
 let room = Buffer.alloc(64 * 1024);
 const BEFORE = 64;
 

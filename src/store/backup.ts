@@ -26,7 +26,7 @@ export const BACKUPS = 'backups';
 const MANIFEST = 'backup.json';
 const FORMAT = 1;
 const DATABASES = ['audit.db', 'ledger.db', 'state.db'] as const;
-/** Keys and certificates are far smaller; what is larger is none. In bytes. */
+/** Keys and certificates are far smaller; a larger file is none. In bytes. */
 const MAX_FILE = 1024 * 1024;
 /** Of the running process alone; and the key that seals the signing keys, which is kept apart from them. */
 const TRANSIENT = /^(?:.*\.db(?:-wal|-shm|-journal|\.checkpoint)?|lock\..*|.*\.sock|reserve.*|seal\.key|\..*)$/;
@@ -50,7 +50,7 @@ export interface BegunBackup {
 }
 
 /**
- * Begins a backup of a data folder: it holds what is there now, whatever is written while it is copied.
+ * Begins a backup of a data folder: it holds the present state, without the changes made while it is copied.
  *
  * @param into a folder that is not there yet
  * @param atRest runs its work, which does not wait, at a moment when no row is being written; left out where there is no writer
@@ -140,12 +140,12 @@ function digestOf(file: string): { size: number; sha256: string } {
 }
 
 /**
- * Puts a backup in the place of a data folder. What was there is moved to `replaced-TIME` within it. The gateway is told: at its next
+ * Puts a backup in the place of a data folder. The former files are moved to `replaced-TIME` within it. The gateway is told: at its next
  * start objects made since the backup are looked for before a tenant is served.
  *
  * @param dataDir a folder no gateway runs on; held by the caller
  * @returns the manifest, and where the old files are
- * @throws {GatewayError} `input-invalid` for what is no whole backup, `conflict` when there is something to replace
+ * @throws {GatewayError} `input-invalid` for a folder that is no whole backup, `conflict` when there is something to replace
  */
 export function restoreBackup(
   from: string,

@@ -12,7 +12,7 @@ export function policyStore(db: BetterSQLite3Database): PolicyStore {
       .select({ newest: max(policyDocument.revision) })
       .from(policyDocument)
       .get()?.newest ?? 0;
-  // A name has one document at a time, whatever its kind.
+  // A name has one document at a time, across kinds.
   const isNewest = sql`policy_document.revision = (SELECT max(o.revision) FROM policy_document AS o WHERE o.name = policy_document.name)`;
   const inForce = (name?: string): StoredDocument[] =>
     db

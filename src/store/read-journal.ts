@@ -168,7 +168,7 @@ export interface LeftBehind {
 }
 
 /**
- * Reads what is left of a journal: whole rows up to the first torn one.
+ * Reads the rows left in a journal: whole ones up to the first torn one.
  *
  * @param logId of the log beside it
  * @throws the system's error where a file is there and cannot be read

@@ -515,7 +515,7 @@ class GroupRecorder implements SealingRecorder {
     this.#again ||= died;
     const error = unwritable(failure);
     for (const { reject } of group) reject?.(error);
-    // Outcomes wait for better times, in front of what came later.
+    // Outcomes wait for a disk that works, in front of later rows.
     const kept = group.filter((w) => w.reject === undefined);
     if (kept.length > 0) this.#queue = [...kept, ...this.#queue];
     this.#settledRows += group.length - kept.length;

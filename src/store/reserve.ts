@@ -67,7 +67,7 @@ export function keepRoomToWrite(file: string, sqlite: Database.Database): void {
   try {
     const wal = openSync(`${file}-wal`, 'a', 0o600);
     try {
-      // SQLite reads its log up to the first frame that is none: what stands behind is not looked at.
+      // SQLite reads its log up to the first invalid frame and ignores the bytes behind it.
       const missing = WAL_BYTES - fstatSync(wal).size;
       if (missing > 0) writeSync(wal, Buffer.alloc(missing));
     } finally {

@@ -35,7 +35,7 @@ export interface ImportedSegment {
  * Reads segments, in the order they are given, into a new database.
  *
  * @param keys to believe; without any those in the segments
- * @throws {GatewayError} `input-invalid` for what is no whole segment: nothing is left behind then
+ * @throws {GatewayError} `input-invalid` for a file that is no whole segment: nothing is left behind then
  */
 export async function importSegments(
   files: readonly string[],

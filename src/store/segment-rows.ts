@@ -115,7 +115,7 @@ export class SegmentSource {
     try {
       return treeFromTiles(tileReader(this.#sqlite), first - 1).roots.map((root) => root.toString('base64'));
     } catch {
-      // Its tiles are not there: the chain is what is left.
+      // Its tiles are not there: only the chain is left.
       return null;
     }
   }

@@ -100,7 +100,7 @@ export class SinkRunner {
     };
   }
 
-  /** Delivers what is there, for at most so long, and ends. */
+  /** Delivers the rows at hand, for at most so long, and ends. */
   async stop(graceMs: number): Promise<void> {
     this.#isStopped = true;
     if (this.#isPausing) this.#abort.abort();

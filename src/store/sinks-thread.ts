@@ -142,7 +142,7 @@ export class SinksThread {
     this.#states = this.#states.filter((one) => one.name !== name);
   }
 
-  /** Delivers what is there for a moment, and ends. What is left is delivered after the next start. */
+  /** Delivers the rows at hand for a moment, and ends. The others are delivered after the next start. */
   async close(): Promise<void> {
     this.#isClosed = true;
     clearTimeout(this.#restart);

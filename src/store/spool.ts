@@ -9,7 +9,7 @@ import { GatewayError } from '../errors.ts';
 const KEPT_FREE_BYTES = 512 * 1024 * 1024;
 const PIECE_BYTES = 256 * 1024;
 
-/** @param folder of its own inside the data folder; what is in it is removed */
+/** @param folder of its own inside the data folder; its contents are removed */
 export function createSpool(folder: string) {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { mode: 0o700 });

@@ -147,7 +147,7 @@ export class TranscriptFolder implements Transcripts, TranscriptReader {
 
   readonly #pathOf = (auditId: string): string => join(this.#parts.folder, `${auditId}${ENDING}`);
 
-  /** Finds what is there, and brings to its end what a killed gateway left open. */
+  /** Finds the transcripts, and ends those a killed gateway left open. */
   async #scan(): Promise<void> {
     const { folder, key } = this.#parts;
     await mkdir(folder, { recursive: true, mode: 0o700 });

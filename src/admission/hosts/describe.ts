@@ -1,4 +1,4 @@
-// Reads what a module says of itself, and refuses what is not a plugin in one sentence.
+// Reads what a module says of itself, and refuses a module that is no plugin in one sentence.
 import { Validator } from '@cfworker/json-schema';
 import type { Json, JsonObject } from '../../engine/types.ts';
 import type { PluginExample } from '../plugin.ts';
@@ -106,9 +106,9 @@ export const grantsNeeded = ({ needs }: PluginDescription): readonly string[] =>
   ...(needs.engineRead ?? []).map((action) => `engine:${action}`),
 ];
 
-/** @throws {PluginRefused} naming what is not granted, and how to */
+/** @throws {PluginRefused} naming the missing permission, and how to grant it */
 export function checkGrants(description: PluginDescription, granted: Grants): void {
-  // `plugin test` and `plugin try` grant what is asked for: nothing real is behind it there.
+  // `plugin test` and `plugin try` grant everything: nothing real is behind it there.
   if (granted.has('*')) return;
   const missing = grantsNeeded(description).filter((need) => !granted.has(need));
   if (missing.length === 0) return;
@@ -134,7 +134,7 @@ export function checkConfig(
   const filled = withDefaults(schema, config ?? {});
   const { valid, errors } = new Validator(schema as object, '2020-12', false).validate(filled);
   if (valid) return filled;
-  // Only the innermost errors say what is wrong; those above them say that something below is.
+  // Only the innermost errors name the fault; the outer ones only say that there is one further in.
   const told = errors.filter(
     ({ instanceLocation, keyword }) =>
       keyword !== 'properties' || !errors.some((o) => o.instanceLocation.startsWith(`${instanceLocation}/`)),

@@ -1,5 +1,5 @@
 // Reads what a plugin's side sent. A hostile plugin can write any message in its guest's name, so nothing of it is believed: a
-// message of another shape is none, and what is too much is cut here, not there.
+// message of another shape is dropped, and texts that are too long are cut here, not there.
 import type { Json } from '../../engine/types.ts';
 import { HOOKS, type Hook } from './host.ts';
 import type { FromGuest, Wish } from './protocol.ts';
@@ -17,7 +17,7 @@ const isObject = (value: unknown): value is Loose =>
 const isId = (value: unknown): value is number =>
   typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 
-/** The message, or undefined for what is none. */
+/** The message; undefined when it has another shape. */
 export function readGuestMessage(told: unknown): FromGuest | undefined {
   if (!isObject(told)) return undefined;
   const { kind, id } = told;
@@ -69,7 +69,7 @@ export function readGuestMessage(told: unknown): FromGuest | undefined {
 
 const MAX_ACTIONS = 500;
 
-/** Actions by hook; undefined for what is none. */
+/** Actions by hook; undefined when the value has another shape. */
 function hookActionsOf(value: unknown): Partial<Record<Hook, readonly string[]>> | undefined {
   if (!isObject(value)) return undefined;
   const read: Partial<Record<Hook, readonly string[]>> = {};

@@ -30,7 +30,7 @@ const RESTART_MS = 1000;
 /** Most wishes of one hook, and of a plugin while it is set up. */
 const MAX_WISHES = 64;
 
-/** A text as a message, undefined for what is none. */
+/** A text as a message; undefined when it is not JSON of a message. */
 function readText(text: string): FromGuest | undefined {
   if (text.length > MAX_MESSAGE) return undefined;
   try {

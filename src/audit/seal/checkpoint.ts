@@ -27,7 +27,7 @@ const readHash = (text: string | undefined): Buffer | undefined => {
   return bytes?.length === HASH_BYTES ? bytes : undefined;
 };
 
-/** Body of a checkpoint; who signed it is not looked at. Undefined for what is none. */
+/** Body of a checkpoint; its signatures are not checked. Undefined for other texts. */
 export function readCheckpoint(note: string): Checkpoint | undefined {
   const text = readNote(note)?.text;
   if (text === undefined) return undefined;
@@ -96,7 +96,7 @@ export const signAnchor = ({ origin, seq, hash, roots }: Anchor, key: KeyObject)
     key,
   );
 
-/** Body of an anchor; undefined for what is none. */
+/** Body of an anchor; undefined for other texts. */
 export function readAnchor(note: string): Anchor | undefined {
   const text = readNote(note)?.text;
   if (text === undefined) return undefined;
@@ -139,7 +139,7 @@ export const writeProofs = (proofs: readonly InclusionProof[]): string =>
     )
     .join('\n');
 
-/** Reads such a file; undefined for what is none. */
+/** Reads such a file; undefined for other contents. */
 export function readProofs(file: string): InclusionProof[] | undefined {
   if (file.length > MAX_PROOF || !file.startsWith(`${PROOF}\n`)) return undefined;
   const parts = file.slice(PROOF.length + 1).split(`\n${PROOF}\n`);

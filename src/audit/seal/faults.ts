@@ -110,7 +110,7 @@ export function firstDifference(
 const rowsText = (from: number, to: number): string => (to > from ? `rows ${from} to ${to} are` : `row ${from} is`);
 
 /**
- * Names what is wrong at a row by the links of the chain alone, where nothing signed tells more.
+ * Names the fault at a row by the links of the chain alone, where no signature tells more.
  *
  * @param expected number and link that should follow
  * @param row the first one that does not

@@ -1,5 +1,5 @@
 // Signed notes: text with Ed25519 signatures below it, as c2sp.org/signed-note writes them, and keys as lines of text. Notes come from
-// outside: whatever is in them, reading ends with a note or with undefined.
+// outside: for any content, reading ends with a note or with undefined.
 import { createHash, createPublicKey, type KeyObject, sign, verify } from 'node:crypto';
 
 /** Longest note read, in characters: a checkpoint with the signatures of sixteen witnesses stays far below. */
@@ -87,7 +87,7 @@ export function signNote(text: string, name: string, key: KeyObject): string {
   return `${text}\n— ${name} ${bytes.toString('base64')}\n`;
 }
 
-/** Reads a note; its signatures are not looked at yet. Undefined for what is none. */
+/** Reads a note; its signatures are not checked yet. Undefined for other texts. */
 export function readNote(note: string): SignedNote | undefined {
   if (note.length > MAX_NOTE || !note.endsWith('\n') || !note.isWellFormed()) return undefined;
   // biome-ignore lint/suspicious/noControlCharactersInRegex: a note has none but newlines

@@ -9,7 +9,7 @@ interface Common {
   /** Names the sink in metrics and the log, and its cursor. */
   readonly name: string;
   readonly format: SinkFormat;
-  /** Where a sink without a cursor begins: with the oldest row that is kept, or with what comes from now on. */
+  /** Where a sink without a cursor begins: with the oldest row that is kept, or with the next one. */
   readonly from: 'oldest' | 'now';
   /** Most rows delivered at once. */
   readonly batchRows: number;

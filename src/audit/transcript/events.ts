@@ -4,9 +4,9 @@ import { StringDecoder } from 'node:string_decoder';
 import { Frames } from './frames.ts';
 import { TypedLines } from './typed.ts';
 
-/** Longest text that is masked as one, in characters: masking takes what is longer for a document. */
+/** Longest text that is masked as one, in characters: masking takes a longer text for a document. */
 const MAX_MASKED = 4000;
-/** Stands for what was typed and not shown: a password, mostly. */
+/** Stands for typed text that was not shown: a password, mostly. */
 export const UNSEEN = '***';
 /** Longest line that waits until it is known whether it was shown, in characters. */
 const MAX_WAITING = 4096;

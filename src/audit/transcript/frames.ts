@@ -26,7 +26,7 @@ export class Frames {
     return this.#isFramed;
   }
 
-  /** The payloads in a piece of the stream. What is no frame is given as it is: nothing is left out of a transcript. */
+  /** The payloads in a piece of the stream. Bytes outside frames are given unchanged: a transcript leaves nothing out. */
   push(bytes: Uint8Array): Payload[] {
     let rest: Buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     if (this.#isFramed === false) return [{ isError: false, payload: rest }];

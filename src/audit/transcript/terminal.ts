@@ -6,7 +6,7 @@ export type Token =
   | { readonly kind: 'control'; readonly text: string }
   /** `ESC [ params final`. */
   | { readonly kind: 'csi'; readonly text: string; readonly params: string; readonly final: string }
-  /** `ESC` and what belongs to it. */
+  /** `ESC` and the rest of its sequence. */
   | { readonly kind: 'escape'; readonly text: string }
   /** A string for the terminal itself: a title, a clipboard, a device. */
   | { readonly kind: 'string' };
@@ -17,7 +17,7 @@ const CONTROL = /[\u0000-\u001f\u007f-\u009f]/g;
 const ESCAPE = /^\u001b(?:\[([0-?]*)([ -/]*)([@-~])|([ -/]+[0-~]?)|([0-Z\\^-~]))/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
 const STRING_END = /\u0007|\u001b\\|\u009c|[\u0018\u001a]/;
-/** Longest sequence that is waited for, in characters: what is longer is none. */
+/** Longest control sequence, in characters: a longer one is read as plain characters. */
 const MAX_SEQUENCE = 256;
 
 export class TerminalReader {

@@ -1,5 +1,5 @@
 // What was typed into a terminal, as far as it showed it: the line on which the cursor stood when a line was sent. A shell's history and
-// completion are seen that way, as typing alone would not tell; what was typed unseen, such as a password, is not.
+// completion are seen that way, as typing alone would not tell; hidden input, such as a password, is not.
 import { TerminalReader, type Token } from './terminal.ts';
 
 /** Most lines that are listed, and their length in characters. */
@@ -33,7 +33,7 @@ export class TypedLines {
     this.#hide = hide;
   }
 
-  /** Whether at least half of what was typed last was shown. */
+  /** Whether at least half of the last typed text was shown. */
   get isShown(): boolean {
     return this.#typed === '' || this.#shown * 2 >= this.#typed.length;
   }

@@ -1,4 +1,4 @@
-// dockgate identity: who may call, in which tenant and groups, under which policies.
+// dockgate identity: the identities that may call, with tenant, groups and policies.
 import { Command } from 'commander';
 import { DURATION_RULE, parseDuration } from '../../admin/duration.ts';
 import { IDENTITY_NAME, IDENTITY_NAME_RULE } from '../../identity/names.ts';

@@ -1,4 +1,4 @@
-// dockgate lease: what was made for a time, and when it ends.
+// dockgate lease: objects that were made for a limited time, and when it ends.
 import { Command } from 'commander';
 import { print, printJson, shortTime, table } from '../output.ts';
 import { examples, gatewayOf, optionsOf, segment } from './common.ts';

@@ -243,7 +243,7 @@ const presets = (): Command =>
       return print(visibleLines(parts.join('\n\n')));
     });
 
-/** A host block in short: its preset, and what it is changed by. */
+/** A host block in short: its preset and its overrides. */
 const hostText = ({ preset = 'baseline', ...changes }: HostSpec): string =>
   [preset, ...Object.entries(changes).map(([key, value]) => `${key}: ${JSON.stringify(value)}`)].join(', ');
 

@@ -1,4 +1,4 @@
-// dockgate tenant objects and adopt: who owns what on the engine, and giving a tenant what was made before it came.
+// dockgate tenant objects and adopt: which tenant owns which object, and giving a tenant objects that were made before it.
 import { Command } from 'commander';
 import { print, printJson, shortTime, table, usageError } from '../output.ts';
 import { collect, examples, gatewayOf, optionsOf, segment } from './common.ts';

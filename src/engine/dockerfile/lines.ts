@@ -44,7 +44,7 @@ export function readLines(content: Uint8Array): Lines {
   let open: { number: number; text: string } | undefined;
   for (const [i, raw] of physical.entries()) {
     const number = i + 1;
-    // Go's scanner ends there: with an error, or in older engines with what came before.
+    // Go's scanner ends there: with an error, or in older engines with the lines before.
     if (raw.length > MAX_LINE_BYTES / 4 && lineBytes(raw, i, file) > MAX_LINE_BYTES)
       refuseLine(number, `it is longer than ${MAX_LINE_BYTES} bytes, the most a line of a Dockerfile may have`);
     const line = raw.endsWith('\r') ? raw.slice(0, -1) : raw;

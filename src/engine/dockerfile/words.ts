@@ -1,4 +1,4 @@
-// Words of a Dockerfile as the engine's parser splits them, and what stands for variables in them. Exotic substitutions, which
+// Words of a Dockerfile as the engine's parser splits them, and the values of variables in them. Exotic substitutions, which
 // engines before 25 do not know, are refused. See buildkit, frontend/dockerfile/parser/line_parsers.go and shell/lex.go.
 
 /** White space to Go's unicode package; JavaScript's has no U+0085 and has U+FEFF. */
@@ -83,7 +83,7 @@ const MAX_NESTED = 50;
 /**
  * What a word is once quotes, escapes and variables are done with.
  *
- * @throws {UnreadWord} for what is no word, or a substitution not every engine knows
+ * @throws {UnreadWord} for a text that is no word, or a substitution that only some engines know
  */
 export function expand(word: string, variables: ReadonlyMap<string, string>, escaping: string): string {
   const reader = new WordReader([...word], variables, escaping);

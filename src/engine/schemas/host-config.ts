@@ -1,4 +1,4 @@
-// HostConfig and what it is made of: how a container reaches its host. Also the body of a container update.
+// HostConfig and its parts: how a container reaches its host. Also the body of a container update.
 // Field names and types follow the Engine API 1.40 to 1.51, and 1.56 where it adds one.
 // See https://docs.docker.com/reference/api/engine/
 

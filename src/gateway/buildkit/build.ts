@@ -1,4 +1,4 @@
-// One build as the audit keeps it: what it asked for, what its steps did and what came of it. Values of build arguments and
+// One build as the audit keeps it: its request, its steps and its outcome. Values of build arguments and
 // secrets are never among it.
 
 import { Refusal } from '../../buildkit/grpc.ts';

@@ -1,5 +1,5 @@
-// Images in the engine's store a tenant's build must not start from: what others made or pulled, and what has no owner and is not
-// shared. The gateway does not see a Dockerfile's FROM; the engine refuses these by the policy it is given.
+// Images in the engine's store a tenant's build must not start from: images others made or pulled, and images without an owner that are
+// not shared. The gateway does not see a Dockerfile's FROM; the engine refuses these by the policy it is given.
 import { Refusal } from '../../buildkit/grpc.ts';
 import type { StoredImages } from '../../buildkit/source-policy.ts';
 import type { BuildFact } from '../../engine/types.ts';

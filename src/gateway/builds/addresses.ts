@@ -1,5 +1,5 @@
 // Addresses a Dockerfile has the engine fetch (ADD). The engine's own machine, its neighbours on the link and this gateway are
-// never among them, however they are written or whatever name stands for them when it is looked up here.
+// never among them, in any spelling and by any name that resolves to them here.
 import { networkInterfaces } from 'node:os';
 import { readAddress } from '../../engine/dockerfile/address.ts';
 import { GatewayError } from '../../errors.ts';

@@ -11,7 +11,7 @@ import { refusedAt } from '../refusal.ts';
 import { holderName } from './authenticate.ts';
 import type { Admitted, Read } from './values.ts';
 
-/** Largest body an operation without one may carry before it is refused, in bytes: enough to see what it is. */
+/** Largest body an operation without one may carry before it is refused, in bytes: enough to recognise its content. */
 const STRAY_BODY_BYTES = 64 * 1024;
 
 /** @throws {GatewayError} `body-too-large`, `request-timeout`, `request-malformed`, or as `decodeBody` */

@@ -94,7 +94,7 @@ export interface Vetted extends Decided {
   readonly watch: StreamWatch | undefined;
 }
 
-/** reserve: the ledger has the names and shares it takes. This is what is sent. */
+/** reserve: the ledger has the names and shares it takes. This call is sent. */
 export interface Reserved extends Vetted {
   /** Changes of the ledger, to be written with the intent. */
   readonly reserved: readonly LedgerEntry[] | undefined;

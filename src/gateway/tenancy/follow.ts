@@ -66,7 +66,7 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
   let soon: NodeJS.Timeout | undefined;
   let running: Promise<unknown> | undefined;
   let isFirst = true;
-  /** Ends of event streams so far: a comparison begun before one says nothing of what came after it. */
+  /** Ends of event streams so far: a comparison begun before one says nothing of later changes. */
   let ends = 0;
   let isCurrent = false;
   let { doubt } = parts;
@@ -172,7 +172,7 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
     const { ledger } = state;
     const { type, action, id, attributes } = event;
     if (action === 'destroy' && (type === 'container' || type === 'volume' || type === 'network')) {
-      // A volume's name may be another one's by now: only what was there before the event ends with it.
+      // A volume's name may be another one's by now: only entries older than the event end with it.
       learn(
         ledger
           .ending(type, id, event.atMs)

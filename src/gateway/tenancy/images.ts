@@ -127,7 +127,7 @@ export const isTakenByCalls = (reference: string, { state, tenant }: Pick<Tenant
   state.holds.isHeldByOthers('image', reference, tenant) ||
   state.holds.isHeldByOthers('repository', repositoryOf(reference), tenant);
 
-/** Whether a name means what another tenant made here, or is making: it was not only pulled, nor is it withheld from all. */
+/** Whether another tenant made an image of this name here, or is making one: it was not only pulled, nor is it withheld. */
 export const isMadeByOthers = (reference: string, tenant: string, ledger: Ledger): boolean =>
   ledger
     .holders('image', reference)

@@ -103,7 +103,7 @@ export async function learnImages(
   for (const entry of tenantCall.pending) {
     if (entry === nameless) continue;
     const found = await findImage(tenantCall.state.engine, entry.id);
-    // A call that failed made nothing, whatever has the name by now. What is loaded bears no mark, and has another id in some stores.
+    // A call that failed made nothing, even if the name exists by now. A loaded image bears no mark, and has another id in some stores.
     if (found === undefined || (action !== 'image.load' && !isProved(entry, found))) {
       changes.push(voided(entry));
       continue;
@@ -192,7 +192,7 @@ export async function learnBrought(tenantCall: TenantCall): Promise<LedgerEntry[
   const changes: LedgerEntry[] = [];
   for (const entry of tenantCall.broughtByBuild.values()) {
     const found = await findImage(tenantCall.state.engine, entry.id);
-    // With the same image as before nothing was fetched, or what was there already.
+    // With the same image as before nothing was fetched, or the image that was there already.
     const isOthers = tenantCall.ledger.holders('image', entry.id).some(({ tenant }) => tenant !== tenantCall.tenant);
     const isNews = found !== undefined && (found.id !== entry.parent || !isOthers);
     changes.push(...(isNews ? await pulled(entry, tenantCall) : [voided(entry)]));

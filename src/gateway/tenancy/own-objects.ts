@@ -29,7 +29,7 @@ export async function ownContainers(
 }
 
 /**
- * A list of containers that asks the engine for the tenant's own alone: what others have costs nothing. A filter by ids of the
+ * A list of containers that asks the engine for the tenant's own alone: other tenants' objects cost nothing. A filter by ids of the
  * caller's is read among its own, where a prefix of several is none, as the engine reads it.
  */
 export function withOwnIds(call: EngineCall, tenantCall: TenantCall): EngineCall {

@@ -1,4 +1,4 @@
-// A tenant's prune: the engine's own would take what others have, so it becomes removals of what is the tenant's, one by one.
+// A tenant's prune: the engine's own would remove objects of others, so the gateway removes the tenant's objects one by one.
 // Filters are read here; one that cannot be read refuses the prune.
 import type { EngineCall } from '../../engine/types.ts';
 import { GatewayError } from '../../errors.ts';

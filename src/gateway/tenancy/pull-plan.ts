@@ -23,7 +23,7 @@ export type PullPlan =
   | { readonly kind: 'by-name'; readonly claims: boolean }
   | { readonly kind: 'by-digest'; readonly digest: string; readonly isAlias: boolean };
 
-/** @throws {GatewayError} `conflict` for what is not the tenant's to change, `object-not-found` for what the registry does not give */
+/** @throws {GatewayError} `conflict` for a name the tenant may not change, `object-not-found` for one the registry does not give */
 export async function planPull(
   reference: string,
   tenantCall: TenantCall,

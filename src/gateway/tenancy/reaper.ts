@@ -1,5 +1,5 @@
-// Removes what was made under a lease that has ended: services and containers first, then networks, volumes and images, so that nothing is in
-// use by what goes a moment later. What cannot be removed yet is tried again.
+// Removes objects whose lease has ended: services and containers first, then networks, volumes and images, so that no object is in use
+// by one that goes a moment later. An object that cannot be removed yet is tried again.
 import type { LedgerEntry, OwnedKind } from '../../ledger/entry.ts';
 import type { Ledger } from '../../ledger/ledger.ts';
 import type { Logger } from '../../log.ts';

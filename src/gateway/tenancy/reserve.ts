@@ -109,7 +109,7 @@ export async function reserve(call: EngineCall, tenantCall: TenantCall): Promise
       }
       tenantCall.claimsPull = plan.claims;
       tenantCall.pulls = reference;
-      // The name is the tenant's from now on, so that no other tenant can take it, whatever becomes of the call.
+      // The name is the tenant's from now on, so that no other tenant can take it, even if the call fails.
       if (
         tenantCall.claimsPull &&
         isOne(reference) &&

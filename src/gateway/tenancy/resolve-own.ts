@@ -1,5 +1,5 @@
-// Replaces every reference of a tenant's call by the full id of an object of its own. What is not its own is answered as what is
-// not there: both take the same way and ask the engine nothing, or the same.
+// Replaces every reference of a tenant's call by the full id of an object of its own. Another tenant's object is answered like a
+// missing one: both take the same way and ask the engine nothing, or the same.
 import { toCall } from '../../engine/call.ts';
 import { canonicalImage } from '../../engine/canonical-names.ts';
 import { processListFault } from '../../engine/process-list.ts';
@@ -191,8 +191,8 @@ function refuseLabels(call: EngineCall, { owner }: TenantCall): void {
 }
 
 /**
- * A list may be asked to start at an object, or for what comes of one: only of the tenant's own, and of others as of what is not
- * there. A limit is taken off, because it would count what others have; the list is cut after it was filtered.
+ * A list may be asked to start at an object, or for its descendants: of the tenant's own only; another tenant's counts as missing.
+ * A limit is taken off, because it would count other tenants' objects; the list is cut after it was filtered.
  */
 async function withOwnFilters(call: EngineCall, tenantCall: TenantCall): Promise<Named> {
   switch (call.action) {

@@ -30,7 +30,7 @@ export function observeStream(caller: CallerEnd): StreamWords {
   const steps = new Set<string>();
   const tags = new Set<string>();
   let lastImage: string | undefined;
-  /** Lines of a build on its steps. What a step prints may read the same: they tell where to look, not what is there. */
+  /** Lines of a build on its steps. A step may print the same text: they tell where to look and prove nothing. */
   const readLines = (text: string): void => {
     const lines = (open + text).split('\n');
     open = (lines.pop() as string).slice(-MAX_LINE);

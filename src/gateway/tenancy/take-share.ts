@@ -10,7 +10,7 @@ import { NO_USAGE, sumOf, type Usage, usageOf } from '../../ledger/usage.ts';
 import { isHostNetwork } from '../../policy/host/isolation.ts';
 import type { TenantCall } from './tenant-call.ts';
 
-/** A change to a container that is there: what is reserved, what holds if the engine does it, what if it does not. */
+/** A change to an existing container: the reserved entry, the entry if the engine does it, and the entry if it does not. */
 export interface ShareChange {
   readonly reserved: LedgerEntry;
   readonly done: LedgerEntry;
@@ -139,7 +139,7 @@ function fit(wanted: Partial<Usage>, tenantCall: TenantCall, subject?: string): 
 }
 
 /**
- * What is made may be of any size, and what there is already says whether there is room for it.
+ * A new object may be of any size: there is room for it while the quota is not used up.
  *
  * @throws {GatewayError} `quota-exceeded`
  */

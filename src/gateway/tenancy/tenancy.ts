@@ -26,7 +26,7 @@ export interface Tenancy {
     principal: Principal & { readonly tenant: string },
     auditId: string,
     atMs: number,
-    /** Within the identity's share; without it what is asked is the gateway's own. */
+    /** Within the identity's share; without it the question is the gateway's own. */
     engine?: EngineClient,
   ): TenantCall | Promise<TenantCall>;
   /** Counts a call of a tenant's. @throws {GatewayError} `rate-limited` */

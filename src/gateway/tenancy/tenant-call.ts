@@ -57,9 +57,9 @@ export class TenantCall implements View {
   owner: Owner;
   readonly state: TenancyState;
   serving: Serving = 'plain';
-  /** Most elements of a list, set where the caller limited it: what others have must not count. */
+  /** Most elements of a list, set where the caller limited it: other tenants' objects must not count. */
   limit: number | undefined;
-  /** The caller asked `system/df` for the objects themselves; the gateway always does, to leave out what is not the tenant's. */
+  /** The caller asked `system/df` for the objects themselves; the gateway always does, to leave out other tenants' objects. */
   isVerbose = true;
   /** Names of images and volumes this call makes that had no owner before; see reserve.ts. */
   pending: LedgerEntry[] = [];
@@ -100,7 +100,7 @@ export class TenantCall implements View {
     return this.state.isShared;
   }
 
-  /** The call with the tenant's defaults where it says nothing: before it is judged, so that what is judged is what is sent. */
+  /** The call with the tenant's defaults where it says nothing: before it is judged, so that the judged call is the sent one. */
   filled(call: EngineCall): EngineCall {
     return withDefaults(call, this.limits);
   }
@@ -108,7 +108,7 @@ export class TenantCall implements View {
   /**
    * The call with every reference replaced by the full id of the tenant's own object.
    *
-   * @throws {GatewayError} `object-not-found` for what is not there or not the tenant's, `tenant-not-served`, `label-reserved`
+   * @throws {GatewayError} `object-not-found` for an object that is missing or not the tenant's, `tenant-not-served`, `label-reserved`
    */
   async resolve(call: EngineCall): Promise<EngineCall> {
     this.#letGo();
@@ -190,7 +190,7 @@ export class TenantCall implements View {
     return newEntry(this.owner, this.#made++, what);
   }
 
-  /** A build is about to fetch an image: its name is the tenant's from now on, whatever becomes of the call. */
+  /** A build is about to fetch an image: its name is the tenant's from now on, even if the call fails. */
   bring(name: string, now: string | undefined): void {
     if (this.broughtByBuild.has(name) || this.ledger.owned(this.tenant, 'image', name) !== undefined) return;
     const entry = this.make({ kind: 'image', id: name, name, state: 'pending', isPulled: true, parent: now });
@@ -230,7 +230,7 @@ export class TenantCall implements View {
     this.settleShare('undone');
   }
 
-  /** The call failed on its way: what is certain not to be there is free again. Gives what holds now, applied already. */
+  /** The call failed on its way: names that surely do not exist are free again. Gives the entries that hold now, applied already. */
   withdraw(): readonly LedgerEntry[] | undefined {
     if (!this.isUploadBroken || this.pending.length === 0) return undefined;
     const voided = this.pending.map((entry): LedgerEntry => ({ ...entry, state: 'void' }));

@@ -51,7 +51,7 @@ const ANCESTOR = /^([a-z0-9-]+)(:|\/subject\/)(.+)$/s;
 export function createBlocks(store: BlockStore, now: () => number = Date.now): Blocks {
   let blocks = new Map(store.list().map((block) => [keyOf(block), block]));
 
-  /** The store first: what cannot be written is not acknowledged, and memory stays as it was. */
+  /** The store first: a block that cannot be written is not acknowledged, and memory stays as it was. */
   const change = (next: Map<string, BlockRecord>) => {
     store.save([...next.values()]);
     blocks = next;

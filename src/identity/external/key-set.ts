@@ -7,7 +7,7 @@ import type { ExternalAlgorithm } from './setting.ts';
 
 /** Keys are fetched again after this long, in ms. */
 export const FRESH_MS = 10 * 60_000;
-/** Between two fetches, whatever asks for them, in ms. */
+/** Shortest time between two fetches, for all reasons to fetch, in ms. */
 export const COOLDOWN_MS = 30_000;
 /** Keys serve this long after they were last fetched, while the issuer cannot be reached, in ms. */
 export const STALE_MS = 24 * 3_600_000;
@@ -108,7 +108,7 @@ export function createKeySet(parts: KeySetParts): KeySet {
   return {
     find(kid, algorithm) {
       const at = parts.now();
-      // While the issuer is away, what is known serves at once and is looked after in the background.
+      // While the issuer is away, the known keys serve at once and are renewed in the background.
       if (!isFresh(at) && !(isUsable(at) && error !== undefined)) return afterFetch(kid, algorithm);
       const key = pick(kid, algorithm);
       if (key === 'none') return afterFetch(kid, algorithm);

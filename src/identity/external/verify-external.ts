@@ -26,7 +26,7 @@ export interface ExternalToken {
 /**
  * The `iss` a token claims, unverified: it only picks the record the token is then held against.
  *
- * @returns undefined for what is no JWT
+ * @returns undefined for a text that is no JWT
  */
 export function claimedIssuer(token: string): string | undefined {
   const parts = token.split('.', 4);

@@ -1,5 +1,5 @@
 // Presets for widespread tools: what each needs of the Engine API and no more, with its own tests. Where a tool can also
-// do more (shells, prunes, BuildKit's own protocol), the description says what was left out and why.
+// do more (shells, prunes, BuildKit's own protocol), the description names the calls left out and why.
 // A preset is a starting point: `dockgate policy show NAME` prints it, to be copied under another name and widened.
 import type { BuiltInDocument } from '../builtin.ts';
 

@@ -25,14 +25,14 @@ import { checkedRows, empty, look, oneOfWords, quote } from './report.ts';
 import type { HostRules } from './rules.ts';
 import { canonicalCapability } from './rules.ts';
 
-/** Whether a host preset must know what stands behind a name: what it does is decided by how it was made. */
+/** Whether a host preset must look up the object behind a name: the object's settings decide what it reaches. */
 export const isJudgedAtUse = (call: EngineCall, ref: ResourceRef): boolean =>
   (ref.kind === 'volume' && ref.role === 'uses') ||
   // The network of the host also has an id, and any network a driver.
   (ref.kind === 'network' && ref.role !== 'creates' && isJoin(call)) ||
   isUsedAsMade(call, ref);
 
-/** Whether a network the call names is joined; what is looked at, left or removed is not. */
+/** Whether the call joins the network it names; a call that inspects, leaves or removes one does not. */
 const isJoin = ({ action }: EngineCall): boolean =>
   action === 'container.create' ||
   action === 'network.connect' ||

@@ -180,7 +180,7 @@ export function privilegesCheck(rules: HostRules): Check {
 /** MaskedPaths, ReadonlyPaths: null keeps the engine's list, an empty list unmasks all. */
 export const maskedPaths: Check = (value, at, report) => deny(report, at, value, "null, which keeps the engine's list");
 
-/** Keys of a map, whatever their value: Sysctls, Annotations. */
+/** Keys of a map, with any value: Sysctls, Annotations. */
 export const keysIn =
   (names: NameSet, allowed: string): Check =>
   (value, at, report) => {
@@ -212,7 +212,7 @@ export const logCheck =
     if (log === undefined) return;
     const type = log[typeField] ?? '';
     if (typeof type === 'string' && rules.logDrivers.has(type)) {
-      // Its own options are free; the buffer is the engine's, whatever the driver.
+      // Its own options are free; the buffer is the engine's, with every driver.
       const free = objectOf(log[optionsField], `${at}.${optionsField}`, report);
       for (const key of ['mode', 'max-buffer-size']) {
         if (free?.[key] !== undefined) checkLogAmount(key, free[key], `${at}.${optionsField}`, report);
@@ -240,8 +240,8 @@ const MAX_ID = 2 ** 31 - 1;
 const isOtherId = (text: string): boolean => /^\d{1,10}$/.test(text) && Number(text) > 0 && Number(text) <= MAX_ID;
 
 /**
- * User under restricted: numbers, since the image decides what a name means, and the engine takes a number for an id whatever
- * the image says. Both of them: without a group the image's files say which, and where they do not know the user it is root's.
+ * User under restricted: numbers, since the image decides what a name means, and the engine always takes a number for an id.
+ * User and group: without a group the image's files name it, and where they do not know the user it is root's.
  * The user of the image is not known here, so it must be named.
  */
 export function checkUser(value: Json | undefined, at: string, report: Report): void {

@@ -148,7 +148,7 @@ function checkHostPath(
   return best.root;
 }
 
-/** Whether mounts below a read-only bind of this container stay writable. What is not known is judged by the API version alone. */
+/** Whether mounts below a read-only bind of this container stay writable. Where the engine is unknown, the API version alone decides. */
 function isShallow({ depth, runtime }: Report): boolean {
   return depth !== undefined && !depth.runtimes.includes(runtime === '' ? depth.byDefault : runtime);
 }

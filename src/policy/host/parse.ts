@@ -170,7 +170,7 @@ const pids: Read<number> = (value, where, problems) => {
   return undefined;
 };
 
-/** Reads the keys of an object by a table of readers; what is not there or wrong stays out. */
+/** Reads the keys of an object by a table of readers; missing and faulty keys stay out. */
 const fields =
   (readers: Readonly<Record<string, Read<unknown>>>): Read<Record<string, unknown>> =>
   (value, where, problems) => {

@@ -172,7 +172,7 @@ export const SOCKET_NAMES: readonly string[] = [
   'crio.sock',
 ];
 
-/** Folders that are known to hold such sockets; they, what holds them and, where marked, all below them are out of reach. */
+/** Folders that are known to hold such sockets; they, the folders above them and, where marked, all below them are out of reach. */
 export const SOCKET_FOLDERS: readonly { readonly path: string; readonly whole: boolean }[] = [
   { path: '/run', whole: false },
   { path: '/run/docker', whole: true },

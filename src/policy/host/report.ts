@@ -23,7 +23,7 @@ export function show(value: Json | undefined): string {
   return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}...` : text;
 }
 
-/** A value without the secrets in it: what a telling name holds, and what follows a telling word of a command line. */
+/** A value without the secrets in it: the value of a telling name, and the text after a telling word of a command line. */
 function masked(value: Json): Json {
   if (typeof value === 'string') return withoutSecrets(value);
   if (typeof value !== 'object' || value === null) return value;
@@ -89,7 +89,7 @@ export class Report {
     return this.#found ?? NONE;
   }
 
-  /** @param text what is wrong, then in brackets what would be allowed; the field is put before it */
+  /** @param text the fault, then in brackets the allowed values; the field is put before it */
   deny(field: string, value: Json | undefined, text: string, near = false): void {
     this.#found ??= [];
     if (this.#found.length >= MAX_VIOLATIONS) return;

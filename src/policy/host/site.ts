@@ -6,7 +6,7 @@ import type { Subnet } from './subnets.ts';
 import { isOverlapping, isWithin } from './subnets.ts';
 
 export interface HostSite {
-  /** Never mounted, nor what holds them or lies below them: the data folder and the engine's socket, absolute paths. */
+  /** Never mounted, nor the folders above and below them: the data folder and the engine's socket, absolute paths. */
   readonly protectedPaths: readonly string[];
   /** Sockets the gateway takes calls by: mounted only where a policy lists that very path, absolute paths. */
   readonly sockets: readonly string[];

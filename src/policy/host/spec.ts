@@ -32,7 +32,7 @@ export interface HostLimits {
 }
 
 /**
- * A preset and what it is changed by. Every list adds to what the preset allows, but for `ports` and `registries`,
+ * A preset and its overrides. Every list adds to the values the preset allows, except `ports` and `registries`,
  * which replace it. Names in `sysctls` and `annotations` may end in `*`.
  */
 export interface HostSpec {

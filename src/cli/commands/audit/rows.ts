@@ -83,7 +83,7 @@ const fitted = (now: number): readonly Column<EventView>[] => [
   { title: 'ID', value: ({ shortId, auditId }) => shortId ?? auditId },
 ];
 
-/** Columns for those who ask for what is not in every list. */
+/** Columns that are shown on request only. */
 export type Extra = 'binds' | 'changed';
 const EXTRA: Readonly<Record<Extra, Column<EventView>>> = {
   binds: { title: 'BINDS', value: ({ detail }) => bindsIn(detail?.body).join(' '), least: 12 },
