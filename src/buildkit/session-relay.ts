@@ -18,7 +18,17 @@ import {
 import { FrameReader, framed, Refusal } from './grpc.ts';
 import { RawHeaders } from './headers.ts';
 import type { Relayed } from './relay.ts';
-import { answerHead, dataOf, fieldsOf, Heads, Lane, refusalFrame, requestHead, told } from './session-wire.ts';
+import {
+  answerHead,
+  dataOf,
+  endingOf,
+  fieldsOf,
+  Heads,
+  Lane,
+  refusalFrame,
+  requestHead,
+  told,
+} from './session-wire.ts';
 
 /** What becomes of one stream the engine opens. */
 export type SessionPlan =
@@ -50,6 +60,9 @@ const IDLE_FRAMES = 5000;
 const IDLE_FRAMES_A_SECOND = 500;
 /** What is written last has so long to reach the other end, in ms. */
 const LAST_WORDS_MS = 1000;
+
+/** An end of which no word could be had: doubt is no success. */
+const UNSAID = new Refusal('unavailable', 'denied: the gateway could not judge what was sent; build again');
 
 interface Stream {
   readonly path: string;
@@ -395,14 +408,16 @@ class Joined {
     // The engine has reset it meanwhile.
     if (stream === undefined) return;
     if (stream.isEnding) throw new Error('an answer behind its end');
-    let fields: ReturnType<typeof fieldsOf>;
+    let headers: RawHeaders;
+    let hasStatus: boolean;
     try {
-      fields = fieldsOf(raw);
+      const fields = fieldsOf(raw);
+      headers = isLast ? endingOf(fields.headers) : fields.headers;
+      hasStatus = fields.hasStatus;
     } catch {
       this.#breakOff(id);
       return;
     }
-    const { headers, hasStatus } = fields;
     if (stream.hasAnswerHead === hasStatus || (stream.hasAnswerHead && !isLast) || headers.status < 200) {
       this.#breakOff(id);
       return;
@@ -423,7 +438,7 @@ class Joined {
     };
     const work = stream.plan.kind === 'pass' ? stream.plan.onEnd?.(headers.get('grpc-status')) : undefined;
     if (work === undefined) end();
-    else void work.catch(() => undefined).then(end);
+    else void work.catch(() => UNSAID).then(end);
   }
 
   #breakOff(id: number): void {

@@ -5,6 +5,7 @@ import { FLAG, FRAME, type FrameHead, frame, MAX_READ_BYTES } from './frames.ts'
 import { Refusal, refusalHead } from './grpc.ts';
 import { headersOf, type RawHeaders } from './headers.ts';
 import { HeadReader, writeHead } from './hpack.ts';
+import { readMessage, writeMessage } from './protobuf.ts';
 
 const SETTINGS = { pushIsAllowed: 2, streams: 3, streamWindow: 4, frameBytes: 5, headBytes: 6 } as const;
 /** Settings that are told on. Without the table's size both ends keep to the first one, which is the one kept here. */
@@ -93,6 +94,40 @@ export function fieldsOf(raw: readonly string[]): { headers: RawHeaders; path: s
   }
   const { headers, path } = headersOf(raw);
   return { headers, path, hasStatus: raw.includes(':status') };
+}
+
+const STATUS_FIELD = 'grpc-status';
+const DETAILS_FIELD = 'grpc-status-details-bin';
+/** The engine reads a number with a sign, or zeros in front, as well. */
+const STATUS_CODE = /^(?:0|[1-9][0-9]{0,9})$/;
+
+/**
+ * The head that ends an answer, with a status that has one reading. The gRPC of older engines (before 1.60) believes the details
+ * rather than the status: details that cannot be read, or are of another status, are left out.
+ *
+ * @throws {Refusal} for a status that is no plain number
+ */
+export function endingOf(headers: RawHeaders): RawHeaders {
+  const status = headers.get(STATUS_FIELD);
+  if (status !== undefined && !STATUS_CODE.test(status)) {
+    throw new Refusal('invalid-argument', 'the status of an answer is no number');
+  }
+  const details = headers.values(DETAILS_FIELD);
+  if (details.length === 0) return headers;
+  const kept =
+    details.length === 1 && status !== undefined ? detailsOf(details[0] as string, Number(status)) : undefined;
+  return kept === undefined
+    ? headers.only((name) => name !== DETAILS_FIELD)
+    : headers.with(DETAILS_FIELD, [Buffer.from(kept).toString('base64').replace(/=+$/, '')]);
+}
+
+function detailsOf(value: string, status: number): Uint8Array | undefined {
+  try {
+    const read = readMessage('google.rpc.Status', Buffer.from(value, 'base64'));
+    return Number(read.code ?? 0) === status ? writeMessage('google.rpc.Status', read) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 export function requestHead(id: number, path: string, headers: RawHeaders, isLast: boolean): Buffer {

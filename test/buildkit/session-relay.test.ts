@@ -156,10 +156,17 @@ async function session(plan: (path: string) => SessionPlan | Refusal, serve: Ser
   return { ask, returned, end };
 }
 
+interface Answer {
+  readonly status: string | undefined;
+  readonly details: string | undefined;
+  readonly body: Buffer;
+}
+
 interface Asked {
   status: string | undefined;
+  details: string | undefined;
   readonly pieces: Buffer[];
-  readonly resolve: (answer: { status: string | undefined; body: Buffer }) => void;
+  readonly resolve: (answer: Answer) => void;
 }
 
 /** An engine that asks: one runtime's own client loses answers that are trailers alone. It asks for no more than the first window. */
@@ -179,20 +186,21 @@ function rawEngine(socket: net.Socket) {
       if (type === FRAME.data) one.pieces.push(payload);
       if (type === FRAME.headers) {
         const fields = heads.read(payload);
-        const at = fields.indexOf('grpc-status');
-        if (at >= 0) one.status = fields[at + 1];
+        const value = (name: string) => (fields.includes(name) ? fields[fields.indexOf(name) + 1] : undefined);
+        one.status ??= value('grpc-status');
+        one.details ??= value('grpc-status-details-bin');
       }
       if (type === FRAME.reset || (type <= FRAME.headers && (flags & FLAG.endStream) !== 0))
-        one.resolve({ status: one.status, body: Buffer.concat(one.pieces) });
+        one.resolve({ status: one.status, details: one.details, body: Buffer.concat(one.pieces) });
     },
   });
   socket.on('data', (chunk: Buffer) => cutter.push(chunk));
   socket.write(Buffer.concat([PREFACE, frame(FRAME.settings, 0, 0, Buffer.alloc(0))]));
-  const ask = (path: string, body: Buffer): Promise<{ status: string | undefined; body: Buffer }> =>
+  const ask = (path: string, body: Buffer): Promise<Answer> =>
     new Promise((resolve) => {
       last += 2;
       const id = last;
-      asked.set(id, { status: undefined, pieces: [], resolve });
+      asked.set(id, { status: undefined, details: undefined, pieces: [], resolve });
       const head = { ':method': 'POST', ':scheme': 'http', ':path': path, ':authority': 'x', 'x-two': ['a', 'b'] };
       socket.write(frame(FRAME.headers, FLAG.endHeaders, id, writeHead(head)));
       for (let at = 0; at === 0 || at < body.length; at += 16_000) {
@@ -266,6 +274,51 @@ describe('streams of a session', () => {
       echo,
     );
     assert.equal((await ask('/a', Buffer.from('a'))).status, '9');
+    await end();
+  });
+
+  for (const [title, status, details, seen] of [
+    ['with zeros in front', '00', undefined, undefined],
+    ['with a sign', '+0', undefined, undefined],
+    ['below zero', '-0', undefined, undefined],
+    ['missing, with details of success', undefined, '', undefined],
+    ['of failure, with details of success', '2', '', '2'],
+    ['of failure, with details of success that are read twice', '2', 'CAIIAA', '2'],
+    ['of failure, with details of the same', '2', 'CAISAWE', '2'],
+    ['of success', '0', undefined, '9'],
+  ] as const) {
+    it(`an end ${title} is no success the plan did not hear of`, async () => {
+      const { ask, end } = await session(
+        () => ({
+          kind: 'pass',
+          headers: none,
+          onEnd: async (heard) => (heard === '0' ? new Refusal('failed-precondition', 'not now') : undefined),
+        }),
+        (stream) => {
+          stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
+          stream.on('wantTrailers', () =>
+            stream.sendTrailers({
+              ...(status === undefined ? {} : { 'grpc-status': status }),
+              ...(details === undefined ? {} : { 'grpc-status-details-bin': details }),
+            }),
+          );
+          stream.resume();
+          stream.end('a');
+        },
+      );
+      const answer = await ask('/a', Buffer.from('a'));
+      assert.equal(answer.status, seen);
+      assert.equal(answer.details, title === 'of failure, with details of the same' ? details : undefined);
+      await end();
+    });
+  }
+
+  it('an end whose word cannot be had is no success', async () => {
+    const { ask, end } = await session(
+      () => ({ kind: 'pass', headers: none, onEnd: () => Promise.reject(new Error('the engine is gone')) }),
+      echo,
+    );
+    assert.equal((await ask('/a', Buffer.from('a'))).status, '14');
     await end();
   });
 
