@@ -52,8 +52,6 @@ export interface FrameTaker {
   passes(head: FrameHead): boolean;
   /** Bytes of frames that pass; the last frame that is whole ends before `whole`, 0 when none does. */
   pass(bytes: Buffer, whole: number): void;
-  /** A part of the payload of a frame that passes. */
-  sees(head: FrameHead, piece: Buffer): void;
   /** A frame that does not pass. @throws */
   read(head: FrameHead, payload: Buffer): void;
 }
@@ -101,9 +99,7 @@ export class FrameCutter {
       this.#left -= end - at;
       const piece = bytes.subarray(at, end);
       at = end;
-      if (this.#isPassing) {
-        if (piece.length > 0) this.#taker.sees(this.#head as FrameHead, piece);
-      } else {
+      if (!this.#isPassing) {
         if (piece.length > 0) this.#parts.push(piece);
         from = at;
       }

@@ -35,8 +35,6 @@ export type SessionPlan =
   | {
       readonly kind: 'pass';
       readonly headers: RawHeaders;
-      /** Sees the data of the answer. What it throws ends its seeing. */
-      onData?(piece: Buffer): void;
       /** The answer is whole; resolves when its trailers may leave, or others in their place. */
       onEnd?(status: string | undefined): Promise<Refusal | undefined> | undefined;
     }
@@ -74,7 +72,6 @@ interface Stream {
   isEnding: boolean;
   /** What its server says behind them, when it needs no more of the request. */
   reset: Buffer | undefined;
-  isSeen: boolean;
 }
 
 /**
@@ -107,9 +104,9 @@ export function relaySession(
     };
     const onAbort = () => finish('caller-gone', 'drop');
     const joined = new Joined(engine, caller, plans, () => finish('caller-gone', 'say'));
-    for (const [socket, from, end] of [
-      [engine, joined.ofEngine, 'engine-gone'],
-      [caller, joined.ofCaller, 'complete'],
+    for (const [socket, from, to, end] of [
+      [engine, joined.ofEngine, caller, 'engine-gone'],
+      [caller, joined.ofCaller, engine, 'complete'],
     ] as const) {
       (socket as Socket).setTimeout?.(0);
       (socket as Socket).setNoDelay?.(true);
@@ -120,7 +117,9 @@ export function relaySession(
         } catch {
           // What is no HTTP/2 that can be judged ends the session.
           finish(end === 'complete' ? 'caller-gone' : 'engine-gone', 'drop');
+          return;
         }
+        if (to.writableNeedDrain) hold(socket, to);
       });
       socket.on('error', () => socket.destroy());
       // A client that is done closes its connection: that is the ordinary end.
@@ -156,11 +155,11 @@ class Joined {
     this.#onLast = onLast;
     this.#toEngine = new Lane(engine);
     this.#toCaller = new Lane(caller);
-    const asked = new FrameCutter(this.#asked(engine, caller));
+    const asked = new FrameCutter(this.#asked());
     this.ofEngine = {
       push: (chunk) => asked.push(this.#prefaceLeft > 0 ? this.#withoutPreface(chunk) : chunk),
     };
-    this.ofCaller = new FrameCutter(this.#answered(engine, caller));
+    this.ofCaller = new FrameCutter(this.#answered());
   }
 
   #withoutPreface(chunk: Buffer): Buffer {
@@ -173,7 +172,7 @@ class Joined {
   }
 
   /** What the engine sends. */
-  #asked(engine: Duplex, caller: Duplex): FrameTaker {
+  #asked(): FrameTaker {
     const heads = new Heads();
     return {
       passes: (head) => {
@@ -185,10 +184,7 @@ class Joined {
         this.#carries(head);
         return stream?.held === undefined;
       },
-      pass: (bytes, whole) => {
-        if (!this.#toCaller.pass(bytes, whole)) hold(engine, caller);
-      },
-      sees: () => {},
+      pass: (bytes, whole) => this.#toCaller.pass(bytes, whole),
       read: (head, payload) => {
         const { stream: id, type } = head;
         if (type === FRAME.data) this.#hold(id, head, payload);
@@ -201,7 +197,7 @@ class Joined {
   }
 
   /** What the caller's client sends. */
-  #answered(engine: Duplex, caller: Duplex): FrameTaker {
+  #answered(): FrameTaker {
     const heads = new Heads();
     return {
       passes: (head) => {
@@ -215,21 +211,9 @@ class Joined {
         // Its end is in trailers, and they come once.
         if (stream.isEnding || !stream.hasAnswerHead || (head.flags & FLAG.endStream) !== 0)
           throw new Error('data out of place');
-        if ((head.flags & FLAG.padded) !== 0) stream.isSeen = false;
         return true;
       },
-      pass: (bytes, whole) => {
-        if (!this.#toEngine.pass(bytes, whole)) hold(caller, engine);
-      },
-      sees: (head, piece) => {
-        const stream = this.#streams.get(head.stream);
-        if (stream?.isSeen !== true || stream.plan.kind !== 'pass') return;
-        try {
-          stream.plan.onData?.(piece);
-        } catch {
-          stream.isSeen = false;
-        }
-      },
+      pass: (bytes, whole) => this.#toEngine.pass(bytes, whole),
       read: (head, payload) => {
         if (head.type === FRAME.headers || head.type === FRAME.continuation) {
           const whole = this.#headOf(heads, head, payload);
@@ -333,7 +317,6 @@ class Joined {
         hasAnswerHead: false,
         isEnding: false,
         reset: undefined,
-        isSeen: true,
       });
       if (held === undefined) this.#toCaller.own(requestHead(id, path, plan.headers, isLast));
     } catch (error) {
@@ -448,7 +431,10 @@ class Joined {
   }
 }
 
-/** What comes from one socket waits until the other has room. */
+/**
+ * What comes from one socket waits until the other has room: answers to pings as well as data, or they would fill the memory for a
+ * peer that reads none.
+ */
 function hold(from: Duplex, to: Duplex): void {
   from.pause();
   to.once('drain', () => from.resume());

@@ -21,13 +21,15 @@ export class Lane {
   constructor(socket: Duplex) {
     this.#socket = socket;
   }
-  /** @returns whether there is room for more */
-  pass(bytes: Buffer, whole: number): boolean {
+  pass(bytes: Buffer, whole: number): void {
     this.#isWhole = whole === bytes.length;
-    if (whole === 0 || this.#waiting.length === 0) return this.#socket.write(bytes);
+    if (whole === 0 || this.#waiting.length === 0) {
+      this.#socket.write(bytes);
+      return;
+    }
     const waiting = this.#waiting;
     this.#waiting = [];
-    return this.#socket.write(Buffer.concat([bytes.subarray(0, whole), ...waiting, bytes.subarray(whole)]));
+    this.#socket.write(Buffer.concat([bytes.subarray(0, whole), ...waiting, bytes.subarray(whole)]));
   }
   own(...frames: readonly Buffer[]): void {
     if (this.#isWhole) for (const one of frames) this.#socket.write(one);

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import http2 from 'node:http2';
 import net from 'node:net';
-import type { Duplex } from 'node:stream';
+import { Duplex } from 'node:stream';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { FLAG, FRAME, FrameCutter, frame, PREFACE } from '../../src/buildkit/frames.ts';
@@ -101,7 +101,6 @@ describe('frames of a session', () => {
         const cutter = new FrameCutter({
           passes: ({ type }) => type === FRAME.data,
           pass: (bytes) => void out.push(bytes),
-          sees: () => {},
           read: (head, payload) => void out.push(frame(head.type, head.flags, head.stream, payload)),
         });
         let at = 0;
@@ -178,7 +177,6 @@ function rawEngine(socket: net.Socket) {
   const cutter = new FrameCutter({
     passes: () => false,
     pass: () => {},
-    sees: () => {},
     read({ type, flags, stream }, payload) {
       if (type === FRAME.windowUpdate && stream === 0) returned += payload.readUInt32BE();
       const one = asked.get(stream);
@@ -368,6 +366,51 @@ describe('streams of a session', () => {
       caller.write(frame(FRAME.ping, 0, 0, Buffer.alloc(8)));
       assert.deepEqual(await done, { end: 'caller-gone' });
       for (const socket of [engine, caller]) socket.destroy();
+    });
+  }
+});
+
+/** An end that takes nothing of what is written to it, or all. */
+function endOf(isTaking: boolean): Duplex {
+  const write = (_chunk: unknown, _encoding: string, taken: () => void) => {
+    if (isTaking) taken();
+  };
+  return new Duplex({ read() {}, write, writableHighWaterMark: 1024 });
+}
+
+describe('a session whose end reads nothing', () => {
+  const ping = frame(FRAME.ping, 0, 0, Buffer.alloc(8));
+  const data = frame(FRAME.data, 0, 1, Buffer.from('a'));
+  for (const [title, isCaller, one] of [
+    ['pings to the caller', true, ping],
+    ['data and pings to the caller', true, Buffer.concat([data, ping])],
+    ['pings to the engine', false, ping],
+    ['data and pings to the engine', false, Buffer.concat([data, ping])],
+  ] as const) {
+    it(`holds up its other end: ${title} fill no memory`, async () => {
+      const engine = endOf(isCaller);
+      const caller = endOf(!isCaller);
+      const plans: SessionPlans = {
+        plan: () => ({ kind: 'pass', headers: none }),
+        refused: async (_path, said) => said,
+      };
+      const over = new AbortController();
+      const done = relaySession(engine, caller, plans, { signal: over.signal });
+      const [from, to] = isCaller ? [engine, caller] : [caller, engine];
+      engine.push(Buffer.concat([PREFACE, frame(FRAME.settings, 0, 0, Buffer.alloc(0))]));
+      engine.push(frame(FRAME.headers, FLAG.endHeaders, 1, writeHead({ ':method': 'POST', ':path': '/a' })));
+      await new Promise(setImmediate);
+      caller.push(frame(FRAME.headers, FLAG.endHeaders, 1, writeHead({ ':status': '200' })));
+      const some = Buffer.concat(Array.from({ length: 40 }, () => one));
+      for (let i = 0; i < 100 && !from.isPaused(); i++) {
+        from.push(some);
+        await new Promise(setImmediate);
+      }
+      assert.ok(from.isPaused(), 'what comes waits');
+      assert.ok(to.writableLength < 1024 + 2 * some.length, `${to.writableLength} bytes wait to be taken`);
+      assert.equal(to.listenerCount('drain'), 1);
+      over.abort();
+      await done;
     });
   }
 });
