@@ -38,7 +38,7 @@ const setUp = (overrides: Parameters<typeof createFakes>[0] = {}) => {
 
 const last = (fakes: Fakes) => fakes.audit.rows.at(-1);
 
-test('a caller nobody knows is refused, and learns nothing of routes', async () => {
+test('an unknown caller of the admin API is refused, and learns nothing of routes', async () => {
   const { app, audit } = setUp();
   for (const path of ['/identities', '/no-such-route']) {
     const response = await app.request(ADMIN_PREFIX + path, {}, {});
@@ -245,7 +245,7 @@ test('nothing but the end of credentials is acknowledged while the audit cannot 
     [identities.list().map((one) => [one.name, one.disabled]), tokens.list().length, policies.current().revision],
     [[['ci', false]], 0, 0],
   );
-  // A full disk must keep nobody's credentials alive: the row is kept until it can be written.
+  // A full disk must not keep credentials alive: the row is kept until it can be written.
   const answer = await call('POST', '/identities/ci/disable', {});
   assert.deepEqual([answer.status, identities.get('ci')?.disabled], [200, true]);
   assert.ok(audit.appended.some(({ action }) => action === 'identity.disable'));
@@ -297,7 +297,7 @@ const BAD_INPUT: [
   ['a tenant with a wildcard', 'POST', '/identities', { name: 'a', tenant: '*' }, 422, /^tenant:/],
   ['groups that are text', 'POST', '/identities', { name: 'a', groups: 'b' }, 422, /^groups: must be a list/],
   [
-    'a policy nobody knows',
+    'an unknown policy',
     'POST',
     '/identities',
     { name: 'a', policies: ['basline'] },
@@ -305,7 +305,7 @@ const BAD_INPUT: [
     /no policy basline; did you mean baseline\?/,
   ],
   ['two faults at once', 'POST', '/identities', { name: 'A', tenant: '' }, 422, /^name: .*; tenant: /],
-  ['an identity nobody knows', 'GET', '/identities/oprator', undefined, 404, /^there is no identity oprator$/],
+  ['an unknown identity', 'GET', '/identities/oprator', undefined, 404, /^there is no identity oprator$/],
   ['a token for nobody', 'POST', '/tokens', { identity: 'nobody' }, 404, /no identity nobody/],
   [
     'a ttl in words',
@@ -320,7 +320,7 @@ const BAD_INPUT: [
   ['a ttl of a year', 'POST', '/tokens', { identity: 'op', ttl: '365d' }, 422, /longest allowed, 168h/],
   ['an empty scope', 'POST', '/tokens', { identity: 'op', scope: [] }, 422, /^scope: an empty scope allows nothing/],
   ['a scope with a space', 'POST', '/tokens', { identity: 'op', scope: ['a b'] }, 422, /^scope\[0\]: is no scope/],
-  ['a token id nobody knows', 'DELETE', '/tokens/x', undefined, 404, /no token x/],
+  ['an unknown token id', 'DELETE', '/tokens/x', undefined, 404, /no token x/],
   ['a body that is no JSON', 'POST', '/tokens', '{', 400, /not JSON/],
   [
     'a body of another type',
@@ -343,11 +343,11 @@ const BAD_INPUT: [
   ['a body too large', 'POST', '/tokens', `"${'a'.repeat(4 * 1024 * 1024)}"`, 413, /larger than/],
   ['no documents', 'POST', '/policies', { sources: [{ text: '# nothing\n' }] }, 422, /no policy document/],
   ['no sources', 'POST', '/policies', { sources: [] }, 422, /at least one/],
-  ['a policy nobody knows', 'GET', '/policies/oper', undefined, 404, /no policy oper/],
+  ['an unknown policy', 'GET', '/policies/oper', undefined, 404, /no policy oper/],
   ['history of nothing', 'GET', '/policies/x1/history', undefined, 404, /no policy x1/],
   ['deleting nothing', 'DELETE', '/policies/x1', undefined, 404, /no policy x1/],
   [
-    'explaining as nobody',
+    'explaining as an unknown identity',
     'POST',
     '/explain',
     { as: 'nobody', request: { method: 'GET', target: '/_ping' } },
@@ -368,7 +368,7 @@ const BAD_INPUT: [
   ['a moment that is none', 'GET', '/audit?since=soon', undefined, 422, /^since: write a span/],
   ['a limit beyond all', 'GET', '/audit?limit=100000', undefined, 422, /^limit: must be a whole number/],
   ['an action that is none', 'GET', '/audit?action=%25', undefined, 422, /^action:/],
-  ['an audit id nobody knows', 'GET', '/audit/x', undefined, 404, /no call x/],
+  ['an unknown audit id', 'GET', '/audit/x', undefined, 404, /no call x/],
 ];
 for (const [name, method, path, body, status, detail, headers] of BAD_INPUT) {
   test(`${name} is refused with a problem`, async () => {

@@ -1,4 +1,4 @@
-// Following the audit: rows as they come, in order and without gaps, until somebody leaves.
+// Following the audit: rows as they come, in order and without gaps, until the reader leaves.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ADMIN_PREFIX, createAdminApp } from '../../src/admin/app.ts';

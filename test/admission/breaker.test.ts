@@ -1,4 +1,4 @@
-// Whose calls are denied when calls end a plugin again and again: theirs, and nobody else's. And that no plugin floods the log.
+// Whose calls are denied when calls end a plugin again and again: theirs alone. And that no plugin floods the log.
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -63,7 +63,7 @@ describe('the breaker', () => {
     await guarded.ask('validate', '{}', 'bob');
   });
 
-  it('closes to everybody where it ends for several callers and more often than it answers', async () => {
+  it('closes to all callers when a plugin fails for several of them and more often than it answers', async () => {
     const { guarded, told, asked } = fragile(() => true);
     for (const holder of ['a', 'b', 'c']) await assert.rejects(guarded.ask('validate', '{}', holder));
     assert.deepEqual(told, [undefined]);
@@ -96,7 +96,7 @@ describe('the breaker', () => {
         const bad = assert.rejects(ask(true));
         const good = await Promise.allSettled([ask(false), ask(false)]);
         await bad;
-        // What was under way together with the heavy one may fail, and counts against nobody.
+        // What was under way together with the heavy one may fail, and counts against no caller.
         for (const one of good) if (one.status === 'rejected') assert.equal((one.reason as HookFault).killed, false);
       }
       await assert.rejects(ask(true), /for this caller's calls/);

@@ -1,4 +1,4 @@
-// The chain of hashes: what was touched is named. And the table's own refusals, before anybody has to look for it.
+// The chain of hashes: altered rows are named. And the table's own refusals of changes.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import Database from 'better-sqlite3';
@@ -12,7 +12,7 @@ async function logOf(file: string, rows = 10): Promise<void> {
   await recorder.close();
 }
 
-/** Somebody with the file and the right to write it. */
+/** An attacker with the file and the right to write it. */
 function tamper(file: string, sql: string): void {
   const raw = new Database(file);
   raw.exec('DROP TRIGGER audit_event_no_update; DROP TRIGGER audit_event_no_delete');

@@ -77,7 +77,7 @@ const QUERIES: Readonly<Record<string, Make>> = {
   'a comment of a commit': (s) => post(`/v1.44/commit?container=web&repo=a&comment=${q(`secret: ${s}`)}`),
   'a filter by a label': (s) => get(`${LIST}?filters=${json({ label: [`api.key=${s}`] })}`),
   'a filter in its old form': (s) => get(`${LIST}?filters=${json({ label: { [`api.key=${s}`]: true } })}`),
-  'a parameter nobody knows': (s) => get(`${LIST}?access=${s}`),
+  'an unknown parameter': (s) => get(`${LIST}?access=${s}`),
   'a parameter with a telling name': (s) => get(`${LIST}?api_key=${s}`),
   'a parameter of the version': (s) => get(`/v1.44/version?t=${s}`),
   'a parameter sent twice': (s) => get(`${LIST}?limit=${s}&limit=${s}x`),
@@ -88,12 +88,12 @@ const QUERIES: Readonly<Record<string, Make>> = {
 };
 
 const PATHS: Readonly<Record<string, Make>> = {
-  'a path nobody knows': (s) => post(`/hooks/${s}`),
-  'the query of a path nobody knows': (s) => get(`/v1.44/nothing?token=${s}`),
+  'an unknown path': (s) => post(`/hooks/${s}`),
+  'the query of an unknown path': (s) => get(`/v1.44/nothing?token=${s}`),
   'a path with a user': (s) => get(`/https://ci:${s}@git.test/x`),
   'a path that is not canonical': (s) => get(`/v1.44/containers/../${s}`),
   'a path with bad escapes': (s) => get(`/v1.44/containers/%zz${s}/json`),
-  'a method nobody knows': (s) => ({ method: 'PUT', path: `/v1.44/containers/json/${s}` }),
+  'an unknown method': (s) => ({ method: 'PUT', path: `/v1.44/containers/json/${s}` }),
   'an unknown version': (s) => get(`/v9.99/containers/${s}/token`),
   'an image named by an address': (s) => get(`/v1.44/images/ci:${s}@r.test/app/json`),
   'an assignment as a name': (s) => post(`/v1.44/containers/password=${s}/start`),
@@ -105,9 +105,9 @@ const BODIES: Readonly<Record<string, Make>> = {
   'a variable with a newline': (s) => create({ Env: [`A=b\n${s}`] }),
   'a variable without a name': (s) => create({ Env: [`=${s}`] }),
   'a variable that is no assignment': (s) => create({ Env: [s] }),
-  'a field nobody knows': (s) => create({ Future: s }),
-  'a field nobody knows, nested': (s) => create({ Future: [{ Deep: { er: [s] } }] }),
-  'a key nobody knows': (s) => create({ Future: { [`token=${s}`]: 1 } }),
+  'an unknown field': (s) => create({ Future: s }),
+  'an unknown field, nested': (s) => create({ Future: [{ Deep: { er: [s] } }] }),
+  'an unknown key': (s) => create({ Future: { [`token=${s}`]: 1 } }),
   'a telling label': (s) => create({ Labels: { 'db-password': s } }),
   'a label that holds variables': (s) => create({ Labels: { 'com.docker.compose.env': `A=${s}` } }),
   'a label with assignments': (s) => create({ Labels: { note: `X=1 DB_URL=${s}` } }),
@@ -196,8 +196,7 @@ const OWN: Readonly<Record<string, Make>> = {
     post('/token', `grant_type=urn:ietf:params:oauth:grant-type:token-exchange&subject_token=${s}`, {
       'content-type': 'application/x-www-form-urlencoded',
     }),
-  'a grant nobody knows': (s) =>
-    post('/token', `grant_type=${s}`, { 'content-type': 'application/x-www-form-urlencoded' }),
+  'an unknown grant': (s) => post('/token', `grant_type=${s}`, { 'content-type': 'application/x-www-form-urlencoded' }),
 };
 
 /** All of them. @param secretOf the secret of the n-th, without letters that a table would know */

@@ -21,7 +21,7 @@ const cases: readonly [string, Omit<AuditFilter, 'limit'> & { limit?: number }, 
   ['a limit', { limit: 2 }, [6, 5]],
   ['a limit of none', { limit: 0 }, []],
   ['a subject, not those that begin with it', { subject: 'ci' }, [6, 2, 1]],
-  ['a subject nobody has', { subject: 'c%' }, []],
+  ['an unknown subject', { subject: 'c%' }, []],
   ['a tenant, not those that begin with it', { tenant: 'red' }, [3, 2, 1]],
   ['one action, not those that begin with it', { action: 'container' }, [4]],
   ['a family, at every depth, and nothing that merely begins alike', { action: 'container.*' }, [2, 1]],
@@ -55,7 +55,7 @@ describe('openAuditReader()', () => {
     );
   }
   it(
-    'gives the rows of one call in order, and none of an id nobody knows',
+    'gives the rows of one call in order, and none of an unknown id',
     inFolder(async (file) => {
       const recorder = await openRecorder(file, { thread: 'inline' });
       const call = eventOf();

@@ -6,7 +6,7 @@ import { v7 as uuidv7 } from 'uuid';
 import { openRecorder } from '../../src/store/recorder.ts';
 
 const [, , file = '', callers = '1', mode] = process.argv;
-/** Synchronous, also while whoever listens is behind. */
+/** Synchronous, also while the reader is behind. */
 function tell(line: string): void {
   for (let rest = Buffer.from(line); rest.length > 0; ) {
     try {
@@ -38,7 +38,7 @@ async function call(): Promise<void> {
       tell(`refused ${code} ${message}\n`);
       return;
     }
-    // Synchronous: what is not printed was not acknowledged to anybody.
+    // Synchronous: a row that is not printed was not acknowledged.
     tell(mode === 'mixed' ? `${auditId} ${reads ? 'read' : 'change'} ${atMs}\n` : `${auditId}\n`);
     recorder.append({ ...event, stage: 'complete', status: 201 });
     // As a call does that waits for its engine.

@@ -296,7 +296,7 @@ for (const thread of ['worker', 'inline'] as const) {
         const recorder = await openRecorder(file, { thread });
         await recorder.record(eventOf());
         const blocker = new Database(file);
-        // Somebody who makes the table refuse rows, as a full disk would.
+        // Another process makes the table refuse rows, as a full disk would.
         blocker.exec("CREATE TRIGGER full BEFORE INSERT ON audit_event BEGIN SELECT RAISE(ABORT, 'no room'); END");
         recorder.append(eventOf({ stage: 'complete' }));
         await until(() => !recorder.healthy);

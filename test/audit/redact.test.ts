@@ -165,7 +165,7 @@ const bodies: readonly [string, string, Json, readonly string[]][] = [
     ['custom'],
   ],
   [
-    'a field nobody knows',
+    'an unknown field',
     'container.create',
     { Image: 'alpine', Novelty: SECRET, More: { Deep: [SECRET] } },
     ['alpine', 'Novelty'],

@@ -245,7 +245,7 @@ describe('the retention of the audit', () => {
   );
 
   it(
-    'is the only one that removes: rows behind the anchor stay whoever asks, and a start goes on with what was begun',
+    'the recorder alone removes rows, up to the anchor, and a start goes on with a removal that was begun',
     inFolder(async (file) => {
       const recorder = await openRecorder(file);
       for (let i = 0; i < 300; i++) recorder.append(eventOf({ stage: 'complete' }));

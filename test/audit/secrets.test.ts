@@ -39,7 +39,7 @@ describe('secrets of callers', () => {
   let engine: ScriptedEngine;
   const folder = mkdtempSync(join(tmpdir(), 'dg-secrets-'));
 
-  /** Sends it as it is; nobody looks at the answer. */
+  /** Sends it as it is; the answer is not read. */
   const send = (
     { method, path, headers, body }: Planted,
     to: { socketPath: string } | { port: number },
@@ -140,7 +140,7 @@ describe('secrets of callers', () => {
       ['query: a build argument', 'build.run'],
       ['query: the user of a remote context', 'build.run'],
       ['body: a setting of a plugin', 'plugin.set'],
-      ['path: a path nobody knows', 'unknown'],
+      ['path: an unknown path', 'unknown'],
     ] as const) {
       const actions = await find(`${secretOf(title)}\n`);
       assert.ok(actions.length > 0, title);

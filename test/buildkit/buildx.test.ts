@@ -190,7 +190,7 @@ describe('an engine of the 20.10 line', {
   });
   after(() => gateway?.remove());
 
-  it('builds for whoever is held to nothing, and refuses a list of sources it would leave out', async () => {
+  it('builds for a caller without limits, and refuses a source policy that engine would ignore', async () => {
     const folder = join(gateway.dir, 'context');
     mkdirSync(folder);
     writeFileSync(join(folder, 'Dockerfile'), `FROM ${IMAGE}\nRUN true\n`);

@@ -396,7 +396,7 @@ describe('docker build with BuildKit through dockgate', { skip }, () => {
     assert.match(ran.stderr, /connection refused/);
   });
 
-  it('whoever may not build hears what is missing', async () => {
+  it('a caller who may not build is told the missing permission', async () => {
     const ran = await build('reader', plain);
     assert.notEqual(ran.code, 0);
     assert.match(ran.stderr, /denied: .*(build\.run|builder container)/);

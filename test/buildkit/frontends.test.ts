@@ -94,7 +94,7 @@ describe('frontends of a tenant', { skip }, () => {
     }
   });
 
-  it('nor by an argument beside it', async () => {
+  it('a frontend is not replaced by an argument beside it', async () => {
     const front = join(two.gateway.dir, 'front');
     const ran = await build(
       'argument',

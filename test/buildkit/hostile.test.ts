@@ -89,7 +89,7 @@ describe('hostile clients of BuildKit', { skip: skipWithoutEngine }, () => {
     ['empty DATA of no stream', frame(0, 0, 1, Buffer.alloc(0))],
     ['WINDOW_UPDATEs', frame(8, 0, 0, Buffer.from([0, 0, 0, 1]))],
   ] as const) {
-    it(`a flood of ${title} harms nobody else`, async () => {
+    it(`a flood of ${title} harms no other caller`, async () => {
       const socket = await open();
       await write(socket, Buffer.concat([PREFACE, NO_SETTINGS]));
       const many = Buffer.concat(Array.from({ length: 1000 }, () => bytes));
@@ -101,7 +101,7 @@ describe('hostile clients of BuildKit', { skip: skipWithoutEngine }, () => {
     });
   }
 
-  it('a flood of streams that are reset at once harms nobody else', async () => {
+  it('a flood of streams that are reset at once harms no other caller', async () => {
     const socket = await open();
     await write(socket, Buffer.concat([PREFACE, NO_SETTINGS]));
     const head = requestHead();
@@ -117,7 +117,7 @@ describe('hostile clients of BuildKit', { skip: skipWithoutEngine }, () => {
     socket.destroy();
   });
 
-  it('10,000 streams that never end are not all open, and harm nobody else', async () => {
+  it('10,000 streams that never end are not all open, and harm no other caller', async () => {
     const client = await RawGrpc.connect(socketOf('evil'));
     let refused = 0;
     for (let i = 0; i < 10_000 && !client.session.destroyed; i++) {
@@ -136,7 +136,7 @@ describe('hostile clients of BuildKit', { skip: skipWithoutEngine }, () => {
     assert.ok(refused >= 0);
   });
 
-  it('many connections that say nothing harm nobody else, and end with their client', async () => {
+  it('many silent connections harm no other caller, and end with their client', async () => {
     const sockets: Duplex[] = [];
     for (let i = 0; i < 40; i++) {
       const socket = await upgrade(socketOf('evil'), '/grpc');
@@ -156,7 +156,7 @@ describe('hostile clients of BuildKit', { skip: skipWithoutEngine }, () => {
     for (let i = 0; i < 300; i++) {
       const socket = net.connect(socketOf('evil'));
       socket.on('error', () => {});
-      // All of it in one piece: what belongs to the new protocol is there before anybody reads it.
+      // All of it in one piece: bytes of the new protocol arrive before the first read.
       socket.write(Buffer.concat([Buffer.from(head), PREFACE, NO_SETTINGS, stream]));
       await new Promise((resolve) => setTimeout(resolve, i % 12));
       socket.destroy();

@@ -61,7 +61,7 @@ describe('the cache of one BuildKit', { skip }, () => {
     assert.equal(ran.code, 0, ran.stderr);
     return ran.stderr;
   };
-  /** A word of this run: each is a step nobody built before. */
+  /** A word of this run: each is a step without a cache entry. */
   const word = () => `${PREFIX}-${Date.now()}-${Math.random()}`;
 
   before(async () => {

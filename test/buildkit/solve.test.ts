@@ -56,12 +56,12 @@ describe('images in options', () => {
       assert.equal(options({ [key]: given })[key], judged, `${key} ${given}`);
     assert.equal(options({ source: 'docker/dockerfile' }, 'gateway.v0').source, 'docker.io/docker/dockerfile:latest');
   });
-  it('that could be read in two ways are refused', () => {
+  it('images in options that could be read in two ways are refused', () => {
     for (const value of ['"generator=evil/x"', 'generator=a\nb']) {
       assert.throws(() => options({ 'attest:sbom': value }), Refusal);
     }
   });
-  it('of exporters and caches as well', () => {
+  it('images in options of exporters and caches are read too', () => {
     const request: Message = {
       Ref: 'r1',
       Exporters: [{ Type: 'image', Attrs: new Map([['name', 'app,a/b:2']]) }],

@@ -33,7 +33,7 @@ describe('dockgate context create', { skip: skipWithoutCli }, () => {
   const create = (...args: string[]) => dockgate('context', 'create', ...args, '--config', gateway.configFile);
   const idOf = (name: string) => createHash('sha256').update(name).digest('hex');
 
-  it('writes what docker itself writes, with a key nobody else reads, and prints what other clients need', async () => {
+  it('dockgate context writes the files docker writes, with a key only its owner reads, and prints the variables of other clients', async () => {
     const ran = await create('ci');
     assert.equal(ran.code, 0, ran.stderr);
     const certificates = join(config, 'contexts', 'tls', idOf('ci'), 'docker');

@@ -52,7 +52,7 @@ const run = (words: readonly string[], of: DryRunBasis, timeoutMs = 60_000) => d
 const effects = (calls: readonly DryCall[]) => calls.map(({ action, decision }) => `${action} ${decision.effect}`);
 
 describe('a dry run', () => {
-  it('of a shell program tells each call it makes, refused ones with rule and field', {
+  it('a dry run of a shell program tells each call it makes, refused ones with rule and field', {
     skip: withoutCurl,
   }, async () => {
     // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's own
@@ -78,7 +78,7 @@ describe('a dry run', () => {
     assert.match(wholeOf(calls), /^DENY {2}2 of 4 calls\n {2}POST \/containers\/create\n/);
   });
 
-  it('of docker run goes on where a call is allowed, and shows what would be sent', {
+  it('a dry run of docker run goes on where a call is allowed, and shows what would be sent', {
     skip: withoutDocker,
   }, async () => {
     const rule = `  - { name: make, effect: allow, actions: [container.create], host: { preset: baseline }, set: { labels: { team: red } } }
@@ -103,7 +103,7 @@ describe('a dry run', () => {
     assert.match(renderCall(created as DryCall, false), /\nALLOW {2}container\.create by ci\/make\n/);
   });
 
-  it('of compose up for a tenant makes its network, volume and containers, and waits for their health', {
+  it('a dry run of compose up for a tenant makes its network, volume and containers, and waits for their health', {
     skip: withoutCompose,
   }, async () => {
     const file = join(dir, 'compose.yaml');

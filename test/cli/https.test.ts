@@ -20,7 +20,7 @@ before(async () => {
   await ensureAuthority(dir);
   await ensureServerCertificate(dir, { names: [] });
   const app = createAdminApp(createFakes().services);
-  // Stands for the gateway's own check: one good token, one of somebody who is no operator.
+  // Stands for the gateway's own check: one good token, one of an identity that is no operator.
   const callers: Record<string, { subject: string; operator: boolean }> = {
     'Bearer good': { subject: 'alice', operator: true },
     'Bearer plain': { subject: 'ci', operator: false },
@@ -63,13 +63,13 @@ test('the gateway tells who may not, in one line', async () => {
   assert.doesNotMatch(asNobody.stderr, /bad/);
 });
 
-test('a certificate nobody vouches for is not talked to', async () => {
+test('the CLI refuses a gateway whose certificate no trusted CA signed', async () => {
   const { code, stdout, stderr } = await runCli(['status', '--host', host], { env: { DOCKGATE_TOKEN: 'good' } });
   assert.deepEqual([code, stdout], [1, '']);
   assert.match(stderr, /^dockgate: the certificate of https:\S+ is not trusted \(.*\); give its CA with --ca FILE\n$/);
 });
 
-test('a host where nobody listens is told in one line', async () => {
+test('the CLI tells in one line that a host has no listener', async () => {
   const { code, stderr } = await runCli(['status', '--host', 'https://127.0.0.1:1'], {
     env: { DOCKGATE_TOKEN: 'good' },
   });

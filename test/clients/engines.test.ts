@@ -141,7 +141,7 @@ for (const engine of ENGINES) {
     });
 
     if (engine.name === MTLS) {
-      it('the engine answers nobody without its certificate', async (test) => {
+      it('the engine answers no client without its certificate', async (test) => {
         if (tlsEngine?.host === `unix://${ENGINE}`) return test.skip('a relay of ours stands before the engine');
         const at = [
           '-H',

@@ -88,6 +88,6 @@ describe('Testcontainers with Ryuk through socket-substitute', { skip }, () => {
     assert.match(row?.detail?.listener ?? '', /own-sockets/, removals);
   }
 
-  it('of a caller without a tenant', () => reaped('ci'));
-  it('of a tenant', () => reaped('alice'));
+  it('Ryuk removes the containers of a caller without a tenant', () => reaped('ci'));
+  it('Ryuk removes the containers of a tenant', () => reaped('alice'));
 });

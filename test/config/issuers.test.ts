@@ -245,7 +245,11 @@ describe('issuers in the settings', () => {
       `${GITHUB}    rules: [{ when: { repository_id: "1", ref: x, actor: octocat } }]\n`,
       [/^6 issuers\[0\].rules\[0\].when.actor: actor can be changed/],
     ],
-    ['GitHub for everybody', `${GITHUB}    rules: [{ when: any }]\n`, [/must pin repository_id/, /must pin ref/]],
+    [
+      'GitHub without a pinned repository',
+      `${GITHUB}    rules: [{ when: any }]\n`,
+      [/must pin repository_id/, /must pin ref/],
+    ],
     [
       'GitLab without a project',
       '  - { name: gl, preset: gitlab, audience: x, rules: [{ when: { ref_protected: "true" } }] }\n',

@@ -291,7 +291,7 @@ const FAULTS: [name: string, source: string, at: string, message: RegExp][] = [
     /such as "0660", not "rw"/,
   ],
   ['a set-uid mode', `${ENGINE}listen: [{ unix: a, mode: "4755" }]`, '2:27 listen[0].mode', /such as "0660"/],
-  ['a CA that maps nobody', `${ENGINE}clientCas: [{ ca: a, map: [] }]`, '2:27 clientCas[0].map', /must map something/],
+  ['a CA without a mapping', `${ENGINE}clientCas: [{ ca: a, map: [] }]`, '2:27 clientCas[0].map', /must map something/],
   [
     'a mapping by two names',
     `${ENGINE}clientCas: [{ ca: a, map: [{ dns: a, cn: a, identity: ci }] }]`,

@@ -51,7 +51,7 @@ describe('a token file', () => {
     assert.equal(await credentials.authorization(), 'Bearer four');
   });
 
-  it('that is missing, empty or no token is told', async () => {
+  it('a token file that is missing, empty or no token is told', async () => {
     await assert.rejects(tokenFile(join(dir, 'none')).authorization(), unavailable(/none cannot be read \(ENOENT\)$/));
     writeFileSync(join(dir, 'empty'), ' \n');
     await assert.rejects(tokenFile(join(dir, 'empty')).authorization(), unavailable(/empty holds no token$/));
@@ -100,7 +100,7 @@ describe('a token command', () => {
     assert.equal(await credentials.authorization(), `Bearer ${two}`);
   });
 
-  it('that fails leaves the old token in force, and is not run for every request', async () => {
+  it('a token command that fails leaves the old token in force, and is not run for every request', async () => {
     const one = until(600_000, 'one');
     const { state, credentials } = set(one, new Error('vault sealed'));
     await credentials.authorization();
@@ -171,7 +171,7 @@ describe('a credential file', () => {
     assert.deepEqual(state.asked, ['dockgate_one', 'dockgate_one']);
   });
 
-  it('that changes is exchanged before the next request, and passed over while it is half written', async () => {
+  it('a credential file that changes is exchanged before the next request, and passed over while it is half written', async () => {
     const { path, state, credentials } = set('changing');
     await credentials.authorization();
     writeFileSync(path, '');
@@ -190,7 +190,7 @@ describe('a credential file', () => {
     assert.equal(await credentials.authorization(), 'Bearer three-4');
   });
 
-  it('that changes while its exchange is under way is exchanged anew', async () => {
+  it('a credential file that changes during its exchange is exchanged anew', async () => {
     const path = join(dir, 'racing');
     writeFileSync(path, 'dockgate_old');
     let release = () => {};
@@ -207,7 +207,7 @@ describe('a credential file', () => {
     assert.equal(await credentials.authorization(), 'Bearer newer');
   });
 
-  it('that is refused is not presented for every request; a gateway that is away is asked again', async () => {
+  it('a refused credential is not presented for every request; a gateway that is away is asked again', async () => {
     const { state, credentials } = set('refused');
     state.fault = new GatewayError('credential-unavailable', 'it was revoked', { retryAfterS: 30 });
     for (let i = 0; i < 5; i++) await assert.rejects(credentials.authorization(), unavailable(/it was revoked/));
@@ -220,7 +220,7 @@ describe('a credential file', () => {
     assert.equal(await credentials.authorization(), 'Bearer one-3');
   });
 
-  it('that cannot be exchanged just now leaves the token in force, also past its end', async () => {
+  it('a credential that cannot be exchanged just now leaves the token in force, also past its end', async () => {
     const { state, credentials, settled } = set('away');
     await credentials.authorization();
     state.fault = new GatewayError('gateway-unreachable', 'nothing listens');
@@ -243,7 +243,7 @@ describe('a credential file', () => {
     assert.equal(await credentials.authorization(), 'Bearer one-2');
   });
 
-  it('that holds something else is told', async () => {
+  it('a credential file without a credential is told', async () => {
     await assert.rejects(
       set('jwt', jwt({ exp: 1 })).credentials.authorization(),
       unavailable(/jwt holds no credential of dockgate; for a token use --token-file$/),

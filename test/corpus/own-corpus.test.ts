@@ -43,7 +43,7 @@ async function runAll(
       const [i, each] = next;
       const ran = await runCase(each, `${mark}${i}x`, places);
       if (ran.honoured === wanted(each)) continue;
-      // An effect nobody wanted gets no second try.
+      // An unwanted effect gets no second try.
       if (ran.honoured) tell(each, ran);
       // An engine under load may answer too late for a proof.
       else last.push(next);

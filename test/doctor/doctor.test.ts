@@ -99,7 +99,7 @@ describe('sockets', () => {
   });
 
   const canBecomeOther = process.getuid?.() === 0 && process.seteuid !== undefined;
-  const asOther = { skip: canBecomeOther ? false : 'needs root, to become somebody else' };
+  const asOther = { skip: canBecomeOther ? false : 'needs root, to become another user' };
 
   it('a socket another user may not open is told with its mode and group', asOther, async () => {
     const { lookAt, lookHere } = await import('../../src/doctor/probe.ts');
@@ -232,7 +232,7 @@ describe('TLS, credentials and clocks', () => {
     assert.deepEqual(await ask('1.39'), ['client-version-too-old']);
   });
 
-  it('a host name nobody knows, and a port nobody listens on', async () => {
+  it('an unknown host name, and a port without a listener', async () => {
     assert.deepEqual((await doctor(['https://no-such-host.invalid:2376'])).codes, ['name-unknown']);
     const server = net.createServer().listen(0, '127.0.0.1');
     await once(server, 'listening');

@@ -116,7 +116,7 @@ test('who ran what in this container', async () => {
   assert.equal(text.trimEnd().split('\n').length, 2, text);
 });
 
-test('which bind mounts were tried', async () => {
+test('the audit tells which bind mounts were tried', async () => {
   const text = await ask('Which bind mounts were tried?');
   has(text, /container\/web/, /allow/, /\/srv\/www:\/usr\/share\/nginx\/html:ro/);
   has(text, /container\/root/, /deny/, /\/:\/host/);
@@ -133,7 +133,7 @@ test('what a plugin changed', async () => {
   assert.match(page, /Sent:\n {2}\{\n {4}"Image": "nginx:1\.27"/);
 });
 
-test('which tokens and rules are unused', async () => {
+test('the audit tells which tokens and rules are unused', async () => {
   const text = await ask('Which tokens and rules are unused?');
   has(text, /team\/never/, /allow/, /never/);
   assert.doesNotMatch(text, /team\/run/);

@@ -139,7 +139,7 @@ describe('sockets bound to an identity', { skip: skipWithoutCli }, () => {
     await remove(at('again'));
   });
 
-  it('one that cannot be opened again is told and keeps nobody else from starting', async () => {
+  it('a bound socket that cannot be opened again is told and does not keep the gateway from starting', async () => {
     await add(at('blocked'));
     await add(at('fine'));
     await gateway.stop();
@@ -202,7 +202,7 @@ describe('sockets bound to an identity', { skip: skipWithoutCli }, () => {
       await refused(at('link'), /422.*not a socket/);
       assert.equal(existsSync(at('nowhere')), false);
     });
-    it('somebody listens there', async () => {
+    it('another process listens there', async () => {
       const server = net.createServer().listen(at('busy'));
       await new Promise((resolve) => server.once('listening', resolve));
       try {

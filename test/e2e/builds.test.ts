@@ -132,7 +132,7 @@ for (const { line, socket, skip } of HOST_LINES) {
     ] as const) {
       it(`ADD from ${title}`, async () => {
         if (expected === undefined) {
-          // Nobody is there: that the engine tries is all that is to be seen.
+          // Nothing listens there: all that can be seen is that the engine tries.
           const call = build('listed', `FROM busybox:test\n${dockerfile}\n`);
           const built = await Promise.race([
             call,

@@ -136,7 +136,7 @@ describe('a CI job with its own token', { skip: skipWithoutCli }, () => {
     assert.equal(row?.tenant, 'acme');
   });
 
-  it('that nobody mapped is told so with an audit id, and no more; operators see why', async () => {
+  it('an unmapped job is told so with an audit id, and no more; operators see why', async () => {
     const ran = await docker(gateway.dockerEnv(await token({ ref: 'refs/heads/feature' })), ['ps']);
     assert.notEqual(ran.code, 0);
     assert.match(ran.stderr, /no rule of this gateway says who its caller is.*\[audit [0-9a-f-]+\]/);

@@ -74,7 +74,7 @@ describe('client certificates through dockgate', { skip: skipWithoutCli }, () =>
   const rowsOf = async (headers: Record<string, unknown>): Promise<readonly AuditView[]> =>
     (await admin<{ events: AuditView[] }>(gateway, 'GET', `/audit/${headers['dockgate-audit-id']}`)).events;
 
-  it('cert issue writes the folder DOCKER_CERT_PATH wants, with a key nobody else reads and extensions strict readers ask for', async () => {
+  it('cert issue writes the folder DOCKER_CERT_PATH wants, with a key only its owner reads and extensions strict readers ask for', async () => {
     const folder = join(gateway.dir, 'issued');
     const { serial } = JSON.parse(
       await gateway.must('cert', 'issue', 'ci', '--out', folder, '--ttl', '2h', '--json'),
@@ -268,7 +268,7 @@ describe('client certificates through dockgate', { skip: skipWithoutCli }, () =>
       await admin(gateway, 'POST', '/identities', { name: 'gone', policies: ['baseline'] });
       await refused(folder, 'certificate-revoked', /was revoked/);
     });
-    it('a token beside it names somebody else; a token of the same identity is fine', async () => {
+    it('a token beside it names another identity; a token of the same identity is fine', async () => {
       const { folder } = await issue('ci');
       await refused(folder, 'credentials-conflict', /two identities/, await tokenOf('bob'));
       assert.equal((await ask(folder, { token: await tokenOf('ci') })).status, 200);

@@ -1,4 +1,4 @@
-// What a caller uses was made by somebody else: containers joined, entered, started, read and committed are judged as they are, on
+// A caller uses containers that others made: containers joined, entered, started, read and committed are judged as they are, on
 // each engine. What reaches the host is refused to a caller who could not make it; its harmless neighbour goes through.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -7,7 +7,7 @@ import { HOST_LINES, type HostRulesGateway, PODMAN_LINE, sleeper, startHostRules
 import { IS_DENO } from '../support/runtime.ts';
 
 const P = `dg-use-${IS_DENO ? 'd' : 'n'}-`;
-/** Containers nobody under baseline could make, by name. */
+/** Containers that no caller under baseline could make, by name. */
 const GRAVE: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   host: sleeper({ NetworkMode: 'host', PidMode: 'host', Binds: ['/etc:/hostetc'] }),
   net: sleeper({ NetworkMode: 'host' }),

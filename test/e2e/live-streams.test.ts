@@ -110,7 +110,7 @@ describe('live streams', { skip: skipWithoutCli }, () => {
     assert.deepEqual(await endsOf('bound'), all('identity-disabled'));
   });
 
-  it('that nobody reads end too', async () => {
+  it('live streams end too when the client does not read them', async () => {
     await identity('deaf');
     const made = await token('deaf');
     const name = `${PREFIX}-loud`;
@@ -190,7 +190,7 @@ describe('live streams', { skip: skipWithoutCli }, () => {
     assert.deepEqual(await endsOf('expires'), all('token-expired'));
   });
 
-  it('of an operator reading the audit end too', async () => {
+  it('live streams of an operator who reads the audit end too', async () => {
     await identity('reader');
     const { token: text, id } = await token('reader');
     const [command, first] = dockgateCommand();

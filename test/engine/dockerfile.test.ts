@@ -155,7 +155,7 @@ const CASES: readonly [title: string, text: string, args: Record<string, string>
     ['a here-document with a number', 'FROM busybox\nCOPY 3<<-E /x\nE\n', {}, /here-document/],
     ['a here-document of a trigger', 'FROM busybox\nONBUILD RUN cat <<E\nE\n', {}, /here-document/],
     ['a here-document where quotes may be none', `FROM busybox\nRUN echo "\\" <<E\nE\n`, {}, /here-document/],
-    ['an argument nobody reads', `FROM ${D}{A#x}\n`, {}, /line 1: the substitution .* is not read/],
+    ['an argument with an unread substitution', `FROM ${D}{A#x}\n`, {}, /line 1: the substitution .* is not read/],
     ['a substitution that is cut off', `FROM ${D}{A\n`, {}, /not read/],
     ['an argument without a value that needs one', `FROM ${D}{A:?no}\n`, {}, /A has no value/],
     ['a variable of another alphabet', 'FROM $\u00e9\n', {}, /line 1: .* not read/],
@@ -175,7 +175,7 @@ const CASES: readonly [title: string, text: string, args: Record<string, string>
       {},
       /a flag has a character/,
     ],
-    ['a flag nobody knows', 'FROM busybox\nCOPY --form=bob:1 /a /b\n', {}, /COPY has no flag --form/],
+    ['an unknown flag', 'FROM busybox\nCOPY --form=bob:1 /a /b\n', {}, /COPY has no flag --form/],
     ['a flag twice', 'FROM busybox\nCOPY --from=busybox --from=bob:1 /a /b\n', {}, /twice/],
     ['an end of flags', 'FROM busybox\nCOPY -- --from=bob:1 /a /b\n', {}, /is no flag/],
     [
@@ -184,7 +184,7 @@ const CASES: readonly [title: string, text: string, args: Record<string, string>
       {},
       /stands where a flag could/,
     ],
-    ['an instruction nobody knows', 'FROM busybox\nFRОM bob:1\n', {}, /line 2: .* is no instruction/],
+    ['an unknown instruction', 'FROM busybox\nFRОM bob:1\n', {}, /line 2: .* is no instruction/],
     ['an instruction with a Kelvin sign', 'FROM busybox\n\u212aOPY a b\n', {}, /is no instruction/],
     ['FROM with more words', 'FROM bob:1 x\n', {}, /neither an image nor/],
     ['AS with a long s', 'FROM busybox a\u017f bob\n', {}, /character that is not read/],
@@ -440,7 +440,7 @@ describe('planBuild()', () => {
         assert.throws(() => planned('FROM base\n', {}, known), { message: /line 1: trigger 1 .* cannot be judged/ });
       });
     }
-    it('of a stage run where another begins on it', () => {
+    it('triggers of a stage run where another begins on it', () => {
       const text = 'FROM busybox AS a\nENV U=http://h.test\nONBUILD ADD x $U\nONBUILD ADD http://h.test/y /y\nFROM a\n';
       assert.deepEqual(planned(text).asked, ['busybox', 'http://h.test/y']);
     });

@@ -29,7 +29,7 @@ const rows: readonly (readonly [title: string, line: string, sent: string | unde
   ],
 ];
 
-describe('classify() on query parameters nobody reads', () => {
+describe('classify() on query parameters the engine does not read', () => {
   for (const [title, line, sent] of rows) {
     it(`${title} is ${sent === undefined ? 'refused' : 'read'}`, () => {
       const [method, target] = line.split(' ') as [string, string];

@@ -1,4 +1,4 @@
-// No caller can stop another: each attack of a greedy identity, or of nobody, while a good caller of another identity and address
+// No caller can stop another: each attack of a greedy identity, or without one, while a good caller of another identity and address
 // works. None of its calls fails and none waits long; memory stays bounded, and everything comes back to rest. The whole program,
 // against a scripted STAND-IN with 2,000 containers, which a real engine would need minutes and much memory for.
 import assert from 'node:assert/strict';

@@ -79,7 +79,7 @@ describe('hijacked connections', { skip: skipWithoutCli }, () => {
         });
       }
 
-      // Deno's parser takes nobody's word for an upgrade: there the engine's stream is an ordinary answer.
+      // Deno's parser accepts no upgrade here: there the engine's stream is an ordinary answer.
       it('an Upgrade without Connection: Upgrade is one, as to the engine', { skip: IS_DENO }, async () => {
         const id = await execOf(transport, ['sh', '-c', 'read x; echo got-$x']);
         for (const [line, length, body] of [

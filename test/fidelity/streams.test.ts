@@ -207,7 +207,7 @@ describe('streams and their ends', { skip: skipWithoutCli }, () => {
             break;
           case 'engine gone':
             wire.cut();
-            // Nothing was answered yet: the caller hears why, and may still send what nobody reads.
+            // Nothing was answered yet: the caller hears why, and may still send bytes that are not read.
             if (stream.name === 'load') await client.until(/^HTTP\/1\.1 502 /);
             else await client.toEnd();
             break;

@@ -44,7 +44,7 @@ describe('uploads', { skip: skipWithoutCli }, () => {
         dockerDirect('exec', `${PREFIX}-box`, 'mkdir', '-p', `${name}-length`, `${name}-chunks`, `${name}-expect`);
       });
 
-      it('one with a length and one in chunks arrive whole', async () => {
+      it('an upload with a length and one in chunks arrive whole', async () => {
         const client = await raw.connect(transport);
         client.send(raw.head(transport, at(`${name}-length`), `Content-Length: ${tar.length}`));
         client.send(tar);
@@ -57,7 +57,7 @@ describe('uploads', { skip: skipWithoutCli }, () => {
         assert.equal(sizeOf(`${name}-chunks/big`), String(3 * 1024 * 1024));
       });
 
-      it('one that is expected to go on is told so, and only once it is judged', async () => {
+      it('an upload with Expect: 100-continue is told to go on, and only once it is judged', async () => {
         const client = await raw.connect(transport);
         client.send(raw.head(transport, at(`${name}-expect`), `Content-Length: ${tar.length}`, 'Expect: 100-continue'));
         assert.equal((await client.answer()).status, 100);
@@ -69,7 +69,7 @@ describe('uploads', { skip: skipWithoutCli }, () => {
 
       for (const [title, line, status] of [
         ['policy does not allow', 'POST /images/load', 403],
-        ['nobody knows', 'POST /containers/x/nothing', 404],
+        ['unknown', 'POST /containers/x/nothing', 404],
       ] as const) {
         it(`an upload ${title} is refused without being asked for`, async () => {
           const client = await raw.connect(transport);
@@ -86,7 +86,7 @@ describe('uploads', { skip: skipWithoutCli }, () => {
         client.send(
           raw.head(transport, `PUT /containers/${PREFIX}-absent/archive?path=/`, 'Transfer-Encoding: chunked'),
         );
-        // The engine first reads some 256 KB of a body nobody wants (Go's net/http), then answers and reads no more.
+        // The engine first reads some 256 KB of an unwanted body (Go's net/http), then answers and reads no more.
         client.send(Buffer.concat([Buffer.from('80000\r\n'), Buffer.alloc(0x80000, 'x'), Buffer.from('\r\n')]));
         const { status, headers } = await client.answer();
         assert.equal(status, 404);

@@ -143,7 +143,7 @@ describe('bad input', () => {
       await unharmed();
     });
 
-    it('half a request whose sender leaves harms nobody', async () => {
+    it('half a request whose sender leaves harms no other call', async () => {
       for (let i = 0; i < 20; i++) {
         const caller = raw();
         caller.socket.once('secureConnect', () => {

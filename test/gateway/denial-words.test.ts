@@ -60,7 +60,7 @@ describe('a denial', { skip: skipWithoutEngine }, () => {
     await apiOver(ENGINE as string)('DELETE', `/containers/${(allowed.json as { Id: string }).Id}`);
   });
 
-  it('of the builder container of buildx comes before it is looked up, so that no builder is pulled', async () => {
+  it('a denial of the builder container of buildx comes before it is looked up, so that no builder is pulled', async () => {
     const ask = callers.tenant as Api;
     const { status, text } = await ask('GET', '/containers/buildx_buildkit_default/json');
     assert.equal(status, 403, text);

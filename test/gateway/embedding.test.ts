@@ -38,7 +38,7 @@ describe('createGateway().fetch', () => {
     assert.equal(rows.at(-1)?.stage, 'complete');
   });
 
-  it('a request whose connection cannot be looked at ends, and nobody else’s', async () => {
+  it('a request whose connection cannot be inspected is ended, and no other one is', async () => {
     const socket = {
       getPeerCertificate() {
         throw new Error('the connection is in no state to tell');
@@ -104,7 +104,7 @@ describe('createGateway().fetch', () => {
       await new Promise((resolve) => setTimeout(resolve, 100));
       return same;
     });
-    assert.ok(sent < 128, `${sent} of 256 chunks went out to nobody`);
+    assert.ok(sent < 128, `${sent} of 256 chunks went out without a reader`);
     assert.equal((await response.arrayBuffer()).byteLength, 256 * 64 * 1024);
   });
 

@@ -81,7 +81,7 @@ describe('what inspect shows of a container', { skip: skipWithoutEngine }, () =>
   };
 
   for (const [title, shape] of Object.entries(SHAPES)) {
-    it(`of ${title} is accepted back by every preset`, async () => {
+    it(`inspect's HostConfig of ${title} is accepted back by every preset`, async () => {
       const { shown } = await make(engine, shape);
       for (const name of ['watchtower', 'compose', 'baseline']) {
         const answer = await as(name)('POST', `/containers/create?name=${PREFIX}-${++count}`, { body: again(shown) });

@@ -77,7 +77,7 @@ describe('labels', () => {
   };
 
   for (const [name, path, body] of ROWS) {
-    it(`of ${name} may have 64 KiB together and no byte more`, async () => {
+    it(`labels of ${name} may have 64 KiB together and no byte more`, async () => {
       assert.equal((await post(path, body(mapOf(BOUND)))).status, 201);
       const answer = await post(path, body(mapOf(BOUND + 1)));
       assert.equal(answer.status, 413);

@@ -76,7 +76,7 @@ describe('LiveCalls', () => {
     assert.equal(call.signal.aborted, false);
   });
 
-  it('end when nobody can say whether the principal is still good', () => {
+  it('live calls end when the principal cannot be checked again', () => {
     const { live } = room();
     const call = live.enter();
     assert.throws(() => live.hold(call, principal('broken')), TypeError);

@@ -48,11 +48,7 @@ const cases: readonly (readonly [title: string, target: string, body?: object])[
   ],
   ['a runtime', CREATE, host({ Runtime: `x --token=${SECRET}` })],
   ['an annotation', CREATE, host({ Annotations: { password: SECRET } })],
-  [
-    'a field nobody knows',
-    CREATE,
-    host({ Future: { auth: { password: SECRET }, argv: ['run', '--password', SECRET] } }),
-  ],
+  ['an unknown field', CREATE, host({ Future: { auth: { password: SECRET }, argv: ['run', '--password', SECRET] } })],
   ['a field that holds a command', CREATE, host({ Future: ['mysql', '--password', SECRET] })],
   ['a bearer in a text', CREATE, host({ CgroupParent: `Authorization: Bearer ${SECRET}` })],
   ['a token known by its shape', CREATE, host({ CgroupParent: `SWMTKN-1-${SECRET}-${SECRET}` })],

@@ -1,4 +1,4 @@
-// Which events of the engine are nobody's call, without an engine: each is held against what the gateway recorded.
+// Which events of the engine belong to no call, without an engine: each is compared with the gateway's records.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { AuditEvent, Recorder } from '../../src/audit/event.ts';
@@ -96,7 +96,7 @@ describe('events outside the gateway', () => {
     assert.deepEqual(actions(told()), ['engine.container.stop']);
   });
 
-  it('are not what the engine does right after a container ended by itself, and are after somebody ended it', () => {
+  it('leave out the steps of the engine right after a container ended by itself, but not after a call ended it', () => {
     const alone = watch();
     alone.event('die');
     alone.event('destroy');

@@ -1,5 +1,5 @@
 // Ordinary calls through the whole gateway over HTTP, against a scripted STAND-IN: judged equals sent, secrets stay out of
-// engine, log and audit, uploads are decided before they are taken, and whoever leaves is noticed.
+// engine, log and audit, uploads are decided before they are taken, and a caller that leaves is noticed.
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -61,7 +61,7 @@ describe('request lines that were read before', () => {
     assert.equal(start.render(start.bodiless()), '/v1.43/containers/web/start');
   });
 
-  it('lines nobody repeats push each other out, not one in use', () => {
+  it('lines that are not repeated push each other out, not one in use', () => {
     const seen = new SeenCalls(LIMITS);
     const used = seen.read('GET', '/v1.43/containers/json');
     for (let i = 0; i < 5000; i++) {

@@ -90,7 +90,7 @@ describe('a flood of refusals', () => {
     await engine?.close();
   });
 
-  it('of strangers is counted, while each call of a known caller has its rows', async () => {
+  it('a flood of refusals of strangers is counted, while each call of a known caller has its rows', async () => {
     const token = await at.token('good', 'reader');
     const before = (await at.rows()).length;
     const flood = async (text: string, status: number) => {

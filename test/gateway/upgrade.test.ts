@@ -275,7 +275,7 @@ describe('an upgrade through the gateway', () => {
     });
   }
 
-  it('that the caller leaves before the engine answers is ended at the engine', async () => {
+  it('an upgrade the caller leaves before the engine answers is ended at the engine', async () => {
     let seen: SeenRequest | undefined;
     engine.script = withObjects((r) => {
       seen = r;
@@ -284,13 +284,13 @@ describe('an upgrade through the gateway', () => {
     caller.send(headOf(`POST /containers/${ID}/attach`, UPGRADE));
     const request = await until('the engine to be asked', () => seen);
     caller.socket.resetAndDestroy();
-    // Deno does not tell of a socket's end while nobody reads it: there it is noticed when the engine has answered.
+    // Deno does not tell of the end of a socket without a reader: there it is noticed when the engine has answered.
     if (IS_DENO) request.socket.write('HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nx');
     await until('the engine to see the end', () => request.socket.destroyed || request.socket.readableEnded);
     await until('no call under way', () => at.gateway.active === 0);
   });
 
-  it('whose engine breaks off is broken off for the caller, and the audit says who ended it', async () => {
+  it('an upgrade whose engine breaks off is broken off for the caller, and the audit says who ended it', async () => {
     let seen: SeenRequest | undefined;
     engine.script = withObjects((r) => {
       seen = r;
@@ -308,7 +308,7 @@ describe('an upgrade through the gateway', () => {
     caller.destroy();
   });
 
-  it('whose caller breaks off is ended at the engine', async () => {
+  it('an upgrade whose caller breaks off is ended at the engine', async () => {
     let seen: SeenRequest | undefined;
     engine.script = withObjects((r) => {
       seen = r;
@@ -322,7 +322,7 @@ describe('an upgrade through the gateway', () => {
     await at.completed(answer.auditId);
   });
 
-  it('that asks for two protocols, or for WebSocket on a POST, hears tcp or nothing of its own choosing', async () => {
+  it('an upgrade that asks for two protocols, or for WebSocket on a POST, hears tcp or nothing of its own choosing', async () => {
     engine.script = withObjects(echo);
     const caller = at.connect();
     caller.send(headOf(`POST /containers/${ID}/attach`, ['Connection: Upgrade', 'Upgrade: h2c, websocket']));

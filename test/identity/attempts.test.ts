@@ -18,7 +18,7 @@ describe('createAttemptLimit()', () => {
     assert.equal(attempts.waitS('a', 61_001), 0);
   });
 
-  it('locks nobody out when the clock is set back', () => {
+  it('the attempt limit locks no caller out when the clock is set back', () => {
     const attempts = createAttemptLimit(MAX_FAILURES);
     for (let i = 0; i < 20; i++) attempts.count('a', 3_600_000);
     assert.equal(attempts.waitS('a', 0), 0);

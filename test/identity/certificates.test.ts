@@ -32,7 +32,7 @@ const certificate = (file: string) => new X509Certificate(readFileSync(file));
 const has = (command: string, ...args: string[]): boolean => spawnSync(command, args).status === 0;
 
 describe('ensureAuthority() and ensureServerCertificate()', () => {
-  it('make a CA for 10 years and a server certificate for a year, with private keys nobody else reads', async () => {
+  it('make a CA for 10 years and a server certificate for a year, with private keys only their owner reads', async () => {
     const dir = await make(['gate.example', '10.1.2.3', 'fe80::1', '[2001:db8::2]', 'UPPER.example']);
     const files = certificateFiles(dir);
     const ca = certificate(files.ca);
@@ -56,7 +56,7 @@ describe('ensureAuthority() and ensureServerCertificate()', () => {
     ]);
   });
 
-  it('serve TLS that a caller who trusts the CA accepts, and nobody else', async () => {
+  it('serve TLS that only a caller who trusts the CA accepts', async () => {
     const files = certificateFiles(await make());
     const server = createServer({ cert: readFileSync(files.cert), key: readFileSync(files.key) }, (socket) =>
       socket.end('ok'),

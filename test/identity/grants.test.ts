@@ -151,14 +151,14 @@ describe('exchange()', () => {
     });
   });
 
-  it('of a token bound to a certificate is refused without it', async () => {
+  it('exchange() of a token bound to a certificate is refused without it', async () => {
     const room = await openGrantRoom();
     const bound = await room.issuer.issue({ identity: 'alice', boundTo: 'A'.repeat(43), by: 'op' });
-    // Without its certificate a bound token is nobody's.
+    // Without its certificate a bound token names no identity.
     await assert.rejects(room.grants.exchange({ subjectToken: bound.token }), { code: /certificate/ as never });
   });
 
-  it('is slow for who wants very many, and for nobody else', async () => {
+  it('slows down the identity that asks for very many tokens, and no other', async () => {
     const room = await openGrantRoom();
     const [alice, op] = await Promise.all(['alice', 'op'].map((identity) => room.issuer.issue({ identity, by: 'op' })));
     const ask = (of: typeof alice) => room.grants.exchange({ subjectToken: of?.token as string });
@@ -203,7 +203,7 @@ describe('refresh()', () => {
     await assert.rejects(room.grants.refresh({ secret }), { code: 'client-invalid', message: /revoked/ });
   });
 
-  it('refuses what is no credential, is over, or is of nobody any more', async () => {
+  it('refuses a text that is no credential, an expired one, and one whose identity is gone', async () => {
     const room = await openGrantRoom();
     const { secret } = room.refreshCredentials.create({ identity: 'alice', ttlMs: 60 * MINUTE, by: 'op' });
     const refuse = (of: string, message: RegExp, clientId?: string) =>

@@ -42,7 +42,7 @@ describe('issue()', () => {
     assert.match(record.id, /^[0-9a-f]{8}-[0-9a-f]{4}-7/);
   });
 
-  it('signs what anybody can verify with the published keys', async () => {
+  it('signs tokens that any client can verify with the published keys', async () => {
     const room = await openRoom();
     const { token } = await room.issuer.issue({ identity: 'alice', by: 'op' });
     const { keys } = room.issuer.jwks();
@@ -52,8 +52,8 @@ describe('issue()', () => {
   });
 
   const rows: [string, Parameters<Awaited<ReturnType<typeof openRoom>>['issuer']['issue']>[0], string | undefined][] = [
-    ['24 h for anybody', { identity: 'alice', ttlMs: DAY_MS, by: 'op' }, undefined],
-    ['24 h and a second for anybody', { identity: 'alice', ttlMs: DAY_MS + 1000, by: 'op' }, 'input-invalid'],
+    ['24 h for any identity', { identity: 'alice', ttlMs: DAY_MS, by: 'op' }, undefined],
+    ['24 h and a second for any identity', { identity: 'alice', ttlMs: DAY_MS + 1000, by: 'op' }, 'input-invalid'],
     ['7 days for an operator', { identity: 'op', ttlMs: 7 * DAY_MS, by: 'op' }, undefined],
     ['7 days and a second for an operator', { identity: 'op', ttlMs: 7 * DAY_MS + 1000, by: 'op' }, 'input-invalid'],
     ['a second', { identity: 'alice', ttlMs: 1000, by: 'op' }, undefined],

@@ -118,7 +118,7 @@ describe('the seal', () => {
     assert.ok(ring.signer());
   });
 
-  it('of another key is one clear sentence, and nothing is written with it', async () => {
+  it('a seal with another key is told in one sentence, and nothing is written with it', async () => {
     const { open, keys } = room(sealOf(randomBytes(32)));
     await open().ensure();
     const before = structuredClone(keys.rows);
@@ -130,7 +130,7 @@ describe('the seal', () => {
     await assert.rejects(createKeyRing({ keys, now: Date.now, maxTtlMs: DAY }).ensure(), { code: 'config-invalid' });
   });
 
-  it('of a damaged row says so', async () => {
+  it('the seal of a damaged row is told', async () => {
     const seal = sealOf(randomBytes(32));
     const { open, keys } = room(seal);
     await open().ensure();

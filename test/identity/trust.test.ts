@@ -61,12 +61,12 @@ describe('client certificates of outside CAs', () => {
     ['that says nothing of its purpose', { purposes: [] }, 'ci'],
     ['whose key may not sign', { usage: 'keyEncipherment' }, 'certificate-unsuitable'],
     ['of a CA below', { isAuthority: true }, 'certificate-unsuitable'],
-    ['with a critical extension nobody knows', { strange: true }, 'certificate-unsuitable'],
-    ['of somebody else', { subject: 'CN=other' }, 'identity-not-mapped'],
+    ['with an unknown critical extension', { strange: true }, 'certificate-unsuitable'],
+    ['of another subject', { subject: 'CN=other' }, 'identity-not-mapped'],
     ['with the name in another part', { subject: 'O=client' }, 'identity-not-mapped'],
   ];
   for (const [name, wanted, code] of ROWS) {
-    it(`one ${name}: ${code}`, async () =>
+    it(`a client certificate ${name}: ${code}`, async () =>
       assert.equal(verdict(await judge((await ca.issue(wanted)).cert, trust)), code));
   }
 
@@ -103,7 +103,7 @@ describe('client certificates of outside CAs', () => {
     assert.equal(verdict(await judge((await other.issue()).cert, both)), 'bob');
   });
 
-  it('a CA past its end signs for nobody', async () => {
+  it('a certificate of an expired CA is refused', async () => {
     const old = await makeOutsideCa({ notAfter: new Date(Date.now() - 1000) });
     const trusted = await loadTrust([{ ca: file(old.pem), map }]);
     assert.equal(verdict(await judge((await old.issue()).cert, trusted)), 'certificate-untrusted');

@@ -150,13 +150,13 @@ describe('a name a call was to give', () => {
       assert.ok((await after({ ...built, ...parent }, { tags: [TAG] })).owned('red', 'image', TAG));
     }
   });
-  it('is not when the call failed and an operator made an image of that name meanwhile', async () => {
+  it('a name is not the tenant’s when the call failed and an operator made an image of that name meanwhile', async () => {
     for (const labels of [{}, { [AUDIT_LABEL]: 'another' }, { ...byBuildKit, [TENANT_LABEL]: 'blue' }]) {
       const ledger = await ended(built, { tags: [TAG], labels });
       assert.deepEqual(ledger.holders('image', TAG), []);
     }
   });
-  it('is withheld from all where nobody saw the end and nothing proves whose it is', async () => {
+  it('a name is withheld from all when the outcome of its call is unknown and no label proves its owner', async () => {
     for (const pending of [built, { ...built, isPulled: true }, { ...built, parent: `sha256:${idOf('b')}` }]) {
       const ledger = await settled(pending, { tags: [TAG] });
       assert.equal(ledger.owned('red', 'image', TAG), undefined);
@@ -184,7 +184,7 @@ describe('a pull, and names others began to make while its registry was asked', 
     assert.equal(givesOthersName('r.test/ap', 'red', new Ledger([making])), false);
     assert.equal(givesOthersName('r.test/app', 'red', new Ledger([{ ...making, isPulled: true }])), false);
   });
-  it('of a whole repository keeps others from making its names until it is over', () => {
+  it('a pull of a whole repository keeps others from making its names until it is over', () => {
     const state = stateOf([], {});
     const release = state.holds.hold('repository', 'r.test/app', 'red');
     assert.equal(isTakenByCalls('r.test/app:9', { state, tenant: 'blue' }), true);

@@ -60,7 +60,7 @@ describe('Ledger.apply()', () => {
     assert.equal(ledger.find('red', 'container', 'web'), undefined);
     assert.equal(ledger.find('red', 'container', 'www')?.id, web.id);
   });
-  it('an object that ended is nobody\u2019s, and its exec instances end with it', () => {
+  it('an object that ended has no owner, and its exec instances end with it', () => {
     const web = entry('red', 'container', idOf('a'), { name: 'web' });
     const exec = entry('red', 'exec', idOf('b'), { parent: web.id });
     const ledger = new Ledger([web, exec]);
@@ -122,7 +122,7 @@ describe('Holds', () => {
 });
 
 describe('names of an image', () => {
-  it('are found by its id, live ones of everybody’s, also where it was everybody’s', () => {
+  it('namesOfImage() finds the live names of all tenants by the image id, also of a shared image', () => {
     const id = `sha256:${idOf('c1')}`;
     const own = entry('red', 'image', 'docker.io/library/a:1', { parent: id });
     const common = entry('blue', 'image', 'docker.io/library/b:1', { parent: id, isCommon: true });

@@ -1,4 +1,4 @@
-// Write layers are measured within a bound of time, those first that were measured longest ago, and only where somebody limits
+// Write layers are measured within a bound of time, those first that were measured longest ago, and only where a quota limits
 // them. The engine is a stand-in: how long it takes is the point.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -67,11 +67,11 @@ describe('write layers', () => {
     assert.deepEqual(writes, [4]);
     assert.equal(used(), 4 * MIB);
   });
-  it('of a container that ended are looked at soon', async () => {
+  it('write layers of a container that ended are measured soon', async () => {
     const { measurer, asked } = scene({ tookMs: 1, bytes: () => MIB });
     await measurer.round();
     measurer.ended('b');
     measurer.ended('x');
-    assert.deepEqual(asked.slice(5), ['b'], 'nobody limits the other');
+    assert.deepEqual(asked.slice(5), ['b'], 'the other has no limit');
   });
 });

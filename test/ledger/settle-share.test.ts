@@ -62,7 +62,7 @@ describe('the share of an update', () => {
     less.release();
     assert.equal(memory(), 500);
   });
-  it('stays the larger one where nobody knows what the engine did', async () => {
+  it('the share of an update stays the larger one when the outcome is unknown', async () => {
     const { update, memory, isOpen } = scene();
     const less = await update(500);
     less.settleShare('unknown');

@@ -166,7 +166,7 @@ describe('overQuota()', () => {
       overQuota({ memory: 4 * GIB }, used, { memory: 2 * GIB }, 'tenant red') ?? '',
       /is 4 GiB of memory, 3 GiB in use and 2 GiB more/,
     ));
-  it('does not keep anybody from taking less', () =>
+  it('lets a tenant over its quota take less', () =>
     assert.equal(overQuota({ memory: GIB }, used, { memory: -1, containers: 0 }, 'tenant red'), undefined));
 });
 

@@ -32,7 +32,7 @@ describe('the schema of settings and policies', () => {
       for (const document of documentsOf(source)) {
         const { valid, errors } = validator.validate(document);
         assert.ok(valid, JSON.stringify(errors.at(-1)));
-        // One key that nobody knows, at the top and in each part below it.
+        // One unknown key, at the top and in each part below it.
         const broken = document as Record<string, unknown>;
         assert.equal(validator.validate({ ...broken, misspelt: 1 }).valid, false);
         for (const [key, value] of Object.entries(broken)) {

@@ -110,7 +110,7 @@ describe('secret-inject and redact-env at the docker CLI', { skip: skipWithoutCl
   });
   for (const [title, secret] of [
     ['no one has configured', 'nothing'],
-    ['is for somebody else', 'others'],
+    ['is for another caller', 'others'],
     ['is a member of every object', 'constructor'],
   ] as const)
     it(`a secret that ${title} is refused, with those there are`, async () => {

@@ -197,7 +197,7 @@ describe('image-signatures', { skip: skipWithoutEngine }, () => {
     registry.put('moved/app:1', 'moved/app:2');
     const moved = await pull(op, image('moved/app'), '1');
     assert.equal(moved.status, 403, moved.text);
-    // Somebody else has the engine move its tag as well.
+    // Another caller has the engine move its tag as well.
     await pull(engine, image('moved/app'), '1');
     const made = await create(op, image('moved/app:1'), 'no');
     assert.equal(made.status, 403, made.text);

@@ -1,4 +1,4 @@
-// BuildKit's doors: they open to whoever may build, and then what comes through is read; build.opaque alone opens them unread,
+// BuildKit's doors: they open to callers who may build, and requests that come through are read; build.opaque alone opens them unread,
 // and alone grants the builder container of buildx.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -222,7 +222,7 @@ describe('the builder container of buildx', () => {
     });
   }
 
-  it('one asked for by its id is known by its real name', () => {
+  it('a builder container asked for by its id is known by its real name', () => {
     const rules = '- { name: a, effect: allow, actions: ["container.*"], resources: ["container/build*"] }';
     const call = callOf(
       'POST /containers/abc/exec',

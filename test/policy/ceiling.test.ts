@@ -197,7 +197,7 @@ describe('readAuthorizationDetails()', () => {
     ['another type', [{ type: 'payment', actions: ['*'] }], /\[0\]\.type must be docker/],
     ['no type', [{ actions: ['*'] }], /\[0\]\.type must be docker/],
     ['null', [null], /\[0\] must be an object/],
-    ['a key nobody enforces', [{ ...CI, action: ['*'] }], /unknown key "action"; did you mean actions/],
+    ['a key that is not enforced', [{ ...CI, action: ['*'] }], /unknown key "action"; did you mean actions/],
     ['nothing narrowed', [{ type: 'docker' }], /narrows nothing/],
     ['an empty list of actions', [{ type: 'docker', actions: [] }], /\[0\]\.actions must be a list/],
     ['an action there is not', [{ type: 'docker', actions: ['container.craete'] }], /did you mean container\.create/],

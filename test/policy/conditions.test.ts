@@ -100,7 +100,7 @@ describe('a condition', () => {
     assert.equal(decideFor(set, principal({ subject: 'bob' }), callOf('GET /info')).effect, 'allow');
   });
 
-  it('that reads the objects has them looked up', () => {
+  it('a condition that reads objects has them looked up', () => {
     const rule = (text: string) =>
       policyOf(`- { name: c, effect: allow, actions: [container.stop], when: ['${text}'] }`);
     const call = callOf('POST /containers/x/stop');
@@ -109,7 +109,7 @@ describe('a condition', () => {
     assert.equal(needed('query.size() == 0'), 0);
   });
 
-  it('of a deny rule that fails denies', () => {
+  it('a condition of a deny rule that fails denies', () => {
     const set = setOf(
       policyOf(
         '- { name: a, effect: allow, actions: [\'*\'] }\n- { name: d, effect: deny, actions: [container.create], when: [\'body.Labels["a"] == "b"\'] }',

@@ -477,7 +477,7 @@ const rows: Row[] = [
     expect: 'allow',
   },
   {
-    title: 'a source nobody can read is inside what is denied',
+    title: 'an unreadable source is inside a denied range',
     rules:
       '- { name: a, effect: allow, actions: ["*"] }\n- { name: d, effect: deny, actions: ["*"], source: [10.0.0.0/8] }',
     source: 'nonsense',

@@ -43,7 +43,7 @@ const faults: [title: string, source: string, token: string, message: RegExp][] 
     /podman\.\* is never served/,
   ],
   [
-    'a class nobody knows',
+    'an unknown class',
     `${HEAD}rules:\n  - { name: a, effect: allow, actions: ["class:reads"] }\n`,
     '"class:reads"] }',
     /write class:read, class:write or class:admin/,
@@ -101,7 +101,7 @@ const faults: [title: string, source: string, token: string, message: RegExp][] 
     /rules belong to a Policy/,
   ],
   [
-    'a binding for nobody',
+    'a binding without a subject',
     'apiVersion: dockgate/v1\nkind: Binding\nmetadata: { name: b }\npolicies: [p]\n',
     'apiVersion: dock',
     /needs subjects/,
@@ -186,8 +186,8 @@ const faults: [title: string, source: string, token: string, message: RegExp][] 
     /write a time such as "08:00"/,
   ],
   ['a source that is no address', withRule('source: [10.0.0.0/33]'), '[10.0.0.0/33] }', /prefix length from 0 to 32/],
-  ['a preset nobody knows', withRule('host: { preset: basline }'), 'preset: basline', /baseline/],
-  ['an override nobody knows', withRule('host: { preset: baseline, bind: [/srv] }'), 'bind: [/srv] } }', /binds/],
+  ['an unknown preset', withRule('host: { preset: basline }'), 'preset: basline', /baseline/],
+  ['an unknown override', withRule('host: { preset: baseline, bind: [/srv] }'), 'bind: [/srv] } }', /binds/],
   [
     'host in a deny rule',
     `${HEAD}rules:\n  - { name: a, effect: deny, actions: [container.create], host: { preset: baseline } }\n`,

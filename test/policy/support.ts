@@ -52,7 +52,7 @@ export function setOf(yaml: string): PolicySet {
   return compilePolicies(documents, 1);
 }
 
-/** A policy with the rules given as YAML list items, bound to everybody. */
+/** A policy with the rules given as YAML list items, bound to all principals. */
 export const policyOf = (rules: string, name = 'p'): string =>
   `apiVersion: dockgate/v1\nkind: Policy\nmetadata: { name: ${name} }\nsubjects: [{ subject: "*" }]\nrules:\n${rules
     .trim()

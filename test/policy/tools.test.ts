@@ -231,7 +231,7 @@ describe('runPolicyTests()', () => {
     );
     assert.match(results[0]?.message ?? '', /expected the code host-field-denied, got operation-not-allowed/);
   });
-  it('takes a call nobody serves for a denial', () => {
+  it('takes an unknown call for a denial', () => {
     const { results } = report(
       `${LIST}tests:\n  - { name: t, request: { method: GET, path: /nothing }, expect: deny, code: operation-unknown }\n`,
     );
@@ -259,7 +259,7 @@ describe('runPolicyTests()', () => {
       /privileged container/,
     ],
     [
-      'a create with a place nobody can fill',
+      'a create with a place that cannot be filled',
       '- { name: a, effect: allow, actions: [container.create], labels: { x: "${principal.claims.rare}" } }',
       /privileged container/,
     ],

@@ -1,5 +1,5 @@
 // What no host preset can judge passes no preset by a pattern. The actions come from the table of operations, so that an
-// operation added tomorrow is refused until somebody judges it.
+// operation added tomorrow is refused until a table judges it.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { OPERATIONS } from '../../src/engine/operations.ts';

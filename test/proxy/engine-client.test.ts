@@ -109,7 +109,7 @@ describe('the pool', () => {
     assert.equal(engine.sockets.length, 2);
   });
 
-  it('drops an idle connection on which bytes come that nobody asked for', async () => {
+  it('drops an idle connection on which bytes come without a request', async () => {
     await open((r) => r.answer(200, 'x'));
     await client.forward(get('/a'), memoryCaller());
     engine.sockets[0]?.write('HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison');
@@ -315,7 +315,7 @@ describe('uploads', () => {
     assert.ok(!engine.wire().includes('never'));
   });
 
-  it('that their caller breaks off reach the engine as broken, not as short', async () => {
+  it('uploads that their caller breaks off reach the engine as broken, not as short', async () => {
     await open(() => {});
     async function* source() {
       yield Buffer.from('part of an image');
@@ -465,17 +465,17 @@ describe('an engine that is not there', () => {
     }
   });
 
-  it('that takes a request and closes without a word is an error, not an empty answer', async () => {
+  it('an engine that takes a request and closes without a word is an error, not an empty answer', async () => {
     await open((r) => r.socket.end());
     await assert.rejects(client.forward(get('/'), memoryCaller()), { code: 'engine-unreachable' });
   });
 
-  it('that stalls ends a lookup in time', async () => {
+  it('an engine that stalls ends a lookup in time', async () => {
     await open(() => {});
     await assert.rejects(client.fetchJson(get('/containers/x/json'), { timeoutMs: 50 }), { code: 'engine-timeout' });
   });
 
-  it('that answers a lookup without end is cut off', async () => {
+  it('an engine that answers a lookup without end is cut off', async () => {
     await open((r) => r.answer(200, Buffer.alloc(200_000)));
     await assert.rejects(client.fetchJson(get('/containers/x/json'), { maxBytes: 100_000 }), {
       code: 'engine-answer-malformed',
@@ -579,7 +579,7 @@ describe('places at the engine', () => {
 });
 
 describe('an upgrade', () => {
-  it('to an engine whose certificate nobody vouches for is not made, nor is any call', async () => {
+  it('a connection to an engine whose certificate no trusted CA signed is not made, nor is any call', async () => {
     await open((r) => r.answer(200, 'x'), {}, { tls: material });
     const { tls: _none, ...bare } = engine.address;
     client = createEngineClient({ ...bare, tls: { servername: 'localhost' } });
@@ -621,7 +621,7 @@ describe('an upgrade', () => {
       const got: Buffer[] = [];
       const ended = new Promise<void>((resolve) => answer.socket.on('end', resolve));
       answer.socket.on('data', (data: Buffer) => got.push(data));
-      // It is handed over paused, so that nothing is lost before somebody listens.
+      // It is handed over paused, so that nothing is lost before the caller listens.
       answer.socket.resume();
       answer.socket.write('standard input');
       answer.socket.end();
@@ -631,7 +631,7 @@ describe('an upgrade', () => {
     });
   }
 
-  it('that the engine answers as usual is that answer, whole, and no stream', async () => {
+  it('an upgrade the engine answers as a plain request gives that answer, whole, and no stream', async () => {
     await open((r) => r.answer(409, '{"message":"container is not running"}', ['Content-Type: application/json']));
     const answer = await client.upgrade(post('/exec/x/start', Buffer.from('{}')), 'tcp');
     assert.equal(answer.kind, 'answer');
@@ -642,7 +642,7 @@ describe('an upgrade', () => {
     assert.equal(caller.body().toString(), '{"message":"container is not running"}');
   });
 
-  it('that breaks off before an answer is an error', async () => {
+  it('an upgrade that breaks off before an answer is an error', async () => {
     await open((r) => r.socket.end('HTTP/1.1 10'));
     await assert.rejects(client.upgrade(post('/exec/x/start', Buffer.from('{}')), 'tcp'), {
       code: 'engine-unreachable',

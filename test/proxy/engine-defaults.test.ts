@@ -92,7 +92,7 @@ describe('defaults of the engine', () => {
     assert.ok(late.state.asked.some(({ method, target }) => method === 'DELETE' && target.includes(name ?? '?')));
   });
 
-  it('and its kind are asked again where it did not tell', async () => {
+  it('defaults and kind of an engine are asked again where it did not tell', async () => {
     const { state, engine } = standIn([]);
     const defaults = createEngineDefaults(engine);
     state.isSilent = true;

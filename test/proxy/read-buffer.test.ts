@@ -172,7 +172,7 @@ describe('answers taken by slow callers beside quick ones', () => {
     });
 
   for (const [index, name] of ['http', 'https'].entries()) {
-    // Measured on Deno 2.9.6: its TLS client hangs once it was paused, whoever it talks to.
+    // Measured on Deno 2.9.6: its TLS client hangs once it was paused, with any server.
     const skip = IS_DENO && index === 1;
     it(`each gets its own bytes (${name})`, { skip }, async () => {
       const agent =

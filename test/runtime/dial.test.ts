@@ -18,7 +18,7 @@ import { makeOutsideCa } from '../support/outside-ca.ts';
 import { IS_DENO } from '../support/runtime.ts';
 
 const MIB = 1024 * 1024;
-/** What is sent, and what may be on its way while nobody reads, in MiB. */
+/** What is sent, and the most that may be on its way without a reader, in MiB. */
 const SENT = 64;
 const MAX_AHEAD = 32;
 
@@ -103,7 +103,7 @@ describe('a dialled connection', () => {
       ] as const) {
         to.pause();
         const { left, taken } = await fill(from);
-        assert.ok(taken < MAX_AHEAD, `${taken} MiB were taken though nobody read`);
+        assert.ok(taken < MAX_AHEAD, `${taken} MiB were taken without a reader`);
         const read = readAll(to);
         for (let i = 0; i < left; i++) if (!from.write(PIECE)) await once(from, 'drain');
         from.end();

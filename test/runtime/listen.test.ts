@@ -334,7 +334,7 @@ describe('a listener', () => {
       assert.equal(existsSync(path), false);
     });
 
-    it('takes the place of a socket nobody listens on', async () => {
+    it('takes the place of a socket without a listener', async () => {
       const path = join(folder, 'stale.sock');
       const { spawnSync } = await import('node:child_process');
       // A process that dies leaves its socket file behind.
@@ -345,7 +345,7 @@ describe('a listener', () => {
       assert.equal(await ask(path), 200);
     });
 
-    it('leaves a socket somebody listens on, and a file that is none, alone', async () => {
+    it('leaves a socket with a listener, and a file that is no socket, alone', async () => {
       const path = join(folder, 'busy.sock');
       await start({ kind: 'unix', path, mode: 0o600 });
       await assert.rejects(start({ kind: 'unix', path, mode: 0o600 }), {

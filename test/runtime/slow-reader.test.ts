@@ -16,7 +16,7 @@ import { listen, type RunningListener } from '../../src/runtime/listen.ts';
 import { loopbackMaterial } from '../support/certificates.ts';
 
 const MIB = 1024 * 1024;
-/** What is sent, and what may be on its way while nobody reads, in MiB: buffers of the kernel and of two streams. */
+/** What is sent, and the most that may be on its way without a reader, in MiB: buffers of the kernel and of two streams. */
 const SENT = 64;
 const MAX_AHEAD = 32;
 /** Nothing was taken for this long: the sender waits. In ms. */
@@ -115,7 +115,7 @@ describe('a caller that sends faster than it is read', () => {
         await once(socket, 'data');
         const { stream } = await there;
         const { left, taken } = await fill(socket);
-        assert.ok(taken < MAX_AHEAD, `${taken} MiB were taken though nobody read`);
+        assert.ok(taken < MAX_AHEAD, `${taken} MiB were taken without a reader`);
         const read = readOn(stream);
         await finish(socket, left);
         socket.end();
@@ -126,7 +126,7 @@ describe('a caller that sends faster than it is read', () => {
         assert.equal(await told, 5);
       });
 
-      it('an end that comes while nobody reads is told when somebody does', async () => {
+      it('an end that comes without a reader is told to the next one', async () => {
         const socket = await connect();
         const there = next();
         socket.write(UPGRADE);
@@ -146,7 +146,7 @@ describe('a caller that sends faster than it is read', () => {
         socket.write(UPLOAD);
         const { stream, answer } = await there;
         const { left, taken } = await fill(socket);
-        assert.ok(taken < MAX_AHEAD, `${taken} MiB were taken though nobody read`);
+        assert.ok(taken < MAX_AHEAD, `${taken} MiB were taken without a reader`);
         const read = readOn(stream);
         await finish(socket, left);
         assert.equal(await read, SENT * MIB);

@@ -208,7 +208,7 @@ it('parseEngineAddress() reads ssh:// as Docker does, and nothing that a shell o
     assert.match(String(read(text)), fault, text);
 });
 
-it('sshArguments() asks nothing of anybody and names the socket over there', () => {
+it('sshArguments() never prompts and names the remote socket', () => {
   assert.deepEqual(sshArguments({ kind: 'ssh', host: 'h', user: 'u', port: 22, path: '/run/d.sock' }).slice(-12), [
     ...['-T', '-l', 'u', '-p', '22', '--', 'h'],
     ...['docker', '--host', 'unix:///run/d.sock', 'system', 'dial-stdio'],

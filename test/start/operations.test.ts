@@ -1,4 +1,4 @@
-// What whoever runs the gateway asks of it, on the running program: health, readiness, metrics on the admin listener and on
+// What an operator asks of the gateway, on the running program: health, readiness, metrics on the admin listener and on
 // one of their own, status, reload, and JSON from every command. The engine is a scripted STAND-IN.
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';

@@ -295,7 +295,7 @@ describe('an older Node', () => {
     assert.deepEqual(ran, { code: 0, stdout: `${VERSION}\n`, stderr: '' });
   });
 
-  it('that is on this machine does so too, and hands on exit codes and signals', async (t) => {
+  it('an older Node of the machine runs the program on the newer one, and hands on exit codes and signals', async (t) => {
     const found = await machineNode();
     if (found === undefined) {
       t.skip('no older Node here');

@@ -83,7 +83,7 @@ export function storeContract(name: string, open: () => { store: Store; done: ()
       identities.setDisabled('alice', false);
       assert.deepEqual(identities.get('alice'), alice);
     });
-    test('one nobody knows cannot be disabled or deleted', ({ identities }) => {
+    test('an unknown identity cannot be disabled or deleted', ({ identities }) => {
       assert.throws(() => identities.setDisabled('nobody', true), code('not-found', /nobody/));
       assert.throws(() => identities.delete('nobody'), code('not-found', /nobody/));
       assert.equal(identities.get('nobody'), undefined);
@@ -186,7 +186,7 @@ export function storeContract(name: string, open: () => { store: Store; done: ()
       );
       assert.deepEqual([store.tokenUse.get('t1')?.calls, store.tokenUse.get('t2')], [1, undefined]);
     });
-    test('revoking again keeps the first time; one nobody knows is not found', ({ tokens }) => {
+    test('revoking again keeps the first time; an unknown token is not found', ({ tokens }) => {
       tokens.insert(tokenOf('t1', 'alice'));
       tokens.revoke('t1', NOW + 10);
       tokens.revoke('t1', NOW + 20);

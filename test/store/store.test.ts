@@ -150,7 +150,7 @@ describe('openStore()', () => {
     inFolder((folder) => {
       const file = join(folder, 'state.db');
       const raw = new Database(file);
-      // Somebody else's table stands where a migration wants to make one.
+      // Another program's table stands where a migration wants to make one.
       raw.exec('CREATE TABLE token (x)');
       raw.close();
       assert.throws(() => openStore(folder), fault('store-corrupt', /token.* already exists/));

@@ -28,7 +28,7 @@ export interface Wanted {
   /** KeyUsage flags by name; default digitalSignature. */
   readonly usage?: 'digitalSignature' | 'keyEncipherment' | 'keyCertSign';
   readonly isAuthority?: boolean;
-  /** Adds a critical extension nobody knows. */
+  /** Adds an unknown critical extension. */
   readonly strange?: boolean;
   readonly notBefore?: Date;
   readonly notAfter?: Date;

@@ -32,7 +32,7 @@ export interface Told {
   readonly query: EngineCall['query'];
 }
 
-const ANYBODY = { subject: 'ann', issuer: 'test', groups: [], claims: {} };
+const CALLER = { subject: 'ann', issuer: 'test', groups: [], claims: {} };
 
 const JSON_TYPE = ['application/json'];
 const bytesOf = (body: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(body));
@@ -64,7 +64,7 @@ export function pluginTable(use: string, setting: Partial<PluginSetting> = {}): 
     const host = await hostFor(config);
     const context: AdmissionContext = {
       auditId: '01900000-0000-7000-8000-00000000000a',
-      principal: { ...ANYBODY, ...principal } as AdmissionContext['principal'],
+      principal: { ...CALLER, ...principal } as AdmissionContext['principal'],
       source: '127.0.0.1',
       at: Date.parse(at),
     };

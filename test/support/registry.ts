@@ -22,7 +22,7 @@ export interface TestRegistry {
 }
 
 /**
- * @param accounts user to bcrypt hash, as in a htpasswd file; left out, everybody may read and write
+ * @param accounts user to bcrypt hash, as in a htpasswd file; left out, every client may read and write
  * @param within command words that run it in an engine's network name space, whose loopback is another
  */
 export async function startRegistry(

@@ -1,4 +1,4 @@
-// What was made before the gateway came belongs to nobody and is invisible, until an operator gives it to a tenant.
+// Objects made before the gateway came have no owner and are invisible until an operator gives them to a tenant.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { must } from '../support/api.ts';

@@ -36,7 +36,7 @@ for (const { store, socket, skip } of stores) {
       await two.gateway.remove();
     });
 
-    it('tell of an image everybody has not how many containers use it, which, and when it was last named', async () => {
+    it('hide of a shared image how many containers use it, which, and when it was last named', async () => {
       for (const path of [
         '/images/json',
         '/images/json?manifests=1',
@@ -131,7 +131,7 @@ for (const { store, socket, skip } of stores) {
       }
     });
 
-    it('and the nearest filters of a tenant’s own work', async () => {
+    it('the nearest filters of a tenant’s own lists work', async () => {
       const list = async (given: object): Promise<readonly unknown[]> =>
         must<readonly unknown[]>(two.bob, 'GET', `/containers/json?all=1&${filters(given)}`);
       assert.equal((await list({ ancestor: [IMAGE] })).length, 1);

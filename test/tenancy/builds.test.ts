@@ -354,7 +354,7 @@ describe('builds of tenants', { skip: skipWithoutEngine }, () => {
           assert.equal((await two.alice('GET', `/containers/${id}/json`)).status, 404);
           assert.equal((await two.bob('GET', `/containers/${id}/json`)).status, 200);
         }
-        // Nothing of the build is left that nobody owns.
+        // The build leaves no object without an owner.
         assert.deepEqual(await unowned(), []);
         const { usage } = await admin<{ usage: Record<string, number> }>(two.gateway, 'GET', '/tenants/blue');
         assert.ok((usage.containers ?? 0) >= ids.length);
@@ -365,7 +365,7 @@ describe('builds of tenants', { skip: skipWithoutEngine }, () => {
         }
       });
     }
-    it('one that removes its containers leaves none', async () => {
+    it('a build that removes its containers leaves none', async () => {
       assert.deepEqual(await left(`t=${PREFIX}-left:1`, `RUN echo removed ${PREFIX} ${Date.now()}`), []);
       assert.deepEqual(await left('forcerm=1'), []);
     });
@@ -391,7 +391,7 @@ describe('builds of tenants', { skip: skipWithoutEngine }, () => {
       });
       assert.equal((await two.bob('GET', `/images/${id}/json`)).status, 404);
     });
-    it('of one that was given up nothing stays that nobody owns', async () => {
+    it('a cancelled build leaves no object without an owner', async () => {
       const body = context(`FROM ${IMAGE}\nRUN echo ${Date.now()} && : ${PREFIX} && sleep 60\n`);
       const call = http.request({
         ...{
@@ -415,7 +415,7 @@ describe('builds of tenants', { skip: skipWithoutEngine }, () => {
         call.end(body);
       });
       call.destroy();
-      await until('nothing of nobody’s', async () => (await unowned()).length === 0);
+      await until('no object without an owner', async () => (await unowned()).length === 0);
     });
     it('no label of a build plants what it leaves into an adoption', async () => {
       const label = `${PREFIX}.plant=1`;

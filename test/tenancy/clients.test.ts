@@ -131,7 +131,7 @@ describe('clients of two tenants with one project name', { skip }, () => {
     assert.deepEqual(await standing('bob'), before.bob);
   });
 
-  it('a container\u2019s name that is taken is a conflict that names nobody, and taking it down takes nothing', async () => {
+  it('a container\u2019s name that is taken is a conflict that names no owner, and taking it down removes nothing', async () => {
     const before = await standing('bob');
     const up = await compose('alice', 'bob', 'up', '-d');
     assert.equal(up.code, 1);
@@ -143,7 +143,7 @@ describe('clients of two tenants with one project name', { skip }, () => {
     assert.deepEqual(await standing('bob'), [404, undefined, undefined, 404]);
   });
 
-  it('one file for both, with names that hold the team: each has a network of its own in which names are its own', async () => {
+  it('one compose file serves both tenants by names with the team in them: each has a network of its own with its own names', async () => {
     await both((who) => ok(compose(who, 'same', 'up', '-d')));
     const addresses = await both((who) => ok(compose(who, 'same', 'exec', '-T', 'web', 'ping', '-c1', '-w5', 'peer')));
     const [alices, bobs] = addresses.map((text) => /^PING peer \(([0-9.]+)\)/.exec(text)?.[1] ?? text);

@@ -1,5 +1,5 @@
 // What follows from an image of a tenant's is the tenant's: its id and every start of it, the digests of its repositories, its
-// manifests, names others give it; and an image that was everybody's stays so, whatever name a tenant gives it. On both image
+// manifests, names others give it; and a shared image stays so, under any name a tenant gives it. On both image
 // stores: the engine's own and, on the newest line, containerd's.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -103,7 +103,7 @@ for (const { store, socket, skip } of stores) {
       }
     });
 
-    it('is not everybody’s by a name an operator gives it beside the gateway', async () => {
+    it('is not shared by a name an operator gives it beside the gateway', async () => {
       const { Id } = await commit('c');
       await must(two.engine, 'POST', `/images/${name('c')}:1/tag?repo=${name('public')}&tag=1`);
       for (const reference of [`${name('public')}:1`, `${name('public')}@${Id}`, Id])
@@ -157,7 +157,7 @@ for (const { store, socket, skip } of stores) {
         assert.ok(!(await two.bob('GET', path)).text.includes(name('h')), path);
     });
 
-    it('which was everybody’s stays everybody’s under the names alice gives it', async () => {
+    it('a shared image stays shared under the names alice gives it', async () => {
       const { Id } = await inspect(IMAGE);
       await must(two.alice, 'POST', `/images/${IMAGE}/tag?repo=${name('own-busybox')}&tag=1`);
       for (const reference of [IMAGE, Id, Id.replace('sha256:', '').slice(0, 12)]) {

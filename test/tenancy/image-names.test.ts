@@ -111,7 +111,7 @@ for (const { store, socket, skip } of stores) {
       assert.ok(!owned.includes(`${tag}:1`), owned);
       assert.ok(owned.includes(name('heard')));
       assert.equal((await two.alice('DELETE', `/images/${tag}:1`)).status, 409, 'not hers to remove');
-      assert.equal((await two.bob('GET', `/images/${tag}:1/json`)).status, 200, 'and everybody’s to use');
+      assert.equal((await two.bob('GET', `/images/${tag}:1/json`)).status, 200, 'and all tenants may use it');
     });
 
     it('what she imports is hers by the mark of the call', async () => {

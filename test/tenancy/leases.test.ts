@@ -72,7 +72,7 @@ describe('leases', { skip: skipWithoutEngine }, () => {
     for (const { endsAt } of all) assert.ok(Math.abs(Date.parse(endsAt) - Date.now() - 3_600_000) < 120_000, endsAt);
   });
 
-  it('one that is ended now goes, though it runs and is in use, after what uses it', async () => {
+  it('an object whose lease is ended now is removed after its users, though it runs and is in use', async () => {
     await two.gateway.must('lease', 'end', `volume/${PREFIX}-data`);
     await two.gateway.must('lease', 'end', `container/${PREFIX}-web`);
     await until(async () => (await isGone(`/containers/${PREFIX}-web/json`)) && isGone(`/volumes/${PREFIX}-data`));
@@ -89,7 +89,7 @@ describe('leases', { skip: skipWithoutEngine }, () => {
     );
   });
 
-  it('one that is extended stays', async () => {
+  it('an object whose lease is extended stays', async () => {
     const before = (await leases()).find(({ object }) => object === `network/${PREFIX}-net`);
     await two.gateway.must('lease', 'extend', `network/${PREFIX}-net`, '--by', '2h');
     const after = (await leases()).find(({ object }) => object === `network/${PREFIX}-net`);

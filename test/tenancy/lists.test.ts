@@ -17,7 +17,7 @@ describe('lists and streams', { skip: skipWithoutEngine }, () => {
   const own: Record<string, string[]> = { alice: [], bob: [] };
   before(async () => {
     two = await startTwoTenants();
-    // One beside the gateway, which is nobody's.
+    // One made beside the gateway, without an owner.
     await must(two.engine, 'POST', `/containers/create?name=${PREFIX}-nobody`, { Image: IMAGE });
     await must(two.engine, 'POST', '/volumes/create', { Name: `${PREFIX}-nobody` });
     for (const who of ['alice', 'bob'] as const) {

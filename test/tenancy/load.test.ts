@@ -59,7 +59,7 @@ describe('docker load of tenants', { skip: skipWithoutEngine }, () => {
     assert.equal(over.status, 409, over.text);
     assert.match(over.text, /is in use and not yours to change/);
     assert.equal(await idOf(tag), before);
-    // Nor over what is nobody's; her own she replaces.
+    // Nor over a name without an owner; her own she replaces.
     assert.equal((await load('bob', image(IMAGE, 'other'))).status, 409);
     assert.equal((await load('alice', image(tag, 'two'))).status, 200);
     assert.notEqual(await idOf(tag), before);
@@ -129,7 +129,7 @@ describe('docker load of tenants', { skip: skipWithoutEngine }, () => {
     );
   });
 
-  it('one at a time for each tenant; one that stops coming gives its place back', async () => {
+  it('docker load runs once at a time for each tenant; a load that stalls gives its place back', async () => {
     const half = image(`${PREFIX}-slow:1`, 'x').subarray(0, 600);
     const slow = http.request({
       socketPath: join(two.gateway.dir, 'bob.sock'),

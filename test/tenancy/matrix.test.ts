@@ -129,7 +129,7 @@ for (const { store, socket, skip } of stores) {
           );
         };
         for (const [spelling, asked] of Object.entries(theirs)) {
-          // One digit may well be the start of an image that everybody has.
+          // One digit may well be the start of a shared image's id.
           if (
             kind === 'image' &&
             [asked, nobodys[spelling]].some((of) => shared.some((one) => one.startsWith(of as string)))

@@ -1,5 +1,5 @@
 // Nothing ends unowned, and nothing passes a quota by coming at once or without a name: two calls of one tenant for one new name,
-// images that are committed, built and imported without a name, and calls whose end nobody saw. Real engine.
+// images that are committed, built and imported without a name, and calls of unknown outcome. Real engine.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { admin } from '../support/admin.ts';

@@ -1,5 +1,5 @@
-// Images of one name in several tenants, with a real registry that asks for credentials: nobody reads or replaces another's, and
-// nobody keeps another from the registry.
+// Images of one name in several tenants, with a real registry that asks for credentials: no tenant reads or replaces another's, or
+// keeps another from the registry.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { type Answer, type Api, must } from '../support/api.ts';
@@ -98,7 +98,7 @@ describe('images of one name in several tenants', { skip }, () => {
     assert.equal(await runs(two.bob, 'app'), 'secret');
   });
 
-  it('a name that is squatted keeps nobody from the image of the registry, and is not to be read by it', async () => {
+  it('a squatted name keeps no tenant from the image of the registry, and does not show the image under it', async () => {
     await make(two.engine, 'base', 'official');
     await push(two.engine, 'root', 'base');
     await must(two.engine, 'DELETE', `/images/${repo}:base`);
@@ -119,7 +119,7 @@ describe('images of one name in several tenants', { skip }, () => {
     assert.match(await runs(two.bob, 'base'), /No such image/);
   });
 
-  it("a name that is nobody's is pulled where nothing changes, and else stands as it is", async () => {
+  it('a shared name is pulled where the pull changes nothing, and stands as it is otherwise', async () => {
     const old = await make(two.engine, 'tool', 'one');
     await push(two.engine, 'root', 'tool');
     const same = await pull(two.alice, 'alice', 'tool');
@@ -152,7 +152,7 @@ describe('images of one name in several tenants', { skip }, () => {
     assert.doesNotMatch(text, /secret/);
   });
 
-  it('a pull of a whole repository moves no name that is everybody’s, or that another made, and claims what it brought', async () => {
+  it('a pull of a whole repository moves no shared name and no name of another tenant, and claims the images it brought', async () => {
     const pullAll = (api: Api, who: string, name: string): Promise<Answer> =>
       api('POST', `/images/create?fromImage=${encodeURIComponent(name)}`, { headers: auth(who) });
     const all = `${repo}/all`;

@@ -116,7 +116,7 @@ describe('names that change hands', { skip: skipWithoutEngine }, () => {
     );
     assert.equal((await two.alice('GET', `/containers/${PREFIX}-behind/json`)).status, 404);
     await must(two.engine, 'DELETE', `/containers/${Id}?force=1`);
-    // Somebody else makes another under the same name, and a volume under the name of one that is gone.
+    // Another caller makes one under the same name, and a volume under the name of one that is gone.
     await must(two.engine, 'POST', `/containers/create?name=${PREFIX}-moved`, { Image: IMAGE });
     assert.equal((await two.alice('GET', `/containers/${PREFIX}-moved/json`)).status, 404);
 
@@ -124,7 +124,7 @@ describe('names that change hands', { skip: skipWithoutEngine }, () => {
     await must(two.engine, 'DELETE', `/volumes/${PREFIX}-behind`);
     await must(two.engine, 'POST', '/volumes/create', { Name: `${PREFIX}-behind` });
     await until(
-      'the volume is nobody\u2019s',
+      'the volume has no owner',
       async () => (await two.alice('GET', `/volumes/${PREFIX}-behind`)).status === 404,
     );
   });

@@ -124,7 +124,7 @@ describe('references in bodies and queries', { skip: skipWithoutEngine }, () => 
     text.replace(/ \[audit [0-9a-f-]+\]/, '').replaceAll(/dg-refs-\w+-(alice|nobody)-/g, 'NAME-');
 
   for (const { title, kind, call, own } of CASES) {
-    it(`${title}: alice's is nobody's`, async () => {
+    it(`${title}: bob gets the same answer for alice's object as for a missing one`, async () => {
       const [method, path, body] = call(nameOf('alice', kind));
       const foreign = await two.bob(method, path, body === undefined ? {} : { body });
       if (kind === 'volume') {
@@ -204,7 +204,7 @@ describe('references in bodies and queries', { skip: skipWithoutEngine }, () => 
     assert.equal(commit.status, 403);
   });
 
-  it('a name that is taken is taken, whoever has it', async () => {
+  it('a taken name is a conflict, whichever tenant has it', async () => {
     for (const [path, body] of [
       [`/containers/create?name=${PREFIX}-alice-c`, { Image: IMAGE }],
       ['/networks/create', { Name: `${PREFIX}-alice-n` }],

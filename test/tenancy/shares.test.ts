@@ -205,7 +205,7 @@ rules:
     await set({ cpus: 1 }, { defaults: { cpus: 0.25 } });
   });
 
-  it('what somebody else changes at the engine is counted as the engine has it', async () => {
+  it('a change made at the engine itself is counted as the engine has it', async () => {
     const change = (more: Record<string, unknown>) =>
       must(two.engine('POST', `/v1.41/containers/${PREFIX}-first/update`, { body: more }), 200);
     await change({ Memory: 220 * MIB, MemorySwap: 230 * MIB, PidsLimit: 50 });
@@ -213,7 +213,7 @@ rules:
       const { memory, swap, pids } = await usage();
       return memory === 220 * MIB && swap === 10 * MIB && pids === 50;
     });
-    // While nobody follows it as well.
+    // While the gateway does not follow it as well.
     await two.gateway.stop('SIGKILL');
     await change({ Memory: 128 * MIB, MemorySwap: 128 * MIB, PidsLimit: 40 });
     await two.gateway.restart();
@@ -295,7 +295,7 @@ rules:
     assert.equal((await usage())['image-bytes'], 0);
     await must(bring('large'), 200);
     await until('its size', async () => (await usage())['image-bytes'] || undefined);
-    // Removed by somebody else.
+    // Removed beside the gateway.
     await must(two.engine('DELETE', `/images/${PREFIX}-large:1`), 200);
     await until('its end', async () => (await usage())['image-bytes'] === 0);
     await set({ 'image-bytes': null });

@@ -132,7 +132,7 @@ describe('a swarm of two tenants', { skip }, () => {
     }
   });
 
-  it('of nodes and of the swarm there is nothing, and the containers of tasks are nobody\u2019s', async () => {
+  it('a tenant sees neither nodes nor the swarm, and the containers of tasks have no owner', async () => {
     const [node] = await must<{ ID: string }[]>(two.engine, 'GET', '/nodes');
     assert.deepEqual(await must(two.alice, 'GET', '/nodes'), []);
     const engineWide = OPERATIONS.filter(
@@ -172,7 +172,7 @@ describe('a swarm of two tenants', { skip }, () => {
   for (const operation of OPERATIONS.filter(
     ({ path, resource, served }) => served && path.includes('{id}') && [...KINDS, 'task'].includes(resource as 'task'),
   )) {
-    it(`${operation.method} ${operation.path}: what is alice's is nobody's for bob`, async () => {
+    it(`${operation.method} ${operation.path}: bob gets the same answer for alice's object as for a missing one`, async () => {
       const kind = operation.resource as 'task' | 'service';
       const id = ids.alice[kind];
       const body = operation.method !== 'POST' ? undefined : kind === 'service' ? spec('x') : { Name: `alice-${kind}` };
@@ -203,8 +203,8 @@ describe('a swarm of two tenants', { skip }, () => {
       ['image', { Image: 'alice-image:1' }, {}, 404],
       ['network', {}, { Networks: [{ Target: 'alice-net' }] }, 404],
       ['volume', volume('alice-volume'), {}, 403],
-      // Not even one of nobody's: whose it is when a task starts, nobody knows.
-      ['volume of nobody', volume('bob-volume'), {}, 403],
+      // Not even one without an owner: another tenant may own it when a task starts.
+      ['volume without an owner', volume('bob-volume'), {}, 403],
       ['label', { Labels: { 'dockgate.audit-id': ids.alice.service } }, {}, 403],
       [
         'label of a volume',

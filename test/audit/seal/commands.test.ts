@@ -40,7 +40,7 @@ const alter = (name: string, sql: string): void => {
 };
 
 describe('dockgate audit', () => {
-  it('verifies the log, signs it, and proves a call to somebody who has nothing but the public key', async () => {
+  it('verifies the log, signs it, and proves a call to a reader who has only the public key', async () => {
     const [event] = JSON.parse(await at.must('audit', 'ls', '--action', 'identity.create', '--json')) as {
       auditId: string;
     }[];

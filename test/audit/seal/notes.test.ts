@@ -105,7 +105,7 @@ describe('checkpoints', () => {
 });
 
 describe('inclusion proofs', () => {
-  it('of all rows of a call are one file', () => {
+  it('inclusion proofs of all rows of a call are one file', () => {
     const file = writeProofs([
       proof,
       { ...proof, line: '["b"]', seq: 2, path: [leaves[0] as Buffer, leaves[2] as Buffer] },

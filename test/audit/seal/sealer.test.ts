@@ -237,7 +237,7 @@ describe('the signed log', () => {
       });
       // The earlier key alone proves nothing of what came later.
       assert.deepEqual(told(first).kinds, [['other-key', 101]]);
-      // A third key that somebody signs with is vouched for by none.
+      // A third key that an attacker signs with has no voucher.
       const { privateKey } = generateKeyPairSync('ed25519');
       const raw = new Database(file);
       const note = raw.prepare('SELECT note FROM audit_checkpoint WHERE seq = 100').pluck().get() as string;

@@ -1,4 +1,4 @@
-// Every way to alter a log, made on a copy with plain SQLite: found, named and located. Each is made twice, as it comes and by somebody
+// Every way to alter a log, made on a copy with plain SQLite: found, named and located. Each is made twice, as it comes and by an attacker
 // who computes all hashes again but has no key.
 import assert from 'node:assert/strict';
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -148,7 +148,7 @@ describe('a log that was altered', () => {
         assert.deepEqual([fault?.kind, fault?.seq], [kind, seq], fault?.message);
       });
     }
-    it(`shows ${what} in a log nobody signed`, () => {
+    it(`shows ${what} in an unsigned log`, () => {
       const file = altered(`DELETE FROM audit_checkpoint; DELETE FROM audit_tile; ${sql}`, false);
       const [fault] = verifyAudit({ file, keys: [key] }).faults;
       assert.equal(fault?.seq, seq, fault?.message);

@@ -36,7 +36,7 @@ describe('a token of an external issuer at the token endpoint', () => {
     assert.equal(made.parent, 'test:j1');
   });
 
-  it('ends its children when it or its subject is blocked, and nobody else’s', async () => {
+  it('a blocked token or subject ends the tokens made from it, and no others', async () => {
     const room = await open();
     const { token } = await room.grants.exchange({ subjectToken: await issuer.sign('k1', room.claims()) });
     const grandchild = await room.grants.exchange({ subjectToken: token });

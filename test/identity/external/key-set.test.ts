@@ -250,7 +250,7 @@ describe('the keys of an external issuer', () => {
     }
   });
 
-  it('a slow issuer keeps nobody else waiting: other issuers and cached tokens answer meanwhile', async () => {
+  it('a slow issuer delays no other caller: other issuers and cached tokens answer meanwhile', async () => {
     const slow = await startIssuer();
     await slow.addKey('k1');
     slow.answers.set(DISCOVERY, () => {});

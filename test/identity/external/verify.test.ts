@@ -139,7 +139,7 @@ describe('a token of an external issuer', () => {
     ['crit', (_c, h) => Object.assign(h, { crit: ['b64'], b64: true }), 'token-invalid'],
     ['a jku', (_c, h) => Object.assign(h, { jku: 'http://127.0.0.1:1/keys' }), undefined],
     ['an x5t', (_c, h) => Object.assign(h, { x5t: 'abc' }), undefined],
-    ['a kid nobody knows', (_c, h) => Object.assign(h, { kid: 'k2' }), 'token-key-unknown'],
+    ['an unknown kid', (_c, h) => Object.assign(h, { kid: 'k2' }), 'token-key-unknown'],
     ['the kid of a key of another type', (_c, h) => Object.assign(h, { kid: 'ec' }), 'token-key-unknown'],
     ['no kid, with one key that fits', (_c, h) => Object.assign(h, { kid: undefined }), undefined],
     ['a kid that is a number', (_c, h) => Object.assign(h, { kid: 7 }), 'token-invalid'],
@@ -156,7 +156,7 @@ describe('a token of an external issuer', () => {
     });
   }
 
-  it('is refused with any algorithm that is not pinned, whoever’s key it is', async () => {
+  it('a token with an algorithm that is not pinned is refused, whichever key signed it', async () => {
     const room = await openExternalRoom(issuer);
     const claims = room.claims();
     const spki = await exportSPKI(publicKey);
@@ -186,7 +186,7 @@ describe('a token of an external issuer', () => {
       assert.equal((await wide.principal(await issuer.sign(kid, claims))).subject, 'test:job');
   });
 
-  it('is refused with a key it brings along, and nobody is asked for that key', async () => {
+  it('a token with a key of its own is refused, and that key is not fetched', async () => {
     const room = await openExternalRoom(issuer);
     const thief = await startIssuer();
     try {
@@ -306,13 +306,13 @@ describe('a token of an external issuer', () => {
     );
   });
 
-  it('longer than 8 KiB is refused before anybody looks into it', async () => {
+  it('a token longer than 8 KiB is refused unread', async () => {
     const room = await openExternalRoom(issuer);
     const token = await issuer.sign('k1', room.claims({ pad: 'x'.repeat(8000) }));
     assert.equal((await room.refusal(token)).code, 'token-malformed');
   });
 
-  it('of nobody is told no more than that; why stands in the audit alone', async () => {
+  it('an unmapped token is told no reason; the reason stands in the audit alone', async () => {
     const rules = [
       {
         name: 'main',

@@ -79,7 +79,7 @@ const ROWS: readonly [title: string, call: EngineCall, isRefused: boolean, spec?
   ['a log of nothing', log({ 'max-size': '0' }), true],
   ['a log of ten megabytes in three files', log({ 'max-size': '10m', 'max-file': '3' }), false],
   ['a log in a million files', log({ 'max-size': '10m', 'max-file': '1000000' }), true],
-  ['a mode nobody knows', log({ mode: 'x' }), true],
+  ['an unknown mode', log({ mode: 'x' }), true],
 
   ['a tmpfs of size 0', tmpfs('size=0'), true],
   ['a tmpfs of size 00k', tmpfs('size=00k'), true],

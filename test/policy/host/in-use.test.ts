@@ -1,4 +1,4 @@
-// Objects a call uses were made by somebody, perhaps not through this gateway: what a host preset says of them at use.
+// Objects a call uses may have been made without this gateway: what a host preset says of them at use.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { EngineCall, ResourceRef } from '../../../src/engine/types.ts';
