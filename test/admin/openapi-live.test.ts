@@ -68,14 +68,14 @@ describe('the OpenAPI document', () => {
       Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
     );
 
-  it('has every route that is mounted, and no other', () => {
+  it('the OpenAPI document has every route that is mounted, and no other', () => {
     const mounted = app.routes
       .filter(({ method }) => method !== 'ALL')
       .map(({ method, path }) => `${method} ${path.slice(ADMIN_PREFIX.length).replace(/:(\w+)/g, '{$1}')}`);
     assert.deepEqual(described().sort(), [...new Set(mounted)].sort());
   });
 
-  it('says of every route what a whole gateway answers', async () => {
+  it('the OpenAPI document says of every route what a whole gateway answers', async () => {
     const seen = new Set<string>();
     /** @param route as described; parts of its path by what they are given */
     const check = async (route: string, given: Readonly<Record<string, string>> = {}, body?: unknown, query = '') => {

@@ -48,7 +48,7 @@ describe('the breaker', () => {
     return { guarded: new GuardedHost(host, (_host, holder) => told.push(holder)), told, asked: () => asked };
   };
 
-  it("closes after three kills of one caller's calls to that caller, and to no other", async () => {
+  it("the breaker closes after three kills of one caller's calls to that caller, and to no other", async () => {
     const { guarded, told, asked } = fragile((holder) => holder === 'mallory');
     await guarded.ask('validate', '{}', 'ann');
     for (let i = 0; i < 50; i++) await assert.rejects(guarded.ask('validate', '{}', 'mallory'));
@@ -63,7 +63,7 @@ describe('the breaker', () => {
     await guarded.ask('validate', '{}', 'bob');
   });
 
-  it('closes to all callers when a plugin fails for several of them and more often than it answers', async () => {
+  it('the breaker closes to all callers when a plugin fails for several of them and more often than it answers', async () => {
     const { guarded, told, asked } = fragile(() => true);
     for (const holder of ['a', 'b', 'c']) await assert.rejects(guarded.ask('validate', '{}', holder));
     assert.deepEqual(told, [undefined]);
@@ -72,7 +72,7 @@ describe('the breaker', () => {
     assert.equal(asked(), 3);
   });
 
-  it('stays closed for those it answers, whatever several callers do', async () => {
+  it('the breaker stays closed for those it answers, whatever several callers do', async () => {
     const { guarded } = fragile((holder) => holder.startsWith('m'));
     for (let i = 0; i < 60; i++) await guarded.ask('validate', '{}', 'ann');
     for (let i = 0; i < 200; i++) await assert.rejects(guarded.ask('validate', '{}', `m${i % 4}`));
@@ -112,7 +112,7 @@ describe('the breaker', () => {
 });
 
 describe('the log', () => {
-  it('takes a burst of a plugin and then some lines a second, whatever it writes', async () => {
+  it('the log takes a burst of a plugin and then some lines a second, whatever it writes', async () => {
     const lines: string[] = [];
     const log = { ...silentLogger, info: (_data: unknown, message?: string) => void lines.push(String(message)) };
     const noisy =

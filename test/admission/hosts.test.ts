@@ -145,7 +145,7 @@ for (const tier of TIERS) {
 }
 
 describe('the sandbox', () => {
-  it('has nothing of the system: no process, no file, no network, no timer, no way out through constructors', async () => {
+  it('the sandbox has nothing of the system: no process, no file, no network, no timer, no way out through constructors', async () => {
     const host = await one(
       `validate() {
          const seen = ['process', 'require', 'fetch', 'Deno', 'setTimeout', 'WebAssembly', 'SharedArrayBuffer', '__post', 'std', 'os', 'Worker']
@@ -161,7 +161,7 @@ describe('the sandbox', () => {
     });
   });
 
-  it('keeps the prototypes of one plugin from another, and the request from both', async () => {
+  it('the sandbox keeps the prototypes of one plugin from another, and the request from both', async () => {
     const [bad, good] = (await open([
       {
         use: file(
@@ -182,7 +182,7 @@ describe('the sandbox', () => {
     assert.deepEqual((await ask(good)).value, { kind: 'warn', message: 'xaundefined' });
   });
 
-  it('tells a thrown error as the plugin’s words, which the caller never sees', async () => {
+  it('the sandbox tells a thrown error as the plugin’s words, which the caller never sees', async () => {
     const host = await one(`validate() { throw new Error('secret'); },`);
     await assert.rejects(ask(host), (error: unknown) => error instanceof HookFault && error.isQuoted && !error.killed);
   });
@@ -219,7 +219,7 @@ for (const tier of ['process', 'trusted'] as const) {
 }
 
 describe('the tier process', () => {
-  it('may reach what was granted and nothing else', async () => {
+  it('the tier process may reach what was granted and nothing else', async () => {
     const secret = file('secret', 'secret.txt');
     const open_ = file('open', 'open.txt');
     const host = await one(

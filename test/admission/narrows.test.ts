@@ -47,7 +47,7 @@ describe('plugins narrow', () => {
   });
 
   for (const seed of [1, 20_261_130]) {
-    it(`with the answers that follow from ${seed}`, async () => {
+    it(`plugins narrow with the answers that follow from ${seed}`, async () => {
       const file = join(dir, `hostile-${seed}.js`);
       writeFileSync(file, HOSTILE.replace('SEED', String(seed)));
       const uses = ['one', 'two'].map((name) => ({ use: file, name, needs: ['bodies'] }));

@@ -14,7 +14,7 @@ describe('dockgate/plugin in the sandbox', () => {
     assert.deepEqual(Object.keys(sandboxFace).sort(), Object.keys(face).sort());
   });
 
-  it('is pinned with dockgate: a plugin of one file has the SHA-256 of its file', async () => {
+  it('dockgate/plugin in the sandbox is pinned with dockgate: a plugin of one file has the SHA-256 of its file', async () => {
     const dir = mkdtempSync(join(tmpdir(), 'dg-face-'));
     try {
       const path = join(dir, 'x.ts');

@@ -62,7 +62,7 @@ describe('dockgate/testing', () => {
     assert.match(text, /expected pass, and got a denial label-missing: add --label owner=TEAM/);
   });
 
-  it('refuses a case that is none, by its place', async () => {
+  it('dockgate/testing refuses a case that is none, by its place', async () => {
     const { code, text } = await tested('none', `{ invalid: [{ name: 'no code', action: 'container.create' }] }`);
     assert.notEqual(code, 0);
     assert.match(text, /the cases given: invalid\.0\.code/);

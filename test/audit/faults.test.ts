@@ -95,7 +95,7 @@ describe('a disk that takes no more', () => {
     }),
   );
 
-  it('refuses while the disk is full, keeps outcomes, and serves again when there is room (a small file system)', async (t) => {
+  it('the recorder refuses while the disk is full, keeps outcomes, and serves again when there is room (a small file system)', async (t) => {
     await inFolder(async (_file, folder) => {
       const disk = join(folder, 'disk');
       mkdirSync(disk);

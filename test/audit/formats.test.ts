@@ -119,13 +119,13 @@ describe('the cursor of a sink', () => {
     { logId: 'log-1', marks: [] } as Parameters<typeof advanced>[0],
   );
 
-  it('stays where it is in the log it knows', () => {
+  it('the cursor of a sink stays where it is in the log it knows', () => {
     assert.equal(seqOf(at1000), 1000);
     assert.deepEqual(settled(at1000, 'log-1', 1, hashes), { cursor: at1000, wentBack: false });
     assert.ok(at1000.marks.length < 20);
   });
 
-  it('goes back to the newest row that is the same in a log that was put back', () => {
+  it('the cursor of a sink goes back to the newest row that is the same in a log that was put back', () => {
     const { cursor, wentBack } = settled(at1000, 'log-1', 1, (seq) =>
       seq <= 700 ? `h${seq}` : seq <= 900 ? 'other' : undefined,
     );
@@ -133,7 +133,7 @@ describe('the cursor of a sink', () => {
     assert.ok(seqOf(cursor) <= 700 && seqOf(cursor) > 0, `${seqOf(cursor)}`);
   });
 
-  it('begins anew in another log, and with nothing in common', () => {
+  it('the cursor of a sink begins anew in another log, and with nothing in common', () => {
     for (const [logId, hashAt] of [
       ['log-2', hashes],
       ['log-1', () => 'other'],

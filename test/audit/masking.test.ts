@@ -31,7 +31,7 @@ describe('Masking.at()', () => {
       assert.deepEqual(JSON.parse(JSON.stringify(masking.at('container.create', pointer, value))), kept);
     });
   }
-  it('keeps nothing of a body that is a secret as a whole', () => {
+  it('Masking.at() keeps nothing of a body that is a secret as a whole', () => {
     assert.equal(masking.at('swarm.unlock', '/body/UnlockKey', 'x'), '[removed]');
     assert.equal(masking.at('swarm.unlock', '/body', 'x'), '[removed]');
   });
@@ -44,7 +44,7 @@ describe('Masking.name()', () => {
     'secret-registry:5000/password:2.0',
     `docker.io/library/api-key@sha256:${'a'.repeat(64)}`,
   ])
-    it(`keeps the reference ${name}`, () => assert.equal(masking.name('image', name), name));
+    it(`Masking.name() keeps the reference ${name}`, () => assert.equal(masking.name('image', name), name));
 
   it('masks what is none', () => {
     for (const [kind, name] of [

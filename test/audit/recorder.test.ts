@@ -473,7 +473,7 @@ describe('a thread started in advance', () => {
     }),
   );
 
-  it('keeps no process alive that has nothing else to do', () => {
+  it('a thread started in advance keeps no process alive that has nothing else to do', () => {
     const source = new URL('../../src/store/audit-thread.ts', import.meta.url).href;
     const script = `import('${source}').then(({ warmAuditThread }) => warmAuditThread())`;
     const args = IS_DENO ? ['eval', script] : ['--input-type=module', '--eval', script];

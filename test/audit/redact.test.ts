@@ -15,7 +15,7 @@ const text = (value: unknown): string =>
   JSON.stringify(value, (_name, inner: unknown) => (typeof inner === 'bigint' ? `${inner}` : inner));
 
 describe('mask()', () => {
-  it('is a keyed hash: equal values look equal, another key shows something else, an empty value stays empty', () => {
+  it('mask() is a keyed hash: equal values look equal, another key shows something else, an empty value stays empty', () => {
     assert.equal(mask('a', KEY), `hmac:${createHmac('sha256', KEY).update('a').digest('hex').slice(0, 16)}`);
     assert.notEqual(mask('a', KEY), mask('b', KEY));
     assert.notEqual(mask('a', KEY), mask('a', Buffer.alloc(32, 8)));
@@ -193,7 +193,7 @@ describe('redactBody()', () => {
     });
   }
 
-  it('leaves what is no secret as it is', () => {
+  it('redactBody() leaves what is no secret as it is', () => {
     const body: Json = {
       Image: 'registry.example.test:5000/team/app:1.4.2@sha256:0123456789abcdef',
       Cmd: ['sh', '-c', 'make test && author --version; ls /run/secrets/db; cat token.txt'],
@@ -232,7 +232,7 @@ describe('redactBody()', () => {
     'dckr_pat_0123456789abcdefghij',
   ];
   for (const shape of shapes) {
-    it(`knows a token by its shape wherever it stands: ${shape.slice(0, 8)}`, () => {
+    it(`redactBody() knows a token by its shape wherever it stands: ${shape.slice(0, 8)}`, () => {
       for (const body of [
         { Cmd: ['use', shape] },
         { WorkingDir: `/x ${shape} y` },
@@ -245,7 +245,7 @@ describe('redactBody()', () => {
     });
   }
 
-  it('keeps at most 12 KiB of a body, shortens lists and texts, and says so', () => {
+  it('redactBody() keeps at most 12 KiB of a body, shortens lists and texts, and says so', () => {
     const long: Json = {
       Image: 'alpine',
       Env: Array.from({ length: 500 }, (_, i) => `NAME_${i}=${SECRET}`),
@@ -282,7 +282,7 @@ describe('redactBody()', () => {
     ['a key that is a prototype', JSON.parse('{"__proto__":{"Image":"x"},"constructor":"y"}') as Json],
   ];
   for (const [what, body] of hostile) {
-    it(`is quick with ${what}`, () => {
+    it(`redactBody() is quick with ${what}`, () => {
       const from = performance.now();
       const result = redactBody('container.create', body, KEY);
       // What is not linear takes minutes; a busy machine takes seconds.
@@ -366,7 +366,7 @@ describe('redactQuery()', () => {
       for (const word of kept) assert.ok(result.includes(word), `${word} in ${result}`);
     });
   }
-  it('leaves what is no secret as it is', () => {
+  it('redactQuery() leaves what is no secret as it is', () => {
     const query = {
       name: ['web'],
       platform: ['linux/amd64'],

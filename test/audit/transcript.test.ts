@@ -252,7 +252,7 @@ describe('the folder of transcripts', () => {
     await transcripts.close();
   });
 
-  it('keeps nothing of a session without a byte', async () => {
+  it('the folder of transcripts keeps nothing of a session without a byte', async () => {
     const transcripts = open();
     const before = readdirSync(folder).length;
     const recording = await transcripts.begin(session());
@@ -261,7 +261,7 @@ describe('the folder of transcripts', () => {
     await transcripts.close();
   });
 
-  it('reads a transcript up to the last piece that was written, and brings it to its end at the next start', async () => {
+  it('the folder of transcripts reads a transcript up to the last piece that was written, and brings it to its end at the next start', async () => {
     const first = open();
     const of = session();
     const recording = await first.begin(of);
@@ -287,7 +287,7 @@ describe('the folder of transcripts', () => {
     await third.close();
   });
 
-  it('finds a transcript that was altered, cut, exchanged or sealed with another key', async () => {
+  it('the folder of transcripts finds a transcript that was altered, cut, exchanged or sealed with another key', async () => {
     const transcripts = open();
     const [one, other] = [session(), session()];
     for (const which of [one, other]) {
@@ -314,7 +314,7 @@ describe('the folder of transcripts', () => {
     await transcripts.close();
   });
 
-  it('ends a session that grows too large, and one identity leaves room for the others', async () => {
+  it('the folder of transcripts ends a session that grows too large, and one identity leaves room for the others', async () => {
     const small = mkdtempSync(join(tmpdir(), 'dg-transcripts-'));
     const transcripts = open({ bytes: 400_000, sessionBytes: 60_000 }, { folder: small });
     const noise = () => randomBytes(24_000).toString('hex');
@@ -334,7 +334,7 @@ describe('the folder of transcripts', () => {
     rmSync(small, { recursive: true });
   });
 
-  it('removes what is too old, but for what is held', async () => {
+  it('the folder of transcripts removes what is too old, but for what is held', async () => {
     const transcripts = open();
     const [old, held] = [session({ subject: 'old', at: 1 }), session({ subject: 'mallory', at: 1 })];
     for (const which of [old, held]) {
@@ -350,7 +350,7 @@ describe('the folder of transcripts', () => {
     await later.close();
   });
 
-  it('refuses a session where nothing can be written', async () => {
+  it('the folder of transcripts refuses a session where nothing can be written', async () => {
     const transcripts = open({}, { folder: join(folder, 'gone') });
     await transcripts.begin(session()).then((one) => one.end());
     rmSync(join(folder, 'gone'), { recursive: true });
@@ -358,7 +358,7 @@ describe('the folder of transcripts', () => {
     await transcripts.close();
   });
 
-  it('is compared with the log by audit verify', async () => {
+  it('the folder of transcripts is compared with the log by audit verify', async () => {
     const data = mkdtempSync(join(tmpdir(), 'dg-transcripts-'));
     const transcripts = open({}, { folder: join(data, 'transcripts') });
     const [kept, gone, old, torn] = [session(), session(), session(), session()];

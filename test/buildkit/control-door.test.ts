@@ -34,7 +34,7 @@ async function sent(method: string, request: Message): Promise<Message> {
 }
 
 describe('an image by another spelling', () => {
-  it('goes to the engine in the form that was judged', async () => {
+  it('an image by another spelling goes to the engine in the form that was judged', async () => {
     assert.equal(
       textOf(await sent('ResolveImageConfig', { Ref: 'docker.io/victim' }), 'Ref'),
       'docker.io/library/victim:latest',
@@ -53,12 +53,12 @@ describe('refuseHidden()', () => {
   const id = `sha256:${'a'.repeat(64)}`;
   const hidden = { hidden: ['docker.io/library/victim:latest'], hiddenIds: [id], own: [], made: [] };
   const refuse = (value: string) => refuseHidden([{ at: 'x', value: `docker-image://${value}` }], hidden);
-  it('refuses a hidden image by name and by digest', () => {
+  it('refuseHidden() refuses a hidden image by name and by digest', () => {
     for (const name of ['docker.io/library/victim:latest', `docker.io/library/victim:latest@sha256:${'b'.repeat(64)}`])
       assert.throws(() => refuse(name), Refusal);
     assert.throws(() => refuse(`docker.io/library/other@${id}`), Refusal);
   });
-  it('lets another image through', () => {
+  it('refuseHidden() lets another image through', () => {
     refuse('docker.io/library/victim:2');
     refuse(`docker.io/library/victim@sha256:${'b'.repeat(64)}`);
   });

@@ -26,16 +26,16 @@ describe('readMessage()', () => {
     ['an entry of a map with a third field', SOLVE, '3a 03 1a 01 61', /odd entry/],
     ['an enum of more than 32 bits', 'pb.ExecOp', '18 80 80 80 80 10', /more than 32 bits/],
   ] as const) {
-    it(`refuses ${title}`, () => {
+    it(`readMessage() refuses ${title}`, () => {
       assert.throws(() => readMessage(name, bytes(hex)), { name: 'Error', message });
     });
   }
 
-  it('names the BuildKit its table was made from', () => {
+  it('readMessage() names the BuildKit its table was made from', () => {
     assert.throws(() => readMessage(SOLVE, bytes('92 03 01 61')), { message: new RegExp(TABLE_VERSION) });
   });
 
-  it('reads the neighbours of what it refuses', () => {
+  it('readMessage() reads the neighbours of what it refuses', () => {
     const message = readMessage(SOLVE, bytes('0a 01 61 12 00 3a 06 0a 01 61 12 01 62 58 01 3a 00'));
     assert.deepEqual(
       { ...message, Definition: { ...(message.Definition as Message) } },
@@ -51,7 +51,7 @@ describe('readMessage()', () => {
     );
   });
 
-  it('refuses messages nested without end, and reads a few levels of them', () => {
+  it('readMessage() refuses messages nested without end, and reads a few levels of them', () => {
     const nested = (levels: number): Uint8Array => {
       let inner: Uint8Array = new Uint8Array(0);
       const wrap = (tag: number, of: Uint8Array) => {
@@ -66,13 +66,13 @@ describe('readMessage()', () => {
     readMessage('pb.Definition', nested(5));
   });
 
-  it('reads what the engine answers leniently and writes unknown fields again', () => {
+  it('readMessage() reads what the engine answers leniently and writes unknown fields again', () => {
     const event = bytes('0a 00 12 03 0a 01 61 7a 02 68 69');
     const read = readMessage('moby.buildkit.v1.BuildHistoryEvent', bytes('12 03 0a 01 61 7a 02 68 69'), false);
     assert.deepEqual(Buffer.from(writeMessage('moby.buildkit.v1.BuildHistoryEvent', read)), event.subarray(2));
   });
 
-  it('gives a message or a ProtobufError for any bytes, and reads again what it wrote', () => {
+  it('readMessage() gives a message or a ProtobufError for any bytes, and reads again what it wrote', () => {
     for (const name of [
       SOLVE,
       OP,

@@ -122,13 +122,13 @@ describe('an answer with a head that cannot be sent on', () => {
   };
   for (const kind of ['pass', 'judge'] as const) {
     for (const [name, [head, trailers]] of Object.entries(heads)) {
-      it(`ends its own stream alone: ${name} (${kind})`, async () => {
+      it(`an answer with a head that cannot be sent on ends its own stream alone: ${name} (${kind})`, async () => {
         const { rstCode, ends } = await asked(head, trailers, kind);
         assert.notEqual(rstCode, 0);
         if (kind === 'judge') assert.equal(ends.length, 1);
       });
     }
-    it(`leaves an ordinary answer as it is (${kind})`, async () => {
+    it(`an answer with a head that cannot be sent on leaves an ordinary answer as it is (${kind})`, async () => {
       const { status, rstCode } = await asked(GRPC, [['grpc-status', '0']], kind);
       assert.deepEqual({ status, rstCode }, { status: 200, rstCode: 0 });
     });

@@ -89,7 +89,7 @@ describe('heads of a session', () => {
 });
 
 describe('frames of a session', () => {
-  it('come out as they went in, however they are cut', () => {
+  it('frames of a session come out as they went in, however they are cut', () => {
     const one = fc.record({
       type: fc.constantFrom(0, 0, 0, 1, 4, 6, 8, 200),
       payload: fc.uint8Array({ maxLength: 60 }),
@@ -387,7 +387,7 @@ describe('a session whose end reads nothing', () => {
     ['pings to the engine', false, ping],
     ['data and pings to the engine', false, Buffer.concat([data, ping])],
   ] as const) {
-    it(`holds up its other end: ${title} fill no memory`, async () => {
+    it(`a session whose end reads nothing holds up its other end: ${title} fill no memory`, async () => {
       const engine = endOf(isCaller);
       const caller = endOf(!isCaller);
       const plans: SessionPlans = {

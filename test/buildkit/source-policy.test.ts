@@ -49,13 +49,13 @@ const BUSYBOX = image('docker.io/library/busybox:1');
 const FRONTEND = { 'image.recordtype': 'frontend' };
 
 describe('sourcePolicy()', () => {
-  it('gives every source the mark of its owner, and nothing else where all is open', () => {
+  it('sourcePolicy() gives every source the mark of its owner, and nothing else where all is open', () => {
     for (const source of [BUSYBOX, 'local://context', 'git://x/y', 'https://h.test/a\nb'])
       assert.deepEqual(evaluate(OPEN, source), { 'dockgate.owner': 'm.cache' });
     assert.equal(sourcePolicy(OPEN, NONCE).isNeeded, false);
   });
 
-  it('holds what is fetched to the sources', () => {
+  it('sourcePolicy() holds what is fetched to the sources', () => {
     const rules = { ...OPEN, allowed: [image('docker.io/library/*')] };
     assert.ok(evaluate(rules, BUSYBOX));
     assert.ok(evaluate(rules, 'local://context'));
@@ -78,7 +78,7 @@ describe('sourcePolicy()', () => {
     assert.ok(evaluate({ ...rules, stored: made }, front));
   });
 
-  it('takes from the store what the tenant sees there; all else is asked of its registry', () => {
+  it('sourcePolicy() takes from the store what the tenant sees there; all else is asked of its registry', () => {
     const rules = {
       ...OPEN,
       stored: { ...STORED, own: ['docker.io/library/busybox:1'], hidden: ['docker.io/library/theirs:1'] },
@@ -99,7 +99,7 @@ describe('sourcePolicy()', () => {
     assert.equal(evaluate(rules, 'local://context')?.['image.resolvemode'], undefined);
   });
 
-  it('takes a name in no other meaning than its own', () => {
+  it('sourcePolicy() takes a name in no other meaning than its own', () => {
     const rules = { ...OPEN, stored: { ...STORED, own: ['docker.io/a/b:1'] } };
     for (const name of ['docker.io/a/b:12', 'xdocker.io/a/b:1', 'dockerxio/a/b:1', 'docker.io/a/b:1\n'])
       assert.equal(evaluate(rules, image(name))?.['image.resolvemode'], 'pull');

@@ -133,7 +133,7 @@ volumes: { data: {} }
     assert.equal(calls.filter(({ action }) => action === 'container.start').length, 2);
   });
 
-  it('knows the objects of the engine, the files of the gateway and the networks of its host', {
+  it('a dry run knows the objects of the engine, the files of the gateway and the networks of its host', {
     skip: withoutDocker,
   }, async () => {
     const rule = `  - { name: own, effect: allow, actions: [container.stop, container.inspect], labels: { team: red } }
@@ -164,7 +164,7 @@ volumes: { data: {} }
     );
   });
 
-  it('ends a command that runs too long, refuses another engine by option, and tells of a program there is not', async () => {
+  it('a dry run ends a command that runs too long, refuses another engine by option, and tells of a program there is not', async () => {
     const { ended, calls } = await run(['sleep', '30'], baseline(), 200);
     assert.deepEqual([ended.isCut, ended.signal, calls], [true, 'SIGTERM', []]);
     for (const words of [
@@ -176,7 +176,7 @@ volumes: { data: {} }
     await assert.rejects(run(['no-such-program'], baseline()), /no-such-program cannot be run \(ENOENT\)/);
   });
 
-  it('leaves no folder behind, and hands on neither a context nor a token for a gateway', async () => {
+  it('a dry run leaves no folder behind, and hands on neither a context nor a token for a gateway', async () => {
     const folder = mkdtempSync(join(dir, 'env-'));
     const from = join(dir, 'from');
     mkdirSync(from);
@@ -192,7 +192,7 @@ volumes: { data: {} }
     assert.deepEqual(own, { auths: { a: {} }, cliPluginsExtraDirs: [join(from, 'cli-plugins')] });
   });
 
-  it('takes a request of its own, where there is no client', async () => {
+  it('a dry run takes a request of its own, where there is no client', async () => {
     const { calls, ended } = await dryRequest(
       {
         method: 'POST',

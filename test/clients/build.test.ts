@@ -73,7 +73,7 @@ describe('docker build through dockgate', { skip: skipWithoutCli }, () => {
       });
     }
 
-    it('carries a context of 40 MB', async () => {
+    it('the classic builder carries a context of 40 MB', async () => {
       const large = join(gateway.dir, 'large');
       mkdirSync(large);
       writeFileSync(join(large, 'Dockerfile'), `FROM ${IMAGE}\nCOPY big /big\n`);

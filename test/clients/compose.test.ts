@@ -53,7 +53,7 @@ describe('docker compose through dockgate', { skip }, () => {
   };
 
   for (const channel of CLIENT_CHANNELS) {
-    it(`carries a project from up to down (${channel})`, async () => {
+    it(`docker compose through dockgate carries a project from up to down (${channel})`, async () => {
       const env = clientEnv(gateway, channel, team);
       const project = `${PREFIX}-${channel}`;
       const folder = projectOf(channel, FILE);

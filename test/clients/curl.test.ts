@@ -48,7 +48,7 @@ describe('curl through dockgate', { skip: skipWithoutCli }, () => {
   }
 
   for (const channel of CLIENT_CHANNELS) {
-    it(`asks, uploads, downloads and follows (${channel})`, async () => {
+    it(`curl through dockgate asks, uploads, downloads and follows (${channel})`, async () => {
       const version = await curl(channel, '/version');
       assert.equal((JSON.parse(version.stdout) as { Os: string }).Os, 'linux', version.stderr);
 

@@ -80,7 +80,7 @@ describe('every command of the docker CLI', { skip: skipWithoutCli }, () => {
   }
 
   for (const channel of CLIENT_CHANNELS) {
-    it(`reads the same through the gateway (${channel})`, () => {
+    it(`every command of the docker CLI reads the same through the gateway (${channel})`, () => {
       const direct = told.get('direct') as readonly string[];
       const through = told.get(channel) as readonly string[];
       const wrong: string[] = [];

@@ -331,7 +331,7 @@ describe('upgrades', () => {
 describe('a credential that is refused', () => {
   const DENIED = 'HTTP/1.1 401 Unauthorized\r\nContent-Length: 7\r\n\r\nexpired';
 
-  it('is looked up once more, and the request sent again with its body', async () => {
+  it('a credential that is refused is looked up once more, and the request sent again with its body', async () => {
     renewed = 't2';
     client.send('POST /a HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello');
     const first = await gateway.next();
@@ -344,7 +344,7 @@ describe('a credential that is refused', () => {
     assert.equal(renewals, 1);
   });
 
-  it('is told when there is no other, or when the other is refused too', async () => {
+  it('a credential that is refused is told when there is no other, or when the other is refused too', async () => {
     client.send('GET /a HTTP/1.1\r\n\r\n');
     const first = await gateway.next();
     await first.head();
@@ -361,7 +361,7 @@ describe('a credential that is refused', () => {
     assert.equal(renewals, 2);
   });
 
-  it('is told at once where too much was sent to send it again', async () => {
+  it('a credential that is refused is told at once where too much was sent to send it again', async () => {
     renewed = 't2';
     const body = `${'b'.repeat(100_000)}END`;
     client.send(`POST /a HTTP/1.1\r\nContent-Length: ${body.length}\r\n\r\n${body}`);

@@ -31,7 +31,7 @@ describe('expiryOf()', () => {
 });
 
 describe('a token file', () => {
-  it('is read when it changes, in place or by a rename, and passed over while it is half written', async () => {
+  it('a token file is read when it changes, in place or by a rename, and passed over while it is half written', async () => {
     const path = join(dir, 'token');
     writeFileSync(path, 'one\n');
     const credentials = tokenFile(path);
@@ -77,7 +77,7 @@ describe('a token command', () => {
   };
   const until = (ms: number, name: string) => jwt({ exp: (1_000_000_000_000 + ms) / 1000, name });
 
-  it('is run once for all, and again before its token expires, while the old one serves', async () => {
+  it('a token command is run once for all, and again before its token expires, while the old one serves', async () => {
     const [one, two] = [until(600_000, 'one'), until(1_200_000, 'two')];
     const { state, credentials } = set(`${one}\n`, two);
     const both = await Promise.all([credentials.authorization(), credentials.authorization()]);
@@ -92,7 +92,7 @@ describe('a token command', () => {
     assert.equal(state.runs, 2);
   });
 
-  it('is waited for once the old token has expired', async () => {
+  it('a token command is waited for once the old token has expired', async () => {
     const [one, two] = [until(600_000, 'one'), until(1_200_000, 'two')];
     const { state, credentials } = set(one, two);
     await credentials.authorization();
@@ -114,7 +114,7 @@ describe('a token command', () => {
     assert.equal(state.runs, 3);
   });
 
-  it('is run again for a refused token, once a second at most', async () => {
+  it('a token command is run again for a refused token, once a second at most', async () => {
     const { state, credentials } = set('opaque-1', 'opaque-2');
     assert.equal(await credentials.authorization(), 'Bearer opaque-1');
     assert.equal(await credentials.renew('Bearer opaque-1'), false);
@@ -157,7 +157,7 @@ describe('a credential file', () => {
     return { path, state, credentials, settled };
   };
 
-  it('is exchanged once for all, and at half of the token’s life, while the old one serves', async () => {
+  it('a credential file is exchanged once for all, and at half of the token’s life, while the old one serves', async () => {
     const { state, credentials, settled } = set('shared');
     const both = await Promise.all([credentials.authorization(), credentials.authorization()]);
     assert.deepEqual(both, ['Bearer one-1', 'Bearer one-1']);
@@ -234,7 +234,7 @@ describe('a credential file', () => {
     assert.equal(await credentials.authorization(), 'Bearer one-4');
   });
 
-  it('is exchanged again for a token that is refused', async () => {
+  it('a credential file is exchanged again for a token that is refused', async () => {
     const { state, credentials } = set('revoked');
     await credentials.authorization();
     assert.equal(await credentials.renew('Bearer one-1'), false);

@@ -195,7 +195,7 @@ describe('the audit of calls on the engine', { skip: skipWithoutCli }, () => {
     assert.equal(decided.reasons[0]?.field, 'HostConfig.Privileged');
   });
 
-  it('keeps as much of a call as its rule says', async () => {
+  it('the audit of calls on the engine keeps as much of a call as its rule says', async () => {
     const levels = `
 apiVersion: dockgate/v1
 kind: Policy

@@ -127,7 +127,7 @@ describe('sockets bound to an identity', { skip: skipWithoutCli }, () => {
     }
   });
 
-  it('is there again after a restart, also after kill -9', async () => {
+  it('a bound socket is there again after a restart, also after kill -9', async () => {
     await add(at('again'), { mode: '0660' });
     for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
       await gateway.stop(signal);

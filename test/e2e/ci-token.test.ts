@@ -118,7 +118,7 @@ describe('a CI job with its own token', { skip: skipWithoutCli }, () => {
     assert.ok(!JSON.stringify(rows).includes(text.split('.')[2] as string), 'the token itself is nowhere');
   });
 
-  it('is held to its policy', async () => {
+  it('a CI job with its own token is held to its policy', async () => {
     const env = gateway.dockerEnv(await token());
     const privileged = await docker(env, ['run', '--rm', '--privileged', '--name', `${PREFIX}-p`, IMAGE, 'true']);
     assert.notEqual(privileged.code, 0);
@@ -127,7 +127,7 @@ describe('a CI job with its own token', { skip: skipWithoutCli }, () => {
     assert.match(elsewhere.stderr, /denied|No policy|no policy|no rule/i);
   });
 
-  it('may speak for an identity of the gateway', async () => {
+  it('a CI job with its own token may speak for an identity of the gateway', async () => {
     const env = gateway.dockerEnv(await token({ repository_id: '75', repository: 'acme/bot' }));
     const ran = await docker(env, ['ps', '-q']);
     assert.equal(ran.code, 0, ran.stderr);
@@ -149,7 +149,7 @@ describe('a CI job with its own token', { skip: skipWithoutCli }, () => {
     ]);
   });
 
-  it('is refused when its audience is another service, or its key another one', async () => {
+  it('a CI job with its own token is refused when its audience is another service, or its key another one', async () => {
     for (const bad of [
       await token({ aud: 'https://github.com/acme' }),
       `${(await token()).slice(0, -20)}${'A'.repeat(20)}`,

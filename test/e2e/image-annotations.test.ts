@@ -74,7 +74,7 @@ describe('annotations of an image, on Podman', { skip: PODMAN_LINE.skip }, () =>
     await gateway?.remove();
   });
 
-  it('are refused unless the policy lists them, by every spelling of the image', async () => {
+  it('annotations of an image are refused on Podman unless the policy lists them, by every spelling of the image', async () => {
     let count = 0;
     const create = (policy: string, Image: string) =>
       gateway.as(policy)('POST', `/v1.41/containers/create?name=${PREFIX}-${++count}`, {

@@ -89,7 +89,7 @@ describe('live streams', { skip: skipWithoutCli }, () => {
     await gateway?.remove();
   });
 
-  it('end when their token is revoked, and those of another token of the identity go on', async (t) => {
+  it('live streams end when their token is revoked, and those of another token of the identity go on', async (t) => {
     await identity('revoked');
     const doomed = await token('revoked');
     const other = open(gateway.dockerEnv((await token('revoked')).token), 'container.logs');
@@ -102,7 +102,7 @@ describe('live streams', { skip: skipWithoutCli }, () => {
     assert.equal(other.child.exitCode, null);
   });
 
-  it('end on a unix socket when the identity it is bound to is disabled', async () => {
+  it('live streams end on a unix socket when the identity it is bound to is disabled', async () => {
     const env = { PATH: process.env.PATH, HOME: gateway.dir, DOCKER_HOST: `unix://${gateway.dir}/bound.sock` };
     const streams = await openAll('bound', env);
     await admin(gateway, 'POST', '/identities/bound/disable', {});
@@ -169,7 +169,7 @@ describe('live streams', { skip: skipWithoutCli }, () => {
     assert.equal(dockerDirect('ps', '-aq', '--filter', `name=${name}`).trim(), '');
   });
 
-  it('end when their identity is disabled, or deleted', async () => {
+  it('live streams end when their identity is disabled, or deleted', async () => {
     for (const [name, path, method, end] of [
       ['disabled', '/identities/disabled/disable', 'POST', 'identity-disabled'],
       ['deleted', '/identities/deleted', 'DELETE', 'token-revoked'],
@@ -182,7 +182,7 @@ describe('live streams', { skip: skipWithoutCli }, () => {
     }
   });
 
-  it('end when their token expires, with nothing asked of the gateway meanwhile', async () => {
+  it('live streams end when their token expires, with nothing asked of the gateway meanwhile', async () => {
     await identity('expires');
     const made = await token('expires', '8s');
     const streams = Object.keys(STREAMS).map((action) => open(gateway.dockerEnv(made.token), action));

@@ -23,7 +23,7 @@ const NAMES: readonly string[] = (
 const CREDENTIALS = Buffer.from(JSON.stringify({ username: 'u', password: 'p' })).toString('base64url');
 
 describe('a registry that is the engine’s own machine', () => {
-  it('is found by every form of its address and by its name', async () => {
+  it('a registry that is the engine’s own machine is found by every form of its address and by its name', async () => {
     const nearOf = (registry: string) =>
       nearRegistries({ ...createCall({ Image: `${registry}/x:1` }), action: 'image.pull' });
     for (const registry of [

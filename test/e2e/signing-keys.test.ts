@@ -94,7 +94,7 @@ describe('signing keys', () => {
     assert.deepEqual(decodeJwt(made.body.access_token as string).cnf, decodeJwt(bound).cnf);
   });
 
-  it('are sealed on disk, and an open database of an earlier version is sealed at the start', async () => {
+  it('signing keys are sealed on disk, and an open database of an earlier version is sealed at the start', async () => {
     await gateway.stop();
     const file = join(gateway.dir, 'data', 'state.db');
     const database = new Database(file);

@@ -132,7 +132,7 @@ describe('tokens', { skip: skipWithoutCli }, () => {
     assert.equal((await listed('bot')).find(({ id }) => id === idOf(grandchild))?.state, 'revoked');
   });
 
-  it('are had for a credential that is shown once, and end with it', async () => {
+  it('tokens are had for a credential that is shown once, and end with it', async () => {
     const ran = await gateway.dockgate('credential', 'create', 'bot', '--ttl', '30d', '--scope', 'class:read');
     const typo = admin(gateway, 'POST', '/credentials', { identity: 'bot', scope: ['class:raed'] });
     await assert.rejects(typo, /422.*class:raed/);
@@ -225,7 +225,7 @@ describe('tokens', { skip: skipWithoutCli }, () => {
     assert.equal(status, 404);
   });
 
-  it('are revoked by identity and by time, credentials included', async () => {
+  it('tokens are revoked by identity and by time, credentials included', async () => {
     await gateway.must('identity', 'create', 'crowd', '--policy', 'operator');
     const [first, second] = [
       await gateway.must('token', 'create', 'crowd'),
@@ -267,7 +267,7 @@ describe('tokens', { skip: skipWithoutCli }, () => {
     await gateway.must('token', 'create', 'bot', '--ttl', '3h');
   });
 
-  it('are listed with last use, calls and denials, also after kill -9', async () => {
+  it('tokens are listed with last use, calls and denials, also after kill -9', async () => {
     await gateway.must('identity', 'create', 'counted', '--policy', 'reader');
     const token = await gateway.must('token', 'create', 'counted');
     const unused = await gateway.must('token', 'create', 'counted');
@@ -288,7 +288,7 @@ describe('tokens', { skip: skipWithoutCli }, () => {
     assert.match(await gateway.must('token', 'list', '--identity', 'counted'), /never/);
   });
 
-  it('cannot be guessed at speed', async () => {
+  it('tokens cannot be guessed at speed', async () => {
     let answer = await askToken(gateway, { grant_type: 'refresh_token', refresh_token: 'dockgate_guess' });
     for (let i = 0; i < 40 && answer.status === 401; i++) {
       answer = await askToken(gateway, { grant_type: 'refresh_token', refresh_token: 'dockgate_guess' });

@@ -231,7 +231,7 @@ describe('planBuild()', () => {
       }
     });
   }
-  it('refuses what is not UTF-8, with its line', () => {
+  it('planBuild() refuses what is not UTF-8, with its line', () => {
     const text = Buffer.concat([Buffer.from('FROM busybox\n# '), Buffer.from([0xe9]), Buffer.from('\n')]);
     assert.throws(() => planned(text), { message: /line 2: it is not UTF-8/ });
   });
@@ -246,11 +246,11 @@ describe('planBuild()', () => {
         'copy --from=one --chown=1:1 a b /c/\nADD ["x y", "/z"]\ncmd ["sh"]\n',
     );
   });
-  it('keeps another escape character', () => {
+  it('planBuild() keeps another escape character', () => {
     const { sent } = planned('#escape=`\nFROM busybox\nRUN dir C:\\ `\n  && x\n');
     assert.equal(sent, '# escape=`\nFROM docker.io/library/busybox:latest\nRUN dir C:\\   && x\n');
   });
-  it('writes the answered name of an image, and labels before the first step of a stage with a base', () => {
+  it('planBuild() writes the answered name of an image, and labels before the first step of a stage with a base', () => {
     const labels = { 'dockgate.tenant': 'blue' };
     const id = `sha256:${'a'.repeat(64)}`;
     const { sent } = planned(
@@ -263,7 +263,7 @@ describe('planBuild()', () => {
       `FROM ${id} AS x\nLABEL dockgate.tenant="blue"\nFROM x\nFROM scratch\nLABEL dockgate.tenant="blue"\nCOPY --from=0 a b\n`,
     );
   });
-  it('refuses a line that is longer than the engine’s parser takes, and takes the longest', () => {
+  it('planBuild() refuses a line that is longer than the engine’s parser takes, and takes the longest', () => {
     const limit = 65_535;
     for (const [before, end] of [
       ['RUN ', '\n'],

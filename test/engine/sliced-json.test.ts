@@ -24,7 +24,7 @@ const item = (i: number) => ({
 const large = Array.from({ length: 2000 }, (_, i) => item(i));
 
 describe('parseInSteps()', () => {
-  it('gives what JSON.parse gives, for large lists and lists within objects, in many steps', () => {
+  it('parseInSteps() gives what JSON.parse gives, for large lists and lists within objects, in many steps', () => {
     for (const value of [large, { Images: large, Volumes: null, Usage: { Items: large, Total: 2 } }]) {
       for (const space of [0, 2]) {
         const text = JSON.stringify(value, null, space);
@@ -35,7 +35,7 @@ describe('parseInSteps()', () => {
     }
   });
 
-  it('keeps numbers as they were written where that is asked for, and the names of the prototype', () => {
+  it('parseInSteps() keeps numbers as they were written where that is asked for, and the names of the prototype', () => {
     const text = `{"a":${JSON.stringify(large)},"n":12345678901234567890,"__proto__":{"x":1.0},"a2":[]}`;
     const { value } = read(text, parseExact);
     assert.ok(isExactNumber((value as { n: unknown }).n));
@@ -69,7 +69,7 @@ describe('parseInSteps()', () => {
     }
   });
 
-  it('reads empty lists and objects however much space is in them', () => {
+  it('parseInSteps() reads empty lists and objects however much space is in them', () => {
     for (const text of ['[]', ' {} ', `[${' '.repeat(100_000)}]`, `{${'\n'.repeat(100_000)}}`, '12', '"x"', 'null'])
       assert.deepEqual(read(text).value, JSON.parse(text));
     for (const text of ['', ' ', '[', '[1,]', '{"a"}', '[] []', 'nul'])

@@ -21,7 +21,7 @@ describe('readVersion()', () => {
     ['v5.8.6', 'the API version "v5.8.6" must be written as v1.43'],
   ];
   for (const [segment, message] of REFUSED) {
-    it(`refuses ${segment} with what to do`, () =>
+    it(`readVersion() refuses ${segment} with what to do`, () =>
       assert.throws(() => readVersion(segment, limits), { code: 'version-unsupported', status: 400, message }));
   }
 });

@@ -34,7 +34,7 @@ describe('a gateway whose audit finds no room', () => {
     await engine?.close();
   });
 
-  it('answers 503 with a reason, and the engine sees only what is recorded', async () => {
+  it('a gateway whose audit finds no room answers 503 with a reason, and the engine sees only what is recorded', async () => {
     const body = { Image: 'busybox', Labels: { fill: 'x'.repeat(12_000) } };
     const acknowledged: string[] = [];
     let refused: Awaited<ReturnType<HttpsCaller['call']>> | undefined;
@@ -66,7 +66,7 @@ describe('a gateway whose audit finds no room', () => {
 });
 
 describe('a gateway on a full disk', () => {
-  it('ends credentials all the same, is not ready, says why, and goes on when there is room', async (t) => {
+  it('a gateway on a full disk ends credentials all the same, is not ready, says why, and goes on when there is room', async (t) => {
     const disk = mkdtempSync(join(tmpdir(), 'dg-full-'));
     if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=16m', 'tmpfs', disk]).status !== 0) {
       rmSync(disk, { recursive: true });

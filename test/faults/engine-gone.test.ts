@@ -98,7 +98,7 @@ describe('an engine that is killed', () => {
     assert.equal(gateway.process.exitCode, null);
   });
 
-  it('answers 502 for calls that were waiting for it, and they were not repeated', async () => {
+  it('an engine that is killed answers 502 for calls that were waiting for it, and they were not repeated', async () => {
     // Stopped, not dead: it takes connections and answers nothing.
     // Not engine.kill(): Deno would take the process for ended.
     process.kill(engine.pid as number, 'SIGSTOP');

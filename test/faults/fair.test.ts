@@ -182,7 +182,7 @@ describe('a greedy caller', () => {
   // machine: 365 ms at the 99th percentile, 30 at rest; on a quiet one not yet, so that it may exceed the bound.
   const todoOf = (attack: string) => attack === 'pipelining' && 'not yet measured on a machine that does nothing else';
   for (const [attack, who] of ATTACKS) {
-    it(`with ${attack} does not keep another from working`, {
+    it(`a greedy caller with ${attack} does not keep another from working`, {
       skip: skipOf(attack),
       todo: todoOf(attack),
     }, async (t) => {

@@ -68,7 +68,7 @@ describe('a running gateway', () => {
     await until('the reload', () => reloads() > before);
   };
 
-  it('takes over the API versions served', async () => {
+  it('a running gateway takes over the API versions served', async () => {
     const caller = new HttpsCaller(gateway, token, 1);
     const status = async () => (await caller.call('GET', '/v1.30/containers/json')).status;
     assert.equal(await status(), 200);
@@ -82,7 +82,7 @@ describe('a running gateway', () => {
     caller.close();
   });
 
-  it('takes over settings, plugins, policies and certificates on SIGHUP without a dropped request', async () => {
+  it('a running gateway takes over settings, plugins, policies and certificates on SIGHUP without a dropped request', async () => {
     const callers = Array.from({ length: 4 }, () => new HttpsCaller(gateway, token, 1));
     const stream = await callers[0]?.open('GET', '/events');
     let events = '';
@@ -144,7 +144,7 @@ describe('a running gateway', () => {
     for (const caller of callers) caller.close();
   });
 
-  it('keeps the old settings when the new file is faulty, and says why', async () => {
+  it('a running gateway keeps the old settings when the new file is faulty, and says why', async () => {
     const good = settings();
     write({ ...good, limts: {} });
     process.kill(gateway.process.pid as number, 'SIGHUP');
@@ -166,7 +166,7 @@ describe('a running gateway', () => {
     assert.equal(gateway.process.exitCode, null);
   });
 
-  it('opens and closes listeners of a new file', async () => {
+  it('a running gateway opens and closes listeners of a new file', async () => {
     const good = settings();
     write({ ...good, listen: [...(good.listen as unknown[]), { unix: './late.sock', mode: '0600', identity: 'op' }] });
     await hup();

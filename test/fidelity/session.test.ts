@@ -80,7 +80,7 @@ describe('headers of a build session', { skip: ENGINE === undefined ? 'no engine
     }
   });
 
-  it('do not reach it with any other call', async () => {
+  it('headers of a build session do not reach it with any other call', async () => {
     const client = await raw.connect('unix');
     const uuid = randomUUID();
     client.send(raw.head('unix', 'GET /_ping', ...linesOf(uuid)));

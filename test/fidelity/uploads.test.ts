@@ -69,7 +69,7 @@ describe('uploads', { skip: skipWithoutCli }, () => {
 
       for (const [title, line, status] of [
         ['policy does not allow', 'POST /images/load', 403],
-        ['unknown', 'POST /containers/x/nothing', 404],
+        ['to an unknown path', 'POST /containers/x/nothing', 404],
       ] as const) {
         it(`an upload ${title} is refused without being asked for`, async () => {
           const client = await raw.connect(transport);

@@ -36,7 +36,7 @@ describe('a denial', { skip: skipWithoutEngine }, () => {
   });
   after(() => gateway.remove());
 
-  it('tells every field that stands in the way in one answer', async () => {
+  it('a denial tells every field that stands in the way in one answer', async () => {
     const { status, text } = await create('tenant', {
       Privileged: true,
       Binds: ['/:/host'],
@@ -50,7 +50,7 @@ describe('a denial', { skip: skipWithoutEngine }, () => {
     assert.equal(text.match(/denied by policy baseline/g)?.length, 1, text);
   });
 
-  it('names the nearest rule of all bound policies', async () => {
+  it('a denial names the nearest rule of all bound policies', async () => {
     const writable = await create('ci', { Binds: ['/srv/ci/app:/src'] });
     assert.match(writable.text, /denied by policy mounts, rule sources: .*writable \(allowed: read-only\)/);
     const elsewhere = await create('ci', { Binds: ['/srv/other:/src:ro'] });
@@ -68,7 +68,7 @@ describe('a denial', { skip: skipWithoutEngine }, () => {
     assert.equal((await ask('GET', '/containers/buildx_other/json')).status, 404);
   });
 
-  it('comes before the objects a tenant names are looked up', async () => {
+  it('a denial comes before the objects a tenant names are looked up', async () => {
     for (const host of [{ Privileged: true }, { Privileged: true, NetworkMode: 'nosuch' }, { Binds: ['/:/host'] }]) {
       const { status, text } = await create('tenant', host, 'nosuch:1');
       assert.equal(status, 403, text);

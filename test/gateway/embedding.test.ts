@@ -28,7 +28,7 @@ describe('createGateway().fetch', () => {
     } as RequestInit);
   const messageOf = async (response: Response) => ((await response.json()) as { message: string }).message;
 
-  it('answers an allowed call, with the audit id of its record', async () => {
+  it('createGateway().fetch answers an allowed call, with the audit id of its record', async () => {
     const response = await at.gateway.fetch(request('/v1.47/containers/json?all=1'));
     assert.equal(response.status, 200);
     assert.equal(await response.text(), '[]');
@@ -54,7 +54,7 @@ describe('createGateway().fetch', () => {
     assert.equal((await at.gateway.fetch(request('/containers/json'))).status, 200);
   });
 
-  it('refuses without a token, and with two', async () => {
+  it('createGateway().fetch refuses without a token, and with two', async () => {
     const without = await at.gateway.fetch(request('/containers/json', {}, ''));
     assert.equal(without.status, 401);
     assert.match(without.headers.get('www-authenticate') ?? '', /^Bearer/);

@@ -170,7 +170,7 @@ describe('what inspect shows of a container', { skip: skipWithoutEngine }, () =>
       }
     });
 
-    it('ends what it can make again, and answers for a missing one as the engine does', async () => {
+    it('the preset watchtower ends what it can make again, and answers for a missing one as the engine does', async () => {
       const { name } = await make(engine, {
         host: { Binds: [`${PREFIX}-v:/data`], RestartPolicy: { Name: 'always' } },
       });
@@ -182,7 +182,7 @@ describe('what inspect shows of a container', { skip: skipWithoutEngine }, () =>
       assert.match(gone.text, /No such container/);
     });
 
-    it('does not run a hook in a container that reaches the host', async () => {
+    it('the preset watchtower does not run a hook in a container that reaches the host', async () => {
       const { name } = await make(engine, { host: { Binds: ['/etc:/host:ro'] } });
       const { status, text } = await as('watchtower')('POST', `/containers/${name}/exec`, { body: { Cmd: ['true'] } });
       assert.equal(status, 403, text);

@@ -9,7 +9,7 @@ const LARGE = 256 * 1024 + 1;
 const OK = ['Content-Type: application/json'];
 
 describe('LargeBodies', () => {
-  it('has turns by identity, and small bodies wait for none', async () => {
+  it('LargeBodies has turns by identity, and small bodies wait for none', async () => {
     const bodies = new LargeBodies();
     const order: string[] = [];
     const read = (holder: string, bytes: number, what: string) =>
@@ -36,7 +36,7 @@ describe('LargeBodies', () => {
 });
 
 describe('a caller who sends many large bodies at once', () => {
-  it('is served one by one, and another caller in between', async () => {
+  it('a caller who sends many large bodies at once is served one by one, and another caller in between', async () => {
     const engine = await startScriptedEngine((r) => r.answer(200, '{}', OK));
     const at = await openEmbedded(engine.url);
     try {

@@ -34,7 +34,7 @@ function room() {
 }
 
 describe('LiveCalls', () => {
-  it('end with their principal, and no others', () => {
+  it('LiveCalls end with their principal, and no others', () => {
     const { live, ended, asked } = room();
     const alice = principal('alice');
     const calls = [alice, alice, principal('bob')].map((who) => {
@@ -68,7 +68,7 @@ describe('LiveCalls', () => {
     assert.equal(call.endedBy, 'identity-disabled');
   });
 
-  it('are refused when the credentials ended while the call was judged', () => {
+  it('LiveCalls are refused when the credentials ended while the call was judged', () => {
     const { live, ended } = room();
     ended.set('alice', 'token-revoked');
     const call = live.enter();
@@ -88,7 +88,7 @@ describe('LiveCalls', () => {
     assert.equal(held.endedBy, 'internal');
   });
 
-  it('end at their expiry, the nearest first, with one timer', () => {
+  it('LiveCalls end at their expiry, the nearest first, with one timer', () => {
     mock.timers.enable({ apis: ['setTimeout'] });
     try {
       const { live, clock } = room();

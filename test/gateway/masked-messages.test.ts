@@ -72,7 +72,7 @@ describe('a refusal', () => {
   });
 
   for (const [title, target, body] of cases) {
-    it(`tells no secret of ${title}, nor does the audit`, async () => {
+    it(`a refusal tells no secret of ${title}, nor does the audit`, async () => {
       const method = target.endsWith('/json') ? 'GET' : 'POST';
       const answer = await fetch(`http://127.0.0.1:${embedded.port}/v1.45${target}`, {
         method,

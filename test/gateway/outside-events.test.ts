@@ -52,7 +52,7 @@ function watch() {
 const actions = (told: readonly { readonly action: string }[]) => told.map(({ action }) => action);
 
 describe('events outside the gateway', () => {
-  it('have a row with what and when, and without the command of an exec', () => {
+  it('events outside the gateway have a row with what and when, and without the command of an exec', () => {
     const { event, told } = watch();
     event('start');
     event('exec_start: sh -c "echo --password geheim"');
@@ -72,7 +72,7 @@ describe('events outside the gateway', () => {
     assert.ok(!JSON.stringify(rows).includes('geheim'));
   });
 
-  it('are none where a call is about the object, before, under way or just over', () => {
+  it('events outside the gateway are none where a call is about the object, before, under way or just over', () => {
     const { call, event, told, later } = watch();
     call('intent', 'container.start', { resource: 'container/web' });
     event('start');
@@ -88,7 +88,7 @@ describe('events outside the gateway', () => {
     later(1);
   });
 
-  it('are told of an object that no call is about, while calls are about others, and of reads', () => {
+  it('events outside the gateway are told of an object that no call is about, while calls are about others, and of reads', () => {
     const { call, event, told } = watch();
     call('intent', 'container.start', { resource: 'container/other', resourceId: 'f'.repeat(64) });
     call('intent', 'container.inspect', { resource: 'container/web', class: 'read' });
@@ -114,7 +114,7 @@ describe('events outside the gateway', () => {
     assert.deepEqual(actions(late.told()), ['engine.container.start']);
   });
 
-  it('are counted beyond a rate', () => {
+  it('events outside the gateway are counted beyond a rate', () => {
     const { event, told } = watch();
     for (let i = 0; i < 500; i++) event('start', { id: String(i), name: `n${i}` });
     const rows = told();

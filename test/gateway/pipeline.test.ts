@@ -150,7 +150,7 @@ describe('a call through the gateway', () => {
     const upload = (line: string, who: string, length: number, type = 'application/x-tar') =>
       head(line, ['Expect: 100-continue', `Content-Type: ${type}`, `Content-Length: ${length}`], who);
 
-    it('is answered with the refusal before a byte of the upload is sent', async () => {
+    it('Expect: 100-continue is answered with the refusal before a byte of the upload is sent', async () => {
       const before = engine.requests.length;
       for (const [who, status] of [
         [reader, 403],
@@ -166,7 +166,7 @@ describe('a call through the gateway', () => {
       assert.equal(engine.requests.length, before);
     });
 
-    it('is answered with 100 when the call may go on, and the upload arrives', async () => {
+    it('Expect: 100-continue is answered with 100 when the call may go on, and the upload arrives', async () => {
       engine.script = async (r) => r.answer(200, String((await r.body).length), [JSON_TYPE]);
       const caller = at.connect();
       caller.send(upload('POST /images/load', token, 10));
@@ -177,14 +177,14 @@ describe('a call through the gateway', () => {
       caller.destroy();
     });
 
-    it('is answered 413 for a body that announces too much, before it is sent', async () => {
+    it('Expect: 100-continue is answered 413 for a body that announces too much, before it is sent', async () => {
       const caller = at.connect();
       caller.send(upload('POST /containers/create', token, 1_000_000, 'application/json'));
       assert.equal((await caller.answer()).status, 413);
       caller.destroy();
     });
 
-    it('with another expectation is refused', async () => {
+    it('Expect: 100-continue with another expectation is refused', async () => {
       const caller = at.connect();
       caller.send(head('POST /images/load', ['Expect: the-unexpected', 'Content-Length: 3']));
       assert.equal((await caller.answer()).status, 417);

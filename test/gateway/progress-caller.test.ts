@@ -40,7 +40,7 @@ const PULL = '/images/create?fromImage=r.test/app&tag=1';
 const errorLine = (message: string): string => `${JSON.stringify({ errorDetail: { message }, error: message })}\r\n`;
 
 describe('progressCaller()', () => {
-  it('passes every other line byte for byte, in whatever pieces it comes', () => {
+  it('progressCaller() passes every other line byte for byte, in whatever pieces it comes', () => {
     const text = '{"status":"Pulling from app","id":"1"}\r\n{"status":"größe \\"error"}\r\n{"stream":"a"}';
     for (let size = 1; size < 40; size += 3) {
       const bytes = Buffer.from(text);
@@ -50,7 +50,7 @@ describe('progressCaller()', () => {
       assert.equal(through(PULL, pieces), text);
     }
   });
-  it('takes ids and names of others out of an error, and leaves what the caller wrote', () => {
+  it('progressCaller() takes ids and names of others out of an error, and leaves what the caller wrote', () => {
     const line = errorLine(`conflict: r.test/app:1 is in use by container "blues-db" (${FOREIGN.slice(0, 12)})`);
     for (const cut of [1, 20, 60]) {
       const told = through(PULL, [line.slice(0, cut), line.slice(cut)]);
@@ -61,7 +61,7 @@ describe('progressCaller()', () => {
     }
     assert.ok(!through('/build?t=a', [line]).includes('blues-db'));
   });
-  it('leaves what a Dockerfile of the caller’s says, which would tell whose names there are', () => {
+  it('progressCaller() leaves what a Dockerfile of the caller’s says, which would tell whose names there are', () => {
     const line = errorLine('COPY failed: stat blues-db: file does not exist');
     assert.equal(JSON.parse(through('/build?t=a', [line])).error, 'COPY failed: stat blues-db: file does not exist');
   });

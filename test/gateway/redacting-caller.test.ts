@@ -16,7 +16,7 @@ const ANSWERS = {
 
 describe('redactingCaller()', () => {
   for (const [path, answer] of Object.entries(ANSWERS)) {
-    it(`leaves the numbers of ${path} as they came`, () => {
+    it(`redactingCaller() leaves the numbers of ${path} as they came`, () => {
       const caller = memoryCaller();
       const redacting = redactingCaller(caller, classify('GET', path).operation, ['env']);
       redacting.head(200, 'OK', ['Content-Type', 'application/json']);

@@ -33,7 +33,7 @@ describe('Strangers', () => {
     };
   };
 
-  it('gives each refusal its row up to five minutes of the rate, then one row and a count', () => {
+  it('Strangers gives each refusal its row up to five minutes of the rate, then one row and a count', () => {
     const { strangers, events, refuse } = open();
     assert.equal(refuse(1000, '192.0.2.1'), 30);
     assert.equal(strangers.fold('192.0.2.1', 'token-expired'), 'id-1', 'the id of the row it is counted in');
@@ -52,7 +52,7 @@ describe('Strangers', () => {
     assert.equal(strangers.counted, 971);
   });
 
-  it('lets the rate flow in again, and knows addresses apart', () => {
+  it('Strangers lets the rate flow in again, and knows addresses apart', () => {
     const { refuse, pass } = open();
     refuse(1000, '192.0.2.1');
     pass(60_000);
@@ -60,7 +60,7 @@ describe('Strangers', () => {
     assert.equal(refuse(1000, '192.0.2.2'), 30, 'another address has its own');
   });
 
-  it('holds a rate for all addresses together, and counts them in a bounded number of rows', () => {
+  it('Strangers holds a rate for all addresses together, and counts them in a bounded number of rows', () => {
     const { strangers, events, refuse } = open();
     let rows = 0;
     for (let i = 0; i < 20_000; i++) rows += refuse(2, `2001:db8:${i.toString(16)}::1`);
@@ -70,7 +70,7 @@ describe('Strangers', () => {
     assert.equal(events.filter(({ source }) => source === 'elsewhere').length, 2);
   });
 
-  it('takes the network of an IPv6 address for the address', () => {
+  it('Strangers takes the network of an IPv6 address for the address', () => {
     const { refuse } = open();
     let rows = 0;
     for (let i = 0; i < 100; i++) rows += refuse(1, `2001:db8:1:2:${i}::1`);

@@ -55,7 +55,7 @@ describe("a tenant's list of containers", () => {
     return JSON.parse(filters ?? '{}') as Record<string, Record<string, true>>;
   };
 
-  it('asks the engine for its own, and for none where it owns none', async () => {
+  it("a tenant's list of containers asks the engine for its own, and for none where it owns none", async () => {
     assert.deepEqual(await asked('red'), { id: { ['0'.repeat(64)]: true } });
     for (const who of ['red', 'blue', 'red']) {
       const answer = await call(who, 'POST', '/containers/create', '{"Image":"busybox"}');
@@ -65,7 +65,7 @@ describe("a tenant's list of containers", () => {
     assert.deepEqual(Object.keys((await asked('blue')).id ?? {}), [idOf(2)]);
   });
 
-  it("keeps the caller's filters, and reads its ids among its own", async () => {
+  it("a tenant's list of containers keeps the caller's filters, and reads its ids among its own", async () => {
     const filters = (value: object) => `?all=1&filters=${encodeURIComponent(JSON.stringify(value))}`;
     assert.deepEqual(await asked('red', filters({ status: ['running'], label: { a: true } })), {
       status: { running: true },

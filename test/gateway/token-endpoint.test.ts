@@ -61,7 +61,7 @@ describe('answerTokenCall()', () => {
     assert.ok(!JSON.stringify(rows).includes(secret) && !JSON.stringify(rows).includes(String(body.access_token)));
   });
 
-  it('gives nothing while the audit cannot be written, and says so in OAuth terms', async () => {
+  it('answerTokenCall() gives nothing while the audit cannot be written, and says so in OAuth terms', async () => {
     const { ask, secret } = await openEndpoint({ unwritable: true });
     for (const refresh_token of [secret, 'x']) {
       const { status, body } = await ask({ grant_type: 'refresh_token', refresh_token });
@@ -69,7 +69,7 @@ describe('answerTokenCall()', () => {
     }
   });
 
-  it('tells nothing of a fault of its own', async () => {
+  it('answerTokenCall() tells nothing of a fault of its own', async () => {
     const { ask, secret, rows } = await openEndpoint({ fault: new TypeError('secret insides') });
     const { status, body } = await ask({ grant_type: 'refresh_token', refresh_token: secret });
     assert.deepEqual([status, body.error], [500, 'server_error']);
@@ -97,7 +97,7 @@ describe('answerTokenCall()', () => {
     assert.equal((await ask(guess)).status, 401);
   });
 
-  it('tells a source that presents many bad credentials to wait, whatever they are, and takes a good one', async () => {
+  it('answerTokenCall() tells a source that presents many bad credentials to wait, whatever they are, and takes a good one', async () => {
     const { ask, secret, room } = await openEndpoint();
     for (let i = 0; i < 20; i++) await ask({ grant_type: 'refresh_token', refresh_token: `guess-${i}` });
     for (const form of [

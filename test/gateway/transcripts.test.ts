@@ -67,7 +67,7 @@ describe('a session that is recorded', () => {
     return { caller, answer };
   };
 
-  it('is in a sealed transcript, whose digest is in the outcome, with the size of its terminal', async () => {
+  it('a session that is recorded is in a sealed transcript, whose digest is in the outcome, with the size of its terminal', async () => {
     const { caller, answer } = await open();
     assert.equal(answer.status, 101);
     caller.send('hello');
@@ -95,7 +95,7 @@ describe('a session that is recorded', () => {
     for (const one of [caller, resize]) one.destroy();
   });
 
-  it('is recorded where the connection is not upgraded, and an attach too', async () => {
+  it('a session that is recorded is recorded where the connection is not upgraded, and an attach too', async () => {
     const caller = at.connect();
     caller.send(asked(start, [], '{"Detach":false,"Tty":true}'));
     const plain = await caller.answer();
@@ -112,7 +112,7 @@ describe('a session that is recorded', () => {
     for (const one of [caller, attach.caller]) one.destroy();
   });
 
-  it('is read by those who review, of their tenant alone, and by none of those recorded', async () => {
+  it('a session that is recorded is read by those who review, of their tenant alone, and by none of those recorded', async () => {
     const { caller, answer } = await open();
     caller.send('x');
     await until('the echo', () => caller.received === 'x');
@@ -126,7 +126,7 @@ describe('a session that is recorded', () => {
     });
   });
 
-  it('leaves nothing where no session came of it, and is refused over a websocket', async () => {
+  it('a session that is recorded leaves nothing where no session came of it, and is refused over a websocket', async () => {
     const before = readdirSync(folder()).length;
     const caller = at.connect();
     caller.send(asked(start, [], '{"Detach":true,"Tty":false}'));
@@ -147,7 +147,7 @@ describe('a session that is recorded', () => {
     for (const one of [caller, socket]) one.destroy();
   });
 
-  it('is refused before the engine sees it where nothing can be written, with its reason in the audit', async () => {
+  it('a session that is recorded is refused before the engine sees it where nothing can be written, with its reason in the audit', async () => {
     renameSync(folder(), `${folder()}-away`);
     writeFileSync(folder(), '');
     const seen = engine.requests.filter(({ target }) => target.includes('/start')).length;
@@ -162,7 +162,7 @@ describe('a session that is recorded', () => {
     caller.destroy();
   });
 
-  it('is told to a rule that allows no session, and to one that denies', async () => {
+  it('a session that is recorded is told to a rule that allows no session, and to one that denies', async () => {
     const rule = (text: string) => POLICY.replace(/ {2}- \{ name: sessions.*\n/, `  - ${text}\n`);
     await assert.rejects(
       at.policy(

@@ -58,7 +58,7 @@ describe('an upgrade through the gateway', () => {
       who,
     ) + EXEC_BODY;
 
-  it('carries bytes, keeps the half-close, and is in the audit with its byte counts', async () => {
+  it('an upgrade through the gateway carries bytes, keeps the half-close, and is in the audit with its byte counts', async () => {
     engine.script = withObjects(echo);
     const caller = at.connect();
     caller.send(headOf(`POST /v1.47/containers/${ID}/attach?stream=1&stdin=1&stdout=1`, UPGRADE));
@@ -81,7 +81,7 @@ describe('an upgrade through the gateway', () => {
     caller.destroy();
   });
 
-  it('with a body and stream bytes in one write: the body is judged and rebuilt, the bytes follow it', async () => {
+  it('an upgrade through the gateway with a body and stream bytes in one write: the body is judged and rebuilt, the bytes follow it', async () => {
     engine.script = withObjects(echo);
     const caller = at.connect();
     caller.send(`${execStart()}early`);
@@ -101,7 +101,7 @@ describe('an upgrade through the gateway', () => {
   // dockerode opens its session so; the engine reads a body of either kind.
   const CHUNKS = `9\r\n${EXEC_BODY.slice(0, 9)}\r\n${(EXEC_BODY.length - 9).toString(16)}\r\n${EXEC_BODY.slice(9)}\r\n0\r\n\r\n`;
 
-  it('with a body in chunks, at once or byte by byte, and stream bytes behind it', async () => {
+  it('an upgrade through the gateway with a body in chunks, at once or byte by byte, and stream bytes behind it', async () => {
     engine.script = withObjects(echo);
     for (const pause of [false, true]) {
       const caller = at.connect();
@@ -126,7 +126,7 @@ describe('an upgrade through the gateway', () => {
 
   // Deno reads chunks that come with the head by itself, and the body it makes of them is the one that is judged.
   const onNode = { skip: IS_DENO ? 'Deno reads such chunks itself' : false };
-  it('with chunks that could be read in two ways is refused', onNode, async () => {
+  it('an upgrade through the gateway with chunks that could be read in two ways is refused', onNode, async () => {
     const before = asked('/start').length;
     for (const [name, request] of [
       ['an extension', chunkedStart(CHUNKS.replace('9\r\n', '9;a=b\r\n'))],
@@ -148,7 +148,7 @@ describe('an upgrade through the gateway', () => {
     assert.equal(asked('/start').length, before);
   });
 
-  it('with more behind the body than the body is long', async () => {
+  it('an upgrade through the gateway with more behind the body than the body is long', async () => {
     engine.script = withObjects(echo);
     const caller = at.connect();
     const long = 'stream bytes '.repeat(20);
@@ -158,7 +158,7 @@ describe('an upgrade through the gateway', () => {
     caller.destroy();
   });
 
-  it('with a body sent byte by byte', async () => {
+  it('an upgrade through the gateway with a body sent byte by byte', async () => {
     engine.script = withObjects(echo);
     const caller = at.connect();
     const text = execStart();

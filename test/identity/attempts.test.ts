@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { createAttemptLimit, MAX_FAILURES } from '../../src/identity/attempts.ts';
 
 describe('createAttemptLimit()', () => {
-  it('makes a source wait after 20 failures within a minute, and no other', () => {
+  it('createAttemptLimit() makes a source wait after 20 failures within a minute, and no other', () => {
     const attempts = createAttemptLimit(MAX_FAILURES);
     for (let i = 0; i < 20; i++) {
       assert.equal(attempts.waitS('a', 1000 + i), 0);

@@ -43,7 +43,7 @@ const signOwn = async (room: IdentityRoom, claims: Record<string, unknown>, head
 };
 
 describe('authenticate()', () => {
-  it('names the caller of a token of our issuer, with the identity as it is now', async () => {
+  it('authenticate() names the caller of a token of our issuer, with the identity as it is now', async () => {
     const room = await openRoom();
     const { token, record } = await room.issuer.issue({ identity: 'alice', by: 'op', scope: ['container.*'] });
     const principal = await room.authenticator.authenticate(bearer(token));
@@ -499,7 +499,7 @@ describe('authenticate()', () => {
     ],
   ];
   for (const [name, forge] of forgeries) {
-    it(`refuses a forgery: ${name}`, async () => {
+    it(`authenticate() refuses a forgery: ${name}`, async () => {
       const room = await openRoom();
       const { token } = await room.issuer.issue({ identity: 'alice', by: 'op' });
       const forged = await forge(room, token);
@@ -510,7 +510,7 @@ describe('authenticate()', () => {
     });
   }
 
-  it('takes the longest token it allows, and not a byte more', async () => {
+  it('authenticate() takes the longest token it allows, and not a byte more', async () => {
     const first = await openRoom();
     const { token } = await first.issuer.issue({ identity: 'alice', by: 'op' });
     for (const [maxTokenBytes, code] of [
@@ -523,7 +523,7 @@ describe('authenticate()', () => {
     }
   });
 
-  it('reads an empty scope as a ceiling that lets nothing through', async () => {
+  it('authenticate() reads an empty scope as a ceiling that lets nothing through', async () => {
     const room = await openRoom();
     const token = await signOwn(room, { ...goodClaims(room), scope: '' }, goodHeader(room));
     assert.deepEqual((await room.authenticator.authenticate(bearer(token))).scope, []);
@@ -531,12 +531,12 @@ describe('authenticate()', () => {
 });
 
 describe('challengeFor()', () => {
-  it('gives no error when no credentials were sent', async () => {
+  it('challengeFor() gives no error when no credentials were sent', async () => {
     const room = await openRoom();
     assert.equal(room.authenticator.challengeFor(await refused(room, [])), 'Bearer realm="dockgate"');
   });
 
-  it('gives the RFC 6750 error and a description without quotes or line ends', async () => {
+  it('challengeFor() gives the RFC 6750 error and a description without quotes or line ends', async () => {
     const room = await openRoom();
     const say = (code: 'token-expired' | 'token-ambiguous', message: string) =>
       room.authenticator.challengeFor(new GatewayError(code, message));

@@ -21,7 +21,7 @@ describe('readCertificatePair()', () => {
   });
   after(() => rmSync(folder, { recursive: true, force: true }));
 
-  it('reads a pair', () => {
+  it('readCertificatePair() reads a pair', () => {
     const { cert, key } = readCertificatePair({ cert: file('server.pem'), key: file('server-key.pem') });
     assert.match(cert, /BEGIN CERTIFICATE/);
     assert.match(key, /PRIVATE KEY/);
@@ -36,7 +36,7 @@ describe('readCertificatePair()', () => {
     ['server.pem', 'other/server-key.pem', 'the key server-key.pem does not belong to the certificate server.pem'],
   ];
   for (const [cert, key, message] of FAULTS) {
-    it(`refuses ${cert} with ${key}`, () => {
+    it(`readCertificatePair() refuses ${cert} with ${key}`, () => {
       assert.throws(() => readCertificatePair({ cert: file(cert), key: file(key) }), {
         code: 'config-invalid',
         message,

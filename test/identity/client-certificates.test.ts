@@ -91,7 +91,7 @@ describe('createCertificateIssuer()', () => {
     ['too long a life', { ttlMs: MAX_CERTIFICATE_TTL_MS + 1000 }, 'input-invalid', /from 1s to 90d/],
     ['no number as life', { ttlMs: Number.NaN }, 'input-invalid', /from 1s to 90d/],
   ] as const) {
-    it(`refuses ${name}`, async () => {
+    it(`createCertificateIssuer() refuses ${name}`, async () => {
       const options: { request?: string; tamper?: boolean; rsaBits?: number; identity?: string; ttlMs?: number } =
         order;
       const made = await requestWith(

@@ -44,7 +44,7 @@ describe('a clock set forward and back', () => {
     ['40 days', 40 * DAY],
     ['three years', 3 * 365 * DAY],
   ] as const) {
-    it(`by ${title} revives no revoked token and keeps no good one out`, async () => {
+    it(`a clock set forward and back by ${title} revives no revoked token and keeps no good one out`, async () => {
       const gateway = await open();
       const revoked = await gateway.token('ci', 'operator');
       const good = await gateway.token('other', 'operator');

@@ -25,7 +25,7 @@ const details = (...actions: string[]): readonly DockerAuthorization[] => [{ typ
 const MINUTE = 60_000;
 
 describe('exchange()', () => {
-  it('gives a shorter token with the ceilings above it inside', async () => {
+  it('exchange() gives a shorter token with the ceilings above it inside', async () => {
     const room = await openGrantRoom();
     const parent = await room.issuer.issue({ identity: 'alice', scope: ['class:read'], by: 'op' });
     const made = await room.grants.exchange({
@@ -44,7 +44,7 @@ describe('exchange()', () => {
     assert.deepEqual(principal.ancestors, [{ id: parent.record.id, ceiling: {} }]);
   });
 
-  it('keeps a ceiling that is nowhere else, when the records are gone', async () => {
+  it('exchange() keeps a ceiling that is nowhere else, when the records are gone', async () => {
     const room = await openGrantRoom();
     const parent = await room.issuer.issue({ identity: 'alice', authorizationDetails: details('image.*'), by: 'op' });
     const made = await room.grants.exchange({
@@ -55,7 +55,7 @@ describe('exchange()', () => {
     assert.deepEqual(principal.ancestors?.[0]?.ceiling, { authorizationDetails: details('image.*') });
   });
 
-  it('says each ceiling once, however long the chain', async () => {
+  it('exchange() says each ceiling once, however long the chain', async () => {
     const room = await openGrantRoom();
     const wide = Array.from({ length: 10 }, (_, i) => `container/${'x'.repeat(60)}-${i}`);
     const parent = await room.issuer.issue({
@@ -84,7 +84,7 @@ describe('exchange()', () => {
     ['wider details', { subjectToken: '', authorizationDetails: details('*') }, 'grant-too-wide'],
   ];
   for (const [title, request, code] of refused) {
-    it(`refuses ${title}`, async () => {
+    it(`exchange() refuses ${title}`, async () => {
       const room = await openGrantRoom();
       const asked = {
         identity: 'alice',
@@ -108,7 +108,7 @@ describe('exchange()', () => {
     await assert.rejects(room.grants.exchange({ subjectToken: parent.token }), { code: 'token-expired' });
   });
 
-  it('ends every token of the chain below one that is revoked, and none above', async () => {
+  it('exchange() ends every token of the chain below one that is revoked, and none above', async () => {
     const room = await openGrantRoom();
     const tokens = [(await room.issuer.issue({ identity: 'alice', by: 'op' })).token];
     for (let i = 0; i < 4; i++) {
@@ -131,7 +131,7 @@ describe('exchange()', () => {
     assert.deepEqual(states, ['good', 'good', 'token-revoked', 'token-revoked', 'token-revoked']);
   });
 
-  it('names who acts, and who acted before', async () => {
+  it('exchange() names who acts, and who acted before', async () => {
     const room = await openGrantRoom();
     const [parent, actor] = await Promise.all(
       ['alice', 'op'].map((identity) => room.issuer.issue({ identity, by: 'op' })),
@@ -169,7 +169,7 @@ describe('exchange()', () => {
     await ask(alice);
   });
 
-  it('is refused once the identity is disabled', async () => {
+  it('exchange() is refused once the identity is disabled', async () => {
     const room = await openGrantRoom();
     const parent = await room.issuer.issue({ identity: 'alice', by: 'op' });
     room.identities.setDisabled('alice', true);
@@ -178,7 +178,7 @@ describe('exchange()', () => {
 });
 
 describe('refresh()', () => {
-  it('gives a short token under the ceiling of the credential, and counts it', async () => {
+  it('refresh() gives a short token under the ceiling of the credential, and counts it', async () => {
     const room = await openGrantRoom();
     const { secret, record } = room.refreshCredentials.create({ identity: 'alice', scope: ['class:read'], by: 'op' });
     const made = await room.grants.refresh({ secret, scope: ['container.list'] });
@@ -190,7 +190,7 @@ describe('refresh()', () => {
     await assert.rejects(room.grants.refresh({ secret, scope: ['*'] }), { code: 'grant-too-wide' });
   });
 
-  it('ends its tokens with the credential', async () => {
+  it('refresh() ends its tokens with the credential', async () => {
     const room = await openGrantRoom();
     const { secret, record } = room.refreshCredentials.create({ identity: 'alice', by: 'op' });
     const { token } = await room.grants.refresh({ secret });
@@ -203,7 +203,7 @@ describe('refresh()', () => {
     await assert.rejects(room.grants.refresh({ secret }), { code: 'client-invalid', message: /revoked/ });
   });
 
-  it('refuses a text that is no credential, an expired one, and one whose identity is gone', async () => {
+  it('refresh() refuses a text that is no credential, an expired one, and one whose identity is gone', async () => {
     const room = await openGrantRoom();
     const { secret } = room.refreshCredentials.create({ identity: 'alice', ttlMs: 60 * MINUTE, by: 'op' });
     const refuse = (of: string, message: RegExp, clientId?: string) =>
@@ -222,7 +222,7 @@ describe('refresh()', () => {
     await refuse(secret, /identity of the credential is gone/);
   });
 
-  it('is never longer than the credential lives', async () => {
+  it('refresh() is never longer than the credential lives', async () => {
     const room = await openGrantRoom();
     const { secret, record } = room.refreshCredentials.create({ identity: 'alice', ttlMs: 5 * MINUTE, by: 'op' });
     assert.ok((await room.grants.refresh({ secret, ttlMs: 60 * MINUTE })).record.expiresAt <= record.expiresAt);
@@ -230,7 +230,7 @@ describe('refresh()', () => {
 });
 
 describe('createRefreshCredentials()', () => {
-  it('makes secrets a scanner knows by their form, each another', async () => {
+  it('createRefreshCredentials() makes secrets a scanner knows by their form, each another', async () => {
     const room = await openGrantRoom();
     const secrets = Array.from(
       { length: 50 },
@@ -246,7 +246,7 @@ describe('createRefreshCredentials()', () => {
     }
   });
 
-  it('refuses an unknown or disabled identity and a life of no sense', async () => {
+  it('createRefreshCredentials() refuses an unknown or disabled identity and a life of no sense', async () => {
     const room = await openGrantRoom();
     const create = (identity: string, ttlMs?: number) => () =>
       room.refreshCredentials.create({ identity, ttlMs, by: 'op' });

@@ -82,7 +82,7 @@ describe('issue()', () => {
     });
   }
 
-  it('refuses a disabled identity and names a scope that is at fault', async () => {
+  it('issue() refuses a disabled identity and names a scope that is at fault', async () => {
     const room = await openRoom({ issuer: { checkScope: () => 'no such action' } });
     await assert.rejects(room.issuer.issue({ identity: 'alice', scope: ['x"y'], by: 'op' }), /"x\\"y".*characters/);
     await assert.rejects(room.issuer.issue({ identity: 'alice', scope: ['xy'], by: 'op' }), /"xy".*no such action/);
@@ -92,7 +92,7 @@ describe('issue()', () => {
 });
 
 describe('ensureKey()', () => {
-  it('makes one key on first start and finds it again on the second', async () => {
+  it('ensureKey() makes one key on first start and finds it again on the second', async () => {
     const room = await openRoom();
     const { token } = await room.issuer.issue({ identity: 'alice', by: 'op' });
     const parts = {
@@ -127,7 +127,7 @@ describe('ensureKey()', () => {
     assert.equal(room.issuer.jwks().keys.length, 2);
   });
 
-  it('refuses to sign before it was called', async () => {
+  it('ensureKey() refuses to sign before it was called', async () => {
     const tokens = memoryTokens();
     const room = await openRoom();
     const identities = memoryIdentities(tokens);
@@ -136,7 +136,7 @@ describe('ensureKey()', () => {
     await assert.rejects(issuer.issue({ identity: 'a', by: 'op' }), { code: 'internal' });
   });
 
-  it('makes no key that leaves the room in an error or in the published set', async () => {
+  it('ensureKey() makes no key that leaves the room in an error or in the published set', async () => {
     const room = await openRoom();
     const { d } = JSON.parse(room.keys.rows[0]?.privateJwk as string) as { d: string };
     assert.ok(d.length > 40);
@@ -145,7 +145,7 @@ describe('ensureKey()', () => {
 });
 
 describe('createRevocations()', () => {
-  it('knows at start what was revoked before, also within the tolerance after exp', async () => {
+  it('createRevocations() knows at start what was revoked before, also within the tolerance after exp', async () => {
     const room = await openRoom();
     const { record } = await room.issuer.issue({ identity: 'alice', ttlMs: 10_000, by: 'op' });
     room.tokens.revoke(record.id, room.clock.at);

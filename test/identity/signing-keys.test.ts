@@ -79,7 +79,7 @@ describe('createKeyRing()', () => {
     assert.deepEqual(states(ring).sort(), ['active', 'next', 'retiring', 'retiring']);
   });
 
-  it('takes over the keys of an earlier version: the newest signs, the others retire', async () => {
+  it('createKeyRing() takes over the keys of an earlier version: the newest signs, the others retire', async () => {
     const { open, clock, states, keys } = room();
     const old = open();
     await old.ensure();
@@ -108,7 +108,7 @@ describe('createKeyRing()', () => {
 });
 
 describe('the seal', () => {
-  it('keeps private parts out of the store and opens them again', async () => {
+  it('the seal keeps private parts out of the store and opens them again', async () => {
     const seal = sealOf(randomBytes(32));
     const { open, keys } = room(seal);
     await open().ensure();

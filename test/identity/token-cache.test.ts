@@ -25,7 +25,7 @@ const codeOf = (run: () => unknown): string => {
 };
 
 describe('a verified token', () => {
-  it('is answered at once and with the same principal object', async () => {
+  it('a verified token is answered at once and with the same principal object', async () => {
     const room = await openRoom();
     const { token } = await aliceToken(room);
     const first = await room.authenticator.authenticate(bearer(token));
@@ -33,7 +33,7 @@ describe('a verified token', () => {
     assert.ok(Object.isFrozen(first) && Object.isFrozen(first.groups) && Object.isFrozen(first.claims));
   });
 
-  it('keeps its principal over a change to another identity, and over reads of a store that counts nothing', async () => {
+  it('a verified token keeps its principal over a change to another identity, and over reads of a store that counts nothing', async () => {
     for (const counting of [true, false]) {
       const room = await openRoom({ counting });
       const { token } = await aliceToken(room);
@@ -43,7 +43,7 @@ describe('a verified token', () => {
     }
   });
 
-  it('asks a counting store once and any other on every call', async () => {
+  it('a verified token asks a counting store once and any other on every call', async () => {
     for (const [counting, reads] of [
       [true, 0],
       [false, 50],
@@ -57,7 +57,7 @@ describe('a verified token', () => {
     }
   });
 
-  it('is another principal over Basic', async () => {
+  it('a verified token is another principal over Basic', async () => {
     const room = await openRoom();
     const { token } = await aliceToken(room);
     assert.equal((await room.authenticator.authenticate(bearer(token))).channel, 'bearer');
@@ -65,7 +65,7 @@ describe('a verified token', () => {
     assert.equal(atOnce(room, bearer(token)).channel, 'bearer');
   });
 
-  it('is verified anew after a minute, and when the clock went back', async () => {
+  it('a verified token is verified anew after a minute, and when the clock went back', async () => {
     const room = await openRoom();
     const { token } = await aliceToken(room);
     await room.authenticator.authenticate(bearer(token));
@@ -79,7 +79,7 @@ describe('a verified token', () => {
     assert.ok(room.authenticator.authenticate(bearer(token)) instanceof Promise);
   });
 
-  it('ends with its exp to the millisecond, within the minute, for calls and for streams', async () => {
+  it('a verified token ends with its exp to the millisecond, within the minute, for calls and for streams', async () => {
     const room = await openRoom();
     const { token } = await aliceToken(room, 10_000);
     const principal = await room.authenticator.authenticate(bearer(token));
@@ -98,7 +98,7 @@ describe('a verified token', () => {
     );
   });
 
-  it('is refused on the very next call once revoked, over every channel', async () => {
+  it('a verified token is refused on the very next call once revoked, over every channel', async () => {
     const room = await openRoom();
     const { token, record } = await aliceToken(room);
     const other = await aliceToken(room);
@@ -121,7 +121,7 @@ describe('a verified token', () => {
     assert.equal(atOnce(room, bearer(other.token)).subject, 'alice');
   });
 
-  it('is refused while it is being verified', async () => {
+  it('a verified token is refused while it is being verified', async () => {
     const room = await openRoom();
     const { token, record } = await aliceToken(room);
     const pending = room.authenticator.authenticate(bearer(token));
@@ -129,7 +129,7 @@ describe('a verified token', () => {
     await assert.rejects(async () => pending, { code: 'token-revoked' });
   });
 
-  it('is refused while its identity is disabled, and works again when it is enabled', async () => {
+  it('a verified token is refused while its identity is disabled, and works again when it is enabled', async () => {
     for (const counting of [true, false]) {
       const room = await openRoom({ counting });
       const { token } = await aliceToken(room);
@@ -163,7 +163,7 @@ describe('a verified token', () => {
     assert.equal(atOnce(room, bearer(token)), after);
   });
 
-  it('does not speak for a new identity of the same name', async () => {
+  it('a verified token does not speak for a new identity of the same name', async () => {
     const room = await openRoom();
     const { token } = await aliceToken(room);
     await room.authenticator.authenticate(bearer(token));
@@ -193,7 +193,7 @@ describe('a verified token', () => {
     assert.deepEqual((await room.authenticator.authenticate(bearer(fresh.token))).policies, ['operator']);
   });
 
-  it('is verified once however many calls present it together', async () => {
+  it('a verified token is verified once however many calls present it together', async () => {
     const room = await openRoom();
     const { token } = await aliceToken(room);
     const original = crypto.subtle.verify;
@@ -222,7 +222,7 @@ describe('a verified token', () => {
     }
   });
 
-  it('is not kept out later by a refusal that time heals', async () => {
+  it('a verified token is not kept out later by a refusal that time heals', async () => {
     const room = await openRoom();
     room.clock.at += 120_000;
     const { token } = await aliceToken(room);
@@ -234,7 +234,7 @@ describe('a verified token', () => {
 });
 
 describe('bound()', () => {
-  it('names the identity of a socket, the same object until the identity changes', async () => {
+  it('bound() names the identity of a socket, the same object until the identity changes', async () => {
     const room = await openRoom();
     const first = room.authenticator.bound('alice');
     assert.deepEqual(
@@ -254,7 +254,7 @@ describe('bound()', () => {
     assert.notEqual(room.authenticator.bound('alice'), first);
   });
 
-  it('refuses an identity there is not, before and after it was deleted', async () => {
+  it('bound() refuses an identity there is not, before and after it was deleted', async () => {
     const room = await openRoom();
     assert.equal(
       codeOf(() => room.authenticator.bound('nobody')),
@@ -282,7 +282,7 @@ describe('createTokenCache()', () => {
     assert.equal(cache.get('k999'), 999);
   });
 
-  it('keeps refusals apart: a flood of them pushes nothing out and is bounded itself', () => {
+  it('createTokenCache() keeps refusals apart: a flood of them pushes nothing out and is bounded itself', () => {
     const cache = createTokenCache<number, string>(10);
     cache.set('good', 1);
     for (let i = 0; i < 5000; i++) cache.refuse(`bad${i}`, 'no');

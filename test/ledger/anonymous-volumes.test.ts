@@ -16,5 +16,6 @@ describe('countAnonymousVolumes()', () => {
     ['empty fields', { Volumes: null, HostConfig: { Binds: null, Mounts: null } }, [], 0],
   ];
   for (const [name, body, ofImage, count] of cases)
-    it(`counts ${name}`, () => assert.equal(countAnonymousVolumes(body as never, ofImage), count));
+    it(`countAnonymousVolumes() counts ${name}`, () =>
+      assert.equal(countAnonymousVolumes(body as never, ofImage), count));
 });

@@ -64,7 +64,7 @@ const DOCKERFILE = tarEntry('Dockerfile', 'FROM a');
 
 describe('judgedContext()', () => {
   for (const size of [1, 100, 512, 100_000]) {
-    it(`writes an archive anew, in pieces of ${size} bytes`, async () => {
+    it(`judgedContext() writes an archive anew, in pieces of ${size} bytes`, async () => {
       const archive = Buffer.concat([
         tarEntry('./', '', '5'),
         tarEntry('/a', 'A'.repeat(1000)),
@@ -89,7 +89,7 @@ describe('judgedContext()', () => {
       assert.ok(out.subarray(-1024).equals(END));
     });
   }
-  it('reads the names of GNU and of pax, and what git archive and others add', async () => {
+  it('judgedContext() reads the names of GNU and of pax, and what git archive and others add', async () => {
     const long = `${'ordner/'.repeat(30)}d\u00e4tei`;
     const archive = Buffer.concat([
       tarEntry('pax_global_header', '52 comment=0123456789012345678901234567890123456789\n', 'g'),
@@ -131,13 +131,13 @@ describe('judgedContext()', () => {
       ['file Dockerfile judged FROM a', 'file dockerfile b'],
     ],
   ] as const) {
-    it(`takes ${title}`, async () => {
+    it(`judgedContext() takes ${title}`, async () => {
       const { out, judged } = await rewritten(Buffer.concat([...entries, END]));
       assert.equal(judged.length, 1);
       assert.deepEqual(await entriesOf(out), expected);
     });
   }
-  it('takes a Dockerfile below folders', async () => {
+  it('judgedContext() takes a Dockerfile below folders', async () => {
     const archive = Buffer.concat([tarEntry('a/', '', '5'), tarEntry('a/b/Df', 'FROM b'), DOCKERFILE, END]);
     const { judged } = await rewritten(archive, 'a/b/Df');
     assert.deepEqual(judged, ['FROM b']);
@@ -225,7 +225,7 @@ describe('judgedContext()', () => {
     ['one that breaks off in a header', [DOCKERFILE, file.subarray(0, 300)], /middle of a header/],
     ['a large Dockerfile', [tarEntry('Dockerfile', 'x'.repeat(1024 * 1024 + 1))], /larger than 1048576 bytes/],
   ] as readonly (readonly [string, readonly Buffer[], RegExp, string?])[]) {
-    it(`refuses ${title}, and writes no end`, async () => {
+    it(`judgedContext() refuses ${title}, and writes no end`, async () => {
       const out: Uint8Array[] = [];
       const archive = Buffer.concat([...entries, ...(title.includes('breaks off') ? [] : [END])]);
       const judge = { dockerfile: path ?? 'Dockerfile', judge: (content: Buffer) => Promise.resolve(content) };
@@ -238,7 +238,7 @@ describe('judgedContext()', () => {
       assert.ok(!Buffer.concat(out).includes(END));
     });
   }
-  it('passes nothing of a Dockerfile on that is refused, and nothing behind it', async () => {
+  it('judgedContext() passes nothing of a Dockerfile on that is refused, and nothing behind it', async () => {
     const out: Uint8Array[] = [];
     const judge = { dockerfile: 'Dockerfile', judge: () => Promise.reject(new Error('no')) };
     await assert.rejects(async () => {
@@ -264,14 +264,14 @@ describe('tarHeader()', () => {
     ['capabilities', { capability: Buffer.from([1, 0, 10, 255]) }],
     ['a folder', { type: 'folder', path: 'a/b' }],
   ] as const) {
-    it(`is read as what it was written from: ${title}`, async () => {
+    it(`tarHeader() is read as what it was written from: ${title}`, async () => {
       const written = entry(more);
       const reader = new TarReader(inPieces(Buffer.concat([tarHeader(written), tarPadding(0), TAR_END]), 512));
       assert.deepEqual(await reader.next(), written);
       assert.equal(await reader.next(), undefined);
     });
   }
-  it('is read as what it was written from: a file of ten gibibytes', async () => {
+  it('tarHeader() is read as what it was written from: a file of ten gibibytes', async () => {
     const size = 10 * 1024 ** 3;
     const reader = new TarReader(inPieces(tarHeader(entry({ size })), 512));
     assert.equal((await reader.next())?.size, size);

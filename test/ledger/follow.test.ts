@@ -21,7 +21,7 @@ const pending: LedgerEntry = {
 };
 
 describe('the follower', () => {
-  it('knows whose a container is that the engine makes late', async () => {
+  it('the follower knows whose a container is that the engine makes late', async () => {
     const ledger = new Ledger([pending]);
     let events: CallerEnd | undefined;
     const state = {
@@ -58,7 +58,7 @@ describe('the follower', () => {
     follower.stop();
   });
 
-  it('asks the engine what a container takes where no outcome was seen, and leaves one alone that is being changed', async () => {
+  it('the follower asks the engine what a container takes where no outcome was seen, and leaves one alone that is being changed', async () => {
     const open = (id: string): LedgerEntry => ({
       ...{ ...pending, key: `${id[0]}/0`, id, name: id[0] as string, state: 'live' },
       share: { ...NO_SHARE, memory: 9000, isOpen: true },

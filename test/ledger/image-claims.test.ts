@@ -95,20 +95,20 @@ describe('a pull that gives an image of others', () => {
     return call.ledger;
   };
 
-  it('is no claim from another repository, nor by its digest', async () => {
+  it('a pull that gives an image of others is no claim from another repository, nor by its digest', async () => {
     for (const name of [MINE, `evil.test/x@sha256:${idOf('d')}`]) {
       const ledger = await pull(pulling(name), [entry('blue', 'image', TAG, parent)]);
       assert.equal(ledger.owned('red', 'image', name), undefined, name);
       assert.ok(ledger.imageHolders(ID).every(({ tenant }) => tenant === 'blue'));
     }
   });
-  it('is one from the same repository, and of what the tenant has already', async () => {
+  it('a pull that gives an image of others is one from the same repository, and of what the tenant has already', async () => {
     const same = 'r.test/app:2';
     assert.ok((await pull(pulling(same), [entry('blue', 'image', TAG, parent)])).owned('red', 'image', same));
     const both = [entry('blue', 'image', TAG, parent), entry('red', 'image', ID, parent)];
     assert.ok((await pull(pulling(MINE), both)).owned('red', 'image', MINE));
   });
-  it('ends a claim that was there before, which keeps what it meant', async () => {
+  it('a pull that gives an image of others ends a claim that was there before, which keeps what it meant', async () => {
     const before = `sha256:${idOf('b')}`;
     const live = entry('red', 'image', MINE, { parent: before, isPulled: true });
     const ledger = await pull(live, [entry('blue', 'image', TAG, parent)]);
@@ -143,7 +143,7 @@ describe('a name a call was to give', () => {
     return call.ledger;
   };
 
-  it('is the tenant’s with the mark of its call, as the image the call was about, and as BuildKit marks it', async () => {
+  it('a name a call was to give is the tenant’s with the mark of its call, as the image the call was about, and as BuildKit marks it', async () => {
     for (const after of [settled, ended]) {
       for (const labels of [marked, byBuildKit])
         assert.ok((await after(built, { tags: [TAG], labels })).owned('red', 'image', TAG));
@@ -163,7 +163,7 @@ describe('a name a call was to give', () => {
       assert.ok(ledger.holders('image', TAG).every(isWithheld) && ledger.holders('image', TAG).length === 1);
     }
   });
-  it('stays as it was where it was the tenant’s already, or a pull found what was there before', async () => {
+  it('a name a call was to give stays as it was where it was the tenant’s already, or a pull found what was there before', async () => {
     const live = entry('red', 'image', TAG, parent);
     const ledger = await settled(built, { tags: [TAG] }, [live]);
     assert.deepEqual(ledger.holders('image', TAG), [live]);
@@ -174,12 +174,12 @@ describe('a name a call was to give', () => {
 
 describe('a pull, and names others began to make while its registry was asked', () => {
   const making = entry('blue', 'image', TAG, { state: 'pending' });
-  it('does not go on over such a name, nor over one of its repository', () => {
+  it('a pull does not go on over a name others began to make while its registry was asked, nor over one of its repository', () => {
     const ledger = new Ledger([making]);
     assert.equal(givesOthersName(TAG, 'red', ledger), true);
     assert.equal(givesOthersName('r.test/app', 'red', ledger), true);
   });
-  it('goes on over its own, over what others pulled, and beside other repositories', () => {
+  it('a pull during which others began to make names goes on over its own, over what others pulled, and beside other repositories', () => {
     assert.equal(givesOthersName(TAG, 'blue', new Ledger([making])), false);
     assert.equal(givesOthersName('r.test/ap', 'red', new Ledger([making])), false);
     assert.equal(givesOthersName('r.test/app', 'red', new Ledger([{ ...making, isPulled: true }])), false);

@@ -22,7 +22,7 @@ function filtered(text: string, size: number, keep: (item: unknown) => boolean |
 describe('JsonItems', () => {
   const text = JSON.stringify(items);
   for (const size of [1, 2, 3, 7, 64, 100_000]) {
-    it(`keeps and drops elements that come in pieces of ${size} bytes`, () => {
+    it(`JsonItems keeps and drops elements that come in pieces of ${size} bytes`, () => {
       for (const wanted of ['', 'a', 'bd', 'abcd', 'c']) {
         const out = filtered(text, size, (item) => wanted.includes((item as { Id: string }).Id));
         assert.deepEqual(
@@ -32,7 +32,7 @@ describe('JsonItems', () => {
       }
     });
   }
-  it('passes kept elements on as they came, large numbers included', () => {
+  it('JsonItems passes kept elements on as they came, large numbers included', () => {
     const exact = '[{"n":12345678901234567890,"f":1.10}]';
     assert.equal(
       filtered(exact, 5, () => true),
@@ -45,7 +45,7 @@ describe('JsonItems', () => {
       '[{"c":3},{"c":3}]\n',
     );
   });
-  it('takes an empty list with spaces, and null', () => {
+  it('JsonItems takes an empty list with spaces, and null', () => {
     assert.equal(
       filtered(' [ ] \n', 1, () => true),
       '[]\n',
@@ -56,14 +56,14 @@ describe('JsonItems', () => {
     );
   });
   for (const bad of ['{"message":"x"}', '[{"a":1}', '[{"a":}]', '[{"a":1},', '', 'nul', '[{"a":"\\']) {
-    it(`gives nothing of ${JSON.stringify(bad)}`, () => {
+    it(`JsonItems gives nothing of ${JSON.stringify(bad)}`, () => {
       assert.throws(() => filtered(bad, 3, () => true), { code: 'engine-answer-malformed' });
     });
   }
 });
 
 describe('JsonLines', () => {
-  it('keeps lines whole, however they come', () => {
+  it('JsonLines keeps lines whole, however they come', () => {
     const text = '{"n":1}\n{"n":2}\n\n{"n":3}\nnot json\n{"n":4}';
     for (const size of [1, 3, 1000]) {
       const filter = new JsonLines((value) => (value as { n: number }).n !== 2);

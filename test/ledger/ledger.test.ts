@@ -29,13 +29,13 @@ describe('Ledger.find()', () => {
     ['the start of a name', 'we', undefined],
     ['nothing', '', undefined],
   ] as const) {
-    it(`by ${title}`, () => assert.equal(ledger.find('red', 'container', reference), found));
+    it(`Ledger.find() by ${title}`, () => assert.equal(ledger.find('red', 'container', reference), found));
   }
 
-  it('takes a name before part of an id', () => {
+  it('Ledger.find() takes a name before part of an id', () => {
     assert.equal(new Ledger([web, named]).find('red', 'container', 'abc1'), named);
   });
-  it('takes volumes and exec instances by their whole name alone', () => {
+  it('Ledger.find() takes volumes and exec instances by their whole name alone', () => {
     assert.equal(ledger.find('red', 'volume', 'dat'), undefined);
     assert.equal(ledger.find('red', 'volume', 'data')?.id, 'data');
     assert.equal(ledger.find('red', 'exec', '77'), undefined);

@@ -47,7 +47,7 @@ function scene({ tookMs, bytes }: { tookMs: number; bytes: (id: string) => numbe
 }
 
 describe('write layers', () => {
-  it('are measured within a bound of time, and the next round goes on where this one ended', async () => {
+  it('write layers are measured within a bound of time, and the next round goes on where this one ended', async () => {
     const { measurer, asked } = scene({ tookMs: 2500, bytes: () => MIB });
     await measurer.round();
     assert.deepEqual(asked, ['a', 'b', 'c']);
@@ -56,7 +56,7 @@ describe('write layers', () => {
     await measurer.round();
     assert.deepEqual(asked.slice(3), ['d', 'e', 'a']);
   });
-  it('are written down together, and small changes not at all', async () => {
+  it('write layers are written down together, and small changes not at all', async () => {
     let size = MIB;
     const { measurer, writes, used } = scene({ tookMs: 1, bytes: () => size });
     await measurer.round();

@@ -81,7 +81,7 @@ describe('withId()', () => {
     });
   });
 
-  it('leaves the call it was given as it is', () => {
+  it('withId() leaves the call it was given as it is', () => {
     const call = toCall(classify('POST', '/containers/create'), { HostConfig: { PidMode: 'container:web' } });
     withId(call, call.resources.find(({ at }) => at === 'HostConfig.PidMode') as never, 'ID');
     assert.equal(JSON.stringify(call.body), '{"HostConfig":{"PidMode":"container:web"}}');

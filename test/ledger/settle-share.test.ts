@@ -46,7 +46,7 @@ function scene() {
 }
 
 describe('the share of an update', () => {
-  it('is what the engine did', async () => {
+  it('the share of an update is what the engine did', async () => {
     const { update, memory } = scene();
     const more = await update(5000);
     assert.equal(memory(), 5000);
@@ -75,7 +75,7 @@ describe('the share of an update', () => {
     assert.ok(!isOpen());
   });
   for (const order of ['first', 'last'] as const) {
-    it(`is the larger of two at once, whichever the engine does last (the larger settles ${order})`, async () => {
+    it(`the share of an update is the larger of two at once, whichever the engine does last (the larger settles ${order})`, async () => {
       const { update, memory } = scene();
       const large = await update(5000);
       const small = await update(1000);

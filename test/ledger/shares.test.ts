@@ -45,7 +45,7 @@ describe('shareOfCreate()', () => {
     ],
   ];
   for (const [name, host, share] of cases) {
-    it(`reads ${name}`, () =>
+    it(`shareOfCreate() reads ${name}`, () =>
       assert.deepEqual(shareOfCreate({ HostConfig: host as never }), { ...NO_SHARE, ...share }));
   }
 });
@@ -78,7 +78,7 @@ describe('shareAfterUpdate()', () => {
     assert.equal(shareAfterUpdate(both, { CpuQuota: -1 }).nanoCpus, 0);
     assert.equal(shareAfterUpdate(both, { Memory: GIB }).nanoCpus, 4e9);
   });
-  it('leaves swap without a limit what it is', () =>
+  it('shareAfterUpdate() leaves swap without a limit what it is', () =>
     assert.equal(shareAfterUpdate({ ...before, swap: -1 }, { PidsLimit: 5 }).swap, -1));
 });
 
@@ -97,7 +97,7 @@ const entry = (number: number, more: Partial<LedgerEntry> = {}): LedgerEntry => 
 });
 
 describe('Ledger.usages', () => {
-  it('counts what is made and being made, and forgets what is removed or never came to be', () => {
+  it('Ledger.usages counts what is made and being made, and forgets what is removed or never came to be', () => {
     const ledger = new Ledger();
     ledger.apply(entry(1));
     ledger.apply(entry(2, { state: 'pending', id: '', isRunning: true }));
@@ -119,12 +119,12 @@ describe('Ledger.usages', () => {
     assert.equal(ledger.usages.ofOwner('blue', 'bob').containers, 1);
     assert.equal(ledger.usages.ofOwner('red', 'bob').containers, 0);
   });
-  it('counts no swap where it has no limit', () => {
+  it('Ledger.usages counts no swap where it has no limit', () => {
     const ledger = new Ledger();
     ledger.apply(entry(1, { share: { ...NO_SHARE, memory: GIB, swap: -1 } }));
     assert.equal(ledger.usages.of('red').swap, 0);
   });
-  it('counts an image once under all its names, for a tenant and for each identity', () => {
+  it('Ledger.usages counts an image once under all its names, for a tenant and for each identity', () => {
     const ledger = new Ledger();
     const named = (number: number, parent: string, bytes: number, more: Partial<LedgerEntry> = {}): LedgerEntry =>
       entry(number, { kind: 'image', parent, share: { ...NO_SHARE, bytes }, ...more });
@@ -145,7 +145,7 @@ describe('Ledger.usages', () => {
     assert.equal(bytes(), 5);
     assert.equal(ledger.usages.ofOwner('red', 'carol')['image-bytes'], 0);
   });
-  it('counts an entry once, however often it is written', () => {
+  it('Ledger.usages counts an entry once, however often it is written', () => {
     const ledger = new Ledger();
     for (let i = 0; i < 3; i++) ledger.apply(entry(1));
     assert.equal(ledger.usages.of('red').containers, 1);
@@ -154,24 +154,24 @@ describe('Ledger.usages', () => {
 
 describe('overQuota()', () => {
   const used = { ...NO_USAGE, containers: 19, memory: 3 * GIB };
-  it('lets the last one in and not the one after', () => {
+  it('overQuota() lets the last one in and not the one after', () => {
     assert.equal(overQuota({ containers: 20 }, used, { containers: 1 }, 'tenant red'), undefined);
     assert.match(
       overQuota({ containers: 20 }, used, { containers: 2 }, 'tenant red') ?? '',
       /the quota of tenant red is 20 containers, 19 in use and 2 more asked for/,
     );
   });
-  it('tells amounts of memory as people write them', () =>
+  it('overQuota() tells amounts of memory as people write them', () =>
     assert.match(
       overQuota({ memory: 4 * GIB }, used, { memory: 2 * GIB }, 'tenant red') ?? '',
       /is 4 GiB of memory, 3 GiB in use and 2 GiB more/,
     ));
-  it('lets a tenant over its quota take less', () =>
+  it('overQuota() lets a tenant over its quota take less', () =>
     assert.equal(overQuota({ memory: GIB }, used, { memory: -1, containers: 0 }, 'tenant red'), undefined));
 });
 
 describe('fullQuota()', () => {
-  it('leaves room for one more until all is in use', () => {
+  it('fullQuota() leaves room for one more until all is in use', () => {
     const quota = { 'image-bytes': 4096 };
     const full = (bytes: number) =>
       fullQuota(quota, { ...NO_USAGE, 'image-bytes': bytes }, ['image-bytes'], 'tenant red');
@@ -182,7 +182,7 @@ describe('fullQuota()', () => {
 });
 
 describe('TokenBuckets', () => {
-  it('gives what was saved up, then as much as flows in', () => {
+  it('TokenBuckets gives what was saved up, then as much as flows in', () => {
     const buckets = new TokenBuckets();
     const take = (atMs: number) => buckets.take('a', 10, 1, atMs);
     for (let i = 0; i < 20; i++) assert.equal(take(0), 0);
@@ -196,7 +196,7 @@ describe('TokenBuckets', () => {
     for (let i = 0; i < 20; i++) buckets.take('a', 10, 1, 5000);
     assert.ok(buckets.take('a', 10, 1, 1000) > 0);
   });
-  it('keeps a bounded number of buckets', () => {
+  it('TokenBuckets keeps a bounded number of buckets', () => {
     const buckets = new TokenBuckets();
     for (let i = 0; i < 30_000; i++) buckets.take(`k${i}`, 1, 1, 0);
     assert.equal(buckets.take('k29999', 1, 1, 0), 0);
@@ -219,7 +219,7 @@ describe('TokenBuckets', () => {
 });
 
 describe('readAmounts()', () => {
-  it('reads units', () => {
+  it('readAmounts() reads units', () => {
     assert.equal(readAmount('memory', '32GiB'), 32 * GIB);
     assert.equal(readAmount('swap', '0'), 0);
     assert.equal(readAmount('cpus', '1.5'), 1.5e9);
@@ -235,14 +235,14 @@ describe('readAmounts()', () => {
     ['rate', '0'],
     ['pids', '1e3'],
   ] as const) {
-    it(`refuses ${key}=${value}`, () => assert.equal(readAmount(key, value), undefined));
+    it(`readAmounts() refuses ${key}=${value}`, () => assert.equal(readAmount(key, value), undefined));
   }
-  it('tells every fault', () =>
+  it('readAmounts() tells every fault', () =>
     assert.deepEqual(readAmounts({ container: '1', memory: 'much', cpus: null }).problems.length, 2));
 });
 
 describe('usageOverTime()', () => {
-  it('says what was there at each moment', () => {
+  it('usageOverTime() says what was there at each moment', () => {
     const points = usageOverTime(
       [
         { kind: 'container', createdAt: 10, removedAt: 30, share: { ...NO_SHARE, memory: GIB } },

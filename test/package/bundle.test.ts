@@ -97,14 +97,14 @@ describe('the bundle', { skip: IS_DENO ? 'the bundle is for Node' : false }, () 
     rmSync(home, { recursive: true, force: true });
   });
 
-  it('is healthy by the image’s own health check while it runs', async () => {
+  it('the bundle is healthy by the image’s own health check while it runs', async () => {
     const check = instruction('HEALTHCHECK');
     assert.equal(check[0], 'dockgate');
     const ran = await dockgate(...check.slice(1));
     assert.deepEqual([ran.code, ran.stderr], [0, '']);
   });
 
-  it('has commands, plugins, migrations, the audit writer and its reader with it', async () => {
+  it('the bundle has commands, plugins, migrations, the audit writer and its reader with it', async () => {
     const made = await dockgate('identity', 'create', 'me', '--policy', 'operator');
     assert.equal(made.code, 0, made.stderr);
     const token = await dockgate('token', 'create', 'me');
@@ -143,7 +143,7 @@ describe('the bundle', { skip: IS_DENO ? 'the bundle is for Node' : false }, () 
     assert.deepEqual([ran.code, ran.stdout], [0, 'function function function\n'], ran.stderr);
   });
 
-  it('is unhealthy when it does not run', async () => {
+  it('the bundle is unhealthy when it does not run', async () => {
     const ended = once(gateway, 'exit');
     gateway.kill('SIGTERM');
     assert.equal((await ended)[0], 0, log);

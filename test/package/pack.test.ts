@@ -55,7 +55,7 @@ describe('the packed package', { skip }, () => {
   });
   after(() => rmSync(home, { recursive: true, force: true }));
 
-  it('holds all it needs, and asks for nothing to be installed or run', () => {
+  it('the packed package holds all it needs, and asks for nothing to be installed or run', () => {
     const manifest = JSON.parse(readFileSync(join(installed, 'package.json'), 'utf8')) as Record<string, object>;
     for (const key of ['dependencies', 'optionalDependencies', 'peerDependencies', 'bundleDependencies'])
       assert.equal(manifest[key], undefined, `${key}: what the bundle holds belongs to devDependencies`);

@@ -23,7 +23,7 @@ const examples = globSync('examples/**/*.yaml', { cwd: ROOT });
 describe('the schema of settings and policies', () => {
   assert.ok(examples.length >= 6);
   for (const file of examples)
-    it(`takes ${file}, which names it`, () => {
+    it(`the schema of settings and policies takes ${file}, which names it`, () => {
       const source = readFileSync(join(ROOT, file), 'utf8');
       const named = /^# yaml-language-server: \$schema=(\S+)\n/.exec(source)?.[1];
       assert.ok(named !== undefined, 'the first line names a schema');

@@ -49,7 +49,7 @@ describe('authz-adapter before a stand-in', () => {
       config: { socket, ...config },
     });
 
-  it('asks with the request as it will be sent, and passes on a plain yes', async () => {
+  it('authz-adapter before a stand-in asks with the request as it will be sent, and passes on a plain yes', async () => {
     answer = () => [200, '{"Allow":true}'];
     assert.equal((await create()).verdict, 'pass');
     const body = JSON.parse(Buffer.from(String(last.RequestBody), 'base64').toString()) as object;
@@ -70,7 +70,7 @@ describe('authz-adapter before a stand-in', () => {
     const told = await create();
     assert.deepEqual([told.verdict, told.message], ['authz-denied', 'not on a Friday']);
   });
-  it('does not ask about other actions', async () => {
+  it('authz-adapter before a stand-in does not ask about other actions', async () => {
     answer = () => [200, '{"Allow":false}'];
     assert.equal((await create({ actions: ['image.*'] })).verdict, 'pass');
   });
@@ -86,7 +86,7 @@ describe('authz-adapter before a stand-in', () => {
       await assert.rejects(create());
     });
   for (const said of ['{}', '{"Allow":"true"}', '{"Allow":1}', '[]', 'null', '{"allow":true}'])
-    it(`takes ${said} for no yes`, async () => {
+    it(`authz-adapter before a stand-in takes ${said} for no yes`, async () => {
       answer = () => [200, said];
       assert.equal((await create()).verdict, 'authz-denied');
     });

@@ -43,7 +43,7 @@ describe('a gateway with a plugin in every tier', {
     ['SIGINT', 0],
     ['SIGKILL', null],
   ] as const)
-    it(`leaves no process of theirs behind after ${signal}`, async () => {
+    it(`a gateway with a plugin in every tier leaves no process of theirs behind after ${signal}`, async () => {
       const gateway = await startGateway({ engine: 'unix:///nonexistent.sock', settings: { plugins } });
       try {
         // The gateway's own arguments name its settings alone; the plugin's file is an argument of its process.

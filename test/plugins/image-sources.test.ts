@@ -62,7 +62,7 @@ describe('image-sources', () => {
     [create, image('a.registry.test/x:1'), { allow: ['*.registry.test/*'] }, 'pass'],
     [create, image('docker.io/a.registry.test/x:1'), { allow: ['*.registry.test/*'] }, 'image-source-denied'],
   ]);
-  it('says what is allowed', async () => {
+  it('image-sources says what is allowed', async () => {
     const { message } = await ask({ call: create, body: image('alpine:1'), config: OURS });
     assert.equal(
       message,

@@ -41,7 +41,7 @@ describe('name-prefix', () => {
       assert.equal(told.verdict, verdict, told.message);
     });
   }
-  it('refuses a caller whose prefix is no name', async () => {
+  it('name-prefix refuses a caller whose prefix is no name', async () => {
     const call = 'POST /containers/create?name=x';
     const config = { prefix: '{subject}-' };
     for (const [subject, verdict] of [

@@ -86,7 +86,7 @@ describe('opa-wasm', { skip }, () => {
     ],
     ['a file that is not there', { bundle: join(dir, 'none') }, /ENOENT|no such file/i],
   ] as const)
-    it(`does not load with ${title}`, () =>
+    it(`opa-wasm does not load with ${title}`, () =>
       assert.rejects(loadPlugins([{ use: 'opa-wasm', config }], { baseDir: dir, log: silentLogger }), expected));
 
   describe('at the docker CLI', { skip: skipWithoutCli }, () => {

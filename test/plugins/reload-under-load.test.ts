@@ -39,7 +39,7 @@ describe('a reload of plugins under load', { skip: skipWithoutEngine }, () => {
     rmSync(dir, { recursive: true, force: true });
   });
 
-  it(`leaves each of up to ${CALLS} calls to one load, and loses none`, async () => {
+  it(`a reload of plugins under load leaves each of up to ${CALLS} calls to one load, and loses none`, async () => {
     const agent = new Agent({ keepAlive: true, maxSockets: AT_ONCE });
     const socketPath = join(gateway.dir, 'op.sock');
     const call = (path: string) =>

@@ -81,7 +81,7 @@ describe('resource-limits', () => {
     assert.deepEqual({ ...(Limits as JsonObject) }, { MemoryBytes: 64 * M, NanoCPUs: 5e8, Pids: 100 });
   });
 
-  it('does not load with a default above its ceiling', async () => {
+  it('resource-limits does not load with a default above its ceiling', async () => {
     const config = { memory: { default: '2g', max: '1g' } };
     await assert.rejects(ask({ call: create, body: { Image: 'x' }, config }), /the default of memory is above its max/);
   });

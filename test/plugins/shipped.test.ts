@@ -162,7 +162,7 @@ describe('bind-mounts', () => {
     });
   }
 
-  it('makes a writable bind of a read-only root read-only when told to', () => {
+  it('bind-mounts makes a writable bind of a read-only root read-only when told to', () => {
     const config = parse(bindMounts as unknown as Plugin<never>, {
       roots: [{ path: '/srv/ci', readOnly: true }],
       writable: 'make-read-only',
@@ -181,7 +181,7 @@ describe('bind-mounts', () => {
     { roots: [], more: 1 },
     { roots: [{ path: '/a', readonly: true }] },
   ]) {
-    it(`refuses the settings ${JSON.stringify(wrong)}`, () => {
+    it(`bind-mounts refuses the settings ${JSON.stringify(wrong)}`, () => {
       assert.throws(() => parse(bindMounts as unknown as Plugin<never>, wrong));
     });
   }

@@ -40,7 +40,7 @@ describe('time-window', () => {
       assert.equal(told.verdict, verdict, told.message);
     });
   }
-  it('does not load with a zone that does not exist or a freeze that ends before it begins', async () => {
+  it('time-window does not load with a zone that does not exist or a freeze that ends before it begins', async () => {
     const call = 'POST /containers/c/start';
     await assert.rejects(ask({ call, config: { timeZone: 'Mars/Base' } }), /timeZone Mars\/Base is unknown/);
     const freezes = [{ from: '2026-02-01', to: '2026-01-01' }];

@@ -52,7 +52,7 @@ describe('webhook', () => {
       ...more,
     });
 
-  it('passes what the service allows, told who asks for what, without the values of variables', async () => {
+  it('webhook passes what the service allows, told who asks for what, without the values of variables', async () => {
     respond = review({ allowed: true });
     assert.equal((await create()).verdict, 'pass');
     assert.equal(token, 'Bearer word');
@@ -68,7 +68,7 @@ describe('webhook', () => {
     respond = review({ allowed: true, warnings: ['soon'] });
     assert.equal((await create()).verdict, 'warn');
   });
-  it('does not ask about other actions', async () => {
+  it('webhook does not ask about other actions', async () => {
     respond = review({ allowed: false });
     assert.equal((await create({ call: 'POST /containers/c/start', body: undefined })).verdict, 'pass');
   });
@@ -84,11 +84,11 @@ describe('webhook', () => {
       await assert.rejects(create(), words);
     });
   }
-  it('takes no other word for yes', async () => {
+  it('webhook takes no other word for yes', async () => {
     respond = review({ allowed: 'true' });
     assert.equal((await create()).verdict, 'webhook-denied');
   });
-  it('does not load with a token that is not granted', async () => {
+  it('webhook does not load with a token that is not granted', async () => {
     await assert.rejects(create({ config: { url, tokenEnv: 'OTHER' } }), /tokenEnv OTHER is not granted or empty/);
   });
 });

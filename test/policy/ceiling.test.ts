@@ -168,7 +168,7 @@ describe("a token's ceiling", () => {
     assert.equal(decideFor(none, who, callOf('GET /info')).reasons[0]?.code, 'operation-not-allowed');
   });
 
-  it('asks for the real names its patterns need, and for none when they need none', () => {
+  it("a token's ceiling asks for the real names its patterns need, and for none when they need none", () => {
     const call = callOf('GET /containers/abc/logs');
     const needs = (ceiling: Ceiling) => ALL.forPrincipal(principal(ceiling)).needsResolution(call).length;
     assert.equal(needs({}), 0);
@@ -186,7 +186,7 @@ describe('readAuthorizationDetails()', () => {
     ['several', [CI, CI]],
   ];
   for (const [title, value] of good) {
-    it(`reads ${title}`, () => {
+    it(`readAuthorizationDetails() reads ${title}`, () => {
       assert.deepEqual(readAuthorizationDetails(value).details, value);
     });
   }
@@ -215,7 +215,7 @@ describe('readAuthorizationDetails()', () => {
     ['a host override', [{ type: 'docker', host: { preset: 'baseline', binds: ['/'] } }], /must be \{ preset \}/],
   ];
   for (const [title, value, problem] of bad) {
-    it(`refuses ${title}`, () => {
+    it(`readAuthorizationDetails() refuses ${title}`, () => {
       const read = readAuthorizationDetails(value);
       assert.equal(read.details, undefined);
       assert.match(read.problems?.join('\n') ?? '', problem);
@@ -245,7 +245,7 @@ describe('exceeds()', () => {
     ],
   ];
   for (const [title, narrow, wide] of within) {
-    it(`finds ${title} within`, () => assert.equal(exceeds(narrow, wide), undefined));
+    it(`exceeds() finds ${title} within`, () => assert.equal(exceeds(narrow, wide), undefined));
   }
   const beyond: readonly (readonly [string, Ceiling, Ceiling])[] = [
     ['another action', scope('container.logs', 'image.list'), scope('container.*')],
@@ -268,6 +268,6 @@ describe('exceeds()', () => {
     ],
   ];
   for (const [title, narrow, wide] of beyond) {
-    it(`finds ${title} beyond`, () => assert.equal(typeof exceeds(narrow, wide), 'string'));
+    it(`exceeds() finds ${title} beyond`, () => assert.equal(typeof exceeds(narrow, wide), 'string'));
   }
 });

@@ -27,7 +27,8 @@ describe('faultOfCondition()', () => {
     ['a body field of another action', 'body.Image == ""', /No such key: Image/, ['volume.create']],
   ];
   for (const [title, text, message, actions = CREATE] of refused) {
-    it(`refuses ${title}`, () => assert.match(faultOfCondition(text, actions) ?? 'nothing wrong', message));
+    it(`faultOfCondition() refuses ${title}`, () =>
+      assert.match(faultOfCondition(text, actions) ?? 'nothing wrong', message));
   }
   for (const text of [
     '!host.Privileged',
@@ -37,7 +38,7 @@ describe('faultOfCondition()', () => {
     'glob(body.Image, "docker.io/*") && principal.tenant in ["red", "blue"]',
     'size(resources) > 0 && resources.all(r, r.kind != "volume")',
   ]) {
-    it(`takes ${text}`, () => assert.equal(faultOfCondition(text, CREATE), undefined));
+    it(`faultOfCondition() takes ${text}`, () => assert.equal(faultOfCondition(text, CREATE), undefined));
   }
 });
 

@@ -547,14 +547,14 @@ describe('PrincipalPolicies', () => {
       .needsResolution(callOf(line, body))
       .map((ref) => `${ref.kind}/${ref.name}`);
 
-  it('needs no look-up for rules without labels and names', () => {
+  it('PrincipalPolicies needs no look-up for rules without labels and names', () => {
     assert.deepEqual(needs('- { name: a, effect: allow, actions: ["*"] }', 'POST /containers/x/stop'), []);
     assert.deepEqual(
       needs('- { name: a, effect: allow, actions: ["*"], resources: ["container/*"] }', 'POST /containers/x/stop'),
       [],
     );
   });
-  it('needs one where names or labels are judged', () => {
+  it('PrincipalPolicies needs one where names or labels are judged', () => {
     assert.deepEqual(
       needs('- { name: a, effect: allow, actions: ["*"], resources: ["container/a*"] }', 'POST /containers/x/stop'),
       ['container/x'],
@@ -569,7 +569,7 @@ describe('PrincipalPolicies', () => {
       ['container/c'],
     );
   });
-  it('needs none for what a list or a create names', () => {
+  it('PrincipalPolicies needs none for what a list or a create names', () => {
     assert.deepEqual(
       needs(
         '- { name: a, effect: allow, actions: ["*"], resources: ["container/a*", "image/*"] }',
@@ -594,7 +594,7 @@ describe('PrincipalPolicies', () => {
       false,
     );
   });
-  it('is made once for a principal', () => {
+  it('PrincipalPolicies is made once for a principal', () => {
     const set = setOf(policyOf(RUN));
     const who = principal();
     assert.equal(set.forPrincipal(who), set.forPrincipal(who));

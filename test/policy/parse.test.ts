@@ -214,7 +214,7 @@ const faults: [title: string, source: string, token: string, message: RegExp][] 
 
 describe('parseDocuments()', () => {
   for (const [title, source, token, message] of faults) {
-    it(`tells of ${title}`, () => {
+    it(`parseDocuments() tells of ${title}`, () => {
       const { problems, documents } = parseDocuments(source, 'ci.yaml');
       const found = problems.find((problem) => message.test(problem.message));
       assert.ok(found !== undefined, JSON.stringify(problems, null, 1));
@@ -226,14 +226,14 @@ describe('parseDocuments()', () => {
     });
   }
 
-  it('tells of every fault at once', () => {
+  it('parseDocuments() tells of every fault at once', () => {
     const { problems } = parseDocuments(
       `${HEAD}rules:\n  - { nam: a, effect: alow, actions: [x.y, container.lst] }\n---\nkind: Bindng\n`,
     );
     assert.equal(problems.length, 6);
   });
 
-  it('reads several documents and keeps the text of each', () => {
+  it('parseDocuments() reads several documents and keeps the text of each', () => {
     const { documents, problems } = parseDocuments(
       `# first\n${HEAD}rules: [${RULE}]\n---\n# second\napiVersion: dockgate/v1\nkind: Binding\nmetadata: { name: b }\nsubjects: [{ group: g }]\npolicies: [p]\n`,
     );
@@ -247,7 +247,7 @@ describe('parseDocuments()', () => {
     assert.doesNotMatch(documents[0]?.source ?? '', /Binding/);
   });
 
-  it('reads JSON', () => {
+  it('parseDocuments() reads JSON', () => {
     const source = JSON.stringify({
       apiVersion: 'dockgate/v1',
       kind: 'Policy',
@@ -257,7 +257,7 @@ describe('parseDocuments()', () => {
     assert.deepEqual(parseDocuments(source).problems, []);
   });
 
-  it('reads nothing from nothing', () => {
+  it('parseDocuments() reads nothing from nothing', () => {
     for (const source of ['', '\n', '---\n', '# only a comment\n'])
       assert.deepEqual(parseDocuments(source), { documents: [], problems: [] });
   });
@@ -275,7 +275,7 @@ describe('parseDocuments()', () => {
     assert.ok(performance.now() - started < 60_000);
   });
 
-  it('takes __proto__ for a key like any other', () => {
+  it('parseDocuments() takes __proto__ for a key like any other', () => {
     const { problems } = parseDocuments(`${HEAD}__proto__: { rules: [] }\nrules: [${RULE}]\n`);
     assert.match(problems[0]?.message ?? '', /unknown key "__proto__"/);
   });
@@ -290,7 +290,7 @@ describe('compilePolicies()', () => {
         error instanceof GatewayError && error.code === 'input-invalid' && message.test(error.message),
     );
 
-  it('names its revision and lists built-in policies first', () => {
+  it('compilePolicies() names its revision and lists built-in policies first', () => {
     const set = compilePolicies([{ kind: 'Policy', name: 'p', source }], 12);
     assert.equal(set.revision, 'r12');
     assert.deepEqual(
@@ -303,7 +303,7 @@ describe('compilePolicies()', () => {
     assert.equal(set.policies().at(-1)?.name, 'p');
     assert.equal(set.policies().at(-1)?.builtIn, false);
   });
-  it('tells every problem of every document', () => {
+  it('compilePolicies() tells every problem of every document', () => {
     refuse(
       [
         { kind: 'Policy', name: 'p', source: source.replace('list', 'lst') },
@@ -312,9 +312,9 @@ describe('compilePolicies()', () => {
       /^p:4:.*\nq:1:7/s,
     );
   });
-  it('refuses the name of a built-in policy', () =>
+  it('compilePolicies() refuses the name of a built-in policy', () =>
     refuse([{ kind: 'Policy', name: 'baseline', source: source.replace('name: p', 'name: baseline') }], /built-in/));
-  it('refuses a name given twice', () =>
+  it('compilePolicies() refuses a name given twice', () =>
     refuse(
       [
         { kind: 'Policy', name: 'p', source },
@@ -322,11 +322,11 @@ describe('compilePolicies()', () => {
       ],
       /twice/,
     ));
-  it('refuses a text of another name or kind', () => {
+  it('compilePolicies() refuses a text of another name or kind', () => {
     refuse([{ kind: 'Policy', name: 'q', source }], /not of Policy q/);
     refuse([{ kind: 'Binding', name: 'p', source }], /not of Binding p/);
   });
-  it('refuses two documents in one', () =>
+  it('compilePolicies() refuses two documents in one', () =>
     refuse(
       [{ kind: 'Policy', name: 'p', source: `${source}---\n${source.replace('name: p', 'name: q')}` }],
       /2 were found/,

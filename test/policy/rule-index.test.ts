@@ -126,7 +126,7 @@ describe('the index of rules', () => {
     assert.ok(allowed > 200 && denied > 200 && narrowed > 2000, `${allowed} ${denied} ${narrowed}`);
   });
 
-  it('asks of objects what each rule asks, also of a second object', () => {
+  it('the index of rules asks of objects what each rule asks, also of a second object', () => {
     const rules = [
       ...Array.from({ length: 12 }, (_, i) => ({
         effect: 'allow',

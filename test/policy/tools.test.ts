@@ -23,7 +23,7 @@ describe('explain()', () => {
     '- { name: run, effect: allow, actions: [container.create], resources: ["container/ci-*", "image/*"], host: { preset: baseline } }\n- { name: look, effect: allow, actions: [container.list] }\n- { name: never, effect: deny, actions: [container.create], source: [10.0.0.0/8] }';
   const body = { Image: 'x', HostConfig: { Privileged: true } };
 
-  it('gives each rule and why it did not match', () => {
+  it('explain() gives each rule and why it did not match', () => {
     const { steps, decision } = explainFor(RULES, 'POST /containers/create?name=ci-1', body);
     assert.equal(decision.effect, 'deny');
     assert.deepEqual(
@@ -65,7 +65,7 @@ describe('explain()', () => {
     const fixed = RULES.replace('"container/ci-*"', '"container/ci-*", "container/web"');
     assert.equal(explainFor(fixed, 'POST /containers/create?name=web', { Image: 'x' }).decision.effect, 'allow');
   });
-  it('tells an operator what the caller is not told', () => {
+  it('explain() tells an operator what the caller is not told', () => {
     const { decision, steps } = explainFor(
       '- { name: own, effect: allow, actions: [container.stop], labels: { o: "${principal.subject}" } }',
       'POST /containers/x/stop',
@@ -73,7 +73,7 @@ describe('explain()', () => {
     assert.equal(decision.reasons[0]?.message, 'No such container: x');
     assert.match(steps[0]?.message ?? '', /does not carry its labels.*o=alice/);
   });
-  it('reads as text without control characters', () => {
+  it('explain() reads as text without control characters', () => {
     const text = renderExplanation(explainFor(RULES, 'POST /containers/create?name=web', { Image: 'x' }));
     assert.match(text, /^DENY {2}alice {2}container\.create \(ContainerCreate\)\n/);
     assert.match(text, /no {2}allow p\/run {2}resources: query\.name names container "web"/);
@@ -189,7 +189,7 @@ describe('lintDocuments()', () => {
     ],
   ];
   for (const [title, yaml, found] of rows) {
-    it(`finds ${title}`, () => {
+    it(`lintDocuments() finds ${title}`, () => {
       const findings = lint(yaml);
       if (found === undefined) assert.deepEqual(findings, []);
       else
@@ -208,7 +208,7 @@ describe('runPolicyTests()', () => {
     return runPolicyTests(compilePolicies(documents, 1), documents);
   };
   const LIST = policyOf('- { name: a, effect: allow, actions: [container.list] }');
-  it('passes what is as expected', () => {
+  it('runPolicyTests() passes what is as expected', () => {
     const { ok, results } = report(
       `${LIST}tests:\n  - { name: lists, request: { method: GET, path: /v1.43/containers/json }, expect: allow }\n  - { name: no info, request: { method: GET, path: /info }, expect: deny, code: operation-not-allowed }\n`,
     );
@@ -231,13 +231,13 @@ describe('runPolicyTests()', () => {
     );
     assert.match(results[0]?.message ?? '', /expected the code host-field-denied, got operation-not-allowed/);
   });
-  it('takes an unknown call for a denial', () => {
+  it('runPolicyTests() takes an unknown call for a denial', () => {
     const { results } = report(
       `${LIST}tests:\n  - { name: t, request: { method: GET, path: /nothing }, expect: deny, code: operation-unknown }\n`,
     );
     assert.ok(results[0]?.passed, results[0]?.message);
   });
-  it('knows the objects of a test and no others', () => {
+  it('runPolicyTests() knows the objects of a test and no others', () => {
     const own = policyOf(
       '- { name: own, effect: allow, actions: [container.stop], labels: { o: "${principal.tenant}" } }',
     );
@@ -320,7 +320,7 @@ describe('diffPolicies()', () => {
   const A = policyOf(
     '- { name: a, effect: allow, actions: [container.list] }\n- { name: b, effect: allow, actions: [container.stop] }',
   );
-  it('tells rules added, removed and changed', () => {
+  it('diffPolicies() tells rules added, removed and changed', () => {
     const B = policyOf(
       '- { name: a, effect: allow, actions: ["container.l*"] }\n- { name: c, effect: deny, actions: [container.kill] }',
     );
@@ -339,10 +339,10 @@ describe('diffPolicies()', () => {
       '~ Policy/p\n  ~ allow a: actions\n      + container.logs\n  - allow b\n      - container.stop\n  + deny c\n      + container.kill\n',
     );
   });
-  it('finds nothing where only comments and places differ', () => {
+  it('diffPolicies() finds nothing where only comments and places differ', () => {
     assert.ok(diffPolicies(setOf(A), setOf(`# a comment\n\n${A}`)).isSame);
   });
-  it('tells documents added and removed', () => {
+  it('diffPolicies() tells documents added and removed', () => {
     const other = policyOf('- { name: a, effect: allow, actions: [container.list] }', 'q');
     assert.deepEqual(
       diffPolicies(setOf(A), setOf(other)).documents.map(({ name, change }) => [name, change]),
@@ -352,7 +352,7 @@ describe('diffPolicies()', () => {
       ],
     );
   });
-  it('tells a change of the host preset', () => {
+  it('diffPolicies() tells a change of the host preset', () => {
     const with_ = (preset: string) =>
       policyOf(`- { name: a, effect: allow, actions: [container.create], host: { preset: ${preset} } }`);
     assert.deepEqual(diffPolicies(setOf(with_('baseline')), setOf(with_('restricted'))).rules[0]?.keys, ['host']);
@@ -398,7 +398,7 @@ describe('importSocketProxyEnv()', () => {
       assert.equal(decideAs(env, line, body), expect);
     });
   }
-  it('says what it tightened and what it did not know', () => {
+  it('importSocketProxyEnv() says what it tightened and what it did not know', () => {
     const { notes } = importSocketProxyEnv('CONTAINERS=1\nPOST=1\nGRPC=1\nCONTAINRES=1\nINFO=maybe\nnonsense\n');
     for (const about of [
       /container\.create.*baseline/,
@@ -413,7 +413,7 @@ describe('importSocketProxyEnv()', () => {
       );
     }
   });
-  it('gives a policy that passes the hostile set with every switch on', () => {
+  it('importSocketProxyEnv() gives a policy that passes the hostile set with every switch on', () => {
     const all =
       'AUTH BUILD COMMIT CONFIGS CONTAINERS DISTRIBUTION EVENTS EXEC GRPC IMAGES INFO NETWORKS NODES PING PLUGINS SECRETS SERVICES SESSION SWARM SYSTEM TASKS VERSION VOLUMES POST';
     const { documents } = parseDocuments(
@@ -435,7 +435,7 @@ describe('the seccomp profile unconfined', () => {
   const policy = (metadata: string) =>
     `apiVersion: dockgate/v1\nkind: Policy\nmetadata: { name: debug${metadata} }\nrules:\n  - { name: run, effect: allow, actions: [container.create], host: { preset: baseline, seccompProfiles: [unconfined] } }\n`;
 
-  it('is listed only by a policy that acknowledges it', () => {
+  it('the seccomp profile unconfined is listed only by a policy that acknowledges it', () => {
     assert.match(parseDocuments(policy('')).problems[0]?.message ?? '', /acknowledges: \[seccomp-unconfined\]/);
     assert.match(
       parseDocuments(policy(', acknowledges: [host-access]')).problems[0]?.message ?? '',

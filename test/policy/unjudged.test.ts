@@ -24,7 +24,7 @@ const lineOf = ({ method, path }: { method: string; path: string }): string =>
   `${method} ${path.replaceAll(/\{[^}]*\}/g, 'x')}`;
 
 describe('UNJUDGED_ACTIONS', () => {
-  it('are those of the table that escalate or govern the engine and that no preset judges', () => {
+  it('UNJUDGED_ACTIONS are those of the table that escalate or govern the engine and that no preset judges', () => {
     assert.deepEqual(
       [...UNJUDGED_ACTIONS].filter((action) => action !== 'build.opaque').sort(),
       [...new Set(GRAVE.map(({ action }) => action))].sort(),
@@ -34,7 +34,7 @@ describe('UNJUDGED_ACTIONS', () => {
     for (const action of ['container.create', 'service.update', 'container.logs', 'network.remove'])
       assert.ok(!UNJUDGED_ACTIONS.has(action), action);
   });
-  it('are in the hostile set, each operation once, but for prunes', () => {
+  it('UNJUDGED_ACTIONS are in the hostile set, each operation once, but for prunes', () => {
     // Builds that are read come through the same door, and are judged by what they ask for.
     const calls = HOSTILE_CALLS.filter(({ path, body }) => path !== '/grpc' || body === undefined).map(
       ({ method, path }) => `${method} ${path}`,

@@ -116,7 +116,7 @@ const CASES: Case[] = [
 
 describe('AnswerReader', () => {
   for (const [name, method, wire, expected] of CASES) {
-    it(`reads ${name}, whole and cut at every byte`, () => {
+    it(`AnswerReader reads ${name}, whole and cut at every byte`, () => {
       const bytes = Buffer.from(wire, 'latin1');
       const once = read(method, [bytes]);
       for (const [key, value] of Object.entries(expected)) assert.deepEqual(once[key as keyof Read], value, key);
@@ -168,12 +168,12 @@ describe('AnswerReader', () => {
     ],
   ];
   for (const [name, wire] of BROKEN) {
-    it(`refuses ${name}`, () => {
+    it(`AnswerReader refuses ${name}`, () => {
       assert.throws(() => read('GET', [Buffer.from(wire, 'latin1')]), { code: 'engine-answer-malformed' });
     });
   }
 
-  it('gives what comes behind a complete answer back, as no part of it', () => {
+  it('AnswerReader gives what comes behind a complete answer back, as no part of it', () => {
     const got = read('GET', [
       Buffer.from('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\n', 'latin1'),
     ]);

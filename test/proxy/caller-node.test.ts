@@ -41,13 +41,13 @@ describe('nodeCaller()', () => {
   }
 
   for (const connection of ['close', 'keep-alive'])
-    it(`answers before a request is whole, and leaves the caller time to end it (${connection})`, async () => {
+    it(`nodeCaller() answers before a request is whole, and leaves the caller time to end it (${connection})`, async () => {
       const { text, broke } = await late(connection);
       assert.match(text, /^HTTP\/1.1 415 Unsupported Media Type\r\n.*\r\n\r\nnobody sent$/s);
       assert.equal(broke, false);
     });
 
-  it('does not wait for a body that never comes', async () => {
+  it('nodeCaller() does not wait for a body that never comes', async () => {
     const socket = net.connect((server.address() as AddressInfo).port, '127.0.0.1');
     socket.write('POST /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\n');
     socket.resume();

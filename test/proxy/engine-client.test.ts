@@ -84,7 +84,7 @@ describe('the pool', () => {
     assert.ok(engine.sockets.length <= 3);
   });
 
-  it('waits for a free connection at the limit, and serves those who wait in order', async () => {
+  it('the pool waits for a free connection at the limit, and serves those who wait in order', async () => {
     const waiting: (() => void)[] = [];
     await open((r) => waiting.push(() => r.answer(200, r.target)), bounded({ engineConnections: 2 }));
     const order: string[] = [];
@@ -102,14 +102,14 @@ describe('the pool', () => {
     assert.deepEqual([...order].sort(), ['/1', '/2', '/3', '/4']);
   });
 
-  it('drops a connection the engine did not mean to keep', async () => {
+  it('the pool drops a connection the engine did not mean to keep', async () => {
     await open((r) => r.answer(200, 'x', ['Connection: close']));
     await client.forward(get('/a'), memoryCaller());
     await client.forward(get('/b'), memoryCaller());
     assert.equal(engine.sockets.length, 2);
   });
 
-  it('drops an idle connection on which bytes come without a request', async () => {
+  it('the pool drops an idle connection on which bytes come without a request', async () => {
     await open((r) => r.answer(200, 'x'));
     await client.forward(get('/a'), memoryCaller());
     engine.sockets[0]?.write('HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison');
@@ -120,7 +120,7 @@ describe('the pool', () => {
     assert.equal(engine.sockets.length, 2);
   });
 
-  it('does not use a connection again on which more came than the answer', async () => {
+  it('the pool does not use a connection again on which more came than the answer', async () => {
     await open((r) =>
       r.target === '/a'
         ? r.socket.write(
@@ -134,7 +134,7 @@ describe('the pool', () => {
     assert.equal(caller.body().toString(), 'clean');
   });
 
-  it('leaves no connection open that idled too long', async () => {
+  it('the pool leaves no connection open that idled too long', async () => {
     await open((r) => r.answer(200, 'x'), { idleSocketMs: 1 });
     await client.forward(get('/a'), memoryCaller());
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -151,7 +151,7 @@ describe('a pooled connection the engine has closed', () => {
     else r.answer(200, 'fresh');
   };
 
-  it('is replaced for GET: the caller notices nothing', async () => {
+  it('a pooled connection the engine has closed is replaced for GET: the caller notices nothing', async () => {
     await open(oncePerConnection);
     await client.forward(get('/a'), memoryCaller());
     const caller = memoryCaller();
@@ -165,7 +165,7 @@ describe('a pooled connection the engine has closed', () => {
   });
 
   for (const request of [post('/containers/x/start'), post('/containers/create', Buffer.from('{}'))]) {
-    it(`is an error for POST ${request.target}: the engine may have acted, so it is never sent twice`, async () => {
+    it(`a pooled connection the engine has closed is an error for POST ${request.target}: the engine may have acted, so it is never sent twice`, async () => {
       await open(oncePerConnection);
       await client.forward(get('/a'), memoryCaller());
       await assert.rejects(client.forward(request, memoryCaller()), { code: 'engine-unreachable' });
@@ -173,7 +173,7 @@ describe('a pooled connection the engine has closed', () => {
     });
   }
 
-  it('is an error for GET too when the answer had begun', async () => {
+  it('a pooled connection the engine has closed is an error for GET too when the answer had begun', async () => {
     await open((r) => {
       const earlier = engine.requests.filter((q) => q.connection === r.connection).length;
       if (earlier === 1) r.answer(200, 'x');
@@ -184,7 +184,7 @@ describe('a pooled connection the engine has closed', () => {
     assert.equal(engine.requests.length, 2);
   });
 
-  it('is an error for GET when the fresh one is closed too: asked twice, not for ever', async () => {
+  it('a pooled connection the engine has closed is an error for GET when the fresh one is closed too: asked twice, not for ever', async () => {
     await open((r) => (engine.requests.length === 1 ? r.answer(200, 'x') : r.socket.destroy()));
     await client.forward(get('/a'), memoryCaller());
     await assert.rejects(client.forward(get('/b'), memoryCaller()), { code: 'engine-unreachable' });
@@ -288,7 +288,7 @@ describe('uploads', () => {
     });
   }
 
-  it('end early when the engine answers early; the answer arrives and the connection is not used again', async () => {
+  it('uploads end early when the engine answers early; the answer arrives and the connection is not used again', async () => {
     let release = () => {};
     const held = new Promise<void>((resolve) => {
       release = resolve;
@@ -358,7 +358,7 @@ describe('uploads', () => {
 });
 
 describe('a caller who goes away', () => {
-  it('ends the call at the engine', async () => {
+  it('a caller who goes away ends the call at the engine', async () => {
     await open((r) => r.socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n'));
     const caller = memoryCaller();
     const call = client.forward(get('/events'), caller);
@@ -368,7 +368,7 @@ describe('a caller who goes away', () => {
     await until('the engine to see the end', () => engine.sockets[0]?.destroyed || engine.sockets[0]?.readableEnded);
   });
 
-  it('ends it also before the engine has answered', async () => {
+  it('a caller who goes away ends it also before the engine has answered', async () => {
     await open(() => {});
     const caller = memoryCaller();
     const call = client.forward(post('/containers/x/wait'), caller);
@@ -382,7 +382,7 @@ describe('a caller who goes away', () => {
 
 describe('a slow caller', () => {
   for (const [name, how] of ways) {
-    it(`makes the engine wait over ${name}`, async () => {
+    it(`a slow caller makes the engine wait over ${name}`, async () => {
       const CHUNK = Buffer.alloc(64 * 1024, 'x');
       let sent = 0;
       await open(
@@ -424,7 +424,7 @@ describe('a slow caller', () => {
     });
   }
 
-  it('does not leave a paused connection to the next call', async () => {
+  it('a slow caller does not leave a paused connection to the next call', async () => {
     await open((r) => r.answer(200, Buffer.alloc(4 * 1024 * 1024, r.target)));
     const slow = memoryCaller();
     slow.full = true;
@@ -444,7 +444,7 @@ describe('a slow caller', () => {
 });
 
 describe('an engine that is not there', () => {
-  it('is told at once, and calls work again when it is back', async () => {
+  it('an engine that is not there is told at once, and calls work again when it is back', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'dg-gone-'));
     const path = join(folder, 'engine.sock');
     client = createEngineClient({ kind: 'unix', path });
@@ -522,7 +522,7 @@ describe('places at the engine', () => {
     await until('the places to be free', () => client.lanes().stream.used === 0 && client.lanes().stream.waiting === 0);
   });
 
-  it('are waited for no longer than the bound, and the refusal says who holds what', async () => {
+  it('places at the engine are waited for no longer than the bound, and the refusal says who holds what', async () => {
     await open(answering, bounded({ engineStreams: 8, sharePercent: 25, engineQueueMs: 50 }));
     for (const i of [1, 2])
       of('greedy')
@@ -539,7 +539,7 @@ describe('places at the engine', () => {
     assert.equal(client.lanes().stream.refused, 2);
   });
 
-  it('are asked for again whether the call may be made, after a wait', async () => {
+  it('places at the engine are asked for again whether the call may be made, after a wait', async () => {
     await open((r) => setTimeout(() => r.answer(200, r.target), 20), bounded({ engineConnections: 1 }));
     const ended = client.as({
       name: 'ended',
@@ -562,7 +562,7 @@ describe('places at the engine', () => {
     assert.equal(client.lanes().call.used, 0);
   });
 
-  it('come back when an upgraded connection closes', async () => {
+  it('places at the engine come back when an upgraded connection closes', async () => {
     await open(
       (r) => r.socket.write('HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n'),
       bounded({}),
@@ -589,7 +589,7 @@ describe('an upgrade', () => {
   });
 
   for (const [name, how] of ways) {
-    it(`does not keep ordinary calls over ${name} from being pooled`, async () => {
+    it(`an upgrade does not keep ordinary calls over ${name} from being pooled`, async () => {
       await open((r) => r.answer(200, r.target), {}, how());
       if (name === 'TLS') trustAuthority();
       for (const target of ['/a', '/b']) {
@@ -649,7 +649,7 @@ describe('an upgrade', () => {
     });
   });
 
-  it('does not count against the pool once it is a stream', async () => {
+  it('an upgrade does not count against the pool once it is a stream', async () => {
     await open(
       (r) =>
         r.header('upgrade') === undefined

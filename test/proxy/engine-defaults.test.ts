@@ -52,7 +52,7 @@ function standIn(images: readonly { readonly Id: string; readonly Created: numbe
 describe('defaults of the engine', () => {
   const many = [5, 4, 3, 2, 1].map((n) => ({ Id: `sha256:new${n}`, Created: 1000 + n }));
 
-  it('are learned of the oldest image no tenant has, whatever tenants make, load or date back', async () => {
+  it('defaults of the engine are learned of the oldest image no tenant has, whatever tenants make, load or date back', async () => {
     const { state, engine } = standIn([
       ...many,
       { Id: 'sha256:loaded', Created: 1 },
@@ -64,7 +64,7 @@ describe('defaults of the engine', () => {
     assert.deepEqual(state.tried, ['sha256:base']);
   });
 
-  it('are kept while the engine is the same one, though none of its images works any more', async () => {
+  it('defaults of the engine are kept while the engine is the same one, though none of its images works any more', async () => {
     let now = 0;
     const { state, engine } = standIn(many);
     const defaults = createEngineDefaults(engine, { now: () => now });
@@ -78,7 +78,7 @@ describe('defaults of the engine', () => {
     assert.equal(await defaults.of(), undefined);
   });
 
-  it('are learned though the first images are damaged, and leave no container where an answer came late', async () => {
+  it('defaults of the engine are learned though the first images are damaged, and leave no container where an answer came late', async () => {
     const { state, engine } = standIn([
       { Id: 'sha256:bad', Created: 1 },
       { Id: 'sha256:good', Created: 2 },

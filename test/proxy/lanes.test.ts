@@ -22,7 +22,7 @@ const leave = async (waiting: Waiting) => {
 };
 
 describe('Lane', () => {
-  it('gives one identity a quarter of what is free to all, and each further one a quarter of the rest', async () => {
+  it('Lane gives one identity a quarter of what is free to all, and each further one a quarter of the rest', async () => {
     const of = lane(64);
     const all = ['a', 'b', 'c', 'd', 'e', 'f'].map((holder) => takeAll(of, holder));
     assert.deepEqual(
@@ -34,7 +34,7 @@ describe('Lane', () => {
     assert.equal(of.state().waiting, 0);
   });
 
-  it('lets each identity have one place as long as one is free', async () => {
+  it('Lane lets each identity have one place as long as one is free', async () => {
     const of = lane(4);
     for (const holder of ['a', 'b', 'c', 'd']) assert.ok(of.take(holder) instanceof Place, holder);
     const fifth = of.take('e');
@@ -58,7 +58,7 @@ describe('Lane', () => {
     assert.deepEqual(of.state(), { used: 0, waiting: 0, refused: 0, largestShare: 0 });
   });
 
-  it('passes by an identity at its share and serves the next', async () => {
+  it('Lane passes by an identity at its share and serves the next', async () => {
     const of = lane(8);
     const { places, waiting } = takeAll(of, 'a');
     const others = ['b', 'b', 'c', 'd', 'e', 'f'].map((holder) => of.take(holder));
@@ -69,7 +69,7 @@ describe('Lane', () => {
     await leave(waiting);
   });
 
-  it('refuses at the deadline with a sentence, and forgets the one who waited', async () => {
+  it('Lane refuses at the deadline with a sentence, and forgets the one who waited', async () => {
     const of = lane(4, 25, 10);
     const { places, waiting } = takeAll(of, 'a');
     await assert.rejects(waiting.place, {
@@ -85,7 +85,7 @@ describe('Lane', () => {
     assert.equal(of.state().used, 0, 'a place given back twice is one place');
   });
 
-  it('keeps the queue itself from being filled by one identity', async () => {
+  it('Lane keeps the queue itself from being filled by one identity', async () => {
     const of = lane(4);
     const waiting: Waiting[] = [takeAll(of, 'a').waiting];
     assert.throws(

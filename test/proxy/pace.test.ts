@@ -38,7 +38,7 @@ class Answer {
 const total = (answers: readonly Answer[]): number => answers.reduce((sum, one) => sum + one.carried, 0);
 
 describe('Pace', () => {
-  it('carries a bounded number of bytes of many large answers in one turn', async () => {
+  it('Pace carries a bounded number of bytes of many large answers in one turn', async () => {
     const pace = new Pace();
     const answers = Array.from({ length: 64 }, () => new Answer(pace, 'greedy'));
     for (let i = 0; i < 3; i++) {
@@ -67,7 +67,7 @@ describe('Pace', () => {
       await turn();
     }
   });
-  it('gives one identity as many turns with one large answer as another with sixty-four', async () => {
+  it('Pace gives one identity as many turns with one large answer as another with sixty-four', async () => {
     const pace = new Pace();
     const greedy = Array.from({ length: 64 }, () => new Answer(pace, 'greedy'));
     const good = new Answer(pace, 'good');
@@ -77,7 +77,7 @@ describe('Pace', () => {
     }
     assert.ok(good.carried >= 30 * PIECE, `${good.carried / PIECE} pieces in 40 turns`);
   });
-  it('lets one large answer alone go on in each turn', async () => {
+  it('Pace lets one large answer alone go on in each turn', async () => {
     const pace = new Pace();
     const one = new Answer(pace, 'ci');
     for (let i = 0; i < 100; i++) {
@@ -87,7 +87,7 @@ describe('Pace', () => {
     }
     assert.ok(one.carried >= 100 * 1024 * KIB);
   });
-  it('reads on only when the caller takes more and it is its turn', async () => {
+  it('Pace reads on only when the caller takes more and it is its turn', async () => {
     const pace = new Pace();
     const one = new Answer(pace, 'ci');
     for (let k = 0; k < 20; k++) one.read(PIECE, one.carried < 7 * PIECE);

@@ -19,7 +19,7 @@ import { IS_DENO } from '../support/runtime.ts';
 describe('ReadBuffer', () => {
   const filled = (buffer: Buffer, value: number, bytes: number): void => void buffer.fill(value, 0, bytes);
 
-  it('is read into again while nothing refers to it', () => {
+  it('ReadBuffer is read into again while nothing refers to it', () => {
     const buffer = new ReadBuffer();
     const first = buffer.next();
     buffer.read(
@@ -29,7 +29,7 @@ describe('ReadBuffer', () => {
     );
     assert.equal(buffer.next(), first);
   });
-  it('is not read into while a view of it is on its way, however many reads there are', () => {
+  it('ReadBuffer is not read into while a view of it is on its way, however many reads there are', () => {
     const buffer = new ReadBuffer();
     const views: { view: Buffer; value: number }[] = [];
     for (let value = 1; value <= 50; value++) {
@@ -42,7 +42,7 @@ describe('ReadBuffer', () => {
       for (const one of views) assert.ok(one.view.every((byte) => byte === one.value));
     }
   });
-  it('goes back and forth between two where each view is gone before the second read after it', () => {
+  it('ReadBuffer goes back and forth between two where each view is gone before the second read after it', () => {
     const buffer = new ReadBuffer();
     const seen = new Set<Buffer>();
     let isClear = true;

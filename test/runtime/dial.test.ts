@@ -112,7 +112,7 @@ describe('a dialled connection', () => {
     });
   }
 
-  it('is not made to one whose certificate only bears the name of the authority', async () => {
+  it('a dialled connection is not made to one whose certificate only bears the name of the authority', async () => {
     const authority = await makeOutsideCa({ name: 'Corp CA' });
     const { address } = await serve(makeLookalike('Corp CA', 'localhost'));
     for (const extra of [{}, await authority.issue()]) {
@@ -121,14 +121,14 @@ describe('a dialled connection', () => {
     }
   });
 
-  it('is not made to one with another name, nor to one of another authority', async () => {
+  it('a dialled connection is not made to one with another name, nor to one of another authority', async () => {
     const { address } = await serve(material);
     await assert.rejects(dial({ ...address, tls: { ca, servername: 'other.example' } }, 10_000));
     const { pem } = await makeOutsideCa();
     await assert.rejects(dial({ ...address, tls: { ca: pem } }, 10_000));
   });
 
-  it('with a client certificate to another name is refused in words', {
+  it('a dialled connection with a client certificate to another name is refused in words', {
     skip: IS_DENO ? false : 'Node has both',
   }, async () => {
     const { address } = await serve(material);

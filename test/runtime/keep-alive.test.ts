@@ -48,7 +48,7 @@ describe('TCP keep-alive', {
     ],
   ];
   for (const [name, makeTls, dialled] of WAYS) {
-    it(`is on for both ends of ${name}, from the first request on`, async () => {
+    it(`TCP keep-alive is on for both ends of ${name}, from the first request on`, async () => {
       const tls = await makeTls();
       let at: RunningListener | undefined;
       let near: Duplex | undefined;

@@ -121,14 +121,14 @@ describe('a listener', () => {
       await assert.rejects(shake({ minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' }));
     });
 
-    it('does not speak HTTP/2 to who speaks nothing else', async () => {
+    it('an HTTPS listener does not speak HTTP/2 to a client that speaks nothing else', async () => {
       await assert.rejects(async () => {
         const { alpn } = await shake({ ALPNProtocols: ['h2'] });
         if (alpn !== 'h2') throw new Error('no protocol in common');
       });
     });
 
-    it('gives new connections a new certificate and leaves open ones alone', async () => {
+    it('an HTTPS listener gives new connections a new certificate and leaves open ones alone', async () => {
       const old = tls.connect({
         port: at.port as number,
         host: '127.0.0.1',
@@ -149,7 +149,7 @@ describe('a listener', () => {
     });
   });
 
-  it('takes no more connections than its limit, and takes new ones when there is room', async () => {
+  it('a listener takes no more connections than its limit, and takes new ones when there is room', async () => {
     const taking = handlers();
     const at = await start(http, { connections: 3 }, taking);
     const kept = [connect(at), connect(at), connect(at)];
@@ -180,7 +180,7 @@ describe('a listener', () => {
     for (const caller of kept) caller.destroy();
   });
 
-  it('takes no more connections of one address than its limit', async () => {
+  it('a listener takes no more connections of one address than its limit', async () => {
     const taking = handlers();
     const at = await start({ ...http, host: '0.0.0.0' } as Listener, { connectionsPerIp: 1 }, taking);
     const first = connect(at);
@@ -197,7 +197,7 @@ describe('a listener', () => {
     for (const caller of [first, second, elsewhere]) caller.destroy();
   });
 
-  it('lets the oldest silent connection of an address go where there are too many without credentials', async () => {
+  it('a listener lets the oldest silent connection of an address go where there are too many without credentials', async () => {
     const taking = handlers();
     const at = await start(http, { connectionsUnproven: 3 }, taking);
     const silent = connect(at);
@@ -219,7 +219,7 @@ describe('a listener', () => {
     taking.open[0]?.end('');
   });
 
-  it('counts connections with credentials by identity: another identity at the same address still gets in', async () => {
+  it('a listener counts connections with credentials by identity: another identity at the same address still gets in', async () => {
     const at = await start(http, { connections: 1000, connectionsPerIp: 16, connectionsUnproven: 4 }, knowing());
     const callers: RawCaller[] = [];
     const asks = async (name: string) => {
@@ -237,7 +237,7 @@ describe('a listener', () => {
     assert.equal(at.counts().unproven, 0);
   });
 
-  it('begins the requests of one connection one after the other, upgrades among them', async () => {
+  it('a listener begins the requests of one connection one after the other, upgrades among them', async () => {
     const begun: string[] = [];
     const answers: ServerResponse[] = [];
     const at = await start(
@@ -273,7 +273,7 @@ describe('a listener', () => {
     caller.destroy();
   });
 
-  it('closes a connection that sends too many requests ahead, once those that may wait are answered', async () => {
+  it('a listener closes a connection that sends too many requests ahead, once those that may wait are answered', async () => {
     const begun: string[] = [];
     const taking = handlers();
     const at = await start(
@@ -295,7 +295,7 @@ describe('a listener', () => {
     assert.equal(caller.received.match(/HTTP\/1.1 200/g)?.length, 33);
   });
 
-  it('closes a connection that idles between requests, and leaves a stream that idles longer', async () => {
+  it('a listener closes a connection that idles between requests, and leaves a stream that idles longer', async () => {
     const taking = handlers();
     const at = await start(http, { idleTimeoutMs: 300, headTimeoutMs: 300 }, taking);
     const stream = connect(at);
@@ -325,7 +325,7 @@ describe('a listener', () => {
         }).on('error', reject);
       });
 
-    it('makes the folder and the file with its mode, and takes the file away', async () => {
+    it('a listener on a unix socket makes the folder and the file with its mode, and takes the file away', async () => {
       const path = join(folder, 'new', 'a.sock');
       const at = await start({ kind: 'unix', path, mode: 0o660 });
       assert.equal(statSync(path).mode & 0o777, 0o660);
@@ -334,7 +334,7 @@ describe('a listener', () => {
       assert.equal(existsSync(path), false);
     });
 
-    it('takes the place of a socket without a listener', async () => {
+    it('a listener on a unix socket takes the place of a socket without a listener', async () => {
       const path = join(folder, 'stale.sock');
       const { spawnSync } = await import('node:child_process');
       // A process that dies leaves its socket file behind.
@@ -345,7 +345,7 @@ describe('a listener', () => {
       assert.equal(await ask(path), 200);
     });
 
-    it('leaves a socket with a listener, and a file that is no socket, alone', async () => {
+    it('a listener on a unix socket leaves a socket with a listener, and a file that is no socket, alone', async () => {
       const path = join(folder, 'busy.sock');
       await start({ kind: 'unix', path, mode: 0o600 });
       await assert.rejects(start({ kind: 'unix', path, mode: 0o600 }), {
@@ -360,7 +360,7 @@ describe('a listener', () => {
     });
   });
 
-  it('says which address is taken', async () => {
+  it('a listener says which address is taken', async () => {
     const at = await start(http);
     await assert.rejects(start({ ...http, port: at.port as number }), {
       code: 'config-invalid',

@@ -109,7 +109,7 @@ describe('an engine through ssh', { skip }, () => {
     }
   };
 
-  it('answers, one connection after the other being used again, and is closed with the client', async () => {
+  it('an engine through ssh answers, one connection after the other being used again, and is closed with the client', async () => {
     const client = createEngineClient(address());
     const before = logins();
     for (let i = 0; i < 3; i++) {
@@ -127,7 +127,7 @@ describe('an engine through ssh', { skip }, () => {
     );
   });
 
-  it('carries a container whose input is closed, through the whole gateway', async () => {
+  it('an engine through ssh carries a container whose input is closed, through the whole gateway', async () => {
     let gateway: TestGateway | undefined;
     try {
       gateway = await startGateway({ engine: `ssh://${user}@127.0.0.1:${port}` });
@@ -141,7 +141,7 @@ describe('an engine through ssh', { skip }, () => {
     }
   });
 
-  it('says in a sentence what is missing', async () => {
+  it('an engine through ssh says in a sentence what is missing', async () => {
     settings(join(folder, 'stranger'));
     assert.match(await refusal(), /ssh is not let in: .* takes none of the keys/);
     settings(join(folder, 'user'));
@@ -164,7 +164,7 @@ describe('an engine through ssh', { skip }, () => {
     assert.equal(await refusal(), 'it answered');
   });
 
-  it('tells an answer that the network cut off from one that is whole', async () => {
+  it('an engine through ssh tells an answer that the network cut off from one that is whole', async () => {
     const cut = await startSshd(folder, {
       PATH: `${dirname(DOCKER_CLI as string)}:/usr/bin:/bin`,
       DOCKER_HOST: `unix://${ENGINE}`,

@@ -124,7 +124,7 @@ const run = async (cmd: string[], more: Record<string, unknown> = {}) => {
 };
 
 describe('the stand-in engine', () => {
-  it('says what it is and negotiates the version', async () => {
+  it('the stand-in engine says what it is and negotiates the version', async () => {
     const ping = await call('HEAD', '/_ping');
     assert.deepEqual([ping.status, ping.headers['api-version'], ping.headers.ostype], [200, '1.51', 'linux']);
     assert.match((await call('GET', '/version')).json.Version, /dockgate-standin/);
@@ -143,7 +143,7 @@ describe('the stand-in engine', () => {
     ['GET', '/nonsense', 501, /a real Docker Engine is needed/],
   ];
   for (const [method, path, status, message] of missing) {
-    it(`answers ${status} to ${method} ${path}`, async () => {
+    it(`the stand-in engine answers ${status} to ${method} ${path}`, async () => {
       const answer = await call(method, path);
       assert.equal(answer.status, status);
       assert.match(answer.json.message, message);
@@ -201,7 +201,7 @@ describe('the stand-in engine', () => {
     assert.equal((await waited).json.StatusCode, 7);
   });
 
-  it('takes input until the caller ends it, in an attach and in an exec, its body in one piece or two', async () => {
+  it('the stand-in engine takes input until the caller ends it, in an attach and in an exec, its body in one piece or two', async () => {
     const id = await create({ Cmd: ['cat'], OpenStdin: true, AttachStdin: true }, 'reader');
     const attached = hijack(`/containers/${id}/attach?stream=1&stdin=1&stdout=1`, '', ['one\n', 'two\n']);
     await new Promise((resolve) => setTimeout(resolve, 50));
@@ -230,7 +230,7 @@ describe('the stand-in engine', () => {
     assert.equal((await call('DELETE', `/containers/${keeper}?force=1`)).status, 204);
   });
 
-  it('is a terminal where one is asked for: echo, prompt, CR LF, Ctrl-D', async () => {
+  it('the stand-in engine is a terminal where one is asked for: echo, prompt, CR LF, Ctrl-D', async () => {
     const id = await create({ Cmd: ['sh'], Tty: true, OpenStdin: true });
     await call('POST', `/containers/${id}/start`);
     const { head, bytes } = await hijack(`/containers/${id}/attach?stream=1&stdin=1&stdout=1&logs=1`, '', [
@@ -241,7 +241,7 @@ describe('the stand-in engine', () => {
     assert.equal(bytes.toString(), '/ # echx\b \bo hi\r\nhi\r\n/ # ');
   });
 
-  it('answers an unknown program as the engine does: 400 at start, 127 in an exec', async () => {
+  it('the stand-in engine answers an unknown program as the engine does: 400 at start, 127 in an exec', async () => {
     const id = await create({ Cmd: ['nope'] });
     const start = await call('POST', `/containers/${id}/start`);
     assert.equal(start.status, 400);
@@ -278,7 +278,7 @@ describe('the stand-in engine', () => {
     assert.equal((await call('POST', '/containers/create?name=other', { Image: 'nginx' })).status, 404);
   });
 
-  it('follows logs and tells of events until the caller goes away', async () => {
+  it('the stand-in engine follows logs and tells of events until the caller goes away', async () => {
     const id = await create({ Cmd: ['sh', '-c', 'echo 1; sleep 0.05; echo 2'] });
     const events = new Promise<string>((resolve) => {
       const outgoing = request({ socketPath, path: '/events', agent: false }, (incoming) => {
@@ -301,7 +301,7 @@ describe('the stand-in engine', () => {
     assert.match((await call('GET', `/containers/${id}/logs?stdout=1&tail=1`)).text, /^[^1]{8}2\n$/s);
   });
 
-  it('refuses a body that is no JSON, also on an upgraded call, and goes on', async () => {
+  it('the stand-in engine refuses a body that is no JSON, also on an upgraded call, and goes on', async () => {
     const { status, head } = await hijack('/exec/x/start', '{', []);
     assert.equal(status, '400', head);
     assert.equal((await call('GET', '/_ping')).text, 'OK');
@@ -309,7 +309,7 @@ describe('the stand-in engine', () => {
 });
 
 describe('startStandin()', () => {
-  it('makes a socket for its owner alone, takes over a dead one, and not a live one', async () => {
+  it('startStandin() makes a socket for its owner alone, takes over a dead one, and not a live one', async () => {
     assert.equal((statSync(socketPath).mode & 0o777).toString(8), '600');
     await assert.rejects(startStandin(socketPath), { code: 'conflict' });
     await assert.rejects(startStandin(`/tmp/${'x'.repeat(110)}`), { code: 'config-invalid' });
@@ -328,7 +328,7 @@ describe('startStandin()', () => {
     assert.ok(!existsSync(path));
   });
 
-  it('lets a test answer in its place', async () => {
+  it('startStandin() lets a test answer in its place', async () => {
     const path = join(dir, 'faulty.sock');
     const other = await startStandin(path, {
       intercept: (incoming) => incoming.url === '/info' && Boolean(incoming.socket.destroy()),

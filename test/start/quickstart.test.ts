@@ -190,7 +190,7 @@ describe('the first start', () => {
     }
   }
 
-  it('with an engine: every printed line works when pasted, and a second start finds everything as it was', {
+  it('the first start with an engine: every printed line works when pasted, and a second start finds everything as it was', {
     skip: skipWithoutCli,
   }, async () => {
     // The lines say busybox; there is no registry here, so the test image gets that name.
@@ -226,13 +226,13 @@ describe('the first start', () => {
   const engineHere = ['/var/run/docker.sock', '/run/podman/podman.sock'].find(existsSync);
   const skipWithEngine = engineHere === undefined ? false : `this machine has an engine at ${engineHere}`;
 
-  it('without an engine: says so loudly, and the same lines work on the stand-in', {
+  it('the first start without an engine: says so loudly, and the same lines work on the stand-in', {
     skip: skipWithEngine || (DOCKER_CLI === undefined ? 'no docker CLI here' : false),
   }, async () => {
     await newcomer(folder(), { XDG_RUNTIME_DIR: folder('dg-xdg-') }, true);
   });
 
-  it('without an engine: the stand-in is named at the start and in `docker info`', {
+  it('the first start without an engine: the stand-in is named at the start and in `docker info`', {
     skip: skipWithEngine,
   }, async () => {
     const cwd = folder();
@@ -247,7 +247,7 @@ describe('the first start', () => {
     }
   });
 
-  it('finds the rootless socket, and a Podman socket behind it', { skip: skipWithEngine }, async () => {
+  it('the first start finds the rootless socket, and a Podman socket behind it', { skip: skipWithEngine }, async () => {
     const { startStandin } = await import('../../src/standin/standin.ts');
     const runtimeDir = folder('dg-xdg-');
     mkdirSync(join(runtimeDir, 'podman'));
@@ -324,7 +324,7 @@ describe('an older Node', () => {
     assert.deepEqual(await ended, [0, null]);
   });
 
-  it('without a newer one to be had, tells so in a sentence', async (t) => {
+  it('an older Node without a newer one tells so in a sentence', async (t) => {
     const found = await machineNode();
     if (found === undefined) {
       t.skip('no older Node here');

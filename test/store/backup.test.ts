@@ -143,7 +143,7 @@ describe('dockgate backup and restore', () => {
     assert.deepEqual(readdirSync(join(data(), 'backups')), [], 'and not twice on the disk');
   });
 
-  it('is put back into the place of what was lost, and finds what was made since', async () => {
+  it('a backup is put back into the place of what was lost, and finds what was made since', async () => {
     assert.equal(await create('old'), 201);
     const to = join(folder, 'one');
     await two.gateway.must('backup', '--to', to);
@@ -161,7 +161,7 @@ describe('dockgate backup and restore', () => {
     assert.match(two.gateway.log(), /older copy/);
   });
 
-  it('is made of a folder whose gateway was killed, and not beside one that runs', async () => {
+  it('a backup is made of a folder whose gateway was killed, and not beside one that runs', async () => {
     assert.equal(await create('mine'), 201);
     const beside = await two.gateway.dockgate('backup', '--stopped', '--to', join(folder, 'x'));
     assert.notEqual(beside.code, 0);
@@ -173,7 +173,7 @@ describe('dockgate backup and restore', () => {
     assert.deepEqual([await seen(two.alice, 'mine'), await seen(two.bob, 'mine')], [200, 404]);
   });
 
-  it('refuses to restore what is not whole, and touches nothing then', async () => {
+  it('dockgate restore refuses a backup that is not whole, and touches nothing then', async () => {
     await two.gateway.must('backup', '--to', join(folder, 'one'));
     await two.gateway.stop();
     const harms: readonly (readonly [string, (at: string) => void])[] = [

@@ -52,14 +52,14 @@ export function storeContract(name: string, open: () => { store: Store; done: ()
   };
 
   describe(`${name}: identities`, () => {
-    test('come back as they were given, with and without a tenant', ({ identities }) => {
+    test('identities come back as they were given, with and without a tenant', ({ identities }) => {
       identities.insert(alice);
       identities.insert(bob);
       assert.deepEqual(identities.get('alice'), alice);
       assert.deepEqual(identities.get('bob'), bob);
       assert.equal('tenant' in (identities.get('bob') ?? {}), false);
     });
-    test('are listed by name', ({ identities }) => {
+    test('identities are listed by name', ({ identities }) => {
       identities.insert(bob);
       identities.insert(alice);
       assert.deepEqual(identities.list(), [alice, bob]);
@@ -76,7 +76,7 @@ export function storeContract(name: string, open: () => { store: Store; done: ()
         assert.equal(identities.get(other), undefined, other);
       }
     });
-    test('are disabled and enabled again', ({ identities }) => {
+    test('identities are disabled and enabled again', ({ identities }) => {
       identities.insert(alice);
       identities.setDisabled('alice', true);
       assert.equal(identities.get('alice')?.disabled, true);
@@ -88,7 +88,7 @@ export function storeContract(name: string, open: () => { store: Store; done: ()
       assert.throws(() => identities.delete('nobody'), code('not-found', /nobody/));
       assert.equal(identities.get('nobody'), undefined);
     });
-    test('are given a limit for the life of their tokens, and have it taken away', ({ identities }) => {
+    test('identities are given a limit for the life of their tokens, and have it taken away', ({ identities }) => {
       identities.insert({ ...alice, maxTtlMs: 60_000 });
       assert.equal(identities.get('alice')?.maxTtlMs, 60_000);
       identities.setMaxTtl('alice', 90_000);
@@ -126,7 +126,7 @@ export function storeContract(name: string, open: () => { store: Store; done: ()
   });
 
   describe(`${name}: tokens`, () => {
-    test('come back as they were given, with and without a scope', ({ tokens }) => {
+    test('tokens come back as they were given, with and without a scope', ({ tokens }) => {
       const scoped = tokenOf('t1', 'alice', { scope: ['container.*', 'image.pull'] });
       tokens.insert(scoped);
       tokens.insert(tokenOf('t2', 'alice'));
@@ -136,7 +136,7 @@ export function storeContract(name: string, open: () => { store: Store; done: ()
       assert.deepEqual(tokens.get('t3')?.scope, [], 'an empty scope is not a missing one');
       assert.equal(tokens.get('t4'), undefined);
     });
-    test('are listed newest first, all or of one identity', ({ tokens }) => {
+    test('tokens are listed newest first, all or of one identity', ({ tokens }) => {
       tokens.insert(tokenOf('t1', 'alice', { issuedAt: NOW }));
       tokens.insert(tokenOf('t2', 'bob', { issuedAt: NOW + 1 }));
       tokens.insert(tokenOf('t3', 'alice', { issuedAt: NOW + 2 }));
@@ -150,7 +150,7 @@ export function storeContract(name: string, open: () => { store: Store; done: ()
       assert.throws(() => tokens.insert(tokenOf('t1', 'bob')), code('conflict', /t1/));
       assert.equal(tokens.get('t1')?.identity, 'alice');
     });
-    test('come back with their details and what they were made from', ({ tokens }) => {
+    test('tokens come back with their details and what they were made from', ({ tokens }) => {
       const child = tokenOf('t1', 'alice', {
         authorizationDetails: [{ type: 'docker', resources: ['container/ci-*'], host: { preset: 'baseline' } }],
         ancestors: ['t0', 'c0'],
@@ -158,7 +158,7 @@ export function storeContract(name: string, open: () => { store: Store; done: ()
       tokens.insert(child);
       assert.deepEqual(tokens.get('t1'), child);
     });
-    test('are revoked by identity and age, those alone', ({ tokens }) => {
+    test('tokens are revoked by identity and age, those alone', ({ tokens }) => {
       tokens.insert(tokenOf('t1', 'alice'));
       tokens.insert(tokenOf('t2', 'alice', { issuedAt: NOW + 10 }));
       tokens.insert(tokenOf('t3', 'bob'));
@@ -169,7 +169,7 @@ export function storeContract(name: string, open: () => { store: Store; done: ()
         [NOW + 20, undefined, undefined, NOW + 1],
       );
     });
-    test('are forgotten some time after their end, as credentials and counts are', (store) => {
+    test('tokens are forgotten some time after their end, as credentials and counts are', (store) => {
       store.tokens.insert(tokenOf('t1', 'alice'));
       store.tokens.insert(tokenOf('t2', 'alice', { expiresAt: NOW + 10 }));
       store.tokenUse.add(
@@ -214,7 +214,9 @@ export function storeContract(name: string, open: () => { store: Store; done: ()
       expiresAt: NOW + 3_600_000,
       issuedBy: 'op',
     };
-    test('come back as they were given, newest first, all or those of an identity', ({ certificates }) => {
+    test('client certificates come back as they were given, newest first, all or those of an identity', ({
+      certificates,
+    }) => {
       const two = { ...one, serial: '50', identity: 'bob', issuedAt: NOW + 1 };
       certificates.insert(one);
       certificates.insert(two);
@@ -223,7 +225,9 @@ export function storeContract(name: string, open: () => { store: Store; done: ()
       assert.deepEqual(certificates.list({ identity: 'alice' }), [one]);
       assert.throws(() => certificates.insert({ ...one, identity: 'bob' }), code('conflict', /4f1d/));
     });
-    test('are revoked once, and remembered as revoked until they have expired', ({ certificates }) => {
+    test('client certificates are revoked once, and remembered as revoked until they have expired', ({
+      certificates,
+    }) => {
       certificates.insert(one);
       certificates.revoke('4f1d', NOW + 5);
       certificates.revoke('4f1d', NOW + 9);
@@ -232,7 +236,11 @@ export function storeContract(name: string, open: () => { store: Store; done: ()
       assert.deepEqual(certificates.revoked(NOW + 3_600_000), []);
       assert.throws(() => certificates.revoke('4f1', NOW), code('not-found', /4f1/));
     });
-    test('end with their identity, which also forgets its sockets', ({ certificates, identities, sockets }) => {
+    test('client certificates end with their identity, which also forgets its sockets', ({
+      certificates,
+      identities,
+      sockets,
+    }) => {
       identities.insert(alice);
       certificates.insert(one);
       certificates.insert({ ...one, serial: '50', identity: 'bob' });
@@ -255,7 +263,7 @@ export function storeContract(name: string, open: () => { store: Store; done: ()
   });
 
   describe(`${name}: sockets`, () => {
-    test('are remembered by path and removed', ({ sockets }) => {
+    test('sockets are remembered by path and removed', ({ sockets }) => {
       const one: SocketRecord = {
         path: '/run/ci.sock',
         identity: 'ci',
@@ -275,7 +283,7 @@ export function storeContract(name: string, open: () => { store: Store; done: ()
   });
 
   describe(`${name}: signing keys`, () => {
-    test('come back oldest first, replaced by key id, and changed all or not at all', ({ keys }) => {
+    test('signing keys come back oldest first, replaced by key id, and changed all or not at all', ({ keys }) => {
       const key = (kid: string, createdAt: number, state: 'active' | 'next' | 'retiring') => ({
         kid,
         algorithm: 'Ed25519' as const,
@@ -310,7 +318,7 @@ export function storeContract(name: string, open: () => { store: Store; done: ()
       ...more,
     });
     const details = [{ type: 'docker' as const, actions: ['container.*'] }];
-    test('come back as they were given, by id and by hash', ({ credentials }) => {
+    test('credentials come back as they were given, by id and by hash', ({ credentials }) => {
       const narrow = credentialOf('c1', 'alice', { scope: [], authorizationDetails: details });
       credentials.insert(narrow);
       credentials.insert(credentialOf('c2', 'bob'));
@@ -323,7 +331,7 @@ export function storeContract(name: string, open: () => { store: Store; done: ()
         ['c2'],
       );
     });
-    test('are counted, revoked once, by id and by age, and with their identity', (store) => {
+    test('credentials are counted, revoked once, by id and by age, and with their identity', (store) => {
       const { credentials } = store;
       store.identities.insert(alice);
       credentials.insert(credentialOf('c1', 'alice'));
@@ -428,7 +436,7 @@ export function storeContract(name: string, open: () => { store: Store; done: ()
   });
 
   describe(`${name}: settings`, () => {
-    test('are remembered, replaced, and told apart', ({ settings }) => {
+    test('settings are remembered, replaced, and told apart', ({ settings }) => {
       assert.equal(settings.get('a'), undefined);
       settings.set('a', '1');
       settings.set('b', '');

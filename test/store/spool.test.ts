@@ -12,7 +12,7 @@ describe('the spool', () => {
   const dir = mkdtempSync(join(tmpdir(), 'dg-spool-'));
   after(() => rmSync(dir, { recursive: true, force: true }));
 
-  it('gives parts of what was written, has no name on the disk, and begins empty', async () => {
+  it('the spool gives parts of what was written, has no name on the disk, and begins empty', async () => {
     const folder = join(dir, 'whole');
     mkdirSync(folder);
     writeFileSync(join(folder, 'left-by-another'), 'x');

@@ -29,7 +29,7 @@ describe('a gateway that cannot compare its ledger with the engine', () => {
   });
   const list = async (api: TwoTenants['alice']): Promise<number> => (await api('GET', '/v1.44/containers/json')).status;
 
-  it('refuses tenants, not others, and serves them after the first that succeeded', async () => {
+  it('a gateway that cannot compare its ledger with the engine refuses tenants, not others, and serves them after the first that succeeded', async () => {
     for (let i = 0; i < 3; i++) assert.ok((await list(two.alice)) >= 500, `call ${i}`);
     assert.equal(await list(two.operator), 200);
     listsFail = false;
@@ -38,7 +38,7 @@ describe('a gateway that cannot compare its ledger with the engine', () => {
     assert.equal(await list(two.alice), 200, 'and goes on while the events are followed');
   });
 
-  it('refuses them again when the event stream was lost, until the next that succeeded', async () => {
+  it('a gateway that cannot compare its ledger with the engine refuses them again when the event stream was lost, until the next that succeeded', async () => {
     const old = streams;
     streams = [];
     for (const stream of old) stream.end();

@@ -292,12 +292,12 @@ describe('builds of tenants', { skip: skipWithoutEngine }, () => {
       await must(two[who], 'POST', `/containers/${cat}/wait`);
       return (await two[who]('GET', `/containers/${cat}/logs?stdout=1`)).text.slice(8);
     };
-    it('gives a tenant its own steps again, and none of another’s', async () => {
+    it('the build cache gives a tenant its own steps again, and none of another’s', async () => {
       const first = await keyOf('alice');
       assert.equal(await keyOf('alice'), first);
       assert.notEqual(await keyOf('bob'), first);
     });
-    it('takes nothing that another tenant built under other hosts', async () => {
+    it('the build cache takes nothing that another tenant built under other hosts', async () => {
       const step = `RUN grep planted /etc/hosts > /planted || true # ${PREFIX} ${Date.now()}`;
       const planted = context(`FROM ${IMAGE}\n${step}\nRUN cat /planted\n`);
       const by = (who: 'alice' | 'bob', query: string) =>
@@ -305,7 +305,7 @@ describe('builds of tenants', { skip: skipWithoutEngine }, () => {
       assert.match((await by('alice', '&extrahosts=planted:10.0.0.1')).text, /10\.0\.0\.1\\tplanted/);
       assert.doesNotMatch((await by('bob', '')).text, /planted\\n/);
     });
-    it('asks for a build without it where triggers run before a tenant’s label', async () => {
+    it('the build cache asks for a build without it where triggers run before a tenant’s label', async () => {
       const name = `${PREFIX}-shared:1`;
       await must(
         two.operator,

@@ -33,7 +33,7 @@ rules:
   });
   after(async () => gateway?.remove());
 
-  it('keeps its networks from a subnet of a caller’s, and leaves the others to the rule', {
+  it('the host of the engine keeps its networks from a subnet of a caller’s, and leaves the others to the rule', {
     skip: own === undefined ? 'no network here' : false,
   }, async () => {
     const make = (Subnet: string) =>
@@ -53,7 +53,7 @@ rules:
     if (other.status === 201) await alice('DELETE', '/networks/dg-site');
   });
 
-  it('keeps the data folder from every mount, and gives the socket that is listed', async () => {
+  it('the host of the engine keeps the data folder from every mount, and gives the socket that is listed', async () => {
     const bind = (source: string) =>
       alice('POST', '/containers/create', {
         body: { Image: IMAGE, HostConfig: { NetworkMode: 'none', Binds: [`${source}:/x:ro`] } },
@@ -68,7 +68,7 @@ rules:
     await alice('DELETE', `/containers/${(listed.json as { Id: string }).Id}`);
   });
 
-  it('is known to an explanation as it is to a call', async () => {
+  it('the host of the engine is known to an explanation as it is to a call', async () => {
     const explained = async (target: string, body: unknown) =>
       (
         await admin<{ text: string }>(gateway, 'POST', '/explain', {
@@ -85,7 +85,7 @@ rules:
     assert.match(await explained('/networks/create', net), /^DENY.*overlaps a network the host has already/s);
   });
 
-  it('is known to the plugin that judges mounts alone', async () => {
+  it('the host of the engine is known to the plugin that judges mounts alone', async () => {
     const plain = await startGateway({
       engine: ENGINE as string,
       unix: [{ name: 'op', identity: 'op' }],

@@ -148,7 +148,7 @@ describe('names that tenants may give images', { skip: skipWithoutEngine }, () =
     await two.gateway.remove();
   });
 
-  it('are those of the setting, whatever call gives them', async () => {
+  it('names that tenants may give images are those of the setting, whatever call gives them', async () => {
     const { Id } = await must<{ Id: string }>(two.alice, 'POST', '/containers/create', {
       Image: IMAGE,
       HostConfig: { NetworkMode: 'none' },

@@ -56,7 +56,7 @@ describe('a gateway whose ledger or audit log was lost', { skip: skipWithoutEngi
   const all = (status: number): Record<string, number> =>
     Object.fromEntries(targets().map((target) => [target, status]));
 
-  it('keeps who owns what when audit.db is lost, as its own message advises for a damaged one', async () => {
+  it('a gateway whose ledger or audit log was lost keeps who owns what when audit.db is lost, as its own message advises for a damaged one', async () => {
     await two.gateway.stop('SIGKILL');
     remove('audit.db');
     await two.gateway.restart();
@@ -73,7 +73,7 @@ describe('a gateway whose ledger or audit log was lost', { skip: skipWithoutEngi
     ['ledger.db', ['ledger.db']],
     ['ledger.db and audit.db', ['ledger.db', 'audit.db']],
   ] as const) {
-    it(`gives back what labels prove, and withholds images, when ${title} is lost`, async () => {
+    it(`a gateway whose ledger or audit log was lost gives back what labels prove, and withholds images, when ${title} is lost`, async () => {
       await two.gateway.stop('SIGKILL');
       for (const file of files) remove(file);
       await two.gateway.restart();
@@ -125,7 +125,7 @@ describe('a gateway whose ledger or audit log was lost', { skip: skipWithoutEngi
     assert.deepEqual(await statuses(two.alice, targets()), all(200), 'what it has stays');
   });
 
-  it('knows whose a volume is whose name changed hands since an older copy, and one a container brought', async () => {
+  it('a gateway whose ledger or audit log was lost knows whose a volume is whose name changed hands since an older copy, and one a container brought', async () => {
     const make = (api: TwoTenants['alice'], name: string) => api('POST', '/volumes/create', { body: { Name: name } });
     const bring = (api: TwoTenants['alice'], container: string, volume: string) =>
       api('POST', `/containers/create?name=${container}`, {
@@ -156,7 +156,7 @@ describe('a gateway whose ledger or audit log was lost', { skip: skipWithoutEngi
     assert.equal((await two.bob('DELETE', `/volumes/${PREFIX}w`)).status, 204);
   });
 
-  it('does not take copied labels for proof', async () => {
+  it('a gateway whose ledger or audit log was lost does not take copied labels for proof', async () => {
     const labels = ((await two.engine('GET', `/containers/${PREFIX}c/json`)).json as { Config: { Labels: object } })
       .Config.Labels;
     // An image with the labels of a tenant's container, and an operator's containers: of that image, and with labels of its own.

@@ -90,7 +90,7 @@ describe('the Merkle tree', () => {
     }
   });
 
-  it('takes any proof without throwing', () => {
+  it('the Merkle tree takes any proof without throwing', () => {
     fc.assert(
       fc.property(
         fc.array(fc.uint8Array({ maxLength: 40 }), { maxLength: 70 }),

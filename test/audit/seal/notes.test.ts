@@ -127,10 +127,11 @@ describe('inclusion proofs', () => {
     ['no checkpoint', { checkpoint: '' }],
   ];
   for (const [what, change] of altered) {
-    it(`do not hold with ${what}`, () => assert.equal(verifyProof({ ...proof, ...change }, [ours]).holds, false));
+    it(`inclusion proofs do not hold with ${what}`, () =>
+      assert.equal(verifyProof({ ...proof, ...change }, [ours]).holds, false));
   }
 
-  it('do not hold for a checkpoint of one log signed with the key of another', () => {
+  it('inclusion proofs do not hold for a checkpoint of one log signed with the key of another', () => {
     const other = noteKeyOf('dockgate/audit/other', key);
     const foreign = signNote(note.slice(0, note.indexOf('\n\n') + 1), other.name, key);
     const verdict = verifyProof({ ...proof, checkpoint: foreign }, [other]);

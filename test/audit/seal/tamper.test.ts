@@ -130,7 +130,7 @@ const classes: readonly [string, FaultKind, string, number][] = [
 ];
 
 describe('a log that was altered', () => {
-  it('is whole before it is', () => {
+  it('a log is whole before it is altered', () => {
     for (const file of [whole, altered('', true)]) {
       const verdict = verifyAudit({ file, keys: [key], outside: [checkpoint] });
       assert.deepEqual(verdict.faults, []);
@@ -143,17 +143,17 @@ describe('a log that was altered', () => {
 
   for (const [what, kind, sql, seq] of classes) {
     for (const recomputed of [false, true]) {
-      it(`shows ${what}${recomputed ? ', with all hashes computed again' : ''}`, () => {
+      it(`a log that was altered shows ${what}${recomputed ? ', with all hashes computed again' : ''}`, () => {
         const [fault] = verifyAudit({ file: altered(sql, recomputed), keys: [key] }).faults;
         assert.deepEqual([fault?.kind, fault?.seq], [kind, seq], fault?.message);
       });
     }
-    it(`shows ${what} in an unsigned log`, () => {
+    it(`a log that was altered shows ${what} in an unsigned log`, () => {
       const file = altered(`DELETE FROM audit_checkpoint; DELETE FROM audit_tile; ${sql}`, false);
       const [fault] = verifyAudit({ file, keys: [key] }).faults;
       assert.equal(fault?.seq, seq, fault?.message);
     });
-    it(`shows ${what} between two checkpoints when the tiles were taken away too`, () => {
+    it(`a log that was altered shows ${what} between two checkpoints when the tiles were taken away too`, () => {
       const file = altered(`DELETE FROM audit_tile; ${sql}`, true);
       const [fault] = verifyAudit({ file, keys: [key] }).faults;
       assert.ok(fault !== undefined && fault.seq <= seq && (fault.through ?? fault.seq) >= seq, JSON.stringify(fault));
@@ -177,13 +177,13 @@ describe('a log that was altered', () => {
     ],
   ];
   for (const [what, kind, sql, seq] of tails) {
-    it(`shows ${what} to a checkpoint kept elsewhere`, () => {
+    it(`a log that was altered shows ${what} to a checkpoint kept elsewhere`, () => {
       const [fault] = verifyAudit({ file: altered(sql, true), keys: [key], outside: [checkpoint] }).faults;
       assert.deepEqual([fault?.kind, fault?.seq, fault?.through], [kind, seq, seq === 340 ? undefined : 340]);
     });
   }
 
-  it('shows an earlier state put in its place, and one that was written on', () => {
+  it('a log that was altered shows an earlier state put in its place, and one that was written on', () => {
     const [fault] = verifyAudit({ file: early, keys: [key], outside: [checkpoint] }).faults;
     assert.deepEqual([fault?.kind, fault?.seq, fault?.through], ['rolled-back', 201, 340]);
     const dir = mkdtempSync(join(folder, 'on-'));
@@ -199,7 +199,7 @@ describe('a log that was altered', () => {
     assert.deepEqual([forked?.kind, forked?.seq, forked?.through], ['rolled-back', 201, 340]);
   });
 
-  it('shows that it is another log', () => {
+  it('a log that was altered shows that it is another log', () => {
     const other = join(folder, 'other.db');
     openDatabase(other, 'audit').sqlite.close();
     const log = new AuditLog(other);
@@ -214,7 +214,7 @@ describe('a log that was altered', () => {
     assert.equal(verifyAudit({ file: renamed, keys: [key] }).faults[0]?.kind, 'wrong-log');
   });
 
-  it('shows checkpoints of another key, and those that were edited', () => {
+  it('a log that was altered shows checkpoints of another key, and those that were edited', () => {
     const forged = altered(
       `UPDATE audit_event SET subject = 'x' WHERE seq = 150; DELETE FROM audit_tile;
        UPDATE audit_checkpoint SET note = replace(note, char(10) || '200' || char(10), char(10) || '201' || char(10)) WHERE seq = 200`,
@@ -231,7 +231,7 @@ describe('a log that was altered', () => {
     const texts = values.map((v) => (v === null ? 'NULL' : typeof v === 'number' ? v : `'${v.replaceAll("'", "''")}'`));
     return `INSERT INTO audit_event ${marks} VALUES (${seq}, ${texts.join(', ')}, x'', x'');`;
   };
-  it('shows a call without its outcome, once a later start had closed all of them', () => {
+  it('a log that was altered shows a call without its outcome, once a later start had closed all of them', () => {
     const intent = encodeEvent(eventOf({ stage: 'intent', at: 1_893_456_001_000_000 }));
     const open = altered(rowAt(341, intent), true);
     assert.deepEqual(verifyAudit({ file: open, keys: [key] }).faults, [], 'a call may be under way');
@@ -241,7 +241,7 @@ describe('a log that was altered', () => {
     assert.deepEqual([fault?.kind, fault?.seq], ['missing-outcome', 341]);
   });
 
-  it('shows a clock that went back, unless the gateway recorded that it was set', () => {
+  it('a log that was altered shows a clock that went back, unless the gateway recorded that it was set', () => {
     const back = encodeEvent(
       eventOf({ stage: 'gateway', action: 'token.create', at: 1_893_456_000_000_000 - 3_600_000_000 }),
     );
@@ -251,7 +251,7 @@ describe('a log that was altered', () => {
     assert.deepEqual(verifyAudit({ file: altered(rowAt(341, back) + rowAt(342, set), true), keys: [key] }).faults, []);
   });
 
-  it('is verified from a row on, and from an anchor after its beginning was removed', () => {
+  it('a log that was altered is verified from a row on, and from an anchor after its beginning was removed', () => {
     const from = verifyAudit({ file: whole, keys: [key], from: 250 });
     assert.deepEqual([from.whole, from.first, from.last], [true, 201, 340]);
     const before = altered("UPDATE audit_event SET subject = 'x' WHERE seq = 150", true);
@@ -277,7 +277,7 @@ describe('a log that was altered', () => {
     assert.deepEqual(verifyAudit({ file: forged, keys: [key] }).faults[0]?.kind, 'deleted');
   });
 
-  it('is told apart from a file that is no log', () => {
+  it('a log that was altered is told apart from a file that is no log', () => {
     const none = join(folder, 'none.db');
     writeFileSync(none, 'x'.repeat(5000));
     const empty = join(folder, 'empty.db');

@@ -57,7 +57,7 @@ describe('a token of an external issuer at the token endpoint', () => {
     }
   });
 
-  it('is refused when it names no identity of the gateway, comes from elsewhere, or is bound to another proof', async () => {
+  it('a token of an external issuer at the token endpoint is refused when it names no identity of the gateway, comes from elsewhere, or is bound to another proof', async () => {
     const named = await open({ rules: settingOf(issuer).rules });
     const plain = await issuer.sign('k1', named.claims());
     await assert.rejects(named.grants.exchange({ subjectToken: plain }), { code: 'grant-invalid' });

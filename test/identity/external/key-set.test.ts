@@ -31,7 +31,7 @@ describe('the keys of an external issuer', () => {
   const tokens = async (room: ExternalRoom, kid: string, count: number): Promise<string[]> =>
     Promise.all(Array.from({ length: count }, (_, i) => issuer.sign(kid, room.claims({ jti: `${kid}-${i}` }))));
 
-  it('are fetched ahead, once, and never for a request', async () => {
+  it('the keys of an external issuer are fetched ahead, once, and never for a request', async () => {
     const room = await openExternalRoom(issuer);
     assert.equal(room.external.states()[0]?.status, 'pending');
     await room.external.refresh();
@@ -44,7 +44,7 @@ describe('the keys of an external issuer', () => {
     assert.equal(state?.fetchedAt, room.clock.at);
   });
 
-  it('are waited for together when many tokens come before the first fetch has ended', async () => {
+  it('the keys of an external issuer are waited for together when many tokens come before the first fetch has ended', async () => {
     let release = () => {};
     const held = new Promise<void>((resolve) => {
       release = resolve;
@@ -236,7 +236,7 @@ describe('the keys of an external issuer', () => {
     });
   }
 
-  it('may lie on another host when the settings name it', async () => {
+  it('the keys of an external issuer may lie on another host when the settings name it', async () => {
     const keys = await startIssuer();
     try {
       issuer.answers.set(DISCOVERY, (response) =>

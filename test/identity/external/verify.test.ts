@@ -60,7 +60,7 @@ describe('a token of an external issuer', () => {
     assert.equal(kept.repo, 'acme/app');
   });
 
-  it('may name an identity of this gateway, which keeps its own attributes and its own issuer', async () => {
+  it('a token of an external issuer may name an identity of this gateway, which keeps its own attributes and its own issuer', async () => {
     const rules = [{ name: 'as-alice', when: [], identity: 'alice', groups: [], policies: [] }];
     const room = await openExternalRoom(issuer, [settingOf(issuer, { rules })]);
     const token = await issuer.sign('k1', room.claims());
@@ -94,7 +94,7 @@ describe('a token of an external issuer', () => {
     assert.equal((await room.principal(token)).subject, 'alice');
   });
 
-  it('is answered synchronously once verified, with the same principal', async () => {
+  it('a token of an external issuer is answered synchronously once verified, with the same principal', async () => {
     const room = await openExternalRoom(issuer);
     const token = await issuer.sign('k1', room.claims());
     const first = await room.principal(token);
@@ -202,7 +202,7 @@ describe('a token of an external issuer', () => {
     }
   });
 
-  it('is refused when a key of one issuer signs for another, or for this gateway', async () => {
+  it('a token of an external issuer is refused when a key of one issuer signs for another, or for this gateway', async () => {
     const other = await startIssuer();
     try {
       await other.addKey('k1');
@@ -270,7 +270,7 @@ describe('a token of an external issuer', () => {
     });
   }
 
-  it('is refused without a kid when two keys could be meant', async () => {
+  it('a token of an external issuer is refused without a kid when two keys could be meant', async () => {
     const room = await openExternalRoom(issuer, [settingOf(issuer)]);
     issuer.jwks.push({ ...(issuer.jwks[0] as object), kid: 'k1b' });
     try {
@@ -355,7 +355,7 @@ describe('a token of an external issuer', () => {
     );
   });
 
-  it('is good at one address only, where the settings say so', async () => {
+  it('a token of an external issuer is good at one address only, where the settings say so', async () => {
     const room = await openExternalRoom(issuer, [settingOf(issuer, { replay: 'one-source' })]);
     const token = await issuer.sign('k1', room.claims());
     const principal = await room.principal(token, '10.0.0.1');
@@ -399,7 +399,7 @@ describe('a token of an external issuer', () => {
     assert.equal((await room.refusal(token)).status, 401);
   });
 
-  it('is refused when it, its sub or its subject is blocked here, and nothing else is', async () => {
+  it('a token of an external issuer is refused when it, its sub or its subject is blocked here, and nothing else is', async () => {
     const room = await openExternalRoom(issuer);
     const token = await issuer.sign('k1', room.claims());
     const principal = await room.principal(token);
