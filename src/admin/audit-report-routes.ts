@@ -16,7 +16,7 @@ const SESSION_ACTIONS = ['container.exec.start', 'container.attach'];
 const DAY_US = 86_400_000_000;
 const TIMES: ReadonlySet<CountedBy> = new Set<CountedBy>(['minute', 'hour', 'day']);
 
-/** What is asked of rows alone. */
+/** Questions to rows alone. */
 export type ReportServices = Pick<AdminServices, 'now' | 'auditTimeline' | 'auditCount' | 'auditPage'>;
 
 export function mountAuditReportRoutes(app: Hono<AdminEnv>, services: ReportServices): void {
@@ -52,7 +52,7 @@ export function mountAuditReportRoutes(app: Hono<AdminEnv>, services: ReportServ
   });
 }
 
-/** What is asked of rows, and of identities, tokens and policies. */
+/** Questions to rows, and to identities, tokens and policies. */
 export function mountAuditUseRoutes(app: Hono<AdminEnv>, services: AdminServices): void {
   app.get('/audit/tokens', async (c) => {
     const { identity, all, unused } = input.parseQuery(tokensQuery, c.req.url);
@@ -82,7 +82,7 @@ export function mountAuditUseRoutes(app: Hono<AdminEnv>, services: AdminServices
     return c.json({
       days,
       since: microTime(since),
-      // What was used before the log begins is not known to be unused.
+      // Tokens and rules used only before the log begins must not count as unused.
       logSince: uses.logSince === undefined ? null : microTime(uses.logSince),
       rules: rules.map(timed),
       grants: grants.map(timed),

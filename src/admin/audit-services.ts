@@ -111,7 +111,7 @@ export function createAuditServices(parts: AuditParts): AuditServices {
     newAuditId: () => parts.newAuditId(),
     now: () => parts.now(),
   });
-  // What was read again in the last minute is told too.
+  // Repeated reads of the last minute are told too.
   parts.atStop?.(() => readings.flush());
 
   /** The whole id, when a beginning of it was given. */

@@ -95,7 +95,7 @@ export interface PluginInfo {
   /** How it is contained: `sandboxed`, `process`, or `trusted`, which is not contained. */
   readonly tier?: string;
   readonly sha256?: string;
-  /** What was granted to it. */
+  /** The permissions granted to it. */
   readonly needs?: readonly string[];
   readonly figures?: {
     readonly calls: number;
@@ -160,7 +160,7 @@ export interface AdminServices
   setIdentityDisabled(name: string, disabled: boolean, context: ChangeContext): Promise<IdentityRecord>;
   /** Limits the life of the identity's tokens; undefined takes the limit away. Tokens there are keep their end. */
   setMaxTtl(name: string, maxTtlMs: number | undefined, context: ChangeContext): Promise<IdentityRecord>;
-  /** What is left out stays as it is; `null` takes the tenant away. */
+  /** A field that is left out stays as it is; `null` takes the tenant away. */
   updateIdentity(name: string, changes: IdentityChanges, context: ChangeContext): Promise<IdentityRecord>;
   /** The policies that hold for an identity, and why. */
   effectivePolicies(name: string): readonly EffectivePolicy[];

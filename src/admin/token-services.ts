@@ -124,7 +124,7 @@ export function createTokenServices(
             );
           }
         },
-        // What was issued in this very millisecond is meant as well.
+        // Tokens issued in this very millisecond are meant as well.
         perform: () => revocations.revokeIssuedBefore(identity, before ?? parts.now() + 1, parts.now()),
       });
     },

@@ -24,7 +24,7 @@ export interface PluginSetting {
   readonly tier?: Tier;
   /** Hexadecimal SHA-256 the module must have. */
   readonly sha256?: string;
-  /** What is granted: `bodies`, `responses`, `streams`, `env:NAME`, `net:HOST`, `engine:ACTION`; for `process` also `read:`, `write:`, `run:`. */
+  /** The permissions granted: `bodies`, `responses`, `streams`, `env:NAME`, `net:HOST`, `engine:ACTION`; for `process` also `read:`, `write:`, `run:`. */
   readonly needs?: readonly string[];
   /** Longest time of one hook, look-ups included, in ms: for tiers `process` and `trusted`. Default 250. */
   readonly timeoutMs?: number;

@@ -145,7 +145,7 @@ function maskDocument(text: string, key: MaskKey): string | undefined {
   }
 }
 
-/** What is never kept, as it is sent: as it is, and in base64. */
+/** Values that are never kept, in the forms they are sent in: plain, and in base64. */
 function addRemoved(text: string, secrets: Secrets): void {
   secrets.add(text);
   const plain = Buffer.from(text, 'base64');

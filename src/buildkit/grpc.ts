@@ -35,7 +35,7 @@ export class Refusal extends Error {
   }
 }
 
-/** The head of an answer that is nothing but a refusal. */
+/** The head of an answer that consists of a refusal alone. */
 export function refusalHead({ word, message }: Refusal): OutgoingHttpHeaders {
   return {
     ':status': 200,

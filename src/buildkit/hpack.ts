@@ -216,7 +216,7 @@ function unpacked(bytes: Uint8Array): string {
       bits = 0;
     }
   }
-  // What is left fills the last byte: fewer than eight bits, all ones.
+  // The rest fills the last byte: fewer than eight bits, all ones.
   if (bits > 7 || code !== 2 ** bits - 1) throw new HpackError('a text ends in no padding');
   return Buffer.from(symbols).toString('latin1');
 }

@@ -56,7 +56,7 @@ const MAX_REFUSED = 2000;
 /** Frames that carry nothing: a peer may send so many at once, one more for each that carries data, and so many more each second. */
 const IDLE_FRAMES = 5000;
 const IDLE_FRAMES_A_SECOND = 500;
-/** What is written last has so long to reach the other end, in ms. */
+/** The last bytes written have so long to reach the other end, in ms. */
 const LAST_WORDS_MS = 1000;
 
 /** An end of which no word could be had: doubt is no success. */
@@ -115,7 +115,7 @@ export function relaySession(
         try {
           from.push(chunk);
         } catch {
-          // What is no HTTP/2 that can be judged ends the session.
+          // A frame that cannot be judged as HTTP/2 ends the session.
           finish(end === 'complete' ? 'caller-gone' : 'engine-gone', 'drop');
           return;
         }

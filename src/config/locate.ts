@@ -19,7 +19,7 @@ export const locateEngine = (
   exists: (path: string) => boolean,
 ): LocatedEngine | undefined => {
   const asked = env.DOCKER_HOST?.trim();
-  // What was asked for by name is taken as it is, so that a wrong value is seen rather than passed over.
+  // A path given by name is taken as it is, so that a wrong one is seen rather than passed over.
   if (asked) return { address: asked, how: 'DOCKER_HOST' };
   const runtimeDir = env.XDG_RUNTIME_DIR;
   const places: [string, string][] = [['/var/run/docker.sock', 'Docker socket']];

@@ -10,7 +10,7 @@ export interface Finding {
   /** Stable, kebab-case. */
   readonly code: string;
   readonly address: string;
-  /** What is found, in the user's words. */
+  /** The finding, in the user's words. */
   readonly message: string;
   /** What to do. */
   readonly remedy?: string;

@@ -27,7 +27,7 @@ export interface Question {
 /** Longest wait for a certificate alone, in ms. */
 const CERTIFICATE_MS = 5_000;
 
-/** What is to be known of this process and machine. */
+/** Facts of this process and machine. */
 export function lookHere(env: Readonly<Record<string, string | undefined>>, now: number): Here {
   const version = env.DOCKER_API_VERSION;
   const [userId, groupIds] = [process.getuid?.(), process.getgroups?.()];

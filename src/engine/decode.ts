@@ -86,7 +86,7 @@ function decodeJson(
 /** The engine's own words for an empty body, which clients and suites know. */
 export const EMPTY_JSON = 'invalid JSON: got EOF while reading request body';
 
-/** What is no JSON, or none for this body, is told in the engine's words with ours behind them. */
+/** Text that is no JSON, or JSON that does not fit this body, is told in the engine's words with the gateway's behind them. */
 function readJsonBody(bytes: Uint8Array, schema: Schema, limits: Partial<JsonLimits>, leftOut: LeftOut[]): Json {
   try {
     return readAlong(bytes, schema, limits, leftOut);

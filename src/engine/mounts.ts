@@ -22,7 +22,7 @@ const COPY = ['nocopy'];
 const CONSISTENCY = ['consistent', 'cached', 'delegated'];
 const OPTION_GROUPS: readonly (readonly string[])[] = [READ_WRITE, LABEL, PROPAGATION, COPY, CONSISTENCY];
 
-/** Whether a path is absolute; like the engine, nothing but a leading slash counts. */
+/** Whether a path is absolute; as for the engine, only a leading slash counts. */
 export const isAbsolutePath = (path: string): boolean => path.startsWith('/');
 
 /** Shortest form of a path that names the same place, without looking at the file system: Go's path.Clean. */

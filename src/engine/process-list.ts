@@ -9,7 +9,7 @@ const COLUMNS = /^(?:-[AacdeHLmTw]*|[aceflmnrSTwx]*)o([a-z]+(?:,[a-z]+)*)?$/;
 /** Columns without blanks, which may stand before the one titled PID. */
 const PLAIN = new Set(['user', 'euser', 'ruser', 'uid', 'euid', 'ruid', 'group', 'gid', 'ppid', 'pgid', 'sid']);
 
-/** What is wrong with arguments of `ps`, as the end of a sentence; undefined where they show no other processes. */
+/** The fault of arguments of `ps`, as the end of a sentence; undefined where they show no other processes. */
 export function processListFault(args: string): string | undefined {
   const words = args.split(' ').filter((word) => word !== '');
   const columns: string[] = [];

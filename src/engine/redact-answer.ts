@@ -150,7 +150,7 @@ const labelInstruction: Change = (value) =>
 /** Label maps; in events the labels of the object stand among its attributes. */
 const LABEL_MAPS = new Set(['Labels', 'ContainerLabels', 'Attributes']);
 
-/** What is wrong with a name, and what would be right; undefined when nothing is. */
+/** The fault of a name and its remedy; undefined when it has none. */
 export function faultOfRedaction(name: string): string | undefined {
   if (name.startsWith('labels:')) {
     return name.length > 'labels:'.length ? undefined : 'labels: needs a pattern; write labels:com.example.*';

@@ -118,7 +118,7 @@ function readIncoming(incoming: IncomingMessage, maxBytes: number, timeoutMs: nu
       incoming.off('data', onData).off('end', onEnd).off('aborted', onGone).off('error', onGone).off('close', onGone);
       if (error === undefined) resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, size));
       else {
-        // What is still on its way is of no use, but must not fill our memory.
+        // Bytes still on their way are of no use, but must not fill the gateway's memory.
         incoming.on('error', () => {});
         incoming.resume();
         reject(error);

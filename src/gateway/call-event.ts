@@ -18,7 +18,7 @@ const MAX_PATH = 512;
 /** Reasons of a denial that are kept. */
 const MAX_REASONS = 8;
 
-/** What an event says beside what is known of the call. */
+/** Fields of an event beside those taken from the call. */
 export interface EventOutcome {
   readonly code?: string | undefined;
   readonly message?: string | undefined;

@@ -15,7 +15,7 @@ export class RefusedAt extends GatewayError {
   }
 }
 
-/** What was thrown, as the refusal of a value; one that has its value keeps it. */
+/** A thrown error as the refusal of a value; one that has its value keeps it. */
 export const refusedAt = (at: Reached, thrown: unknown): RefusedAt =>
   thrown instanceof RefusedAt ? thrown : new RefusedAt(at, asGatewayError(thrown), thrown);
 

@@ -1,5 +1,5 @@
 // Tokens without an operator: a narrower one for a token (RFC 8693 exchange), a short one for a refresh credential.
-// What is asked for must lie within what it is made from, and what it is made from stays a ceiling and can end it.
+// A new token must lie within its parent, and the parent stays its ceiling and can end it.
 import { GatewayError } from '../errors.ts';
 import { exceeds } from '../policy/ceiling.ts';
 import type { Ceiling, DockerAuthorization, Principal, PrincipalOrigin } from '../policy/types.ts';

@@ -15,7 +15,7 @@ const STAR: Record<MappedBy, string> = {
   cn: '([^\\x00-\\x1f]+)',
 };
 
-/** What is wrong with a mapping and in which half, undefined when nothing is. */
+/** The fault of a mapping and its half; undefined when it has none. */
 export function mappingFault({
   by,
   pattern,

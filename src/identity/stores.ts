@@ -35,7 +35,7 @@ export interface IdentityStore {
   setDisabled(name: string, disabled: boolean): void;
   /** Undefined takes the limit away. @throws {GatewayError} `not-found` */
   setMaxTtl(name: string, maxTtlMs: number | undefined): void;
-  /** What is left out stays as it is. @throws {GatewayError} `not-found` */
+  /** A field that is left out stays as it is. @throws {GatewayError} `not-found` */
   update(name: string, changes: IdentityChanges): void;
   /** Also revokes its tokens, credentials and certificates, and forgets its sockets. @throws {GatewayError} `not-found` */
   delete(name: string): void;

@@ -28,12 +28,12 @@ export class Ledger {
   readonly #shelves = new Map<string, Shelf>();
   readonly #removed = new Map<string, LedgerEntry[]>();
   #removedOrder: string[] = [];
-  /** What is in use, pending entries included. */
+  /** The amounts in use, pending entries included. */
   readonly usages = new Usages();
   /** Exec instances of a container: they end with it. */
   readonly #execs = new Map<string, Set<string>>();
 
-  /** What was removed last under a name, for what takes the name next. */
+  /** The entry removed last under each name, for the object that takes the name next. */
   readonly #lastOf = new Map<string, LedgerEntry>();
   /** Networks every engine has, by id: they have other ids on each engine. */
   #sharedNetworks: ReadonlyMap<string, string> = new Map();

@@ -183,7 +183,7 @@ export function networkView({ tenant, ledger }: View, network: unknown): Fields 
     if (ledger.owned(tenant, 'network', text(from.Id)) === undefined) return undefined;
     return from;
   }
-  // What is plugged into a shared network by others shows in how many addresses are taken, too.
+  // The number of addresses taken would also show the containers others attached to a shared network.
   const { Services: _services, Status: _status, ...rest } = from;
   const shown = 'Services' in from || 'Status' in from ? rest : from;
   const containers = fields(from.Containers);

@@ -93,7 +93,7 @@ export function actionsOf({
 
 const escapeExpression = (text: string): string => text.replace(/[.+?^${}()|[\]\\]/g, '\\$&');
 
-/** What is wrong with an action pattern and what would be right; undefined when nothing is. */
+/** The fault of an action pattern and its remedy; undefined when it has none. */
 export function faultOfAction(pattern: string): string | undefined {
   if (pattern.startsWith('class:')) {
     return CLASSES.some((name) => pattern === `class:${name}`)

@@ -142,7 +142,7 @@ export class TokenCeiling {
     );
   }
 
-  /** What is left of a build's grant below the ceiling: of each layer, what the details that cover the call give. */
+  /** The part of a build's grant below the ceiling: of each layer, the part that the details covering the call give. */
   narrowed(grant: BuildGrant, input: DecisionInput): BuildGrant {
     let left = grant;
     for (const { rules } of this.#layers) {

@@ -424,7 +424,7 @@ function needsToKnow(rule: ReadyRule, call: EngineCall, ref: ResourceRef): boole
   if (rule.error !== undefined) return false;
   if (rule.labels !== undefined || rule.when?.some((condition) => condition.readsResources) === true) return true;
   if (rule.host !== undefined && rule.rule.host?.preset !== 'privileged' && isJudgedAtUse(call, ref)) return true;
-  // What is yet to be made is judged by the name it is to have.
+  // An object yet to be made is judged by the name it is to have.
   if (rule.resources === undefined || (ref.role === 'creates' && rule.effect === 'allow')) return false;
   if (rule.effect === 'deny') return rule.resources.some((pattern) => needsRealName(pattern, ref));
   if (rule.resources.some((pattern) => pattern.any && !needsRealName(pattern, ref) && coversKind(pattern, ref)))

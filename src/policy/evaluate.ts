@@ -56,7 +56,7 @@ export function decide(policies: PrincipalPolicies, input: DecisionInput): Decis
   if (allowIndex !== undefined) {
     const able = allowIndex.allowing(call);
     const decided = decideAllows(policies, input, able, rules.judgeAll);
-    // What was left out can only miss. A denial tells the nearest of all.
+    // Rules left out can only miss. A denial tells the nearest of all.
     return Array.isArray(decided) ? noAllow(policies, input, nearestMisses(allows, able, input)) : decided;
   }
   const decided = decideAllows(policies, input, allows, rules.judgeAll);
@@ -256,7 +256,7 @@ function failure(policies: PrincipalPolicies, rule: ReadyRule, why: string, fiel
   return denial(policies, [field === undefined ? reason : { ...reason, field }], rule.id);
 }
 
-/** Who reads the denial can look up a rule of their own; the rules of a built-in policy tell them nothing. */
+/** A reader of the denial can look up a rule of the operator's; the rules of a built-in policy tell nothing. */
 const nameOf = (rule: ReadyRule): string => (rule.builtIn ? rule.policy : `${rule.policy}, rule ${rule.name}`);
 
 /**

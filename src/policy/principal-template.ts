@@ -40,7 +40,7 @@ export function parseTemplate(text: string): Template {
 
 export const isFixed = (template: Template): boolean => template.parts.length === 1;
 
-/** What is wrong with the places of a text; undefined when nothing is. */
+/** The fault of the places of a text; undefined when there is none. */
 export function faultOfTemplate(text: string): string | undefined {
   for (const match of text.matchAll(PLACE)) {
     const name = match[1] as string;

@@ -292,7 +292,7 @@ function readResources(node: Located, where: string, faults: Faults): string[] {
   return resources;
 }
 
-/** What is wrong with a resource pattern and what would be right; undefined when nothing is. */
+/** The fault of a resource pattern and its remedy; undefined when it has none. */
 export function faultOfResource(text: string): string | undefined {
   if (text === '*') return undefined;
   const slash = text.indexOf('/');

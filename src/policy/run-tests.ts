@@ -21,7 +21,7 @@ export interface TestResult {
   /** Line of the test in its document. */
   readonly line: number;
   readonly passed: boolean;
-  /** What was expected and what came, in one sentence. */
+  /** The expected and the actual decision, in one sentence. */
   readonly message: string;
 }
 

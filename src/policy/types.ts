@@ -94,7 +94,7 @@ export interface Reason {
 export const AUDIT_LEVELS = ['metadata', 'request', 'request-response'] as const;
 export type AuditLevel = (typeof AUDIT_LEVELS)[number];
 
-/** What a transcript of a session keeps: what was shown; also what was typed or sent in. */
+/** The parts of a session a transcript keeps: its output; or also its input. */
 export const RECORD_LEVELS = ['output', 'all'] as const;
 export type RecordLevel = (typeof RECORD_LEVELS)[number];
 

@@ -63,7 +63,7 @@ export function compileHours(hours: Hours): (at: number) => boolean {
 
 export type SourceVerdict = 'inside' | 'outside' | 'unknown';
 
-/** What is wrong with a source pattern; undefined when nothing is. */
+/** The fault of a source pattern; undefined when it has none. */
 export function faultOfSource(pattern: string): string | undefined {
   if (pattern === 'unix') return undefined;
   const [address = '', bits, more] = pattern.split('/');

@@ -44,7 +44,7 @@ async function annotationsOf(engine: EngineClient, name: string): Promise<readon
     { method: 'GET', target: `/v4.0.0/libpod/images/${path}/json`, headers: [], body: undefined },
     { timeoutMs: TIMEOUT_MS, maxBytes: MAX_BYTES },
   );
-  // What is not there is made no container of.
+  // No container can be made of a missing image.
   if (status === 404) return [];
   if (status !== 200) throw untold(status);
   const shown = JSON.parse(Buffer.from(body).toString('utf8')) as { readonly Annotations?: unknown };

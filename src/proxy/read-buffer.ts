@@ -17,7 +17,7 @@ export class ReadBuffer {
   /** Read into before, and perhaps still on its way to a caller. */
   #spare: Lent | undefined;
 
-  /** What is to be read into next. */
+  /** The memory to read into next. */
   next(): Buffer {
     return this.#current;
   }

@@ -193,7 +193,7 @@ export async function listen(
     log.debug({ listener: channel.name, error: error.message }, 'a TLS handshake failed');
     const source = sourceOf(socket);
     socket.destroy();
-    // Who looks whether the port is open refuses nothing and was not refused.
+    // A client that only looks whether the port is open neither refuses nor was refused.
     if (!LEFT.test(`${(error as { code?: string }).code} ${error.message}`))
       handlers.onHandshake?.(error.message, channel, source);
   });

@@ -280,7 +280,7 @@ export interface MountPoint {
   readonly RW: boolean;
 }
 
-/** What is mounted into a container, as its `HostConfig` asked. */
+/** The mounts of a container, as its `HostConfig` asked. */
 export function mountsOf({ hostConfig }: Pick<Container, 'hostConfig'>): readonly MountPoint[] {
   const binds = list(hostConfig.Binds).map((bind): MountPoint => {
     const [source = '', target = '', mode = ''] = bind.split(':');

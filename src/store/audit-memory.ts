@@ -9,7 +9,7 @@ export const QUESTION = 2;
 /** Bytes of text: of the question, and of a failure's answer. */
 export const LENGTH = 3;
 export const FAILED = 4;
-/** What was asked for, where it is a number. */
+/** The answer to the question, where it is a number. */
 export const NUMBER = 5;
 /** Where the text begins. */
 export const TEXT = 64;

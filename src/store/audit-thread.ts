@@ -34,7 +34,7 @@ const LAST_WORDS_MS = 500;
 export interface Answer {
   readonly failure: string | undefined;
   readonly number: number;
-  /** What was asked for, where it is a text. */
+  /** The answer to the question, where it is a text. */
   readonly text: string;
   /** The thread is gone; whether it did what it was asked is unknown. */
   readonly died: boolean;

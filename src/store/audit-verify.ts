@@ -434,7 +434,7 @@ class Verification {
     });
   }
 
-  /** What is wrong behind the last checkpoint that holds. @param row where the chain breaks; undefined when only the tree differs */
+  /** The faults behind the last checkpoint that holds. @param row where the chain breaks; undefined when only the tree differs */
   #locate(row: Row | undefined): Fault {
     const seq = this.#last + 1;
     const signed = this.#signedLeaves(row === undefined ? this.#last : seq);

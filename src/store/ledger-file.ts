@@ -31,7 +31,7 @@ export interface OpenedLedger {
   readonly entries: readonly LedgerEntry[];
   /** Why objects may be missing in it; undefined for a whole ledger. */
   readonly doubt: string | undefined;
-  /** What was missing has been looked for: the doubt is over, also for the next start. */
+  /** Missing entries have been looked for: the doubt is over, also for the next start. */
   settled(): void;
 }
 

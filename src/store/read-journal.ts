@@ -90,7 +90,7 @@ export class ReadJournal {
     }
   }
 
-  /** What was kept so far goes to audit.db: new rows go to the other file, where that is free. */
+  /** The rows kept so far go to audit.db: new rows go to the other file, where that is free. */
   turn(): void {
     this.#isSeen = false;
     const other = this.#files[1 - this.#active];

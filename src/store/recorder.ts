@@ -293,7 +293,7 @@ class GroupRecorder implements SealingRecorder {
   }
 
   async atRest<T>(work: () => T): Promise<T> {
-    // What was acknowledged so far is in the log then.
+    // All acknowledged rows are in the log then.
     if (this.#keptSince !== undefined) await this.settle();
     return await new Promise((resolve, reject) => {
       const run = (): void => {

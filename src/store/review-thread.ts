@@ -196,7 +196,7 @@ export class ReviewThread implements AuditReader, AuditReports {
     return worker;
   }
 
-  /** What was asked of a thread is not answered any more. */
+  /** The open questions to a thread are not answered any more. */
   #ended(worker: Worker | undefined, error: GatewayError): void {
     if (worker !== this.#worker) return;
     this.#worker = undefined;

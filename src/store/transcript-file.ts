@@ -217,7 +217,7 @@ export async function* readTranscript(path: string, key: Uint8Array): AsyncGener
       const size = length.readUInt32BE(0);
       if (size < TAG || size > MAX_PIECE + TAG) throw altered(`piece ${index + 1} has no right length`);
       const sealed = Buffer.alloc(size);
-      // What is not there yet is being written, or was when the gateway was killed.
+      // A missing piece is being written, or was when the gateway was killed.
       if ((await file.read(sealed, 0, size, at + LENGTH)).bytesRead < size) return false;
       const piece = opened(sealed, fileKey, bound, index, false) ?? opened(sealed, fileKey, bound, index, true);
       if (piece === undefined) throw altered(`piece ${index + 1} does not fit its seal`);

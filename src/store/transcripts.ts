@@ -16,7 +16,7 @@ import { isTranscriptWhole, readTranscript, TranscriptWriter, transcriptHead } f
 
 export const TRANSCRIPTS = 'transcripts';
 const ENDING = '.transcript';
-/** What was written is on disk after this long at most, in ms, while more comes. */
+/** Written pieces are on disk after this long at most, in ms, while more come. */
 const SYNC_MS = 1000;
 /** One identity has at most this part of the room. */
 const SHARE = 4;
@@ -433,7 +433,7 @@ class LiveRecording implements Recording {
     const { typed } = this.#events;
     try {
       if (this.#isEmpty) return undefined;
-      // What was written so far is kept, also where no more could be.
+      // Pieces written so far are kept, also where no more could be written.
       const rest = this.#fault === undefined ? this.#waiting + this.#events.end() : '';
       await this.#writer.write(Buffer.from(rest), true);
       await this.#writer.sync();

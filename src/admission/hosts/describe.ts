@@ -5,7 +5,7 @@ import type { PluginExample } from '../plugin.ts';
 import type { Grants } from './capabilities.ts';
 import { HOOKS, type Hook, type PluginDescription } from './host.ts';
 
-/** What is wrong with a module or its settings, in words that follow `plugin NAME: `. */
+/** The fault of a module or its settings, in words that follow `plugin NAME: `. */
 export class PluginRefused extends Error {}
 
 const no = (what: string): never => {

@@ -262,7 +262,7 @@ class NativeHost implements PluginHost {
     const guilty = this.#begun ?? (this.#jobs.size === 1 ? [...this.#jobs.values()][0] : undefined);
     this.#begun = undefined;
     if (guilty !== undefined && !guilty.fail(why, true)) this.onKilled?.(guilty.holder);
-    // What was under way beside it begins again, once.
+    // Questions under way beside it begin again, once.
     for (const job of [...this.#jobs.values()].reverse()) {
       if (job.isOver) continue;
       if (job.isAgain || this.#isClosed) job.fail(why, false);

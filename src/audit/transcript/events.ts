@@ -69,7 +69,7 @@ export class SessionEvents {
     let lines = '';
     const [first = '', ...rest] = text.split(/(?<=[\r\n])/);
     for (const part of [first, ...rest]) {
-      // What was sent before is a line of its own: it is known by now whether it was shown.
+      // Text sent before is a line of its own: it is known by now whether it was shown.
       if (/[\r\n]$/.test(this.#waiting)) lines += this.#give(part === first);
       this.typed.input(part);
       this.#waiting += part;

@@ -25,7 +25,7 @@ export class TypedLines {
   #sent = 0;
   /** A program has the whole screen: an editor, a pager. */
   #isFull = false;
-  /** What was typed of the present line, and how much of it was shown. */
+  /** The typed part of the present line, and how much of it was shown. */
   #typed = '';
   #shown = 0;
 

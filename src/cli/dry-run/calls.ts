@@ -1,4 +1,4 @@
-// What became of each call of a dry run, for people and as data: from the audit of the stage, and from what was judged.
+// The outcome of each call of a dry run, for people and as data: from the audit of the stage, and from the judged calls.
 import type { AuditRow } from '../../audit/event.ts';
 import { explain, renderExplanation } from '../../policy/explain.ts';
 import type { Obligations } from '../../policy/types.ts';

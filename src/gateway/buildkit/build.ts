@@ -121,12 +121,12 @@ export class Build {
     return this.#result.get('containerimage.digest');
   }
 
-  /** What is known when it begins. */
+  /** The facts when it begins. */
   asked(): Record<string, unknown> {
     return this.#told(this.#facts);
   }
 
-  /** What is known at its end. */
+  /** The facts at its end. */
   done(): Record<string, unknown> {
     const steps = [...this.#steps.values()].filter(({ name }) => !name.startsWith('[internal]'));
     const fetched = new Set<string>();

@@ -104,7 +104,7 @@ export class BuildDesk implements Desk, SessionDesk {
     return new Refusal(word, `${error.message} [audit ${at.auditId}]`, true, isLast);
   }
 
-  /** What is refused before it is a build: a method that is closed, a request that cannot be judged. */
+  /** Requests refused before there is a build: of a closed method, or such that cannot be judged. */
   async refused(path: string, { word, message: why }: Refusal): Promise<Refusal> {
     const isLast = !this.#parts.buildkit.mayRefuse(this.owner.mark, performance.now());
     const message = isLast

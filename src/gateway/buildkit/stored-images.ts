@@ -58,7 +58,7 @@ export async function storedImages(view: View, engine: EngineClient): Promise<St
     hiddenIds.add(image.id);
     for (const digest of image.digests) hiddenIds.add(digest.slice(digest.indexOf('@') + 1));
   }
-  // What is on its way in, or gone while its name is still held.
+  // An image on its way in, or gone while its name is still held.
   for (const { kind, id } of ledger.entries()) {
     // An image that is being made without a name has no id yet.
     if (kind !== 'image' || id === '' || id.startsWith('sha256:')) continue;

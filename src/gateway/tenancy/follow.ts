@@ -114,7 +114,7 @@ export function createFollower(state: TenancyState, parts: FollowParts): Followe
     if (before.length === 0) return;
     try {
       const found = await findContainer(state.engine, id);
-      // What was learned meanwhile is newer.
+      // An entry learned meanwhile is newer.
       const isOld = before.some((entry) => state.ledger.byKey(entry.key) !== entry);
       if (found?.isRunning !== true && !isOld) setRunning(id, false, 'it ended');
     } catch (error) {

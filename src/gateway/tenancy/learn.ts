@@ -46,7 +46,7 @@ async function liveVolume(entry: LedgerEntry, tenantCall: TenantCall): Promise<L
   return { ...entry, state: 'live', ...(found === undefined ? {} : { engineCreatedAt: found.createdAt }) };
 }
 
-/** What was reserved by a call the engine refused. A volume may have been made before the refusal. */
+/** Entries reserved by a call the engine refused. A volume may have been made before the refusal. */
 export async function learnRefusal(tenantCall: TenantCall): Promise<LedgerEntry[]> {
   const changes: LedgerEntry[] = [];
   for (const entry of tenantCall.pending) {

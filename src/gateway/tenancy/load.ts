@@ -100,7 +100,7 @@ async function* arriving(upload: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
     throw new GatewayError('request-malformed', 'the archive ended before its announced length', { cause });
   } finally {
     clearTimeout(timer);
-    // What is still to come is read past; one that hangs is not waited for.
+    // The rest of the upload is dropped; one that hangs is not waited for.
     void reader.return?.(undefined);
   }
 }

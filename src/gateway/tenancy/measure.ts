@@ -58,7 +58,7 @@ export function createMeasurer(state: TenancyState, parts: MeasureParts): Measur
     }
     const changes: LedgerEntry[] = [];
     for (const { key, bytes } of found) {
-      // What was learned meanwhile stays; a change under way is measured the next time.
+      // A share learned meanwhile stays; a change under way is measured the next time.
       const entry = state.ledger.byKey(key);
       if (entry === undefined || entry.state !== 'live' || isUpdating(entry, state.holds)) continue;
       if (entry.share === undefined || Math.abs(bytes - entry.share.bytes) < LEAST_CHANGE) continue;

@@ -266,7 +266,7 @@ function withBuildLabels(call: EngineCall, { owner }: TenantCall): EngineCall {
   return keepingIds(call, toCall({ ...call, query: { ...call.query, labels: [JSON.stringify(labels)] } }, call.body));
 }
 
-/** What was found out of the objects a call names stays with it. */
+/** The findings on the objects a call names stay with it. */
 function keepingIds(from: EngineCall, to: EngineCall): EngineCall {
   return from.resources.length === to.resources.length ? Object.freeze({ ...to, resources: from.resources }) : to;
 }

@@ -1,4 +1,4 @@
-// What is particular to a tenant's services: tasks belong to their service, and what a service names is looked up by the swarm
+// Rules of a tenant's services alone: tasks belong to their service, and the objects a service names are looked up by the swarm
 // whenever it starts a task, long after the call was judged. So images are sent by id, and volumes with a name are refused.
 import { toCall } from '../../engine/call.ts';
 import type { EngineCall, Json, JsonObject, ResourceRef } from '../../engine/types.ts';

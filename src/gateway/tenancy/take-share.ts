@@ -179,7 +179,7 @@ function needParts(share: Share, tenantCall: TenantCall, at: string, subject?: s
   }
 }
 
-/** What is swapped out is memory somewhere else: where memory counts, it must have a limit. */
+/** Swap is memory in another place: where memory counts, swap must have a limit. */
 function needSwapLimit(share: Share, tenantCall: TenantCall, at: string, subject?: string, before?: Share): void {
   if (share.swap >= 0 || (before !== undefined && before.swap < 0)) return;
   for (const { quota, whose } of quotasOf(tenantCall, subject)) {

@@ -152,7 +152,7 @@ export class TenantCall implements View {
     return stamped;
   }
 
-  /** What was reserved: to be written with the intent. */
+  /** The reserved entries: to be written with the intent. */
   get reserved(): readonly LedgerEntry[] {
     return this.#change === undefined ? this.pending : [...this.pending, this.#change.reserved];
   }
@@ -162,9 +162,9 @@ export class TenantCall implements View {
     const change = this.#change;
     if (change === undefined) return [];
     this.#change = undefined;
-    // What may have been done stays reserved.
+    // A change that may have been made stays reserved.
     if (end === 'unknown') return [];
-    // What is known of it by now may be more than what was known then: that it ended, say.
+    // More may be known of it by now: that it ended, say.
     if (this.ledger.byKey(change.reserved.key) !== change.reserved) return [];
     const entry = end === 'done' ? change.done : change.undone;
     this.ledger.apply(entry);

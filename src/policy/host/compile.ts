@@ -103,7 +103,7 @@ function checksOf(rules: HostRules): ReadonlyMap<string, CallCheck> {
   ]);
 }
 
-/** Privileged checks nothing but what the policy spells out as a limit. */
+/** Privileged checks only the limits the policy spells out. */
 function privilegedChecks(spec: HostSpec): ReadonlyMap<string, CallCheck> {
   const checks = new Map<string, CallCheck>();
   if (spec.exec?.privileged === false) {
@@ -198,12 +198,12 @@ const mayFetchAsOwn = (rules: HostRules, call: EngineCall, image: string): boole
   call.credentials === true &&
   isFarRegistry(repositoryOf(image).registry, call.nearRegistries);
 
-/** What is not among the registries a caller's own credentials are for. */
+/** Words for the registries a caller's own credentials do not open. */
 const NOT_NEAR = " but those of the engine's own machine or link";
 const isNearIn = (call: EngineCall, image: string): boolean =>
   !isFarRegistry(repositoryOf(image).registry, call.nearRegistries);
 
-/** A login is nothing but credentials of one's own. */
+/** A login consists of the caller's own credentials. */
 function login(rules: HostRules): CallCheck {
   return (call, report) => {
     const body = bodyOf(call);

@@ -6,7 +6,7 @@ import type { EngineCall, Json, JsonObject } from '../../engine/types.ts';
 import type { Report } from './report.ts';
 import { entry, quote } from './report.ts';
 
-/** What is wrong with a value, and in brackets what would be right; undefined when nothing is. */
+/** The fault of a value, and in brackets the allowed ones; undefined when it has none. */
 type Fault = (value: string, call: EngineCall) => string | undefined;
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for

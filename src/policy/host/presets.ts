@@ -70,7 +70,7 @@ const RESTRICTED: PresetValues = {
   needsMemoryAndPids: true,
 };
 
-/** `privileged` has no values: it checks nothing but what the policy itself limits. */
+/** `privileged` has no values: it checks only the limits of the policy itself. */
 export const PRESET_VALUES: Readonly<Record<'baseline' | 'restricted' | 'hardened', PresetValues>> = {
   baseline: BASELINE,
   restricted: RESTRICTED,

@@ -50,7 +50,7 @@ export class Report {
   readonly principal: Principal;
   /** HostConfig the engine fills in by itself, where it was asked. */
   readonly defaults: JsonObject | undefined;
-  /** What is true of the installation, where it is known. */
+  /** Facts of the installation, where they are known. */
   readonly site: HostSite | undefined;
   /** API version the call is judged for, as a minor number; undefined for the engine's own. */
   minor: number | undefined;

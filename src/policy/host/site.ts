@@ -1,4 +1,4 @@
-// What is true of this installation and of no policy: files of the gateway that no container gets, and networks its host has already.
+// Facts of the installation, not of a policy: files of the gateway that no container gets, and networks its host has already.
 
 import { cleanPath } from '../../engine/mounts.ts';
 import { isBelow } from './bind-roots.ts';
