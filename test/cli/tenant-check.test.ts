@@ -13,6 +13,14 @@ const SAFE = {
   SecurityOptions: ['name=seccomp,profile=builtin', 'name=userns'],
   Debug: false,
   ExperimentalBuild: false,
+  KernelVersion: '6.1.0',
+  DefaultRuntime: 'runc',
+  Runtimes: {
+    runc: {
+      path: 'runc',
+      status: { 'org.opencontainers.runtime-spec.features': JSON.stringify({ mountOptions: ['ro', 'rro'] }) },
+    },
+  },
 };
 
 async function checkEngine(info: Record<string, unknown>) {
@@ -57,6 +65,10 @@ describe('dockgate tenant check', () => {
     assert.equal(code, 1);
     assert.deepEqual(codes.sort(), ['debug-on', 'engine-open-on-tcp', 'seccomp-off', 'userns-off']);
     for (const { remedy } of findings) assert.ok(remedy);
+  });
+  it('tells of an engine whose read-only folders do not reach the mounts below them', async () => {
+    assert.deepEqual((await checkEngine({ KernelVersion: '5.11.0' })).codes, ['read-only-shallow']);
+    assert.deepEqual((await checkEngine({ Runtimes: { runc: { path: 'runc' } } })).codes, ['read-only-shallow']);
   });
   it('an engine that cannot be asked is a finding', async () => {
     const { code, codes } = await check('unix:///nowhere/docker.sock');

@@ -166,7 +166,7 @@ describe('request heads and plain answers', { skip: skipWithoutCli }, () => {
       [raw.head('tcp', 'GET /v1.20/info'), 400],
       [raw.head('tcp', 'GET /v1.99/info'), 400],
       [raw.head('tcp', 'GET /debug/vars'), 404],
-      [raw.head('tcp', 'POST /grpc', 'Content-Length: 0'), 403],
+      [raw.head('tcp', 'POST /grpc', 'Content-Length: 0'), 400],
       [`${raw.head('tcp', 'POST /containers/create', 'Content-Length: 2', 'Content-Type: text/plain')}{}`, 400],
     ] as const) {
       client.send(request);

@@ -123,7 +123,11 @@ test('every served operation reaches the engine as the judged request, and nothi
       operation.body === undefined ? undefined : `application/${operation.body === 'tar' ? 'x-tar' : 'json'}`;
     assert.equal(reached[0]?.contentType, expected, what);
     if (operation.body === 'ContainerCreateRequest')
-      assert.match(reached[0]?.body ?? '', /"Image":"busybox:test"/, 'keys are canonical');
+      assert.match(
+        reached[0]?.body ?? '',
+        /"Image":"docker.io\/library\/busybox:test"/,
+        'keys and names are canonical',
+      );
   }
 });
 
