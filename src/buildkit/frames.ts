@@ -20,7 +20,7 @@ export const FLAG = { endStream: 1, ack: 1, endHeaders: 4, padded: 8, priority: 
 export const PREFACE: Buffer = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 
 const HEAD_BYTES = 9;
-/** Longest frame that is read whole, in bytes of its payload: the least a peer may send unasked. */
+/** Longest frame, in bytes of its payload: what a peer may send unasked. Neither end is told of more. */
 export const MAX_READ_BYTES = 16_384;
 
 export interface FrameHead {
@@ -70,7 +70,7 @@ export class FrameCutter {
     this.#taker = taker;
   }
 
-  /** @throws what the taker throws, and for a frame that is read whole and too long */
+  /** @throws what the taker throws, and for a frame that is too long or has the reserved bit */
   push(chunk: Buffer): void {
     let bytes = chunk;
     if (this.#partial.length > 0) {
@@ -121,11 +121,13 @@ export class FrameCutter {
       length: bytes.readUIntBE(at, 3),
       type: bytes[at + 3] as number,
       flags: bytes[at + 4] as number,
-      stream: bytes.readUInt32BE(at + 5) % 2 ** 31,
+      stream: bytes.readUInt32BE(at + 5),
     };
+    // What passes goes on as it came, and a reader may take the reserved bit for a part of the number.
+    if (head.stream >= 2 ** 31) throw new Error('the reserved bit is set');
+    if (head.length > MAX_READ_BYTES) throw new Error('the frame is too long');
     this.#head = head;
     this.#left = head.length;
     this.#isPassing = this.#taker.passes(head);
-    if (!this.#isPassing && head.length > MAX_READ_BYTES) throw new Error('the frame is too long');
   }
 }

@@ -24,6 +24,8 @@ import {
   endingOf,
   fieldsOf,
   Heads,
+  IdleFrames,
+  isWindow,
   Lane,
   refusalFrame,
   requestHead,
@@ -53,9 +55,6 @@ const REFUSED_STREAM = 7;
 /** Streams at once, and streams of a connection that were refused. */
 const MAX_STREAMS = 1000;
 const MAX_REFUSED = 2000;
-/** Frames that carry nothing: a peer may send so many at once, one more for each that carries data, and so many more each second. */
-const IDLE_FRAMES = 5000;
-const IDLE_FRAMES_A_SECOND = 500;
 /** The last bytes written have so long to reach the other end, in ms. */
 const LAST_WORDS_MS = 1000;
 
@@ -144,7 +143,7 @@ class Joined {
   #lastStream = 0;
   readonly #toEngine: Lane;
   readonly #toCaller: Lane;
-  #idle = { left: IDLE_FRAMES, atMs: performance.now() };
+  readonly #idle = new IdleFrames();
   #prefaceLeft = PREFACE.length;
   readonly ofEngine: { push(chunk: Buffer): void };
   readonly ofCaller: { push(chunk: Buffer): void };
@@ -181,7 +180,7 @@ class Joined {
         const stream = this.#streams.get(head.stream);
         if (stream === undefined && (head.stream === 0 || head.stream > this.#lastStream))
           throw new Error('data of no stream');
-        this.#carries(head);
+        this.#idle.carries(head);
         return stream?.held === undefined;
       },
       pass: (bytes, whole) => this.#toCaller.pass(bytes, whole),
@@ -203,21 +202,23 @@ class Joined {
       passes: (head) => {
         if (heads.open !== undefined && head.type !== FRAME.continuation) throw new Error('a head is not whole');
         if (head.type !== FRAME.data) return false;
-        if (head.stream === 0 || head.stream > this.#lastStream || this.#isUnheard(head.stream))
-          throw new Error('data of no stream');
-        this.#carries(head);
+        if (head.stream === 0 || !this.#mayName(head.stream)) throw new Error('data of no stream');
+        this.#idle.carries(head);
         const stream = this.#streams.get(head.stream);
         if (stream === undefined) return true;
         // Its end is in trailers, and they come once.
         if (stream.isEnding || !stream.hasAnswerHead || (head.flags & FLAG.endStream) !== 0)
           throw new Error('data out of place');
-        return true;
+        return (head.flags & FLAG.padded) === 0;
       },
       pass: (bytes, whole) => this.#toEngine.pass(bytes, whole),
       read: (head, payload) => {
         if (head.type === FRAME.headers || head.type === FRAME.continuation) {
           const whole = this.#headOf(heads, head, payload);
           if (whole !== undefined) this.#answer(whole);
+        } else if (head.type === FRAME.data) {
+          dataOf(head, payload);
+          this.#toEngine.own(frame(head.type, head.flags, head.stream, payload));
         } else this.#between(head, payload, this.#toEngine);
       },
     };
@@ -228,31 +229,25 @@ class Joined {
     return this.#refused.has(id) || this.#streams.get(id)?.held !== undefined;
   }
 
-  #headOf(heads: Heads, head: FrameHead, payload: Buffer) {
-    if (head.type === FRAME.continuation && heads.open?.stream !== head.stream) throw new Error('no head is open');
-    this.#count();
-    return heads.take(head, payload);
+  /** Whether the caller can know of a stream; 0 is the connection. */
+  #mayName(id: number): boolean {
+    return id === 0 || (id % 2 === 1 && id <= this.#lastStream && !this.#isUnheard(id));
   }
 
-  /** Frames that carry nothing are counted. */
-  #count(): void {
-    const now = performance.now();
-    const left = Math.min(IDLE_FRAMES, this.#idle.left + ((now - this.#idle.atMs) / 1000) * IDLE_FRAMES_A_SECOND);
-    if (left < 1) throw new Error('too many frames that carry nothing');
-    this.#idle = { left: left - 1, atMs: now };
-  }
-  #carries(head: FrameHead): void {
-    if (head.length === 0 && (head.flags & FLAG.endStream) === 0) this.#count();
-    else this.#idle.left = Math.min(IDLE_FRAMES, this.#idle.left + 1);
+  #headOf(heads: Heads, head: FrameHead, payload: Buffer) {
+    if (head.type === FRAME.continuation && heads.open?.stream !== head.stream) throw new Error('no head is open');
+    this.#idle.count(payload.length);
+    return heads.take(head, payload);
   }
 
   /** What the two ends say of streams and of the connection. */
   #between(head: FrameHead, payload: Buffer, lane: Lane): void {
     const { type, flags, stream: id } = head;
-    this.#count();
+    const isOfCaller = lane === this.#toEngine;
+    this.#idle.count();
     switch (type) {
       case FRAME.settings:
-        if (id !== 0) throw new Error('settings of a stream');
+        if (id !== 0 || ((flags & FLAG.ack) !== 0 && payload.length > 0)) throw new Error('no settings');
         lane.own(frame(type, flags & FLAG.ack, 0, (flags & FLAG.ack) === 0 ? told(payload) : Buffer.alloc(0)));
         return;
       case FRAME.ping:
@@ -260,18 +255,20 @@ class Joined {
         lane.own(frame(type, flags & FLAG.ack, 0, payload));
         return;
       case FRAME.goaway:
-        if (id !== 0) throw new Error('no word of leave');
+        if (id !== 0 || payload.length < 8 || payload.readUInt32BE() >= 2 ** 31) throw new Error('no word of leave');
         lane.own(frame(type, 0, 0, payload));
         return;
       case FRAME.windowUpdate:
-        if (payload.length !== 4 || id > this.#lastStream) throw new Error('no window');
+        if (!isWindow(payload) || id > this.#lastStream || (isOfCaller && !this.#mayName(id)))
+          throw new Error('no window');
         if (id === 0 || !this.#isUnheard(id)) lane.own(frame(type, 0, id, payload));
         return;
       case FRAME.reset: {
-        if (payload.length !== 4 || id === 0 || id > this.#lastStream) throw new Error('no stream');
+        if (payload.length !== 4 || id === 0 || id > this.#lastStream || (isOfCaller && !this.#mayName(id)))
+          throw new Error('no stream');
         const isUnheard = this.#isUnheard(id);
         const stream = this.#streams.get(id);
-        if (stream?.isEnding === true && lane === this.#toEngine) {
+        if (stream?.isEnding === true && isOfCaller) {
           stream.reset = frame(type, 0, id, payload);
           return;
         }
@@ -290,7 +287,10 @@ class Joined {
     const stream = this.#streams.get(id);
     if (stream === undefined) return;
     this.#streams.delete(id);
-    if (stream.held !== undefined) this.#noteRefused(id);
+    if (stream.held !== undefined) {
+      this.#giveBack(stream.held.bytes);
+      this.#noteRefused(id);
+    }
     if (stream.plan.kind === 'pass' && !stream.isEnding) void stream.plan.onEnd?.(undefined)?.catch(() => {});
   }
 
@@ -386,7 +386,7 @@ class Joined {
 
   /** A head of the caller's: of an answer, its trailers, or both in one. */
   #answer({ stream: id, isLast, raw }: { stream: number; isLast: boolean; raw: string[] }): void {
-    if (id === 0 || id > this.#lastStream || this.#isUnheard(id)) throw new Error('an answer to no stream');
+    if (id === 0 || !this.#mayName(id)) throw new Error('an answer to no stream');
     const stream = this.#streams.get(id);
     // The engine has reset it meanwhile.
     if (stream === undefined) return;

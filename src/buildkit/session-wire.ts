@@ -8,8 +8,19 @@ import { HeadReader, writeHead } from './hpack.ts';
 import { readMessage, writeMessage } from './protobuf.ts';
 
 const SETTINGS = { pushIsAllowed: 2, streams: 3, streamWindow: 4, frameBytes: 5, headBytes: 6 } as const;
-/** Settings that are told on. Without the table's size both ends keep to the first one, which is the one kept here. */
-const TOLD: ReadonlySet<number> = new Set(Object.values(SETTINGS));
+/** Settings that are told on. Without the sizes of table and frames both ends keep to the first ones, which are those kept here. */
+const TOLD: ReadonlySet<number> = new Set([
+  SETTINGS.pushIsAllowed,
+  SETTINGS.streams,
+  SETTINGS.streamWindow,
+  SETTINGS.headBytes,
+]);
+/** Values a setting may have, where not all are. RFC 9113 section 6.5.2. */
+const BOUNDS: ReadonlyMap<number, readonly [least: number, most: number]> = new Map([
+  [SETTINGS.pushIsAllowed, [0, 1]],
+  [SETTINGS.streamWindow, [0, 2 ** 31 - 1]],
+  [SETTINGS.frameBytes, [16_384, 2 ** 24 - 1]],
+]);
 /** Longest head, in bytes of its block. */
 const MAX_HEAD_BYTES = 64 * 1024;
 
@@ -34,6 +45,37 @@ export class Lane {
   own(...frames: readonly Buffer[]): void {
     if (this.#isWhole) for (const one of frames) this.#socket.write(one);
     else this.#waiting.push(...frames);
+  }
+}
+
+/** Frames that carry nothing: a peer may send so many at once, one more for each that carries data, and so many more each second. */
+const IDLE_FRAMES = 5000;
+const IDLE_FRAMES_A_SECOND = 500;
+/** Bytes of a head that count as one more such frame. */
+const BYTES_AS_A_FRAME = 256;
+
+/** Counts frames that carry nothing, of both ends of a session. */
+export class IdleFrames {
+  #left = IDLE_FRAMES;
+  #atMs = performance.now();
+
+  /**
+   * @param bytes of a head: a long one takes as much time as many short ones
+   * @throws when there were too many
+   */
+  count(bytes = 0): void {
+    const now = performance.now();
+    const left = Math.min(IDLE_FRAMES, this.#left + ((now - this.#atMs) / 1000) * IDLE_FRAMES_A_SECOND);
+    const frames = 1 + bytes / BYTES_AS_A_FRAME;
+    if (left < frames) throw new Error('too many frames that carry nothing');
+    this.#left = left - frames;
+    this.#atMs = now;
+  }
+
+  /** A frame of data: it makes room for another that carries nothing, unless it is one itself. */
+  carries(head: FrameHead): void {
+    if (head.length === 0 && (head.flags & FLAG.endStream) === 0) this.count();
+    else this.#left = Math.min(IDLE_FRAMES, this.#left + 1);
   }
 }
 
@@ -82,6 +124,9 @@ export function dataOf({ flags }: FrameHead, payload: Buffer): Buffer {
   if (end < 1) throw new Error('the padding is longer than its frame');
   return payload.subarray(1, end);
 }
+
+export const isWindow = (payload: Buffer): boolean =>
+  payload.length === 4 && payload.readUInt32BE() > 0 && payload.readUInt32BE() < 2 ** 31;
 
 /** A field that every reader reads alike. */
 const FIELD_NAME = /^:?[!#$%&'*+\-.^_`|~0-9a-z]+$/;
@@ -165,13 +210,22 @@ function headFrame(id: number, fields: OutgoingHttpHeaders, isLast: boolean): Bu
   return Buffer.concat(frames);
 }
 
-/** Settings that are told on, each as it came; a client is never told that it may be pushed to. */
+/**
+ * Settings that are told on, each as it came; a client is never told that it may be pushed to.
+ *
+ * @throws for one twice, of which readers take the first or the last, and for a value out of bounds
+ */
 export function told(payload: Buffer): Buffer {
   if (payload.length % 6 !== 0 || payload.length > 6 * 32) throw new Error('no settings');
   const kept: Buffer[] = [];
+  const known = new Set<number>();
   for (let at = 0; at < payload.length; at += 6) {
     const id = payload.readUInt16BE(at);
-    if (!TOLD.has(id) || (id === SETTINGS.pushIsAllowed && payload.readUInt32BE(at + 2) !== 0)) continue;
+    const value = payload.readUInt32BE(at + 2);
+    const [least, most] = BOUNDS.get(id) ?? [0, 2 ** 32];
+    if (known.has(id) || value < least || value > most) throw new Error('no settings');
+    known.add(id);
+    if (!TOLD.has(id) || (id === SETTINGS.pushIsAllowed && value !== 0)) continue;
     kept.push(payload.subarray(at, at + 6));
   }
   return Buffer.concat(kept);

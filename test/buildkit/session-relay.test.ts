@@ -6,7 +6,7 @@ import net from 'node:net';
 import { Duplex } from 'node:stream';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { FLAG, FRAME, FrameCutter, frame, PREFACE } from '../../src/buildkit/frames.ts';
+import { FLAG, FRAME, FrameCutter, frame, number32, PREFACE } from '../../src/buildkit/frames.ts';
 import { framed, Refusal } from '../../src/buildkit/grpc.ts';
 import { RawHeaders } from '../../src/buildkit/headers.ts';
 import { HeadReader, HpackError, writeHead } from '../../src/buildkit/hpack.ts';
@@ -146,13 +146,13 @@ async function session(plan: (path: string) => SessionPlan | Refusal, serve: Ser
     stream.on('error', () => {});
     serve(stream, String(headers[':path']));
   });
-  const { ask, returned } = rawEngine(engine);
+  const { ask, returned, write } = rawEngine(engine);
   const end = async () => {
     over.abort();
     await done;
     server.destroy();
   };
-  return { ask, returned, end };
+  return { ask, returned, write, end };
 }
 
 interface Answer {
@@ -194,10 +194,9 @@ function rawEngine(socket: net.Socket) {
   });
   socket.on('data', (chunk: Buffer) => cutter.push(chunk));
   socket.write(Buffer.concat([PREFACE, frame(FRAME.settings, 0, 0, Buffer.alloc(0))]));
-  const ask = (path: string, body: Buffer): Promise<Answer> =>
+  const ask = (path: string, body: Buffer, id = last + 2): Promise<Answer> =>
     new Promise((resolve) => {
-      last += 2;
-      const id = last;
+      last = id;
       asked.set(id, { status: undefined, details: undefined, pieces: [], resolve });
       const head = { ':method': 'POST', ':scheme': 'http', ':path': path, ':authority': 'x', 'x-two': ['a', 'b'] };
       socket.write(frame(FRAME.headers, FLAG.endHeaders, id, writeHead(head)));
@@ -206,7 +205,7 @@ function rawEngine(socket: net.Socket) {
         socket.write(frame(FRAME.data, isLast ? FLAG.endStream : 0, id, body.subarray(at, at + 16_000)));
       }
     });
-  return { ask, returned: () => returned };
+  return { ask, returned: () => returned, write: (bytes: Buffer) => socket.write(bytes) };
 }
 
 /** Answers with what came, between a head and trailers. */
@@ -215,6 +214,17 @@ const echo: Serve = (stream) => {
   stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }));
   stream.pipe(stream);
 };
+
+const RESERVED = 2 ** 31;
+/** The head of an answer to the one stream that is open. */
+const ANSWER = frame(FRAME.headers, FLAG.endHeaders, 3, writeHead({ ':status': '200' }));
+
+function setting(id: number, value: number): Buffer {
+  const bytes = Buffer.alloc(6);
+  bytes.writeUInt16BE(id);
+  bytes.writeUInt32BE(value, 2);
+  return bytes;
+}
 
 /** Headers of a plan: none of their own. */
 const none = new RawHeaders(new Map());
@@ -332,6 +342,18 @@ describe('streams of a session', () => {
     await end();
   });
 
+  it('so is what was held of a request that the engine breaks off', async () => {
+    const judge = () => Buffer.alloc(0);
+    const plan = (path: string): SessionPlan =>
+      path === '/half' ? { kind: 'judge', headers: none, judge } : { kind: 'pass', headers: none };
+    const { ask, returned, write, end } = await session(plan, echo);
+    const head = frame(FRAME.headers, FLAG.endHeaders, 1, writeHead({ ':method': 'POST', ':path': '/half' }));
+    write(Buffer.concat([head, frame(FRAME.data, 0, 1, Buffer.alloc(3)), frame(FRAME.reset, 0, 1, number32(8))]));
+    assert.equal((await ask('/a', Buffer.alloc(0), 3)).status, '0');
+    assert.equal(returned(), 3);
+    await end();
+  });
+
   for (const [title, bytes] of [
     ['data of a stream that was not opened', frame(FRAME.data, 0, 99, Buffer.from('a'))],
     ['an answer to no stream', frame(FRAME.headers, FLAG.endHeaders, 5, writeHead({ ':status': 200 }))],
@@ -347,6 +369,65 @@ describe('streams of a session', () => {
       Buffer.concat(Array.from({ length: 8000 }, () => frame(250, 0, 0, Buffer.alloc(0)))),
     ],
     ['a frame that is too long', frame(FRAME.settings, 0, 0, Buffer.alloc(20_000))],
+    ['data that is too long', frame(FRAME.data, 0, 1, Buffer.alloc(16_385))],
+    ['data with the reserved bit', frame(FRAME.data, 0, RESERVED + 1, Buffer.from('a'))],
+    ['a ping with the reserved bit', frame(FRAME.ping, 0, RESERVED, Buffer.alloc(8))],
+    ['a window with the reserved bit', frame(FRAME.windowUpdate, 0, 0, number32(RESERVED + 1))],
+    ['a window with none', frame(FRAME.windowUpdate, 0, 0, number32(0))],
+    ['a window of a stream with none', frame(FRAME.windowUpdate, 0, 3, number32(0))],
+    ['a window of an even stream', frame(FRAME.windowUpdate, 0, 2, number32(1))],
+    ['a window of a stream that was not opened', frame(FRAME.windowUpdate, 0, 5, number32(1))],
+    ['half a window', frame(FRAME.windowUpdate, 0, 0, Buffer.alloc(2))],
+    ['data of the connection', frame(FRAME.data, 0, 0, Buffer.from('a'))],
+    ['data of an even stream', frame(FRAME.data, 0, 2, Buffer.from('a'))],
+    ['data in front of its head', frame(FRAME.data, 0, 3, Buffer.from('a'))],
+    ['an end in data', Buffer.concat([ANSWER, frame(FRAME.data, FLAG.endStream, 3, Buffer.alloc(0))])],
+    ['padding as long as its data', Buffer.concat([ANSWER, frame(FRAME.data, FLAG.padded, 3, Buffer.from([3, 0, 0]))])],
+    ['padding without its length', Buffer.concat([ANSWER, frame(FRAME.data, FLAG.padded, 3, Buffer.alloc(0))])],
+    ['an answer to an even stream', frame(FRAME.headers, FLAG.endHeaders, 2, writeHead({ ':status': '200' }))],
+    ['an answer of the connection', frame(FRAME.headers, FLAG.endHeaders, 0, writeHead({ ':status': '200' }))],
+    ['the rest of no head', frame(FRAME.continuation, FLAG.endHeaders, 3, Buffer.alloc(0))],
+    [
+      'the rest of the head of another',
+      Buffer.concat([
+        frame(FRAME.headers, 0, 3, Buffer.alloc(0)),
+        frame(FRAME.continuation, FLAG.endHeaders, 1, Buffer.alloc(0)),
+      ]),
+    ],
+    ['a head within a head', Buffer.concat([frame(FRAME.headers, 0, 3, Buffer.alloc(0)), ANSWER])],
+    [
+      'a head of many empty parts',
+      Buffer.concat([
+        frame(FRAME.headers, 0, 3, Buffer.alloc(0)),
+        ...Array.from({ length: 40 }, () => frame(FRAME.continuation, 0, 3, Buffer.alloc(0))),
+      ]),
+    ],
+    [
+      'a flood of empty data',
+      Buffer.concat([ANSWER, ...Array.from({ length: 8000 }, () => frame(FRAME.data, 0, 3, Buffer.alloc(0)))]),
+    ],
+    [
+      'a flood of large heads',
+      Buffer.concat(
+        Array.from({ length: 200 }, () =>
+          frame(FRAME.headers, FLAG.endHeaders, 1, writeHead({ a: 'b'.repeat(16_000) })),
+        ),
+      ),
+    ],
+    ['a stream that is reset before it was opened', frame(FRAME.reset, 0, 5, number32(8))],
+    ['a reset of an even stream', frame(FRAME.reset, 0, 2, number32(8))],
+    ['a reset of the connection', frame(FRAME.reset, 0, 0, number32(8))],
+    ['half a reset', frame(FRAME.reset, 0, 3, Buffer.alloc(3))],
+    ['half a ping', frame(FRAME.ping, 0, 0, Buffer.alloc(7))],
+    ['a ping of a stream', frame(FRAME.ping, 0, 3, Buffer.alloc(8))],
+    ['half a word of leave', frame(FRAME.goaway, 0, 0, Buffer.alloc(7))],
+    ['a word of leave of a stream', frame(FRAME.goaway, 0, 3, Buffer.alloc(8))],
+    ['an ack with settings', frame(FRAME.settings, FLAG.ack, 0, setting(3, 1))],
+    ['a setting twice', frame(FRAME.settings, 0, 0, Buffer.concat([setting(3, 1), setting(3, 2)]))],
+    ['a setting that allows to push', frame(FRAME.settings, 0, 0, setting(2, 2))],
+    ['a window that is too large', frame(FRAME.settings, 0, 0, setting(4, 2 ** 31))],
+    ['frames that are too small', frame(FRAME.settings, 0, 0, setting(5, 16_383))],
+    ['frames that are too large', frame(FRAME.settings, 0, 0, setting(5, 2 ** 24))],
   ] as const) {
     it(`${title} ends the session alone`, async () => {
       const [engine, near] = await joined();
@@ -359,12 +440,13 @@ describe('streams of a session', () => {
       engine.resume();
       caller.resume();
       engine.write(Buffer.concat([PREFACE, frame(FRAME.settings, 0, 0, Buffer.alloc(0))]));
-      engine.write(frame(FRAME.headers, FLAG.endHeaders, 1, writeHead({ ':method': 'POST', ':path': '/a' })));
+      engine.write(frame(FRAME.headers, FLAG.endHeaders, 3, writeHead({ ':method': 'POST', ':path': '/a' })));
       await onceReadable(caller);
       caller.write(bytes);
       // A head that does not end waits for its rest: any other frame between is one too many.
       caller.write(frame(FRAME.ping, 0, 0, Buffer.alloc(8)));
-      assert.deepEqual(await done, { end: 'caller-gone' });
+      const late = new Promise((resolve) => setTimeout(resolve, 1000, 'goes on').unref());
+      assert.deepEqual(await Promise.race([done, late]), { end: 'caller-gone' });
       for (const socket of [engine, caller]) socket.destroy();
     });
   }
