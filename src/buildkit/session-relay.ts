@@ -305,7 +305,7 @@ class Joined {
     let path = '';
     try {
       if (this.#streams.size >= MAX_STREAMS) throw new Refusal('resource-exhausted', 'too many streams at once');
-      const fields = fieldsOf(raw);
+      const fields = fieldsOf(raw, 'request');
       path = fields.path;
       const plan = this.#plans.plan(path, fields.headers);
       const held = plan.kind === 'judge' ? { reader: new FrameReader(), bytes: 0 } : undefined;
@@ -394,7 +394,7 @@ class Joined {
     let headers: RawHeaders;
     let hasStatus: boolean;
     try {
-      const fields = fieldsOf(raw);
+      const fields = fieldsOf(raw, 'answer');
       headers = isLast ? endingOf(fields.headers) : fields.headers;
       hasStatus = fields.hasStatus;
     } catch {

@@ -131,16 +131,35 @@ export const isWindow = (payload: Buffer): boolean =>
 /** A field that every reader reads alike. */
 const FIELD_NAME = /^:?[!#$%&'*+\-.^_`|~0-9a-z]+$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what a value may not have
-const FIELD_VALUE = /^[^\x00\r\n]*$/;
+const FIELD_VALUE = /^[^\x00-\x08\x0a-\x1f\x7f]*$/;
+const OF_REQUEST: ReadonlySet<string> = new Set([':method', ':scheme', ':path', ':authority']);
+const OF_ANSWER: ReadonlySet<string> = new Set([':status']);
+const HTTP_STATUS = /^[1-9][0-9]{2}$/;
 
-export function fieldsOf(raw: readonly string[]): { headers: RawHeaders; path: string; hasStatus: boolean } {
+/** @throws {Refusal} for a head that is none of a request, an answer or trailers. RFC 9113 section 8.3 */
+export function fieldsOf(
+  raw: readonly string[],
+  of: 'request' | 'answer',
+): { headers: RawHeaders; path: string; hasStatus: boolean } {
+  const known = of === 'answer' ? OF_ANSWER : OF_REQUEST;
+  const first = new Set<string>();
   for (let i = 0; i + 1 < raw.length; i += 2) {
-    if (!FIELD_NAME.test(raw[i] as string) || !FIELD_VALUE.test(raw[i + 1] as string)) {
+    const name = raw[i] as string;
+    const value = raw[i + 1] as string;
+    const isOfFirst = name.startsWith(':');
+    // Fields of the protocol's own come once, in front of all others.
+    const isOutOfPlace = isOfFirst && (!known.has(name) || first.has(name) || first.size * 2 !== i);
+    if (isOutOfPlace || !FIELD_NAME.test(name) || !FIELD_VALUE.test(value)) {
       throw new Refusal('invalid-argument', 'a field of the head cannot be sent on');
     }
+    if (isOfFirst) first.add(name);
+  }
+  const hasStatus = first.has(':status');
+  if (hasStatus && !HTTP_STATUS.test(raw[1] ?? '')) {
+    throw new Refusal('invalid-argument', 'the status of an answer is no number');
   }
   const { headers, path } = headersOf(raw);
-  return { headers, path, hasStatus: raw.includes(':status') };
+  return { headers, path, hasStatus };
 }
 
 const STATUS_FIELD = 'grpc-status';

@@ -11,6 +11,7 @@ import { framed, Refusal } from '../../src/buildkit/grpc.ts';
 import { RawHeaders } from '../../src/buildkit/headers.ts';
 import { HeadReader, HpackError, writeHead } from '../../src/buildkit/hpack.ts';
 import { relaySession, type SessionPlan, type SessionPlans } from '../../src/buildkit/session-relay.ts';
+import { fieldsOf } from '../../src/buildkit/session-wire.ts';
 
 describe('heads of a session', () => {
   // Appendix C.4 and C.6: requests and answers in packed texts, each with the table of those before.
@@ -86,6 +87,44 @@ describe('heads of a session', () => {
       { numRuns: 2000 },
     );
   });
+});
+
+describe('fields of a head', () => {
+  const request = [':method', 'POST', ':scheme', 'http', ':path', '/a', ':authority', 'x'];
+  const answer = [':status', '200'];
+  for (const [title, raw] of [
+    ['a request', [...request, 'te', 'trailers', 'followpaths', 'a b', 'followpaths', 'c\td', 'x-bin', '\xe9']],
+    ['an answer', [...answer, 'content-type', 'application/grpc']],
+    ['trailers', ['grpc-status', '0', 'x', ':status']],
+  ] as const) {
+    it(`${title} is read`, () => {
+      const { path, hasStatus } = fieldsOf(raw, raw[0] === ':method' ? 'request' : 'answer');
+      assert.deepEqual([path, hasStatus], [raw[0] === ':method' ? '/a' : '', raw[0] === ':status']);
+    });
+  }
+  for (const [title, raw] of [
+    ['a path twice', [...request, ':path', '/b']],
+    ['a status twice', [...answer, ':status', '200']],
+    ['a status behind other fields', ['a', 'b', ...answer]],
+    ['a path in an answer', [':status', '200', ':path', '/a']],
+    ['a path in trailers', [':path', '/a', 'grpc-status', '0']],
+    ['a status in a request', [...request, ...answer]],
+    ['a field with a colon that is not known', [...request, ':protocol', 'websocket']],
+    ['a status of other digits', [':status', '2e2']],
+    ['a status with zeros in front', [':status', '0200']],
+    ['an empty status', [':status', '']],
+    ['a name in upper case', [...answer, 'Grpc-Status', '0']],
+    ['a name with a space', [...answer, 'grpc-status ', '0']],
+    ['an empty name', [...answer, '', '0']],
+    ['a value with a line feed', [...answer, 'a', 'b\nc']],
+    ['a value with a control character', [...answer, 'a', 'b\x08c']],
+    ['a value with a delete', [...answer, 'a', 'b\x7fc']],
+    ['a status of gRPC twice', [...answer, 'grpc-status', '0', 'grpc-status', '1']],
+    ['a content type twice', [...answer, 'content-type', 'application/grpc', 'content-type', 'text/html']],
+  ] as const) {
+    it(`${title} is refused`, () =>
+      assert.throws(() => fieldsOf(raw, raw[0] === ':method' ? 'request' : 'answer'), Refusal));
+  }
 });
 
 describe('frames of a session', () => {
