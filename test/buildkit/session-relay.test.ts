@@ -233,15 +233,15 @@ function rawEngine(socket: net.Socket) {
   });
   socket.on('data', (chunk: Buffer) => cutter.push(chunk));
   socket.write(Buffer.concat([PREFACE, frame(FRAME.settings, 0, 0, Buffer.alloc(0))]));
-  const ask = (path: string, body: Buffer, id = last + 2): Promise<Answer> =>
+  const ask = (path: string, body: Buffer, id = last + 2, step = 16_000): Promise<Answer> =>
     new Promise((resolve) => {
       last = id;
       asked.set(id, { status: undefined, details: undefined, pieces: [], resolve });
       const head = { ':method': 'POST', ':scheme': 'http', ':path': path, ':authority': 'x', 'x-two': ['a', 'b'] };
       socket.write(frame(FRAME.headers, FLAG.endHeaders, id, writeHead(head)));
-      for (let at = 0; at === 0 || at < body.length; at += 16_000) {
-        const isLast = at + 16_000 >= body.length;
-        socket.write(frame(FRAME.data, isLast ? FLAG.endStream : 0, id, body.subarray(at, at + 16_000)));
+      for (let at = 0; at === 0 || at < body.length; at += step) {
+        const isLast = at + step >= body.length;
+        socket.write(frame(FRAME.data, isLast ? FLAG.endStream : 0, id, body.subarray(at, at + step)));
       }
     });
   return { ask, returned: () => returned, write: (bytes: Buffer) => socket.write(bytes) };
@@ -304,7 +304,15 @@ describe('streams of a session', () => {
     assert.equal((await ask('/long', framed(Buffer.alloc(20_000)))).status, '8');
     const good = await ask('/good', framed(Buffer.from('a longer one')));
     assert.deepEqual([good.status, good.body.subarray(5).toString()], ['0', 'good']);
-    assert.deepEqual(seen, ['/good']);
+    // However it is cut, a message is one: what does not end with it is refused.
+    const whole = framed(Buffer.from('message'));
+    for (let step = 1; step < whole.length; step++) {
+      assert.equal((await ask('/cut', whole, undefined, step)).status, '0');
+      assert.equal((await ask('/broken', whole.subarray(0, step))).status, '3');
+    }
+    assert.equal((await ask('/packed', Buffer.concat([Buffer.from([1]), whole.subarray(1)]))).status, '12');
+    assert.equal((await ask('/huge', Buffer.from([0, 0xff, 0xff, 0xff, 0xff]))).status, '8');
+    assert.deepEqual(seen, ['/good', ...Array.from({ length: whole.length - 1 }, () => '/cut')]);
     await end();
   });
 
