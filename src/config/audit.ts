@@ -8,6 +8,7 @@ import { bytesOf, spanMsOf } from './amounts.ts';
 import type { Fault, Path } from './document.ts';
 import { nearest } from './nearest.ts';
 import { bounded, faultsOf, NEEDS_QUOTES, named, path, strict, text, wrong } from './schema.ts';
+import type { AuditOutside } from './types.ts';
 
 const KINDS = ['file', 'webhook', 'syslog', 'otlp'] as const;
 type Kind = (typeof KINDS)[number];
@@ -113,7 +114,7 @@ const reads = {
 };
 
 /** Whether what happens in the engine without a call of the gateway's has rows: while there are tenants whose objects are followed, always, never. */
-export const AUDIT_OUTSIDE = ['tenants', 'always', 'never'] as const;
+export const AUDIT_OUTSIDE = ['tenants', 'always', 'never'] as const satisfies readonly AuditOutside[];
 const outside = {
   outside: z
     .enum(AUDIT_OUTSIDE, {

@@ -6,7 +6,6 @@ import type { SpeaksFor } from '../gateway/channel.ts';
 import type { ClientCa } from '../identity/client-ca.ts';
 import type { IssuerSetting } from '../identity/external/setting.ts';
 import type { EngineAddress } from '../proxy/types.ts';
-import type { AUDIT_OUTSIDE } from './audit.ts';
 
 /** PEM files of a certificate chain and its key, absolute paths. */
 export interface TlsFiles {
@@ -94,6 +93,9 @@ export interface Limits {
   readonly auditQueue: number;
 }
 
+/** When what happens in the engine without a call of the gateway's has rows in the audit. */
+export type AuditOutside = 'tenants' | 'always' | 'never';
+
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
 /** Files of the TLS client side towards a `tcp` engine, absolute paths. */
@@ -126,7 +128,7 @@ export interface Config {
     /** How long it is kept. Without it: for ever. */
     readonly retention?: RetentionSetting;
     /** What happens in the engine without a call of the gateway's is recorded: where there are tenants, always, or never. */
-    readonly outside: (typeof AUDIT_OUTSIDE)[number];
+    readonly outside: AuditOutside;
     /** Sessions that are recorded: how long they are kept, how much all of them and one of them may take. */
     readonly transcripts: { readonly ageMs: number; readonly bytes: number; readonly sessionBytes: number };
   };

@@ -1,5 +1,5 @@
 // Where a request came in, as the listener tells the gateway.
-import type { Delegation } from '../identity/delegations.ts';
+import type { Delegation } from '../identity/delegation.ts';
 
 /** Where a connection came in: what the listener knows before any byte is read. */
 export interface Channel {

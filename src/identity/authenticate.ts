@@ -9,7 +9,8 @@ import {
   type Peer,
 } from './certificate-callers.ts';
 import { type Credential, hasCredential, MAX_TOKEN_BYTES, readCredential } from './credentials.ts';
-import { createDelegations, type Delegation, type Delegations } from './delegations.ts';
+import type { Delegation } from './delegation.ts';
+import { createDelegations, type Delegations } from './delegations.ts';
 import type { Blocks } from './external/blocks.ts';
 import type { ExternalCaller, ExternalIssuers } from './external/issuers.ts';
 import { claimedIssuer } from './external/verify-external.ts';

@@ -3,18 +3,8 @@
 import { GatewayError } from '../errors.ts';
 import { exceeds } from '../policy/ceiling.ts';
 import type { Ceiling, Principal } from '../policy/types.ts';
+import type { Delegation } from './delegation.ts';
 import type { Principals } from './principal.ts';
-
-/** Credentials that speak through a socket. Plain JSON, so that they outlive the process. */
-export interface Delegation {
-  readonly principal: Principal;
-  /** When the identity was made, in ms since the epoch: a later one of the same name is another. Undefined for another issuer's subject. */
-  readonly identitySince?: number;
-  /** Address of the caller that the socket was made for, without port: rules that name addresses go on to mean that one. */
-  readonly source: string;
-  /** Path of the bound socket the caller came by, where that alone named it: they end with it. */
-  readonly via?: string;
-}
 
 export interface Delegations {
   /** @param via the bound socket the caller came by, if that names it */
